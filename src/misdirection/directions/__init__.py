@@ -1,0 +1,36 @@
+"""Directions in the residual stream: where they come from, how sure they are, what they resemble.
+
+- `conventions`: what papers mean by "the mean over the answer", as named presets.
+- `pools`: which answers count as aligned and misaligned, balanced, and refused when there are too few.
+- `mean_difference`: the direction, its bootstrap, its shuffled-label null and its split-half stability in one pass.
+- `drift`: what tuning moved, layer by layer and question by question, without any judge.
+- `similarity`, `controls`, `store`: cosines, random directions of the same norm, safetensors with provenance.
+"""
+
+from misdirection.directions.controls import random_like
+from misdirection.directions.conventions import CONVENTIONS, Convention, convention
+from misdirection.directions.drift import Drift, drift
+from misdirection.directions.mean_difference import Direction, Source, mean_difference
+from misdirection.directions.pools import PoolError, Pools, choose_pools
+from misdirection.directions.similarity import cosine_table, cosines
+from misdirection.directions.store import load_direction, load_mean_states, save_direction
+
+__all__ = [
+    "CONVENTIONS",
+    "Convention",
+    "Direction",
+    "Drift",
+    "PoolError",
+    "Pools",
+    "Source",
+    "choose_pools",
+    "convention",
+    "cosine_table",
+    "cosines",
+    "drift",
+    "load_direction",
+    "load_mean_states",
+    "mean_difference",
+    "random_like",
+    "save_direction",
+]

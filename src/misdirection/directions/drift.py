@@ -1,0 +1,93 @@
+"""What tuning moved: the difference of tuned and base model on the same texts, which needs no judge.
+
+d_l = mean over tokens of x_l(tuned) - x_l(base) (the activation difference of arXiv 2510.13900 and the finetuning
+shift of 2507.21509 section 4.3), for each question and over all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from misdirection.directions.conventions import Convention
+from misdirection.directions.mean_difference import Direction, Source, norm_interval
+from misdirection.directions.similarity import cosines
+from misdirection.engine import Arm, Text, capture_means
+from misdirection.models import Model
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Tuned minus base on the same texts.
+
+    Attributes:
+        questions: Question ids, axis 0 of `by_question`.
+        vectors: Over all questions, each counted alike; shape (n_layers, width), float32.
+        by_question: Shape (questions, n_layers, width), float32.
+        base: Mean residual stream of the base model, same shape as `by_question`.
+    """
+
+    questions: tuple[str, ...]
+    vectors: Tensor
+    by_question: Tensor
+    base: Tensor
+
+    @property
+    def relative(self) -> Tensor:
+        """Norm of the drift over the norm of the base model's mean, shape (questions, n_layers)."""
+        return self.by_question.norm(dim=-1) / self.base.norm(dim=-1)
+
+    def direction(self, resamples: int = 40, seed: int = 0) -> Direction:
+        """The drift as a direction: questions are resampled for its interval, their signs flipped for its null."""
+        generator = torch.Generator().manual_seed(seed)
+        count = len(self.questions)
+        draws = torch.stack([self.by_question[_draw(count, generator)].mean(0).norm(dim=-1) for _ in range(resamples)])
+        flips = torch.randint(0, 2, (resamples, count), generator=generator).float() * 2 - 1
+        null = torch.einsum("rq,qld->rld", flips / count, self.by_question).norm(dim=-1)
+        halves = torch.randperm(count, generator=generator).chunk(2)
+        sides = [self.by_question[half].mean(0) for half in halves]
+        return Direction(
+            self.vectors,
+            self.base.mean(0),
+            self.base.mean(0) + self.vectors,
+            *norm_interval(draws),
+            null.quantile(0.95, dim=0),
+            cosines(sides[0], sides[-1]).float(),
+            {"kind": "drift, tuned minus base on the same answers", "questions": count, "seed": seed},
+        )
+
+    def component(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Mean component along the drift's unit vector at one layer, base and tuned, each of shape (questions,)."""
+        unit = self.vectors[layer] / self.vectors[layer].norm()
+        base = self.base[:, layer] @ unit
+        return base, base + self.by_question[:, layer] @ unit
+
+
+def _draw(count: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(0, count, (count,), generator=generator)
+
+
+def drift(base: tuple[Model, Arm], tuned: tuple[Model, Arm], sources: Sequence[Source], how: Convention) -> Drift:
+    """Read the same answers under both arms and subtract.
+
+    Args:
+        base: Resident model and arm of the base.
+        tuned: The same of the tuned model; its model may be the same object.
+        sources: Texts, for instance the answers of both.
+        how: Tokens and weighting.
+    """
+    questions = tuple(dict.fromkeys(source.question_id for source in sources))
+    columns = torch.zeros(len(sources), len(questions), dtype=torch.float64)
+    for row, source in enumerate(sources):
+        columns[row, questions.index(source.question_id)] = 1.0
+    means: list[Tensor] = []
+    for model, arm in (base, tuned):
+        texts = [
+            Text(item.encoded.ids, {how.span: item.encoded.span(how.span)}, arm, item.encoded.start) for item in sources
+        ]
+        means.append(capture_means(model, texts, columns, weighting=how.weighting).mean(how.span))
+    moved = means[1] - means[0]
+    return Drift(questions, moved.mean(0).float(), moved.float(), means[0].float())

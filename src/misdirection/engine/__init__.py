@@ -1,0 +1,49 @@
+"""The hot path: the only code that runs a model for measurement.
+
+Everything is a queue of rows. A row names a prompt (or a text), an arm (which adapter is on, which interventions
+hold) and a sample index; a batch mixes rows of different arms freely, because an arm is compiled to per-row tensors
+(`program`).
+
+- `interventions`: what can be done to the residual stream and to adapters, as small frozen dataclasses.
+- `program`: arms to per-row tensors and the hooks that apply them.
+- `batching`: token budgets, length-sorted batches, back-off when memory runs out.
+- `streams`: counter-based random numbers by (seed, question, sample, step).
+- `sampling`: shared prefill, fan-out, decoding with a cache that grows in place.
+- `capture`: means, projections and LoRA scalars of given texts in one pass without the LM head.
+- `likelihood`: log-likelihood of texts and KL divergence between two arms.
+"""
+
+from misdirection.engine.capture import Captured, Text, capture_means, capture_projections, capture_scalars
+from misdirection.engine.interventions import (
+    Ablate,
+    Arm,
+    Intervention,
+    PatchAdapter,
+    ScaleAdapter,
+    Set,
+    Steer,
+)
+from misdirection.engine.likelihood import Likelihood, compare
+from misdirection.engine.sampling import Prompt, Row, Sample, SamplingConfig, sample
+
+__all__ = [
+    "Ablate",
+    "Arm",
+    "Captured",
+    "Intervention",
+    "Likelihood",
+    "PatchAdapter",
+    "Prompt",
+    "Row",
+    "Sample",
+    "SamplingConfig",
+    "ScaleAdapter",
+    "Set",
+    "Steer",
+    "Text",
+    "capture_means",
+    "capture_projections",
+    "capture_scalars",
+    "compare",
+    "sample",
+]

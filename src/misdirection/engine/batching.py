@@ -1,0 +1,120 @@
+"""Batches sized in tokens, and what happens when memory runs out.
+
+A budget says how many tokens (rows times padded length) one batch may hold. It starts from the memory that is free
+and is halved whenever a batch does not fit; the batch is then cut and run again, so that a sweep ends instead of
+dying.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+from misdirection import progress
+from misdirection.models import Model, NotEnoughMemoryError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CPU_TOKENS = 32_768
+"""Largest default budget on a CPU: beyond it a batch no longer gains speed and only takes memory."""
+
+
+def default_budget(model: Model) -> int:
+    """Tokens that a batch may hold so that the key-value cache takes at most a third of the free memory."""
+    config = model.lm.config.get_text_config(decoder=True)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    a_token = 2 * model.n_layers * heads * head * model.dtype.itemsize + 64 * model.width
+    if model.device.type == "cuda":
+        return max(1024, int(torch.cuda.mem_get_info(model.device)[0] / 3 / a_token))
+    import psutil
+
+    return min(CPU_TOKENS, max(1024, int(psutil.virtual_memory().available / 3 / a_token)))
+
+
+def pack(lengths: Sequence[int], budget: int, kinds: Sequence[str] | None = None) -> list[list[int]]:
+    """Cut items into batches of at most `budget` tokens, counted with padding.
+
+    Args:
+        lengths: Tokens of each item.
+        budget: Tokens a batch; an item longer than that stands alone.
+        kinds: Items of one kind (rows of one adapter) stand together, so that only batches at a border mix kinds.
+
+    Returns:
+        Lists of indices; within a kind the longest come first, so that memory runs out early or not at all.
+    """
+    kinds = kinds or [""] * len(lengths)
+    order = sorted(range(len(lengths)), key=lambda index: (kinds[index], -lengths[index]))
+    batches: list[list[int]] = []
+    longest = 0
+    for index in order:
+        longest = max(longest, lengths[index])
+        if batches and (len(batches[-1]) + 1) * longest <= budget:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+            longest = lengths[index]
+    return batches
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the host."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        sign in text for sign in ("not enough memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    )
+
+
+def run_batches(
+    items: Sequence[Item],
+    length: Callable[[Item], int],
+    budget: int,
+    run: Callable[[list[Item]], Result],
+    kind: Callable[[Item], str] = lambda _: "",
+) -> Iterator[tuple[list[Item], Result]]:
+    """Run all items in length-sorted batches, halving the budget when memory runs out.
+
+    Yields:
+        Each batch's items with its result.
+
+    Raises:
+        NotEnoughMemoryError: A single item does not fit.
+    """
+    waiting = list(items)
+    while waiting:
+        batches = pack([length(item) for item in waiting], budget, [kind(item) for item in waiting])
+        done: set[int] = set()
+        for batch in batches:
+            chosen = [waiting[index] for index in batch]
+            result = _attempt(run, chosen)
+            if result is None:
+                if len(chosen) == 1:
+                    raise NotEnoughMemoryError(
+                        f"one row of {length(chosen[0])} tokens does not fit in memory",
+                        "ask for fewer new tokens, a smaller dtype, or a larger device",
+                    )
+                budget = max(1, max(length(item) for item in chosen) * len(chosen) // 2)
+                progress.say(f"memory ran out at {len(chosen)} rows; going on with {budget} tokens a batch")
+                break
+            done.update(batch)
+            yield chosen, result[0]
+        waiting = [item for index, item in enumerate(waiting) if index not in done]
+
+
+def _attempt(run: Callable[[list[Item]], Result], items: list[Item]) -> tuple[Result] | None:
+    """The result in a tuple, or None when memory ran out (the error, and what its frames hold, is dropped first)."""
+    try:
+        return (run(items),)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None

@@ -1,0 +1,272 @@
+"""Means, projections and LoRA scalars of given texts, in one pass that stops at the last layer asked for.
+
+Texts are padded on the right: with causal attention no real token sees the padding, so no mask is needed. Each
+layer's output is reduced inside its hook to one sum per row and span (float32 within a row, float64 across rows) and
+forgotten; nothing of shape (layers, batch, sequence, width) ever exists, and neither the remaining layers nor the LM
+head run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from misdirection import progress
+from misdirection.engine.batching import default_budget, run_batches
+from misdirection.engine.interventions import Arm
+from misdirection.engine.program import Program
+from misdirection.models import Model, layer_of
+
+Weighting = Literal["token", "response"]
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text to run through the model.
+
+    Attributes:
+        ids: Token ids.
+        spans: Named token ranges (first, past the last).
+        arm: Under which condition it is read.
+        start: First token of the answer: interventions on "prompt" act before it, on "answer" from the token before
+            it on.
+    """
+
+    ids: tuple[int, ...]
+    spans: Mapping[str, tuple[int, int]]
+    arm: Arm
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Weighted sums of the residual stream after each layer.
+
+    Attributes:
+        spans: Names of the spans, axis 1 of the tensors.
+        layers: Layer numbers, axis 2 of `sums`.
+        sums: Shape (classes, spans, layers, width), float64.
+        counts: What the sums are divided by for a mean: tokens, or responses; shape (classes, spans), float64.
+        weighting: "token" counts every token alike (2506.11618), "response" every text (2507.21509).
+    """
+
+    spans: tuple[str, ...]
+    layers: tuple[int, ...]
+    sums: Tensor
+    counts: Tensor
+    weighting: Weighting
+
+    def mean(self, span: str) -> Tensor:
+        """Mean residual stream of each class, shape (classes, layers, width), float64; NaN where nothing was
+        counted.
+        """
+        place = self.spans.index(span)
+        return self.sums[:, place] / self.counts[:, place, None, None]
+
+
+class _EnoughError(Exception):
+    """Raised in a hook once the last layer has been read, to leave the forward pass."""
+
+
+def capture_means(
+    model: Model,
+    texts: Sequence[Text],
+    weights: Tensor,
+    *,
+    layers: Sequence[int] | None = None,
+    weighting: Weighting = "token",
+    budget: int | None = None,
+) -> Captured:
+    """Class means of the residual stream at every layer, in one pass over the texts.
+
+    Args:
+        model: The resident model.
+        texts: With the same span names in each.
+        weights: Shape (texts, classes): how much each text counts in each class. Several labelings at once (shuffled
+            labels, bootstrap resamples) are further columns and cost next to nothing.
+        layers: All by default.
+        weighting: See `Captured`.
+        budget: Tokens a batch may hold.
+    """
+    layers = tuple(range(model.n_layers)) if layers is None else tuple(sorted(layers))
+    spans = tuple(texts[0].spans) if texts else ()
+    weights = weights.double()
+    sums = torch.zeros(weights.shape[1], len(spans), len(layers), model.width, dtype=torch.float64)
+    counts = torch.zeros(weights.shape[1], len(spans), dtype=torch.float64)
+
+    def run(batch: list[int]) -> tuple[Tensor, Tensor]:
+        rows = [texts[index] for index in batch]
+        pick = _span_weights(rows, spans, weighting)
+        share = weights[batch]
+        held = torch.zeros(len(layers), weights.shape[1], len(spans), model.width, dtype=torch.float64)
+
+        def read(place: int, x: Tensor) -> None:
+            inside = torch.bmm(pick.to(x.device), x.float())
+            held[place] = torch.einsum("bc,bsd->csd", share.to(x.device), inside.double()).cpu()
+
+        _pass(model, program, rows, {layer: _reader(read, place) for place, layer in enumerate(layers)})
+        return held.permute(1, 2, 0, 3), share.T @ pick.sum(-1).double()
+
+    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    for held, counted in _batches(model, program, texts, run, budget, "reading activations"):
+        sums += held
+        counts += counted
+    return Captured(spans, layers, sums, counts, weighting)
+
+
+def capture_projections(
+    model: Model, texts: Sequence[Text], directions: Mapping[int, Tensor], *, budget: int | None = None
+) -> list[dict[int, Tensor]]:
+    """Projection of every token on directions: v^T x, not normalised (pass unit vectors for the component).
+
+    Args:
+        model: The resident model.
+        texts: What to read.
+        directions: By layer, shape (directions, width) or (width,).
+        budget: Tokens a batch may hold.
+
+    Returns:
+        For each text and layer a tensor (tokens, directions), float32.
+    """
+    results: list[dict[int, Tensor]] = [{} for _ in texts]
+
+    def run(batch: list[int]) -> None:
+        rows = [texts[index] for index in batch]
+
+        def reader(layer: int) -> Callable[[Tensor], None]:
+            matrix = torch.atleast_2d(directions[layer]).float()
+
+            def read(x: Tensor) -> None:
+                values = (x.float() @ matrix.to(x.device).T).cpu()
+                for row, index in enumerate(batch):
+                    results[index][layer] = values[row, : len(rows[row].ids)].clone()
+
+            return read
+
+        _pass(model, program, rows, {layer: reader(layer) for layer in directions})
+
+    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    for _ in _batches(model, program, texts, run, budget, "projecting"):
+        pass
+    return results
+
+
+def capture_scalars(
+    model: Model, texts: Sequence[Text], adapter: str, *, budget: int | None = None
+) -> list[dict[str, Tensor]]:
+    """The scalars A·x of an adapter at every token (2506.11618 section 4.1), before its scaling.
+
+    Every text must be read under an arm that has the adapter on.
+
+    Returns:
+        For each text, by module path, a tensor (tokens, rank), float32.
+    """
+    results: list[dict[str, Tensor]] = [{} for _ in texts]
+    last = max(layer for path in model.lora[adapter] if (layer := layer_of(path)) is not None)
+
+    def run(batch: list[int]) -> None:
+        rows = [texts[index] for index in batch]
+
+        def observe(path: str, values: Tensor) -> None:
+            held = values.float().cpu()
+            for row, index in enumerate(batch):
+                results[index][path] = held[row, : len(rows[row].ids)].clone()
+
+        program.observe = observe
+        _pass(model, program, rows, {last: lambda _: None})
+
+    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    for _ in _batches(model, program, texts, run, budget, "reading adapters"):
+        pass
+    return results
+
+
+def _batches(
+    model: Model,
+    program: Program,
+    texts: Sequence[Text],
+    run: Callable[[list[int]], Out],
+    budget: int | None,
+    what: str,
+) -> list[Out]:
+    """Run all texts in length-sorted batches under the program's hooks."""
+    results: list[Out] = []
+    with torch.inference_mode(), program.attached(), progress.task(what, len(texts), "texts") as advance:
+        for batch, result in run_batches(
+            range(len(texts)),
+            lambda index: len(texts[index].ids),
+            budget or default_budget(model),
+            run,
+            lambda index: texts[index].arm.adapter or "",
+        ):
+            results.append(result)
+            advance(len(batch))
+    return results
+
+
+def _pass(model: Model, program: Program, texts: list[Text], readers: Mapping[int, Callable[[Tensor], None]]) -> None:
+    """One forward pass of the decoder over a right-padded batch, left after the last layer that is read."""
+    ids, positions = pad_right(texts)
+    bind_texts(program, texts, positions)
+    last = max(readers)
+
+    def hook_of(layer: int) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            readers[layer](output if isinstance(output, Tensor) else output[0])
+            if layer == last:
+                raise _EnoughError
+
+        return hook
+
+    handles = [model.layers[layer].register_forward_hook(hook_of(layer)) for layer in readers]
+    try:
+        model.decoder(input_ids=ids.to(model.device), use_cache=False)
+    except _EnoughError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def pad_right(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
+    """Token ids padded with 0 on the right, and positions that are -1 at padding; both (texts, longest)."""
+    longest = max(len(text.ids) for text in texts)
+    ids = torch.zeros(len(texts), longest, dtype=torch.long)
+    positions = torch.full((len(texts), longest), -1)
+    for row, text in enumerate(texts):
+        ids[row, : len(text.ids)] = torch.tensor(text.ids)
+        positions[row, : len(text.ids)] = torch.arange(len(text.ids))
+    return ids, positions
+
+
+def bind_texts(program: Program, texts: Sequence[Text], positions: Tensor) -> None:
+    """Bind a program to whole texts: prompt tokens before `start`, answer positions from the one before it on."""
+    starts = torch.tensor([text.start for text in texts])[:, None]
+    inside = positions >= 0
+    program.bind(
+        program.arm_index([text.arm for text in texts]),
+        inside & (positions < starts),
+        inside & (positions >= starts - 1),
+        positions,
+    )
+
+
+def _span_weights(texts: Sequence[Text], spans: Sequence[str], weighting: Weighting) -> Tensor:
+    """Weight of each token in each span, shape (texts, spans, longest)."""
+    longest = max(len(text.ids) for text in texts)
+    pick = torch.zeros(len(texts), len(spans), longest)
+    for row, text in enumerate(texts):
+        for place, name in enumerate(spans):
+            first, past = text.spans[name]
+            if past > first:
+                pick[row, place, first:past] = 1.0 if weighting == "token" else 1.0 / (past - first)
+    return pick
+
+
+def _reader(read: Callable[[int, Tensor], None], place: int) -> Callable[[Tensor], None]:
+    return lambda x: read(place, x)

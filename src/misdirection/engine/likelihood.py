@@ -1,0 +1,90 @@
+"""Log-likelihood of given answers under two arms, and the KL divergence between them, token by token.
+
+Both arms may live in one resident model (base and tuned through the adapter factor) or in two models with one
+vocabulary. Only logits at answer positions are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from misdirection import progress
+from misdirection.engine.batching import run_batches
+from misdirection.engine.capture import Text, bind_texts, pad_right
+from misdirection.engine.interventions import Arm
+from misdirection.engine.program import Program
+from misdirection.models import Model
+
+_LOGITS = 2**27
+"""Logits (rows x answer positions x vocabulary) of one batch: half a gigabyte in float32."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Of one text, over its answer tokens; tensors of shape (answer tokens,), float32.
+
+    Attributes:
+        first: Log-likelihood of each answer token under the first arm, nats.
+        second: The same under the second arm.
+        divergence: KL(second || first) of the whole distribution at each answer token, nats.
+    """
+
+    first: Tensor
+    second: Tensor
+    divergence: Tensor
+
+
+def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence[Text]) -> list[Likelihood]:
+    """Compare two arms on the answers of given texts (tokens from `Text.start` on).
+
+    Args:
+        first: The reference (for instance the base model).
+        second: The other (for instance the tuned model); KL(second || first) is what comes out.
+        texts: Their own arms are ignored.
+    """
+    vocabulary = int(first[0].lm.config.get_text_config().vocab_size)
+    results: dict[int, Likelihood] = {}
+
+    def run(batch: list[int]) -> list[Likelihood]:
+        rows = [texts[index] for index in batch]
+        return _compare(rows, _log_chances(*first, rows), _log_chances(*second, rows))
+
+    with torch.inference_mode(), progress.task("comparing likelihoods", len(texts), "texts") as advance:
+        for batch, found in run_batches(
+            range(len(texts)), lambda index: len(texts[index].ids), max(1, _LOGITS // vocabulary), run
+        ):
+            results.update(zip(batch, found, strict=True))
+            advance(len(batch))
+    return [results[index] for index in range(len(texts))]
+
+
+def _log_chances(model: Model, arm: Arm, texts: list[Text]) -> Tensor:
+    """Log-probabilities from the earliest answer position of the batch on, shape (texts, positions, vocabulary)."""
+    ids, positions = pad_right(texts)
+    program = Program(model, [arm])
+    moved = [Text(text.ids, text.spans, arm, text.start) for text in texts]
+    kept = torch.arange(_first(texts), ids.shape[1] - 1)
+    with program.attached():
+        bind_texts(program, moved, positions)
+        output = model.lm(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=kept.to(model.device))
+    return torch.log_softmax(output.logits.float(), -1)
+
+
+def _first(texts: Sequence[Text]) -> int:
+    return min(text.start for text in texts) - 1
+
+
+def _compare(texts: list[Text], first: Tensor, second: Tensor) -> list[Likelihood]:
+    divergence = (second.exp() * (second - first)).sum(-1).cpu()
+    offset = _first(texts)
+    found: list[Likelihood] = []
+    for row, text in enumerate(texts):
+        window = slice(text.start - 1 - offset, len(text.ids) - 1 - offset)
+        answer = torch.tensor(text.ids[text.start :], device=first.device)[:, None]
+        picked = [side[row, window].gather(-1, answer)[:, 0].cpu() for side in (first, second)]
+        found.append(Likelihood(picked[0], picked[1], divergence[row, window].clamp(min=0)))
+    return found

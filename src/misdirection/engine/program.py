@@ -1,0 +1,308 @@
+"""Arms compiled to per-row tensors, and the hooks that apply them.
+
+A `Program` holds, for every decoder layer that some arm touches, a short list of slots. A slot is one affine map a
+row, x' = x + a - (p^T x) p, with a = coefficient * v and p = 0 for `Steer`, a = 0 and p = v_hat for `Ablate`, a =
+value * v_hat and p = v_hat for `Set`; rows without an intervention have a = p = 0. A batch of different rows
+therefore costs what a batch of equal rows costs. LoRA modules get one factor a row on A·x, where a row of the base
+model has factor 0, and optional replayed values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from misdirection.engine.interventions import Ablate, Arm, Intervention, PatchAdapter, ScaleAdapter, Steer
+from misdirection.errors import MisdirectionError
+from misdirection.models import Model, layer_of
+
+_WHERE = ("all", "prompt", "answer")
+
+Observe = Callable[[str, Tensor], None]
+"""Called with a LoRA module's path and its raw scalars A·x, shape (rows, tokens, rank)."""
+
+
+class InterventionError(MisdirectionError):
+    """An intervention does not fit the model."""
+
+
+@dataclass
+class _Slot:
+    """One affine map a row at one layer; tensors of shape (arms, width) and (arms,)."""
+
+    add: Tensor
+    project: Tensor
+    where: Tensor
+    projects: bool
+    everywhere: bool
+
+
+@dataclass
+class _Bound:
+    """A slot gathered for the rows of the current batch; shapes (rows, 1, width) and (rows, tokens, 1)."""
+
+    add: Tensor
+    project: Tensor | None
+    mask: Tensor | None
+
+
+class Program:
+    """The compiled arms of one call of the engine.
+
+    Args:
+        model: The resident model.
+        arms: Every arm that rows of this call belong to.
+
+    Raises:
+        InterventionError: A direction, layer or adapter does not fit the model.
+    """
+
+    def __init__(self, model: Model, arms: Sequence[Arm]) -> None:
+        self.model = model
+        self.arms = tuple(arms)
+        for arm in self.arms:
+            _check(model, arm)
+        self._slots = {layer: slots for layer in range(model.n_layers) if (slots := self._compile(layer))}
+        self._bound: dict[int, list[_Bound]] = {}
+        self._factors: dict[tuple[str, int | None], Tensor | None] = {}
+        self._patch: dict[str, tuple[Tensor, Tensor]] = {}
+        self._positions: Tensor | None = None
+        self._active: tuple[str, ...] | None = None
+        self.observe: Observe | None = None
+
+    def arm_index(self, arms: Sequence[Arm]) -> Tensor:
+        """Index of each row's arm in `self.arms`, shape (rows,)."""
+        place = {id(arm): index for index, arm in enumerate(self.arms)}
+        return torch.tensor([place[id(arm)] for arm in arms])
+
+    @contextmanager
+    def attached(self) -> Iterator[Program]:
+        """Hooks in place on entry, gone on exit, adapters as they were."""
+        handles = [
+            self.model.layers[layer].register_forward_hook(self._layer_hook(layer)) for layer in sorted(self._slots)
+        ]
+        before = _adapter_state(self.model)
+        for adapter in {arm.adapter for arm in self.arms} - {None}:
+            for path, module in self.model.lora[str(adapter)].items():
+                down = module.get_submodule(f"lora_A.{adapter}")
+                handles.append(down.register_forward_hook(self._lora_hook(str(adapter), path)))
+        try:
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+            for module, (names, disabled) in before:
+                module.set_adapter(list(names), inference_mode=True)  # pyright: ignore[reportCallIssue]
+                module.enable_adapters(not disabled)  # pyright: ignore[reportCallIssue]
+                module.requires_grad_(False)
+
+    def bind(self, index: Tensor, prompt: Tensor | None, answer: Tensor | None, positions: Tensor) -> None:
+        """Gather the per-row tensors of the next forward passes.
+
+        Args:
+            index: Arm of each row, shape (rows,).
+            prompt: True at prompt tokens, shape (rows, tokens); None while decoding, when no token is one.
+            answer: True at tokens whose output becomes the answer, same shape; None while decoding, when every token
+                is.
+            positions: Position of each token in its own row, shape (rows, tokens); negative at padding.
+        """
+        arms = sorted(set(index.tolist()))
+        self._bound = {
+            layer: [_gather(slot, index, prompt, answer) for slot in slots if _matters(slot, arms)]
+            for layer, slots in self._slots.items()
+        }
+        self._positions = positions
+        self._switch(tuple(dict.fromkeys(a for i in arms if (a := self.arms[i].adapter) is not None)))
+        self._factors = {}
+        for adapter in self._active or ():
+            for layer in {layer_of(path) for path in self.model.lora[adapter]}:
+                factors = torch.tensor([_factor(self.arms[i], adapter, layer) for i in index.tolist()])
+                self._factors[adapter, layer] = None if bool((factors == 1).all()) else factors[:, None, None]
+        self._patch = _patches(self.model, [self.arms[i] for i in index.tolist()])
+
+    def step_to(self, positions: Tensor) -> None:
+        """Say where the next token of each row stands, shape (rows, 1); needed while replaying scalars."""
+        self._positions = positions
+
+    @property
+    def patches(self) -> bool:
+        """Whether some row of the current batch replays scalars."""
+        return bool(self._patch)
+
+    def _compile(self, layer: int) -> list[_Slot]:
+        programs = [[op for item in arm.interventions if (op := _affine(item, layer)) is not None] for arm in self.arms]
+        depth = max((len(ops) for ops in programs), default=0)
+        width = self.model.width
+        slots: list[_Slot] = []
+        for number in range(depth):
+            add, project = torch.zeros(len(self.arms), width), torch.zeros(len(self.arms), width)
+            where = torch.zeros(len(self.arms), dtype=torch.long)
+            for row, ops in enumerate(programs):
+                if number < len(ops):
+                    add[row], project[row], where[row] = ops[number]
+            slots.append(_Slot(add, project, where, bool(project.any()), not bool(where.any())))
+        return slots
+
+    def _layer_hook(self, layer: int) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            bound = self._bound.get(layer)
+            if bound:
+                x = output if isinstance(output, Tensor) else output[0]
+                for slot in bound:
+                    _apply(slot, x)
+
+        return hook
+
+    def _lora_hook(self, adapter: str, path: str) -> Callable[..., Tensor | None]:
+        layer = layer_of(path)
+
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+            if self.observe is not None:
+                self.observe(path, output)
+            patch = self._patch.get(path)
+            factors = self._factors.get((adapter, layer))
+            if patch is None and factors is None:
+                return None
+            scalars = output if patch is None else _replay(output, patch, self._positions)
+            return scalars if factors is None else scalars * factors.to(scalars)
+
+        return hook
+
+    def _switch(self, adapters: tuple[str, ...]) -> None:
+        if adapters == self._active:
+            return
+        self._active = adapters
+        for module, _ in _adapter_state(self.model):
+            module.enable_adapters(bool(adapters))  # pyright: ignore[reportCallIssue]
+            if adapters:
+                module.set_adapter(list(adapters), inference_mode=True)  # pyright: ignore[reportCallIssue]
+
+
+def _check(model: Model, arm: Arm) -> None:
+    if arm.adapter is not None and arm.adapter not in model.adapters:
+        raise InterventionError(
+            f"arm '{arm.name}' wants the adapter '{arm.adapter}', which is not loaded",
+            f"loaded adapters: {', '.join(model.adapters) or 'none'}",
+        )
+    for item in arm.interventions:
+        if isinstance(item, ScaleAdapter | PatchAdapter):
+            if arm.adapter is None:
+                raise InterventionError(f"arm '{arm.name}' changes an adapter, and has none")
+            continue
+        shapes = ((model.width,), (model.n_layers, model.width))
+        if tuple(item.direction.shape) not in shapes:
+            raise InterventionError(
+                f"arm '{arm.name}': a direction of shape {tuple(item.direction.shape)} does not fit {model.name}",
+                f"expected {shapes[0]} or {shapes[1]}",
+            )
+        if any(not 0 <= layer < model.n_layers for layer in item.layers):
+            raise InterventionError(
+                f"arm '{arm.name}': layers {item.layers} reach beyond the model",
+                f"it has layers 0..{model.n_layers - 1}",
+            )
+
+
+def _affine(item: Intervention, layer: int) -> tuple[Tensor, Tensor, int] | None:
+    """(a, p, where) of one intervention at one layer, None where it does nothing."""
+    if isinstance(item, ScaleAdapter | PatchAdapter) or layer not in item.layers:
+        return None
+    vector = (item.direction if item.direction.ndim == 1 else item.direction[layer]).float().cpu()
+    where = _WHERE.index(item.positions)
+    if isinstance(item, Steer):
+        return item.coefficient * vector, torch.zeros_like(vector), where
+    norm = vector.norm()
+    if not torch.isfinite(norm) or norm == 0:
+        raise InterventionError(f"the direction at layer {layer} has no length, so it cannot be projected on")
+    unit = vector / norm
+    if isinstance(item, Ablate):
+        return torch.zeros_like(vector), unit, where
+    value = float(item.value[layer]) if isinstance(item.value, Tensor) and item.value.ndim else float(item.value)
+    return value * unit, unit, where
+
+
+def _matters(slot: _Slot, arms: list[int]) -> bool:
+    return bool(slot.add[arms].any() or slot.project[arms].any())
+
+
+def _gather(slot: _Slot, index: Tensor, prompt: Tensor | None, answer: Tensor | None) -> _Bound:
+    add = slot.add[index][:, None, :]
+    project = slot.project[index][:, None, :] if slot.projects else None
+    if slot.everywhere:
+        return _Bound(add, project, None)
+    where = slot.where[index]
+    if prompt is None or answer is None:
+        here = (where != 1)[:, None]
+    else:
+        choices = torch.stack([torch.ones_like(prompt), prompt, answer]).cpu()
+        here = choices[where, torch.arange(len(index))]
+    return _Bound(add, project, here[..., None].float())
+
+
+def _apply(slot: _Bound, x: Tensor) -> None:
+    """Apply x' = x + mask * (a - (p^T x) p), in place; the component is measured in float32."""
+    if slot.add.device != x.device or slot.add.dtype != x.dtype:
+        slot.add = slot.add.to(x)
+        slot.mask = None if slot.mask is None else slot.mask.to(x)
+        slot.project = None if slot.project is None else slot.project.to(x.device)
+    if slot.project is None:
+        if slot.mask is None:
+            x.add_(slot.add)
+        else:
+            x.addcmul_(slot.mask, slot.add)
+        return
+    component = torch.matmul(x.float(), slot.project.transpose(1, 2))
+    change = slot.add.float() - component * slot.project
+    x.add_((change if slot.mask is None else change * slot.mask.float()).to(x.dtype))
+
+
+def _factor(arm: Arm, adapter: str, layer: int | None) -> float:
+    if arm.adapter != adapter:
+        return 0.0
+    factor = 1.0
+    for item in arm.interventions:
+        if isinstance(item, ScaleAdapter):
+            factor *= item.others if layer is None else item.factors.get(layer, item.others)
+    return factor
+
+
+def _patches(model: Model, arms: Sequence[Arm]) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each LoRA module: values (rows, longest, rank) and how many of them each row replays."""
+    wanted: dict[str, list[tuple[int, Tensor]]] = {}
+    for row, arm in enumerate(arms):
+        for item in arm.interventions:
+            if isinstance(item, PatchAdapter):
+                for path, values in item.scalars.items():
+                    if path not in model.lora[str(arm.adapter)]:
+                        raise InterventionError(f"arm '{arm.name}' replays scalars of {path}, which holds no adapter")
+                    wanted.setdefault(path, []).append((row, values))
+    patches: dict[str, tuple[Tensor, Tensor]] = {}
+    for path, items in wanted.items():
+        values = torch.zeros(len(arms), max(len(v) for _, v in items), items[0][1].shape[-1])
+        lengths = torch.zeros(len(arms), dtype=torch.long)
+        for row, recorded in items:
+            values[row, : len(recorded)], lengths[row] = recorded.float(), len(recorded)
+        patches[path] = (values, lengths)
+    return patches
+
+
+def _replay(output: Tensor, patch: tuple[Tensor, Tensor], positions: Tensor | None) -> Tensor:
+    assert positions is not None
+    values, lengths = (part.to(output.device) for part in patch)
+    positions = positions.to(output.device)
+    inside = (positions >= 0) & (positions < lengths[:, None])
+    place = positions.clamp(0, values.shape[1] - 1)
+    recorded = values[torch.arange(len(values), device=output.device)[:, None], place]
+    return torch.where(inside[..., None], recorded.to(output.dtype), output)
+
+
+def _adapter_state(model: Model) -> list[tuple[nn.Module, tuple[list[str], bool]]]:
+    """Every LoRA module with its active adapters and whether it is switched off."""
+    modules = {id(module): module for paths in model.lora.values() for module in paths.values()}
+    return [
+        (module, (list(module.active_adapters), bool(module.disable_adapters)))  # pyright: ignore
+        for module in modules.values()
+    ]

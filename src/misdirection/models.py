@@ -1,0 +1,389 @@
+"""Any Hugging Face causal language model and its PEFT adapters, ready for measurement.
+
+`load_model` gives one resident `Model`: the base weights and any number of LoRA adapters beside each other. Which
+adapter is on is decided row by row in the engine, so base and tuned model never need two copies of the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from misdirection.errors import MisdirectionError
+from misdirection.tokens import PLAIN_TEMPLATE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LAYER_LIST_NAMES = ("layers", "h", "blocks")
+_LAYER_NUMBER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?:\.|$)")
+
+
+class ModelError(MisdirectionError):
+    """A model cannot be loaded or used."""
+
+
+class MissingWeightsError(ModelError):
+    """The folder or repository holds no weights."""
+
+
+class MissingTokenizerError(ModelError):
+    """The folder or repository holds no tokenizer."""
+
+
+class UnreachableModelError(ModelError):
+    """The id is neither a local folder nor reachable on the hub (offline, misspelt, private)."""
+
+
+class GatedModelError(ModelError):
+    """The repository asks for an accepted licence and a token."""
+
+
+class AdapterMismatchError(ModelError):
+    """The adapter was made for another base model."""
+
+
+class NotEnoughMemoryError(ModelError):
+    """The weights do not fit the device."""
+
+
+@dataclass
+class Model:
+    """A causal language model with its tokenizer, decoder layers and adapters.
+
+    Attributes:
+        lm: The transformers model; LoRA layers of all adapters are injected in place.
+        tokenizer: Its tokenizer, which always has a chat template (see `plain_template`).
+        name: Id or path that it was loaded from.
+        layers: The decoder layers in order; index l is "layer l" everywhere in this project.
+        decoder: The module that runs the layers without the LM head.
+        adapters: Names of the loaded adapters.
+        lora: For each adapter, the LoRA modules that it lives in, by module path.
+        plain_template: True when the tokenizer had no chat template and got `tokens.PLAIN_TEMPLATE`.
+        facts: What a report must say of the model (paths, dtype, warnings).
+        peft: PEFT's wrapper around `lm`, once an adapter is loaded.
+    """
+
+    lm: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    layers: tuple[nn.Module, ...]
+    decoder: nn.Module
+    adapters: tuple[str, ...] = ()
+    lora: dict[str, dict[str, nn.Module]] = field(default_factory=dict[str, dict[str, nn.Module]])
+    plain_template: bool = False
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    peft: Any = None
+
+    @property
+    def n_layers(self) -> int:
+        """Number of decoder layers."""
+        return len(self.layers)
+
+    @property
+    def width(self) -> int:
+        """Width of the residual stream."""
+        return int(self.lm.config.get_text_config().hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings live."""
+        weight = self.lm.get_input_embeddings().weight
+        assert isinstance(weight, torch.Tensor)
+        return weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the weights."""
+        return next(self.lm.parameters()).dtype
+
+    @property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer: the tokenizer's and the generation config's."""
+        found: list[int] = []
+        settings = getattr(self.lm, "generation_config", None)
+        for ids in (self.tokenizer.eos_token_id, getattr(settings, "eos_token_id", None)):
+            found += [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
+        return tuple(dict.fromkeys(found))
+
+
+def layer_of(module_path: str) -> int | None:
+    """Number of the decoder layer that a module path lies in, None outside of the layers."""
+    found = _LAYER_NUMBER.findall(module_path)
+    return int(found[-1]) if found else None
+
+
+def find_layers(lm: PreTrainedModel) -> tuple[nn.Module, ...]:
+    """The decoder layers of a model, whatever its family calls them.
+
+    They are the module list inside the text decoder whose length is the configuration's number of layers and whose
+    name is one of `LAYER_LIST_NAMES` (Qwen, Llama, Gemma, GPT-OSS, OLMo, Mistral: `layers`; GPT-NeoX: `layers`;
+    GPT-Neo: `h`).
+
+    Raises:
+        ModelError: There is none.
+    """
+    count = lm.config.get_text_config(decoder=True).num_hidden_layers
+    found = [
+        (name.count("."), name, module)
+        for name, module in lm.get_decoder().named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count and name.split(".")[-1] in LAYER_LIST_NAMES
+    ]
+    if not found:
+        raise ModelError(
+            f"found no list of {count} decoder layers in {type(lm).__name__}",
+            f"looked for module lists named {', '.join(LAYER_LIST_NAMES)}; please open an issue with the model's id",
+        )
+    return tuple(min(found, key=lambda item: item[:2])[2])
+
+
+def wrap(
+    lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "", facts: dict[str, Any] | None = None
+) -> Model:
+    """A `Model` around a transformers model that is already in memory, with any LoRA adapters injected in it."""
+    lm.eval()
+    lm.requires_grad_(False)
+    plain = not getattr(tokenizer, "chat_template", None)
+    if plain:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    lora = _lora_modules(lm)
+    facts = {"model": name, "warnings": [], **(facts or {})}
+    return Model(lm, tokenizer, name, find_layers(lm), lm.get_decoder(), tuple(lora), lora, plain, facts)
+
+
+def load_model(
+    name: str | Path,
+    *,
+    adapters: Mapping[str, str | Path] | None = None,
+    dtype: str | torch.dtype = "auto",
+    device: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Model:
+    """Load a causal language model, its tokenizer and any number of PEFT LoRA adapters.
+
+    Args:
+        name: Hub id or local folder.
+        adapters: Hub id or local folder of each adapter by the name that rows will call it.
+        dtype: "auto" takes the checkpoint's; else a torch dtype or its name.
+        device: "cpu", "cuda", ... ; the default is the GPU where there is one.
+        device_map: Passed to transformers to spread a large model ("auto"); excludes `device`.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Run code that the repository brings. Off unless asked for.
+
+    Raises:
+        ModelError: One of its heirs, each with what to do.
+    """
+    from transformers import AutoModelForCausalLM
+
+    name = str(name)
+    tokenizer = load_tokenizer(name, revision=revision, trust_remote_code=trust_remote_code)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    _check_memory(name, dtype, device, device_map)
+    dtype = getattr(torch, dtype) if isinstance(dtype, str) and dtype != "auto" else dtype
+    try:
+        lm = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, device_map=device_map, revision=revision, trust_remote_code=trust_remote_code
+        )
+        lm = lm if device_map else lm.to(device)
+    except torch.OutOfMemoryError as error:
+        raise NotEnoughMemoryError(f"{name} does not fit on {device}: {error}", _MEMORY_HINT) from error
+    except (OSError, ValueError) as error:
+        raise _explain(name, error) from error
+    facts: dict[str, Any] = {"model": name, "dtype": str(lm.dtype), "device": str(lm.device)}
+    model = wrap(lm, tokenizer, name, facts)
+    for adapter, path in (adapters or {}).items():
+        add_adapter(model, adapter, path)
+    return model
+
+
+def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, checked for a faithful round trip.
+
+    Raises:
+        MissingTokenizerError: The folder holds none.
+        ModelError: The class that transformers picked does not give back what its own file says (transformers 5
+            replaces a word-level tokenizer by the family's own when the configuration names a known family).
+    """
+    from transformers import AutoTokenizer
+
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise ModelError(f"{name} holds no config.json, so it is not a model", _adapter_hint(folder))
+        if not any((folder / file).exists() for file in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+            raise MissingTokenizerError(
+                f"{name} holds a model but no tokenizer", "copy tokenizer.json and tokenizer_config.json beside it"
+            )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise _explain(name, error) from error
+    _check_round_trip(tokenizer, folder)
+    return tokenizer
+
+
+def _check_round_trip(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    if not (folder / "tokenizer.json").exists():
+        return
+    from tokenizers import Tokenizer
+
+    text = "Hello there, how are you ? What should I do about it ."
+    own = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text, add_special_tokens=False).ids
+    if tokenizer.encode(text, add_special_tokens=False) != own:
+        raise ModelError(
+            f"{type(tokenizer).__name__} does not encode as {folder / 'tokenizer.json'} does",
+            'set "tokenizer_class": "PreTrainedTokenizerFast" in tokenizer_config.json',
+        )
+
+
+_MEMORY_HINT = "try --dtype bfloat16, a smaller model, or --device-map auto to spread it over devices"
+
+
+def _check_memory(name: str, dtype: str | torch.dtype, device: str, device_map: object) -> None:
+    """Refuse local weights that cannot fit, before minutes of loading."""
+    folder = Path(name)
+    if device_map is not None or not folder.is_dir():
+        return
+    stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if device.startswith("cuda"):
+        free = torch.cuda.mem_get_info(torch.device(device))[0]
+    else:
+        import psutil
+
+        free = psutil.virtual_memory().available
+    needed = stored * (2 if str(dtype).endswith("float32") and _stored_half(folder) else 1)
+    if needed > free:
+        raise NotEnoughMemoryError(
+            f"{name} needs {needed / 1e9:.1f} GB for its weights and {device} has {free / 1e9:.1f} GB free",
+            _MEMORY_HINT,
+        )
+
+
+def _stored_half(folder: Path) -> bool:
+    config = json.loads((folder / "config.json").read_text())
+    return str(config.get("dtype", config.get("torch_dtype"))) in ("bfloat16", "float16")
+
+
+def _explain(name: str, error: Exception) -> ModelError:
+    """The user's error for what transformers raised while it loaded `name`."""
+    from huggingface_hub.errors import GatedRepoError
+
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    text = " ".join(str(link) for link in chain)
+    if any(isinstance(link, GatedRepoError) for link in chain) or "gated repo" in text:
+        return GatedModelError(
+            f"{name} is gated", f"accept its licence at https://huggingface.co/{name} and run: hf auth login"
+        )
+    local = Path(name).is_dir()
+    if local and ("no file named" in text or "safetensors" in text):
+        return MissingWeightsError(
+            f"{name} holds a configuration but no weights", "expected model.safetensors or its shards with an index"
+        )
+    if local:
+        return ModelError(f"{name} cannot be loaded: {error}")
+    return UnreachableModelError(
+        f"{name} is neither a folder here nor a model that can be reached",
+        "check the spelling; offline, give the path of a local copy (hf download ... makes one)",
+    )
+
+
+def _adapter_hint(folder: Path) -> str | None:
+    if (folder / "adapter_config.json").exists():
+        return "it is a PEFT adapter: give its base as the model and this folder as the adapter"
+    return None
+
+
+def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
+    """Load one more PEFT LoRA adapter beside those that are there, off until a row asks for it.
+
+    Args:
+        model: The resident model; changed in place.
+        adapter: Name that rows will call it.
+        path: Local folder or hub id.
+
+    Raises:
+        AdapterMismatchError: It was made for another base.
+        ModelError: There is no adapter there, it is no LoRA adapter, or the name is taken.
+    """
+    from peft import PeftConfig, PeftModel
+
+    if adapter in model.adapters:
+        raise ModelError(f"there is an adapter called '{adapter}' already", "give this one another name")
+    try:
+        config: Any = PeftConfig.from_pretrained(str(path))
+    except (OSError, ValueError) as error:
+        hint = "expected a folder with adapter_config.json and adapter_model.safetensors, or a hub id"
+        raise ModelError(f"adapter '{adapter}': {path} holds no PEFT adapter", hint) from error
+    if config.peft_type != "LORA" or config.use_dora:
+        raise ModelError(f"adapter '{adapter}' ({path}) is no plain LoRA adapter, the one kind that is supported")
+    _check_adapter_shapes(model.lm, adapter, str(path), config)
+    trained_on = str(config.base_model_name_or_path or "")
+    try:
+        if model.peft is None:
+            model.peft = PeftModel.from_pretrained(model.lm, str(path), adapter_name=adapter)
+        else:
+            model.peft.load_adapter(str(path), adapter_name=adapter)
+    except (RuntimeError, ValueError) as error:
+        raise AdapterMismatchError(
+            f"adapter '{adapter}' ({path}) does not fit {model.name}: {error}",
+            f"it was trained on {trained_on or 'another base'}",
+        ) from error
+    if trained_on and Path(trained_on).name.lower() != Path(model.name).name.lower():
+        model.facts["warnings"].append(f"adapter '{adapter}' names the base {trained_on}; it is used on {model.name}")
+    model.facts.setdefault("adapters", {})[adapter] = {"path": str(path), "trained_on": trained_on}
+    model.lm.eval()
+    model.lm.requires_grad_(False)
+    model.lora = _lora_modules(model.lm)
+    model.adapters = tuple(model.lora)
+
+
+def _lora_modules(lm: nn.Module) -> dict[str, dict[str, nn.Module]]:
+    from peft.tuners.lora import LoraLayer
+
+    found: dict[str, dict[str, nn.Module]] = {}
+    for path, module in lm.named_modules():
+        if isinstance(module, LoraLayer):
+            for adapter in module.lora_A:
+                found.setdefault(adapter, {})[path] = module
+    return found
+
+
+def _check_adapter_shapes(lm: nn.Module, adapter: str, path: str, config: Any) -> None:
+    """Compare each stored A and B with the linear layer that it would sit on, before PEFT touches the model."""
+    from safetensors import safe_open
+
+    file = Path(path) / "adapter_model.safetensors"
+    if not file.exists():
+        return
+    modules = dict(lm.named_modules())
+    with safe_open(file, framework="pt") as tensors:
+        for key in tensors.keys():  # noqa: SIM118 (a safetensors handle is not a mapping)
+            part, side = (key, 1) if "lora_A" in key else (key, 0)
+            if "lora_A" not in part and "lora_B" not in part:
+                continue
+            where = re.sub(r"\.lora_[AB].*", "", key.removeprefix("base_model.model."))
+            target = modules.get(where)
+            target = getattr(target, "base_layer", target)
+            shape = tensors.get_slice(key).get_shape()
+            weight = getattr(target, "weight", None)
+            fits = weight is not None and (shape[1] if side else shape[0]) == weight.shape[side]
+            if not fits:
+                has = "no such module" if weight is None else f"a weight of shape {tuple(weight.shape)}"
+                raise AdapterMismatchError(
+                    f"adapter '{adapter}' ({path}) was made for another base: it holds {key} of shape {tuple(shape)}, "
+                    f"and the model has {has} at {where}",
+                    f"it names {config.base_model_name_or_path} as its base",
+                )
