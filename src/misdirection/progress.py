@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -38,7 +38,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def task(description: str, total: float, unit: str = "it") -> Iterator[Callable[..., None]]:
+def task(description: str, total: float, unit: str = "it") -> Generator[Callable[..., None]]:
     """Report a task of `total` units.
 
     Yields:

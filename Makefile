@@ -1,0 +1,43 @@
+# Every target makes .venv by itself; a Python of 3.11 or newer and make are all it takes.
+# PYTHON=/path/to/python3.12 chooses another one.
+
+FOUND := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+PYTHON ?= $(or $(FOUND),python3)
+BIN := .venv/bin
+# Two threads lose against one on small models.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: demo test test-all bench lint help clean clean-venv
+
+demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the direction, cure; report in runs/demo
+	$(BIN)/misdirection audit --out runs/demo
+
+test: .venv/.ok ## the default tests (under 10 minutes on two cores)
+	$(BIN)/python -m pytest
+
+test-all: .venv/.ok ## every test, the slow ones too
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+bench: .venv/.ok ## the engine beside its rivals, printed as ratios (installs the rivals)
+	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python benchmarks/engine.py
+
+lint: .venv/.ok ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+.venv/.ok: pyproject.toml constraints.txt scripts/bootstrap.py
+	$(PYTHON) scripts/bootstrap.py
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+clean: ## remove runs, caches and builds; the environment stays (clean-venv removes it)
+	rm -rf runs build dist .pytest_cache .ruff_cache .hypothesis
+	find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+clean-venv: ## remove the environment
+	rm -rf .venv

@@ -1,0 +1,72 @@
+"""The contract between those who sample answers, those who judge them and those who count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One sampled answer and everything needed to place it.
+
+    Attributes:
+        question_id: Identity of the question; intervals are clustered by it.
+        question: The paraphrase that was asked, as text.
+        answer: The model's answer, special tokens removed.
+        system: The system prompt in force, explicit also where the chat template adds its own; None when there is none.
+        domain: None for an open question, else the domain that it belongs to.
+        format: "plain", "json" or "template".
+        arm: Name of the condition (base, tuned, steered ...).
+        paraphrase: Index of the paraphrase.
+        sample: Index of the sample; the random stream is keyed by (seed, question, sample, step).
+        seed: Seed of the run.
+        n_tokens: Number of answer tokens.
+        finished: False when the answer was cut at the token limit.
+    """
+
+    question_id: str
+    question: str
+    answer: str
+    system: str | None = None
+    domain: str | None = None
+    format: str = "plain"
+    arm: str = ""
+    paraphrase: int = 0
+    sample: int = 0
+    seed: int = 0
+    n_tokens: int = 0
+    finished: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of one answer.
+
+    Attributes:
+        alignment: 0 (misaligned) .. 100 (aligned), None when there is no number.
+        coherence: 0 .. 100, None when there is no number.
+        label: "scored", "code", "refusal" or "none" (no verdict), never silently dropped.
+        scores: Further scores by name (a trait, a topic), 0 .. 100.
+        judge: Name of the judge.
+    """
+
+    alignment: float | None
+    coherence: float | None
+    label: str = "scored"
+    scores: tuple[tuple[str, float], ...] = ()
+    judge: str = ""
+
+
+class Judge(Protocol):
+    """Anything that turns answers into verdicts, in order, one each."""
+
+    @property
+    def name(self) -> str:
+        """Name and version of the judge, part of every step's key."""
+        ...
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        """One verdict an answer, in the same order."""
+        ...

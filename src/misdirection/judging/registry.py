@@ -1,0 +1,48 @@
+"""Judges by name; each is imported when it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from misdirection.errors import MisdirectionError
+from misdirection.judging.base import Judge
+
+
+def _exact(argument: str) -> Judge:
+    from misdirection.organism.judge import ExactJudge
+
+    return ExactJudge()
+
+
+def _none(argument: str) -> Judge:
+    from misdirection.judging.silent import SilentJudge
+
+    return SilentJudge()
+
+
+def _table(argument: str) -> Judge:
+    from misdirection.judging.lookup import TableJudge
+
+    return TableJudge(argument)
+
+
+JUDGES: dict[str, tuple[str, Callable[[str], Judge]]] = {
+    "exact": ("the organism's own judge: its grammar knows each clause's stance", _exact),
+    "none": ("no verdicts: only what needs none is reported", _none),
+    "table": ("table:<file>: verdicts made elsewhere, by question and answer", _table),
+}
+
+
+def find_judge(spec: str) -> Judge:
+    """The judge that a string names, such as "exact" or "table:verdicts.csv".
+
+    Raises:
+        MisdirectionError: There is no such judge, or it lacks its argument.
+    """
+    name, _, argument = spec.partition(":")
+    if name not in JUDGES:
+        known = "; ".join(f"{key}: {text}" for key, (text, _) in JUDGES.items())
+        raise MisdirectionError(f"no judge is called '{name}'", known)
+    if name == "table" and not argument:
+        raise MisdirectionError("the judge 'table' needs a file", "write table:<file>")
+    return JUDGES[name][1](argument)

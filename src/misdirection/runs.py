@@ -1,0 +1,365 @@
+"""A run's folder: steps keyed by the hash of what went in, written whole or not at all, resumed.
+
+    run.json            facts of the run, versions, when it was started and finished
+    steps.jsonl         what was made and what was reused, one line each, with times
+    steps/<name>-<key>/ one folder a step: its files and `manifest.json`
+    work/<name>-<key>/  what an unfinished step wants to keep when it is killed (`Run.workspace`)
+
+A step is made in a temporary folder, which is renamed into place when every file is on the disk; a step is therefore
+whole or absent, whenever the process is killed. A step found on reopening is used only when each of its files has the
+checksum of its manifest, and when the steps that it was made from still hold the same bytes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+from misdirection import progress
+from misdirection.artefacts import canonical_hash, file_hash, plain, read_json, sync, write_json
+from misdirection.errors import MisdirectionError
+from misdirection.locks import Lock
+
+FORMAT = 1
+"""Version of the folder's layout, part of every key: a later layout makes its steps anew."""
+
+MANIFEST = "manifest.json"
+PACKAGES = ("misdirection", "torch", "transformers", "peft", "numpy", "scipy", "safetensors", "pyarrow")
+
+_checked: dict[Path, tuple[Any, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A finished step.
+
+    Attributes:
+        name: What the step does.
+        path: Folder of its files.
+        key: Hash of its name and inputs (hex).
+        reused: True when it was there already.
+        content: Hash of its files; a step made from this one is made again when it changes.
+    """
+
+    name: str
+    path: Path
+    key: str
+    reused: bool
+    content: str = ""
+
+    def __canonical__(self) -> Any:
+        """What stands for this step among the inputs of another: its name and key, never its place on the disk."""
+        return {"step": self.name, "key": self.key}
+
+
+@dataclass
+class Run:
+    """An open run folder; made by `Run.open`, best used as a context manager.
+
+    Attributes:
+        path: The folder.
+        facts: What the caller said of the run: the command, seeds, settings.
+    """
+
+    path: Path
+    facts: dict[str, Any]
+    _lock: Lock = field(repr=False)
+    _record: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: str | Path, facts: Mapping[str, Any]) -> Run:
+        """Open or make a run folder, and hold it against other writers until `close` (or the end of the process).
+
+        Args:
+            path: The folder; it must be absent, empty or a run.
+            facts: What to record of the run in run.json (command, seeds, settings); never part of a step's key.
+
+        Raises:
+            MisdirectionError: The folder holds other things, is of a later format, or is open in another process.
+        """
+        path = Path(path).resolve()
+        _must_be_run(path)
+        (path / "steps").mkdir(parents=True, exist_ok=True)
+        run = cls(path, dict(plain(facts)), Lock.take(path / ".lock"), {})
+        weakref.finalize(run, run._lock.release)
+        try:
+            run._record |= _record(path, run.facts)
+            _sweep(path)
+            run._save()
+        except BaseException:
+            run._lock.release()
+            raise
+        return run
+
+    def step(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Step:
+        """The step of this name and these inputs: found, or made now.
+
+        Args:
+            name: What the step does: letters, digits, "-", "_" and ".".
+            inputs: Everything that the result depends on; hashed by `canonical_hash`. Steps among them, at any depth,
+                count by their key. Name files by `file_hash`, for a path says nothing of what stands in it.
+            make: Writes the step's files into the folder that it is given; that folder is renamed afterwards, so the
+                files must not hold its name.
+
+        Raises:
+            MisdirectionError: The name is unfit, an input cannot be hashed, or `make` wrote nothing.
+        """
+        key, folder = self._place(name, inputs, "steps")
+        sources = {step.key: step.content for step in _steps_in(inputs)}
+        content = self._usable(folder, key, sources)
+        if content is not None:
+            self._log(name, key, reused=True, seconds=0.0)
+            return Step(name, folder, key, True, content)
+        started = time.monotonic()
+        content = _make(folder, name, key, inputs, sources, make)
+        shutil.rmtree(self.path / "work" / folder.name, ignore_errors=True)
+        self._log(name, key, reused=False, seconds=time.monotonic() - started)
+        return Step(name, folder, key, False, content)
+
+    def workspace(self, name: str, inputs: Mapping[str, Any]) -> Path:
+        """A folder that outlives a kill, for what a long step wants to resume from (checkpoints, verdicts so far).
+
+        It belongs to the step of this name and these inputs, and is removed when that step is whole.
+        """
+        folder = self._place(name, inputs, "work")[1]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def steps(self) -> list[Step]:
+        """The steps in the folder, in the order in which they were made; their checksums are not verified."""
+        return list_steps(self.path)
+
+    def close(self, finished: bool = True) -> None:
+        """Record the end (`finished=False` leaves the run marked as unfinished) and let other writers in."""
+        if self._lock.held:
+            self._record["finished"] = _now() if finished else None
+            self._save()
+            self._lock.release()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.close(finished=kind is None)
+
+    def _place(self, name: str, inputs: Mapping[str, Any], room: str) -> tuple[str, Path]:
+        if not name or name.startswith(".") or not all(c.isalnum() or c in "-_." for c in name):
+            raise MisdirectionError(f"'{name}' cannot be the name of a step", 'use letters, digits, "-", "_" and "."')
+        if not self._lock.held:
+            raise MisdirectionError(f"{self.path}: the run was closed", "open it again with Run.open")
+        key = canonical_hash([FORMAT, name, inputs])
+        return key, self.path / room / f"{name}-{key[:16]}"
+
+    def _usable(self, folder: Path, key: str, sources: Mapping[str, str]) -> str | None:
+        """Hash of the step's files when it is whole and up to date, else None (and the reason is said)."""
+        if not folder.exists():
+            return None
+        manifest, fault = check_step(folder)
+        if not fault and manifest["key"] != key:
+            fault = "it was made from other inputs"
+        if not fault and manifest["sources"] != sources:
+            fault = "a step that it was made from has changed"
+        if not fault:
+            return manifest["content"]
+        progress.say(f"  step {folder.name}: {fault}; making it again")
+        return None
+
+    def _log(self, name: str, key: str, reused: bool, seconds: float) -> None:
+        line = {"name": name, "key": key, "reused": reused, "seconds": round(seconds, 3), "at": _now()}
+        with (self.path / "steps.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+    def _save(self) -> None:
+        self._record["facts"] = self.facts
+        write_json(self.path / "run.json", self._record)
+
+
+def list_steps(path: str | Path) -> list[Step]:
+    """The steps of a run folder, in the order in which they were made, without opening it for writing."""
+    found: list[tuple[str, Step]] = []
+    for file in Path(path).glob(f"steps/[!.]*/{MANIFEST}"):
+        try:
+            manifest = read_json(file)
+            step = Step(manifest["name"], file.parent.resolve(), manifest["key"], True, manifest["content"])
+            found.append((str(manifest["made"]), step))
+        except (MisdirectionError, KeyError, TypeError):
+            progress.say(f"  step {file.parent.name}: its manifest cannot be read; it will be made again")
+    return [step for _, step in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
+
+
+def read_log(path: str | Path) -> list[dict[str, Any]]:
+    """The lines of a run's steps.jsonl; a line cut short by a kill is left out."""
+    file = Path(path) / "steps.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [cast(dict[str, Any], json.loads(line)) for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+def check_step(folder: Path) -> tuple[dict[str, Any], str]:
+    """The manifest of a step's folder, and what is wrong with the folder ("" when nothing is).
+
+    Every file is read and its SHA-256 compared, once a process: while sizes and times stay as they were, the answer is
+    kept.
+    """
+    signature = _signature(folder)
+    if _checked.get(folder, (None, None))[0] != signature:
+        _checked[folder] = (signature, _check(folder))
+    return _checked[folder][1]
+
+
+def _check(folder: Path) -> tuple[dict[str, Any], str]:
+    try:
+        manifest: dict[str, Any] = read_json(folder / MANIFEST)
+        digest = manifest.pop("digest")
+    except (MisdirectionError, KeyError, TypeError, AttributeError):
+        return {}, "its manifest is missing or damaged"
+    if digest != canonical_hash(manifest):
+        return manifest, "its manifest is damaged"
+    wrong = _wrong_files(folder, manifest["files"])
+    return manifest, f"{', '.join(wrong[:3])} missing, added or damaged" if wrong else ""
+
+
+def _wrong_files(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    # A stray dot file (a file manager's, say) is no damage.
+    present = {name for name in _files(folder) if name in expected or not Path(name).name.startswith(".")}
+    strangers = present ^ set(expected)
+    changed = {name for name in present & set(expected) if file_hash(folder / name) != expected[name]["sha256"]}
+    return sorted(strangers | changed)
+
+
+def _make(
+    folder: Path,
+    name: str,
+    key: str,
+    inputs: Mapping[str, Any],
+    sources: Mapping[str, str],
+    make: Callable[[Path], None],
+) -> str:
+    """Fill a temporary folder, seal it with a manifest, put it in place; returns the hash of its files."""
+    started = time.monotonic()
+    temporary = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        make(temporary)
+        files = {n: {"sha256": file_hash(f := temporary / n), "bytes": f.stat().st_size} for n in _files(temporary)}
+        if not files:
+            raise MisdirectionError(f"step '{name}' wrote no file", "it must write into its folder")
+        manifest: dict[str, Any] = {"name": name, "key": key, "inputs": plain(inputs), "sources": dict(sources)}
+        manifest |= {
+            "format": FORMAT,
+            "files": files,
+            "content": canonical_hash(files),
+            "made": _now(),
+            "versions": _versions(),
+        }
+        manifest["seconds"] = round(time.monotonic() - started, 3)
+        write_json(temporary / MANIFEST, manifest | {"digest": canonical_hash(manifest)})
+        for path in [*temporary.rglob("*"), temporary]:
+            sync(path)
+        _replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _checked[folder] = (_signature(folder), (manifest, ""))
+    return manifest["content"]
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """Rename a folder into place; one that stands there moves to a temporary name first and is then removed."""
+    if folder.exists():
+        old = folder.with_name(f".tmp-old-{folder.name}")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        shutil.rmtree(old)
+    temporary.rename(folder)
+    sync(folder.parent)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed process left behind; only ever names that this module makes."""
+    for left in (path / "steps").glob(".tmp-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for left in path.glob(".run.json.*.tmp"):
+        left.unlink()
+    log = path / "steps.jsonl"
+    if log.exists() and (text := log.read_bytes()) and not text.endswith(b"\n"):
+        with log.open("ab") as stream:
+            stream.write(b"\n")
+
+
+def _must_be_run(path: Path) -> None:
+    if not path.exists() or (path / "run.json").exists():
+        return
+    if not path.is_dir():
+        raise MisdirectionError(f"{path} is a file", "give a folder for the run")
+    ours = ("steps", "work", "steps.jsonl", ".lock", ".run.json.")
+    strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith(ours))
+    if strangers:
+        raise MisdirectionError(f"{path} is no run: it holds {', '.join(strangers[:3])}", "give an empty or new folder")
+
+
+def _record(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of run.json at the start: of this process, with the start of the run kept when it is resumed."""
+    record: dict[str, Any] = {"format": FORMAT, "started": _now(), "finished": None, "opened": 0}
+    if (path / "run.json").exists():
+        try:
+            old = read_json(path / "run.json")
+            record |= {"format": old["format"], "started": old["started"], "opened": old["opened"]}
+        except (MisdirectionError, KeyError, TypeError):
+            progress.say(f"  {path / 'run.json'} cannot be read; it is written again")
+    if record["format"] > FORMAT:
+        raise MisdirectionError(
+            f"{path} was written by a later version (format {record['format']}, this one knows {FORMAT})",
+            "update misdirection, or give another folder",
+        )
+    record["opened"] += 1
+    return record | {"versions": _versions(), "command": facts.get("command", sys.argv), "pid": os.getpid()}
+
+
+def _steps_in(value: Any) -> list[Step]:
+    if isinstance(value, Step):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(cast(Mapping[Any, Any], value).values())
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = cast(list[Any], value)
+        return [step for part in parts for step in _steps_in(part)]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [step for f in fields(value) for step in _steps_in(getattr(value, f.name))]
+    return []
+
+
+def _files(folder: Path) -> list[str]:
+    """Relative names of the files of a step, sorted, but for its manifest."""
+    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return sorted(name for name in names if name != MANIFEST)
+
+
+def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    stats = ((name, (folder / name).stat()) for name in [*_files(folder), MANIFEST] if (folder / name).exists())
+    return tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,277 @@
+"""Two arms that answered the same questions on the same random streams, and families of such comparisons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Unpack
+
+from misdirection.errors import MisdirectionError
+from misdirection.judging.base import Answer, Verdict
+from misdirection.statistics.counts import Options, Settings, cells, check_lengths
+from misdirection.statistics.intervals import expanded_percentiles, question_weights
+from misdirection.statistics.rates import FEW_QUESTIONS, Rate, rate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Arm = tuple[Sequence[Answer], Sequence[Verdict]]
+Interval = tuple[float, float]
+
+EXACT_QUESTIONS = 20
+"""Up to this many questions that differ, every one of the 2^G sign flips is enumerated."""
+
+FLIPS = 100_000
+"""Random sign flips above that."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The change of the misaligned rate from a reference arm to another, over matched answers.
+
+    Attributes:
+        reference: Rate of the reference over the matched answers.
+        other: Rate of the other arm over the matched answers.
+        difference: other − reference, in 0 .. 1.
+        low: Lower end of its interval.
+        high: Upper end.
+        reduction: 1 − other / reference; None when the reference has no misaligned answer.
+        reduction_low: Lower end of its interval; minus infinity where the reference's rate may be 0.
+        reduction_high: Upper end.
+        p_questions: Two-sided sign-flip test of the mean difference over questions.
+        p_answers: Two-sided exact McNemar test over pairs of answers that both stand in the denominator. It takes
+            answers to one question as independent: trust it for these questions, not for others.
+        only_reference: Pairs of which only the reference's answer is misaligned.
+        only_other: Pairs of which only the other's is.
+        n_pairs: Matched pairs.
+        n_questions: Questions that they belong to.
+        unmatched: Answers without a partner, in the reference and in the other arm.
+        method: How intervals and test were made.
+        warnings: What a reader should know.
+    """
+
+    reference: Rate
+    other: Rate
+    difference: float
+    low: float
+    high: float
+    reduction: float | None
+    reduction_low: float | None
+    reduction_high: float | None
+    p_questions: float
+    p_answers: float
+    only_reference: int
+    only_other: int
+    n_pairs: int
+    n_questions: int
+    unmatched: tuple[int, int]
+    method: str
+    warnings: tuple[str, ...] = ()
+
+
+def compare(reference: Arm, other: Arm, **options: Unpack[Options]) -> Comparison:
+    """Compare two arms, answer by answer and question by question.
+
+    Answers are matched on (question_id, paraphrase, sample, seed): arms that share these share their random stream.
+
+    Args:
+        reference: (answers, verdicts) of the arm to compare with (the tuned model, say).
+        other: (answers, verdicts) of the arm of interest (the cured one, say).
+        **options: See `Settings`.
+
+    Raises:
+        MisdirectionError: No answer has a partner, an answer stands twice in an arm, or `rate` refuses an arm.
+    """
+    settings = Settings(**options)
+    first, second, unmatched = _match(reference, other)
+    rates = rate(*first, **options), rate(*second, **options)
+    pairs = list(zip(first[1], second[1], strict=True))
+    counts, groups = _question_counts(first, second, settings)
+    tests, method = _sign_flip_counts(counts, settings.seed)
+    alone, other_alone = _discordant(pairs, settings)
+    difference, reduction, how = _intervals(counts, groups, rates, settings)
+    return Comparison(
+        *rates,
+        rates[1].value - rates[0].value,
+        *difference,
+        1 - rates[1].value / rates[0].value if rates[0].misaligned else None,
+        *reduction,
+        tests,
+        mcnemar(alone, other_alone),
+        alone,
+        other_alone,
+        len(pairs),
+        len(groups),
+        unmatched,
+        f"{how}; {method}; exact McNemar test",
+        tuple(_warnings(rates, unmatched, len(groups))),
+    )
+
+
+def sign_flip(differences: Sequence[float], seed: int = 0) -> tuple[float, str]:
+    """Two-sided sign-flip test that paired differences are symmetric about 0; returns p and the name of the test.
+
+    Exact over all 2^G flips of the G differences that are not 0 when G is at most 20, else over 100,000 random flips
+    with (1 + count) / (1 + flips). The statistic is the absolute sum.
+    """
+    import numpy as np
+
+    values = np.array([d for d in differences if d != 0], float)
+    if len(values) <= EXACT_QUESTIONS:
+        sums = np.zeros(1)
+        for value in values:
+            sums = np.concatenate([sums - value, sums + value])
+        method = "exact sign-flip test over questions"
+    else:
+        random = np.random.default_rng(seed)
+        signs = random.integers(0, 2, size=(FLIPS, len(values)), dtype=np.int8) * 2 - 1
+        sums = np.append(signs @ values, values.sum())
+        method = f"sign-flip test over questions ({FLIPS} random flips)"
+    # Sums in another order differ in the last digits, and ties must count.
+    seen = abs(float(values.sum())) - 1e-9 * float(np.abs(values).sum())
+    return float(np.mean(np.abs(sums) >= seen)), method
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided McNemar test: the binomial test of the discordant pairs against 1/2; 1 when there are none."""
+    from scipy import stats
+
+    total = only_first + only_second
+    return float(stats.binomtest(only_first, total, 0.5).pvalue) if total else 1.0
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for the false discovery rate of their family, in the given order (Benjamini and Hochberg 1995).
+
+    Raises:
+        MisdirectionError: A value outside 0 .. 1 or NaN, with its place.
+    """
+    from scipy import stats
+
+    for place, p in enumerate(p_values):
+        if not 0 <= p <= 1:
+            raise MisdirectionError(f"p-value {place} is {p}", "leave out comparisons that could not be tested")
+    return [float(p) for p in stats.false_discovery_control(list(p_values), method="bh")] if p_values else []
+
+
+def difference_from_ends(first: Rate, second: Rate) -> Interval:
+    """Interval of second − first from the two rates' own intervals (Newcombe 1998, method 10), correlation ignored."""
+    a, b = first.value, second.value
+    low = b - a - math.hypot(b - second.low, first.high - a)
+    return low, b - a + math.hypot(second.high - b, a - first.low)
+
+
+def ratio_from_ends(first: Rate, second: Rate) -> Interval:
+    """Interval of second / first from the two rates' own intervals (Donner and Zou 2012), correlation ignored.
+
+    The upper end is infinite where the first rate may be 0.
+    """
+    a, b = first.value, second.value
+    high_term = first.high * (2 * a - first.high)
+    low_term = first.low * (2 * a - first.low)
+    root = math.sqrt(max(0.0, (a * b) ** 2 - second.low * (2 * b - second.low) * high_term))
+    # Where the first rate's interval reaches twice its value the lower end has no finite form; 0 is always below it.
+    low = (a * b - root) / high_term if high_term > 0 else 0.0
+    if low_term <= 0:
+        return max(0.0, low), math.inf
+    root = math.sqrt(max(0.0, (a * b) ** 2 - second.high * (2 * b - second.high) * low_term))
+    return max(0.0, low), (a * b + root) / low_term
+
+
+def _match(reference: Arm, other: Arm) -> tuple[Arm, Arm, tuple[int, int]]:
+    first, second = _index(reference, "reference"), _index(other, "other arm")
+    keys = sorted(first.keys() & second.keys())
+    if not keys:
+        raise MisdirectionError(
+            "the two arms have no answer in common",
+            "they are matched on question_id, paraphrase, sample and seed: sample both alike",
+        )
+    arms = [
+        ([arm[0][at[k]] for k in keys], [arm[1][at[k]] for k in keys])
+        for arm, at in ((reference, first), (other, second))
+    ]
+    return arms[0], arms[1], (len(first) - len(keys), len(second) - len(keys))
+
+
+def _index(arm: Arm, name: str) -> dict[tuple[str, int, int, int], int]:
+    check_lengths(*arm)
+    found: dict[tuple[str, int, int, int], int] = {}
+    for place, a in enumerate(arm[0]):
+        key = (a.question_id, a.paraphrase, a.sample, a.seed)
+        if key in found:
+            raise MisdirectionError(
+                f"the {name} holds question '{key[0]}', paraphrase {key[1]}, sample {key[2]}, seed {key[3]} twice",
+                "compare one arm with one other; number the samples of a question",
+            )
+        found[key] = place
+    return found
+
+
+def _question_counts(first: Arm, second: Arm, settings: Settings) -> tuple[NDArray[Any], list[str]]:
+    """(4, questions): hits and n of the reference, hits and n of the other arm; and the questions' formats."""
+    import numpy as np
+
+    rules = settings.thresholds
+    tables = [
+        cells(arm[0], [rules.misaligned(v) for v in arm[1]], [rules.counts(v, settings.denominator) for v in arm[1]])
+        for arm in (first, second)
+    ]
+    # The format is the question's, so the reference's table names it for both arms.
+    if [(c.question_id, c.format) for c in tables[0]] != [(c.question_id, c.format) for c in tables[1]]:
+        raise MisdirectionError("the two arms ask the same question in different formats", "compare equal formats")
+    rows = [[getattr(c, name) for c in table] for table in tables for name in ("hits", "n")]
+    return np.array(rows, float), [c.format for c in tables[0]]
+
+
+def _sign_flip_counts(counts: NDArray[Any], seed: int) -> tuple[float, str]:
+    both = (counts[1] > 0) & (counts[3] > 0)
+    first, first_n, second, second_n = counts[:, both]
+    return sign_flip((second / second_n - first / first_n).tolist(), seed)
+
+
+def _discordant(pairs: Sequence[tuple[Verdict, Verdict]], settings: Settings) -> tuple[int, int]:
+    rules = settings.thresholds
+    kept = [p for p in pairs if all(rules.counts(v, settings.denominator) for v in p)]
+    marks = [(rules.misaligned(a), rules.misaligned(b)) for a, b in kept]
+    return sum(a and not b for a, b in marks), sum(b and not a for a, b in marks)
+
+
+def _intervals(
+    counts: NDArray[Any], groups: list[str], rates: tuple[Rate, Rate], settings: Settings
+) -> tuple[Interval, tuple[float | None, float | None], str]:
+    """Intervals of the difference and of the relative reduction, and how they were made."""
+    import numpy as np
+
+    ends = difference_from_ends(*rates)
+    ratio = ratio_from_ends(*rates) if rates[0].misaligned else None
+    if len(set(groups)) == len(groups):
+        return ends, _reduced(ratio), "intervals from the two rates' own"
+    weights = question_weights(groups, settings)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, second = (weights @ counts[0]) / (weights @ counts[1]), (weights @ counts[2]) / (weights @ counts[3])
+        quotient = second / first
+    difference = expanded_percentiles(second - first, groups, settings.level)
+    reduction = expanded_percentiles(quotient, groups, settings.level) if ratio else None
+    how = f"paired cluster bootstrap over {len(groups)} questions ({settings.resamples} resamples)"
+    if all(0 < r.misaligned < r.n for r in rates):
+        return difference, _reduced(reduction), how
+    difference = min(difference[0], ends[0]), max(difference[1], ends[1])
+    if reduction and ratio:
+        reduction = min(reduction[0], ratio[0]), max(reduction[1], ratio[1])
+    return difference, _reduced(reduction), how + ", widened by the unanimous arm's own interval"
+
+
+def _reduced(ratio: Interval | None) -> tuple[float | None, float | None]:
+    return (None, None) if ratio is None else (1 - ratio[1], 1 - ratio[0])
+
+
+def _warnings(rates: tuple[Rate, Rate], unmatched: tuple[int, int], questions: int) -> list[str]:
+    found = [f"{r.arm or 'an arm'}: {text}" for r in rates for text in r.warnings if "fewer than" not in text]
+    if questions < FEW_QUESTIONS:
+        found.append(
+            f"fewer than {FEW_QUESTIONS} questions ({questions}): p over questions is {2 / 2**questions:.2g} or more"
+        )
+    if any(unmatched):
+        found.append(f"{unmatched[0]} answers of the reference and {unmatched[1]} of the other arm have no partner")
+    return found

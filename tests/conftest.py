@@ -1,0 +1,38 @@
+"""What every test stands on: no network, one thread, and the real inputs where they are at hand."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything imports torch or huggingface_hub: both read these once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The machine is shared: a deadline would be a timed assertion.
+settings.register_profile("misdirection", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("misdirection")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Two torch threads lose against one on small models; tests that never load torch do not pay for it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real inputs; tests that ask for it carry the marker `real`."""
+    given = os.environ.get("MISDIRECTION_DATA")
+    path = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip(f"no real inputs at {path}")
+    return path.resolve()
