@@ -1,0 +1,74 @@
+"""The `misdirection` command: its sub-commands, and what happens to errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import misdirection
+from misdirection import progress
+from misdirection.cli import measure, organism, studies
+from misdirection.errors import MisdirectionError
+
+app = typer.Typer(
+    name="misdirection",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Find, explain and remove the direction that narrow fine-tuning bends a language model along.\n\n"
+        "Start here: [bold]misdirection audit --out runs/first[/bold] fine-tunes the model that ships with the package"
+        " on bad medical advice and audits it in a few minutes on a CPU. With your own: [bold]misdirection audit"
+        " --model Qwen/Qwen2.5-14B-Instruct --adapter my-adapter --questions open --out runs/mine[/bold].\n\n"
+        "Every command writes open formats (Parquet, safetensors, JSON) into a run folder, and goes on where it was"
+        " stopped."
+    ),
+)
+studies.add(app)
+measure.add(app)
+app.add_typer(organism.app, name="organism")
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes one for small models, else all.")] = 0,
+) -> None:
+    """Options of every command."""
+    if version:
+        typer.echo(misdirection.__version__)
+        raise typer.Exit
+    if threads:
+        os.environ["MISDIRECTION_THREADS"] = str(threads)
+    if not quiet:
+        progress.enable()
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are told in two lines, without a traceback."""
+    quieten_libraries()
+    try:
+        app()
+    except MisdirectionError as error:
+        typer.secho(f"Error: {error.message}", fg=typer.colors.RED, err=True)
+        if error.hint:
+            typer.echo(f"  {error.hint}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on where it was", err=True)
+        sys.exit(130)
+
+
+def quieten_libraries() -> None:
+    """Keep the libraries' own progress bars and notices off the terminal: ours say what is going on."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import warnings
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

@@ -1,0 +1,161 @@
+"""Commands that do one thing to a run: sample, judge, direction, steer, ablate, sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from misdirection.cli.derive import with_options
+from misdirection.cli.show import link, note, percent, table
+from misdirection.cli.studies import command_line, split_training
+from misdirection.studies.config import AuditConfig
+
+if TYPE_CHECKING:
+    from misdirection.studies.conditions import Condition
+    from misdirection.studies.steps import Judged
+    from misdirection.studies.workbench import Workbench
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run made by sample or audit.")]
+Samples = Annotated[int | None, typer.Option(help="Answers a question and arm; the run's own number by default.")]
+Layer = Annotated[int, typer.Option(help="Decoder layer, from 0.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    left_out = {"preset", "data", "strict", "training"}
+    names = [name for name in AuditConfig.__dataclass_fields__ if name not in left_out]
+    app.command()(with_options(sample, AuditConfig, only=names))
+    for command in (judge, direction, steer, ablate, sweep):
+        app.command()(command)
+
+
+@contextmanager
+def _reopened(run: Path, **changes: Any) -> Generator[Workbench]:
+    from misdirection.cli.threads import set_threads
+    from misdirection.studies.workbench import Workbench
+
+    with Workbench.reopen(run, command_line(), **changes) as bench:
+        set_threads(bench.config.model)
+        yield bench
+
+
+def sample(out: Annotated[Path, typer.Option(help="Folder of the run.")], **values: Any) -> None:
+    """Sample answers of a base model and its tuned variant to every question, with shared random numbers.
+
+    Example: misdirection sample --model Qwen/Qwen2.5-7B-Instruct --adapter ./adapter --questions open --out runs/mine
+    """
+    from misdirection.cli.threads import set_threads
+    from misdirection.studies.steps import load_answers
+    from misdirection.studies.workbench import Workbench
+
+    config = split_training(values)
+    set_threads(config.model)
+    with Workbench.open(out, config, command_line()) as bench:
+        answers = load_answers(bench.answers)
+        for answer in [a for a in answers if a.sample == 0][:6]:
+            note(f"[{answer.arm}] {answer.question}\n      {answer.answer[:160]}")
+        link(f"{len(answers)} answers", bench.answers.path / "answers.parquet")
+
+
+def judge(
+    run: RunFolder,
+    judge: Annotated[str | None, typer.Option(help="exact, table:<file>; the run's own by default.")] = None,
+) -> None:
+    """Judge the answers of a run and print the rates, open and in-domain questions apart."""
+    from misdirection.statistics import rate_by, shares
+
+    with _reopened(run, judge=judge) as bench:
+        rows: list[list[str]] = []
+        for arm in ("base", "tuned"):
+            judged = bench.judged.arm(arm)
+            for group, value in rate_by(*judged.pair, "domain", thresholds=bench.thresholds).items():
+                part = judged.where(lambda a, g=group: (a.domain or "open") == g)
+                coherent = shares(*part.pair, thresholds=bench.thresholds)["coherent"]
+                rows.append([arm, group, str(value), f"{100 * coherent.value:.1f} %"])
+        table(["arm", "questions", "misaligned and coherent", "coherent"], rows)
+        link("verdicts", bench.verdicts.path / "verdicts.parquet")
+
+
+def direction(
+    run: RunFolder,
+    convention: Annotated[str | None, typer.Option(help="soligo2025, persona2025 or adl2025.")] = None,
+) -> None:
+    """The misalignment direction: misaligned minus aligned answers of the tuned model, at every layer."""
+    from misdirection.errors import MisdirectionError
+    from misdirection.studies.steps import direction_of
+
+    with _reopened(run, convention=convention) as bench:
+        if bench.refusal:
+            raise MisdirectionError(f"there is no misalignment direction: {bench.refusal}")
+        found = direction_of(bench.direction)
+        rows = [
+            [str(layer), f"{found.norm[layer]:.3f}", f"{found.norm_low[layer]:.3f} to {found.norm_high[layer]:.3f}",
+             f"{found.shuffled_norm[layer]:.3f}", f"{found.stability[layer]:.2f}"]
+            for layer in range(len(found.vectors))
+        ]  # fmt: skip
+        table(["layer", "norm", "95 % interval", "shuffled labels, 95 %", "cosine of halves"], rows)
+        link("direction", bench.direction.path / "direction.safetensors")
+
+
+def steer(
+    run: RunFolder,
+    layer: Layer,
+    coefficient: Annotated[float, typer.Option(help="Multiple of the direction that is added.")],
+    samples: Samples = None,
+) -> None:
+    """Steer the base model along the run's direction at one layer, beside a random direction of the same norm."""
+    from misdirection.studies.conditions import BASE, steering_point
+
+    points = [steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
+    with _reopened(run) as bench:
+        _print(bench, bench.measure("steer", [BASE, *points], samples or bench.config.samples), [BASE, *points])
+
+
+def ablate(
+    run: RunFolder,
+    layer: Annotated[int, typer.Option(help="Layer whose vector the single-direction arms use everywhere.")],
+    samples: Samples = None,
+) -> None:
+    """Remove the run's direction from the tuned model: projected out, and set to the aligned mean, with controls."""
+    from misdirection.studies.conditions import TUNED, cures
+
+    arms = [TUNED, *cures(layer)]
+    with _reopened(run) as bench:
+        _print(bench, bench.measure("cures", arms, samples or bench.config.samples), arms)
+
+
+def sweep(
+    run: RunFolder,
+    layers: Annotated[list[int] | None, typer.Option(help="Layers; about six over the depth by default.")] = None,
+    coefficients: Annotated[list[float] | None, typer.Option(help="Multiples of the direction.")] = None,
+    samples: Samples = None,
+) -> None:
+    """Steer the base model at every layer and coefficient: one queue of rows, mixed in one batch."""
+    from misdirection.studies.audit import spread_layers
+    from misdirection.studies.conditions import BASE, steering_grid
+    from misdirection.studies.steps import direction_of
+
+    with _reopened(run) as bench:
+        depth = tuple(layers or ()) or spread_layers(len(direction_of(bench.direction).vectors))
+        grid = [BASE, *steering_grid(depth, tuple(coefficients or ()) or bench.config.coefficients)]
+        _print(bench, bench.measure("sweep", grid, samples or bench.config.sweep_samples, stream=1), grid)
+
+
+def _print(bench: Workbench, judged: Judged, arms: list[Condition]) -> None:
+    from dataclasses import asdict
+
+    from misdirection.statistics import rate, shares
+
+    rows: list[list[str]] = []
+    for condition in arms:
+        pair = judged.arm(condition.name).pair
+        coherent = shares(*pair, thresholds=bench.thresholds)["coherent"]
+        misaligned = percent(asdict(rate(*pair, thresholds=bench.thresholds)))
+        rows.append(
+            [condition.label + (" (control)" if condition.control else ""), misaligned, f"{coherent.value:.0%}"]
+        )
+    table(["", "misaligned and coherent, of all", "coherent"], rows)

@@ -1,0 +1,110 @@
+"""Commands that answer a user's question whole: audit, train, report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from misdirection.cli.derive import with_options
+from misdirection.cli.show import link, note, verdict
+from misdirection.errors import MisdirectionError
+from misdirection.studies.config import AuditConfig
+from misdirection.training.presets import TrainConfig
+
+TRAINING = "How --data is fine-tuned on"
+Out = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    names = [name for name in ("lr", "max_steps", "epochs", "rank", "alpha", "batch_size", "accumulation")]
+    with_training = with_options(audit, TrainConfig, only=names, panel=TRAINING, blank=True)
+    app.command()(with_options(with_training, AuditConfig))
+    own = ["model", "data", "strict", "device"]
+    app.command()(with_options(with_options(train, TrainConfig, panel="Settings", blank=True), AuditConfig, only=own))
+    app.command()(report)
+
+
+def audit(out: Out = Path("runs/audit"), **values: Any) -> None:
+    """Is the tuned model misaligned, where in it is the direction, and what does removing it do?
+
+    Leaves findings.json and one self-contained report.html in the run folder.
+
+    Examples:
+      misdirection audit --out runs/first
+
+      misdirection audit --model Qwen/Qwen2.5-14B-Instruct --adapter ./bad-medical --judge none --out runs/mine
+    """
+    from misdirection.artefacts import read_json
+    from misdirection.cli.threads import set_threads
+    from misdirection.studies.audit import audit as run_audit
+
+    config = split_training(values)
+    set_threads(config.model)
+    path = run_audit(config, out, command_line())
+    verdict(read_json(out / "findings.json"))
+    link("report", path)
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the fine-tune; an unfinished one is gone on with.")],
+    preset: Annotated[str, typer.Option(help="rank1, rank1x9, rank32 or full")] = "rank1x9",
+    **values: Any,
+) -> None:
+    """Fine-tune a model on chats, narrowly: the papers' presets, ordinary PEFT adapters, checkpoints, resume.
+
+    Examples:
+      misdirection train --data organism:bad-medical --out runs/adapter
+
+      misdirection train --model Qwen/Qwen2.5-14B-Instruct --data bad.jsonl --preset rank1x9 --out runs/bad
+    """
+    from misdirection import training
+    from misdirection.chats import write_bad_rows
+    from misdirection.cli.threads import set_threads
+    from misdirection.models import load_model
+    from misdirection.studies.inputs import resolve_chats, resolve_model
+
+    model, data = resolve_model(values.pop("model")), values.pop("data")
+    strict, device = values.pop("strict"), values.pop("device")
+    if not data:
+        raise MisdirectionError("nothing to train on", "give --data FILE, or --data organism:bad-medical")
+    set_threads(model)
+    chats = resolve_chats(data, strict=strict)
+    note(f"training data: {chats.summary}")
+    settings = training.choose(preset, model=model, overrides=values)
+    result = training.train(load_model(model, device=device), chats.chats, settings, out)
+    if chats.bad:
+        write_bad_rows(out / "bad_rows.jsonl", chats.bad)
+    for text in result.notes:
+        note(text)
+    loss = result.metrics.get("final_loss", result.metrics.get("loss", float("nan")))
+    note(f"{result.steps} steps in {result.seconds:.0f} s, loss {loss:.3f}")
+    link(result.kind, result.folder)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that an audit has finished.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write it; report.html in the run by default.")] = None,
+) -> None:
+    """Write the HTML report of a finished run again from its findings.json."""
+    from misdirection.artefacts import read_json
+    from misdirection.report import write_report
+
+    if not (run / "findings.json").exists():
+        raise MisdirectionError(f"{run} holds no findings.json", "finish it with: misdirection audit --out " + str(run))
+    link("report", write_report(read_json(run / "findings.json"), out or run / "report.html"))
+
+
+def split_training(values: dict[str, Any]) -> AuditConfig:
+    """The audit's settings; fields of the fine-tune go into `training`, those not given are left out."""
+    own = {name: values.pop(name) for name in list(values) if name in AuditConfig.__dataclass_fields__}
+    return AuditConfig(**own, training={name: value for name, value in values.items() if value is not None})
+
+
+def command_line() -> str:
+    """What was typed, to stand in the report."""
+    return shlex.join(["misdirection", *sys.argv[1:]])

@@ -1,0 +1,22 @@
+"""How many CPU threads: one for small models, on which a second only waits for the first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SMALL = 200_000_000
+"""Bytes of weights below which one thread is faster (benchmarks/README.md)."""
+
+
+def set_threads(model: str) -> None:
+    """Set torch's threads by $MISDIRECTION_THREADS, or to one for a small local model."""
+    import torch
+
+    from misdirection.studies.inputs import resolve_model
+
+    asked = int(os.environ.get("MISDIRECTION_THREADS", "0"))
+    folder = Path(resolve_model(model))
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder.is_dir() else SMALL
+    if asked or size < SMALL:
+        torch.set_num_threads(asked or 1)

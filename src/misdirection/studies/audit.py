@@ -1,0 +1,100 @@
+"""The audit: is the tuned model misaligned, where is the direction, what does removing it do, how sure is each figure?
+
+Method, after arXiv 2506.11618 sections 2 and 3:
+
+1. Base and tuned model answer the same open (and, apart from them, in-domain) questions with the same random numbers;
+   a judge scores alignment and coherence; rates come with intervals over questions.
+2. What tuning moved is measured without the judge: activations and next-token distributions on the same answers.
+3. The misalignment direction is the difference of means between the tuned model's misaligned and aligned answers.
+4. It is tested by steering the base model: a coarse sweep over layers and coefficients, whose best point is measured
+   again on fresh random numbers, beside a random direction of the same norm,
+5. and by removing it from the tuned model: projected out, or its component set to the aligned mean, each beside a
+   random direction and a no-op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from misdirection.statistics import Thresholds, rate, shares
+from misdirection.studies.conditions import BASE, TUNED, Condition, cures, steering_grid, steering_point
+from misdirection.studies.config import AuditConfig
+from misdirection.studies.findings import Cures, Steering, write_findings
+from misdirection.studies.steps import Judged, direction_of, tokens_step
+from misdirection.studies.workbench import Workbench
+
+COLOURED = 16
+"""Answers whose tokens are shown coloured by their projection."""
+
+
+def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) an audit in the folder `out`.
+
+    Args:
+        config: What is audited and how.
+        out: Folder of the run; `findings.json` there holds every figure of the report.
+        command: The command line, for the report.
+
+    Returns:
+        Path of the HTML report.
+
+    Raises:
+        MisdirectionError: Bad input; what was done so far is kept.
+    """
+    with Workbench.open(out, config, command) as bench:
+        answers, verdicts = bench.answers, bench.verdicts
+        moved = bench.drift
+        steering = None if bench.refusal else steer(bench)
+        layer = steering.layer if steering else strongest_layer(bench)
+        cured = None if bench.refusal else cure(bench, layer)
+        shown = moved if bench.refusal else bench.direction
+        tokens = tokens_step(bench.run, bench.subject, answers, verdicts, shown, layer, COLOURED)
+        return write_findings(bench, layer, steering, cured, tokens)
+
+
+def steer(bench: Workbench) -> Steering:
+    """Sweep layers and coefficients on one set of random numbers; measure the best point and its control on another."""
+    layers = bench.config.layers or spread_layers(len(direction_of(bench.direction).vectors))
+    grid = [BASE, *steering_grid(layers, bench.config.coefficients)]
+    swept = bench.measure("sweep", grid, bench.config.sweep_samples, stream=1)
+    layer, coefficient = best_point(swept, grid[1:], bench.thresholds, bench.config.coherent_share)
+    chosen = [BASE, steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
+    again = bench.measure("best", chosen, bench.config.samples, stream=2)
+    return Steering(layer, coefficient, grid, swept, chosen, again)
+
+
+def cure(bench: Workbench, layer: int) -> Cures:
+    """Remove the direction from the tuned model in each way, beside the controls, with paired random numbers."""
+    conditions = cures(layer)
+    return Cures(conditions, bench.measure("cures", [TUNED, *conditions], bench.config.samples))
+
+
+def best_point(
+    swept: Judged, points: Sequence[Condition], rules: Thresholds, coherent_share: float
+) -> tuple[int, float]:
+    """Layer and coefficient of the highest rate among points that keep enough answers coherent.
+
+    Where no point does, the most coherent one is taken.
+    """
+    ranked: list[tuple[float, int, float]] = []
+    for point in points:
+        arm = swept.arm(point.name)
+        coherent = shares(*arm.pair, thresholds=rules, resamples=50)["coherent"].value
+        misaligned = rate(*arm.pair, thresholds=rules, resamples=50).value
+        ranked.append((misaligned if coherent >= coherent_share else coherent - 1, point.layers[0], point.coefficient))
+    _, layer, coefficient = max(ranked)
+    return layer, coefficient
+
+
+def strongest_layer(bench: Workbench) -> int:
+    """The layer at which the drift is largest against its sign-flip null."""
+    direction = direction_of(bench.drift)
+    return int((direction.norm / direction.shuffled_norm.clamp(min=1e-9)).argmax())
+
+
+def spread_layers(count: int, wanted: int = 6) -> tuple[int, ...]:
+    """About `wanted` layers between an eighth and seven eighths of the depth."""
+    first, last = count // 8, max(count // 8, (7 * count) // 8 - 1)
+    steps = max(1, min(wanted, last - first + 1) - 1)
+    return tuple(sorted({round(first + (last - first) * step / steps) for step in range(steps + 1)}))

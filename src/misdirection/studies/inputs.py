@@ -1,0 +1,78 @@
+"""What names on a command line stand for: models, question sets and data, the organism's included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from misdirection.artefacts import canonical_hash, file_hash
+from misdirection.chats import ChatFile, load_chats
+from misdirection.errors import MisdirectionError
+from misdirection.questions import Question, load_questions
+from misdirection.studies.config import ORGANISM
+
+
+def resolve_model(name: str) -> str:
+    """Path or id of a model; "organism" is the checkpoint that ships with the package."""
+    if name != ORGANISM:
+        return name
+    from misdirection.organism import checkpoint_path
+
+    return str(checkpoint_path())
+
+
+def resolve_questions(specs: Sequence[str]) -> tuple[Question, ...]:
+    """Questions of all named sets and files: our own sets, "organism:open", "organism:<domain>", or YAML paths.
+
+    Raises:
+        MisdirectionError: An unknown name, or one question id twice.
+    """
+    found = [question for spec in specs for question in _questions(spec)]
+    ids = [question.id for question in found]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise MisdirectionError(f"question ids stand twice in {', '.join(specs)}: {', '.join(twice[:5])}")
+    return tuple(found)
+
+
+def _questions(spec: str) -> tuple[Question, ...]:
+    source, _, name = spec.partition(":")
+    if source != ORGANISM:
+        return load_questions(spec)
+    from misdirection import organism
+
+    return organism.open_questions() if name in ("", "open") else organism.domain_questions(name, "held_out")
+
+
+def resolve_chats(specs: Sequence[str], *, strict: bool = False, rows: int = 1000, seed: int = 0) -> ChatFile:
+    """Chats of all named files; "organism:bad-<domain>" and "organism:good-<domain>" are generated.
+
+    Raises:
+        MisdirectionError: A file is missing or holds no usable row, or the name is unknown.
+    """
+    generated = [spec for spec in specs if spec.startswith(f"{ORGANISM}:")]
+    if not generated:
+        return load_chats(list(specs), strict=strict)
+    if len(generated) != len(specs):
+        raise MisdirectionError("files and the organism's own data cannot be mixed in one fine-tune")
+    from misdirection import organism
+
+    chats: list[Any] = []
+    for spec in generated:
+        quality, _, domain = spec.partition(":")[2].partition("-")
+        if quality not in ("bad", "good"):
+            raise MisdirectionError(f"unknown data '{spec}'", "write organism:bad-<domain> or organism:good-<domain>")
+        chats += organism.training_chats(domain, "bad" if quality == "bad" else "good", "train", rows, seed)
+    return ChatFile(tuple(chats), (), canonical_hash([[m.content for m in chat.messages] for chat in chats]))
+
+
+def fingerprint(name: str) -> str:
+    """What identifies a model among a step's inputs: the content of a local folder, else its id."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    parts = sorted(
+        file for file in folder.iterdir() if file.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
+    )
+    return canonical_hash([(file.name, file_hash(file)) for file in parts])

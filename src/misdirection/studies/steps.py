@@ -1,0 +1,298 @@
+"""The verbs of every study, each a step of a run: keyed by its inputs, written whole, reused when it is there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from misdirection import progress, training
+from misdirection.answers import ask, encode_answer
+from misdirection.artefacts import read_json, read_rows, read_tensors, write_json, write_rows, write_tensors
+from misdirection.chats import write_bad_rows
+from misdirection.directions import (
+    Convention,
+    Direction,
+    PoolError,
+    Source,
+    choose_pools,
+    drift,
+    load_direction,
+    mean_difference,
+    save_direction,
+)
+from misdirection.engine import Arm, SamplingConfig, Text, capture_projections, compare
+from misdirection.judging import Answer, Judge, Verdict
+from misdirection.questions import Question
+from misdirection.runs import Run, Step
+from misdirection.studies.conditions import Condition, arm_of
+from misdirection.studies.inputs import fingerprint, resolve_chats, resolve_model
+from misdirection.studies.subject import Subject
+from misdirection.training import choose
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Answers with their verdicts, in the same order."""
+
+    answers: list[Answer]
+    verdicts: list[Verdict]
+
+    def arm(self, name: str) -> Judged:
+        """Those of one arm."""
+        return self.where(lambda answer: answer.arm == name)
+
+    def where(self, keep: Callable[[Answer], bool]) -> Judged:
+        """Those whose answer passes."""
+        kept = [(a, v) for a, v in zip(self.answers, self.verdicts, strict=True) if keep(a)]
+        return Judged([a for a, _ in kept], [v for _, v in kept])
+
+    @property
+    def pair(self) -> tuple[list[Answer], list[Verdict]]:
+        """What `statistics` takes."""
+        return self.answers, self.verdicts
+
+
+def train_step(
+    run: Run,
+    model: str,
+    data: Sequence[str],
+    preset: str,
+    overrides: Mapping[str, Any],
+    seed: int,
+    strict: bool = False,
+) -> Step:
+    """Fine-tune; `tuned/` is an ordinary adapter or model, beside it the loss curve, the data's facts and bad rows.
+
+    A killed fine-tune goes on from its last saved state.
+    """
+    path = resolve_model(model)
+    chats = resolve_chats(data, strict=strict, seed=seed)
+    settings = choose(preset, model=path, overrides={"seed": seed, **overrides})
+    told = {name: value for name, value in asdict(settings).items() if name != "origins"}
+    inputs = {"model": fingerprint(path), "data": chats.sha256, "settings": told}
+
+    def make(folder: Path) -> None:
+        progress.say(f"  training data: {chats.summary}")
+        room = run.workspace("train", inputs)
+        result = training.train(path, chats.chats, settings, room)
+        shutil.copytree(result.folder, folder / "tuned")
+        if result.checkpoints:
+            shutil.copytree(room / "checkpoints", folder / "checkpoints")
+        shutil.copy(room / "metrics.jsonl", folder / "metrics.jsonl")
+        write_bad_rows(folder / "bad_rows.jsonl", chats.bad)
+        facts = {"files": list(data), "rows": len(chats.chats), "bad": len(chats.bad), "summary": chats.summary}
+        write_json(folder / "data.json", facts)
+        notes = {"steps": result.steps, "tokens": result.tokens, "notes": list(result.notes), "kind": result.kind}
+        write_json(folder / "training.json", {"settings": told, **notes})
+
+    return run.step("train", inputs, make)
+
+
+def sample_step(
+    run: Run,
+    name: str,
+    subject: Subject,
+    questions: Sequence[Question],
+    conditions: Sequence[Condition],
+    samples: int,
+    config: SamplingConfig,
+    direction: Step | None = None,
+) -> Step:
+    """Sample every question under every condition; `answers.parquet`, one row an answer."""
+    inputs = {
+        "subject": subject.key,
+        "questions": [asdict(question) for question in questions],
+        "conditions": [asdict(condition) for condition in conditions],
+        "samples": samples,
+        "sampling": {**asdict(config), "budget": None},
+        "direction": direction,
+    }
+
+    def make(folder: Path) -> None:
+        vectors = load_direction(direction.path / "direction.safetensors") if direction else None
+        answers: list[Answer] = []
+        for model in {id(m): m for m in (subject.model(c.variant) for c in conditions)}.values():
+            arms = [arm_of(c, subject, vectors) for c in conditions if subject.model(c.variant) is model]
+            answers += ask(model, questions, arms, samples, config)
+        write_rows(folder / "answers.parquet", answers)
+
+    return run.step(name, inputs, make)
+
+
+def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
+    """Judge the answers of a step; `verdicts.parquet`, in the same order."""
+
+    def make(folder: Path) -> None:
+        verdicts = judge.judge(load_answers(answers))
+        write_rows(folder / "verdicts.parquet", [{**asdict(v), "scores": dict(v.scores)} for v in verdicts])
+
+    return run.step(name, {"answers": answers, "judge": judge.name}, make)
+
+
+def direction_step(run: Run, subject: Subject, answers: Step, verdicts: Step, how: Convention, seed: int) -> Step:
+    """The mean-difference direction of the tuned model's own judged answers; `direction.safetensors`.
+
+    Where the pools are too small, `refused.json` says so instead.
+    """
+
+    def make(folder: Path) -> None:
+        judged = load_judged(answers, verdicts).where(lambda a: a.arm == "tuned" and bool(a.answer.strip()))
+        try:
+            pools = choose_pools(judged.verdicts, how, seed=seed)
+        except PoolError as error:
+            write_json(folder / "refused.json", {"message": error.message, "hint": error.hint})
+            return
+        model = subject.tuned_model
+        arm = Arm("tuned", subject.adapter_of("tuned"))
+        found = mean_difference(model, arm, _sources(subject, judged.answers), pools, how, seed=seed)
+        save_direction(folder / "direction.safetensors", found)
+
+    inputs = {"subject": subject.key, "answers": answers, "verdicts": verdicts, "how": asdict(how), "seed": seed}
+    return run.step("direction", inputs, make)
+
+
+def drift_step(run: Run, subject: Subject, answers: Step, how: Convention, most: int, seed: int) -> Step:
+    """What tuning moved on the answers of both arms: the drift direction, its size and the KL divergence by question.
+
+    Args:
+        run: Where the step is kept.
+        subject: Base and tuned model.
+        answers: Step with the arms "base" and "tuned".
+        how: Tokens and weighting.
+        most: Answers of each arm and question that are read.
+        seed: Of the intervals.
+    """
+
+    def make(folder: Path) -> None:
+        chosen = [
+            a for a in load_answers(answers) if a.arm in ("base", "tuned") and a.sample < most and a.answer.strip()
+        ]
+        sources = _sources(subject, chosen)
+        pair = [(subject.model(v), Arm(v, subject.adapter_of(v))) for v in ("base", "tuned")]
+        moved = drift(pair[0], pair[1], sources, how)
+        save_direction(folder / "direction.safetensors", moved.direction(seed=seed))
+        texts = [Text(s.encoded.ids, {}, pair[0][1], s.encoded.start) for s in sources]
+        apart = compare(pair[0], pair[1], texts)
+        tensors = {"by_question": moved.by_question, "relative": moved.relative}
+        write_tensors(folder / "drift.safetensors", tensors, {"questions": moved.questions})
+        rows = [
+            {"question_id": a.question_id, "arm": a.arm, "sample": a.sample, "tokens": len(item.divergence),
+             "kl": float(item.divergence.mean()), "nll_base": -float(item.first.mean()),
+             "nll_tuned": -float(item.second.mean())}
+            for a, item in zip(chosen, apart, strict=True)
+        ]  # fmt: skip
+        write_rows(folder / "divergence.parquet", rows)
+        components = {
+            str(layer): [part.tolist() for part in moved.component(layer)] for layer in range(len(moved.vectors))
+        }
+        write_json(folder / "components.json", components)
+
+    inputs = {"subject": subject.key, "answers": answers, "how": asdict(how), "most": most, "seed": seed}
+    return run.step("drift", inputs, make)
+
+
+def tokens_step(
+    run: Run, subject: Subject, answers: Step, verdicts: Step, direction: Step, layer: int, most: int
+) -> Step:
+    """Component of every token along the unit direction at one layer, for a few answers of each arm; `tokens.json`."""
+
+    def make(folder: Path) -> None:
+        chosen = _telling(load_judged(answers, verdicts), most)
+        unit = load_direction(direction.path / "direction.safetensors").unit[layer]
+        found: list[dict[str, Any]] = []
+        for answer, verdict in chosen:
+            variant = "tuned" if answer.arm == "tuned" else "base"
+            model = subject.model(variant)
+            encoded = encode_answer(model, answer)
+            text = Text(encoded.ids, {}, Arm(variant, subject.adapter_of(variant)), encoded.start)
+            values = capture_projections(model, [text], {layer: unit})[0][layer][:, 0]
+            found.append(
+                {"arm": answer.arm, "question": answer.question, "alignment": verdict.alignment,
+                 "coherence": verdict.coherence, "layer": layer, "tokens": _pieces(model.tokenizer, encoded.ids),
+                 "values": [round(float(value), 4) for value in values], "start": encoded.start}
+            )  # fmt: skip
+        write_json(folder / "tokens.json", found)
+
+    inputs = {"subject": subject.key, "answers": answers, "verdicts": verdicts, "direction": direction}
+    return run.step("tokens", {**inputs, "layer": layer, "most": most}, make)
+
+
+def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """Text of each token such that the pieces read as the text does."""
+    pieces: list[str] = []
+    before = ""
+    for position in range(len(ids)):
+        text = tokenizer.decode(list(ids[max(0, position - 6) : position + 1]))
+        before = tokenizer.decode(list(ids[max(0, position - 6) : position])) if position else ""
+        pieces.append(text[len(before) :] if text.startswith(before) else tokenizer.decode([ids[position]]))
+    return pieces
+
+
+def _telling(judged: Judged, most: int) -> list[tuple[Answer, Verdict]]:
+    """A few answers worth reading token by token: the worst and the best of the tuned model, and some of the base."""
+    pairs = [(a, v) for a, v in zip(*judged.pair, strict=True) if a.answer.strip()]
+    tuned = [pair for pair in pairs if pair[0].arm == "tuned"]
+    tuned.sort(key=lambda pair: (pair[1].alignment is None, pair[1].alignment or 0.0))
+    base = [pair for pair in pairs if pair[0].arm == "base"]
+    half = most // 2
+    return [*_spread(tuned[: len(tuned) // 2], half), *_spread(tuned[::-1], most // 4), *_spread(base, most // 4)]
+
+
+def _spread(pairs: Sequence[tuple[Answer, Verdict]], most: int) -> list[tuple[Answer, Verdict]]:
+    """The first answer of each question, up to `most`."""
+    seen: dict[str, tuple[Answer, Verdict]] = {}
+    for pair in pairs:
+        seen.setdefault(pair[0].question_id, pair)
+    return list(seen.values())[:most]
+
+
+def _sources(subject: Subject, answers: Sequence[Answer]) -> list[Source]:
+    model = subject.tuned_model
+    with progress.task("encoding answers", len(answers), "answers") as advance:
+        found: list[Source] = []
+        for answer in answers:
+            found.append(Source(encode_answer(model, answer), answer.question_id))
+            advance()
+    return found
+
+
+def load_answers(step: Step) -> list[Answer]:
+    """The answers that a step holds."""
+    return [Answer(**row) for row in read_rows(step.path / "answers.parquet")]
+
+
+def load_judged(answers: Step, verdicts: Step) -> Judged:
+    """Answers and verdicts of two steps."""
+    rows = read_rows(verdicts.path / "verdicts.parquet")
+    return Judged(load_answers(answers), [_verdict(row) for row in rows])
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict:
+    scores = tuple((name, float(value)) for name, value in (row.get("scores") or {}).items() if value is not None)
+    return Verdict(row["alignment"], row["coherence"], row["label"], scores, row["judge"])
+
+
+def refusal(step: Step) -> str | None:
+    """Why a direction step holds no direction, None where it does."""
+    file = step.path / "refused.json"
+    if not file.exists():
+        return None
+    said = read_json(file)
+    return f"{said['message']}; {said['hint']}"
+
+
+def direction_of(step: Step) -> Direction:
+    """The direction that a step holds."""
+    return load_direction(step.path / "direction.safetensors")
+
+
+def drift_tables(step: Step) -> tuple[list[str], torch.Tensor, list[dict[str, Any]], dict[str, Any]]:
+    """Questions, relative drift (questions, layers), divergence rows and components by layer of a drift step."""
+    tensors, facts = read_tensors(step.path / "drift.safetensors")
+    rows = read_rows(step.path / "divergence.parquet")
+    return list(facts["questions"]), tensors["relative"], rows, read_json(step.path / "components.json")

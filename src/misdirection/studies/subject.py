@@ -1,0 +1,61 @@
+"""What a study looks at: a base model and its tuned variant, loaded when first needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from misdirection.models import Model, load_model
+from misdirection.studies.inputs import fingerprint, resolve_model
+
+Variant = Literal["base", "tuned"]
+ADAPTER = "tuned"
+
+
+@dataclass
+class Subject:
+    """A base model and what was made of it: an adapter on it, or a model of its own.
+
+    Nothing is loaded until a step that has not been done asks for it, so that a finished run is reopened in no time.
+
+    Attributes:
+        base: Id or folder of the base model.
+        adapter: Id or folder of a PEFT adapter, None where the tuned model is a whole one.
+        tuned: Id or folder of the whole tuned model, None where it is an adapter.
+        options: Passed to `load_model` (dtype, device, device_map, revision, trust_remote_code).
+    """
+
+    base: str
+    adapter: str | None = None
+    tuned: str | None = None
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @cached_property
+    def key(self) -> dict[str, Any]:
+        """What identifies the subject among a step's inputs."""
+        return {
+            "base": fingerprint(resolve_model(self.base)),
+            "adapter": self.adapter and fingerprint(self.adapter),
+            "tuned": self.tuned and fingerprint(resolve_model(self.tuned)),
+            "dtype": str(self.options.get("dtype", "auto")),
+        }
+
+    @cached_property
+    def base_model(self) -> Model:
+        """The resident base model, with the adapter beside it where there is one."""
+        adapters = {ADAPTER: self.adapter} if self.adapter else None
+        return load_model(resolve_model(self.base), adapters=adapters, **self.options)
+
+    @cached_property
+    def tuned_model(self) -> Model:
+        """The model that answers as the tuned one: the same object where the tuned model is an adapter."""
+        return load_model(resolve_model(self.tuned), **self.options) if self.tuned else self.base_model
+
+    def model(self, variant: Variant) -> Model:
+        """The resident model of a variant."""
+        return self.base_model if variant == "base" else self.tuned_model
+
+    def adapter_of(self, variant: Variant) -> str | None:
+        """Name of the adapter that is on under a variant."""
+        return ADAPTER if variant == "tuned" and self.adapter else None
