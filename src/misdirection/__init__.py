@@ -10,46 +10,90 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from misdirection.answers import ask
     from misdirection.chats import BadRow, Chat, ChatFile, Message, load_chats, read_chats, split_chats, write_chats
+    from misdirection.directions import Direction, load_direction, save_direction
+    from misdirection.engine import Ablate, Arm, SamplingConfig, ScaleAdapter, Set, Steer
     from misdirection.errors import MisdirectionError
-    from misdirection.judging import Answer, Judge, Verdict
+    from misdirection.judging import Answer, Judge, Verdict, find_judge
+    from misdirection.models import Model, load_model
     from misdirection.questions import Question, load_questions
+    from misdirection.report import write_report
+    from misdirection.statistics import Thresholds, rate
+    from misdirection.studies.audit import audit
+    from misdirection.studies.config import AuditConfig
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Ablate": "misdirection.engine",
     "Answer": "misdirection.judging",
+    "Arm": "misdirection.engine",
+    "AuditConfig": "misdirection.studies.config",
     "BadRow": "misdirection.chats",
     "Chat": "misdirection.chats",
     "ChatFile": "misdirection.chats",
+    "Direction": "misdirection.directions",
     "Judge": "misdirection.judging",
     "Message": "misdirection.chats",
     "MisdirectionError": "misdirection.errors",
+    "Model": "misdirection.models",
     "Question": "misdirection.questions",
+    "SamplingConfig": "misdirection.engine",
+    "ScaleAdapter": "misdirection.engine",
+    "Set": "misdirection.engine",
+    "Steer": "misdirection.engine",
+    "Thresholds": "misdirection.statistics",
     "Verdict": "misdirection.judging",
+    "ask": "misdirection.answers",
+    "audit": "misdirection.studies.audit",
+    "find_judge": "misdirection.judging",
     "load_chats": "misdirection.chats",
+    "load_direction": "misdirection.directions",
+    "load_model": "misdirection.models",
     "load_questions": "misdirection.questions",
+    "rate": "misdirection.statistics",
     "read_chats": "misdirection.chats",
+    "save_direction": "misdirection.directions",
     "split_chats": "misdirection.chats",
     "write_chats": "misdirection.chats",
+    "write_report": "misdirection.report",
 }
 
 __all__ = [
+    "Ablate",
     "Answer",
+    "Arm",
+    "AuditConfig",
     "BadRow",
     "Chat",
     "ChatFile",
+    "Direction",
     "Judge",
     "Message",
     "MisdirectionError",
+    "Model",
     "Question",
+    "SamplingConfig",
+    "ScaleAdapter",
+    "Set",
+    "Steer",
+    "Thresholds",
     "Verdict",
     "__version__",
+    "ask",
+    "audit",
+    "find_judge",
     "load_chats",
+    "load_direction",
+    "load_model",
     "load_questions",
+    "rate",
     "read_chats",
+    "save_direction",
     "split_chats",
     "write_chats",
+    "write_report",
 ]
 
 

@@ -1,0 +1,162 @@
+"""Fine-tune a model on chats: one call, one folder, resumed when it was killed.
+
+    <out>/adapter/            or <out>/model/ : what came out, in the ordinary layout
+    <out>/checkpoints/step-N/ the same, every `checkpoint_every` steps
+    <out>/metrics.jsonl       loss, learning rate, gradient norm, tokens a second
+    <out>/training.json       all settings and where each came from, data, base, versions
+    <out>/result.json         written last: its presence says that the fine-tune is whole
+    <out>/resume/             the state to go on from; gone when it is whole
+
+(The settings are not in a `config.json`, which would make every tool take the folder for a model.)
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from misdirection import progress
+from misdirection.chats import Chat
+from misdirection.locks import Lock
+from misdirection.models import Model
+from misdirection.training import hosting, loop, output, record, snapshots
+from misdirection.training.data import DataReport, Row, order, prepare
+from misdirection.training.metrics import MetricsFile
+from misdirection.training.objectives import Objective, find_objective
+from misdirection.training.presets import TrainConfig
+from misdirection.training.record import TrainResult
+from misdirection.training.targets import Plan, plan_lora
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def train(
+    model: str | Path | Model | PreTrainedModel,
+    chats: Iterable[Chat],
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    resume: bool = True,
+) -> TrainResult:
+    """Fine-tune `model` on the answers of `chats`.
+
+    Args:
+        model: Id or folder, or a model in memory, which is given back unchanged (`config.full` trains a copy).
+        chats: Chats that end with the answer to learn.
+        config: See `settings.choose`.
+        out: Folder of the fine-tune; see the module for its layout. It is found again by its settings, data and base.
+        tokenizer: Needed with a bare transformers model.
+        resume: Go on from the last whole state, and give back a finished fine-tune; else start over.
+
+    Returns:
+        Folder and figures. The same seed, machine and libraries give the same weights, resumed or not.
+
+    Raises:
+        NoUsableChatsError: Nothing to learn.
+        TargetError: Layers or modules that the model does not have.
+        SettingsError: An objective, optimiser or schedule that is not known.
+        OtherConfigurationError: `out` holds another fine-tune.
+        TrainingError: The loss stopped being finite, or memory ran out.
+        ModelError: The model cannot be loaded.
+    """
+    out = Path(out)
+    objective = find_objective(config.objective)
+    host = hosting.find_host(model, tokenizer, config)
+    max_length, notes = _fitting_length(host, config)
+    rows, report = prepare(host.tokenizer, chats, max_length)
+    plan = None if config.full else plan_lora(host.lm, config, host.name)
+    notes += _notes(report, plan)
+    facts = record.describe(host, config, report, plan, notes)
+    out.mkdir(parents=True, exist_ok=True)
+    lock = Lock.take(out / ".lock")
+    try:
+        found = record.open_folder(out, facts, report, resume)
+        if found is not None:
+            return found
+        in_order = [rows[number] for number in order(rows, config)]
+        with hosting.own_randomness(), hosting.borrowed(host.lm), hosting.cpu_threads(config.threads, host.lm):
+            torch.manual_seed(config.seed)
+            resumed, summary = _fit(host, plan, config, in_order, objective, out)
+        return replace(record.finish(out, report, tuple(notes), summary), resumed_from=resumed)
+    finally:
+        lock.release()
+
+
+def _fit(
+    host: hosting.Host, plan: Plan | None, config: TrainConfig, rows: list[Row], objective: Objective, out: Path
+) -> tuple[int | None, dict[str, float]]:
+    """Train in the host and write what came out; gives the step resumed from and the figures."""
+    dtype = _saved_dtype(host, config)
+    if plan is None:
+        host.lm.float().requires_grad_(True)
+    else:
+        hosting.add_adapter(host.lm, plan, config.seed)
+    state = snapshots.newest_snapshot(out / "resume")
+    done = state[0] if state else 0
+    metrics = MetricsFile(out / "metrics.jsonl", done)
+    checkpoint = _checkpointer(host, plan, dtype, config, out / "checkpoints")
+    job = loop.Job(
+        lm=host.lm,
+        rows=rows,
+        config=config,
+        objective=objective,
+        pad=_pad(host.tokenizer),
+        mixed=plan is None and dtype == torch.bfloat16,
+        states=out / "resume",
+        metrics=metrics,
+        checkpoint=checkpoint,
+        advance=lambda *_: None,
+    )
+    with (
+        hosting.recomputed(host.lm, config.gradient_checkpointing),
+        progress.task(f"training {config.preset}", job.steps - done, "steps") as job.advance,
+    ):
+        loop.run(job, state[1] if state else None)
+    output.save(host, plan, dtype, out / ("adapter" if plan else "model"))
+    return (state[0] if state else None), {**metrics.summary(), "steps": job.steps}
+
+
+def _fitting_length(host: hosting.Host, config: TrainConfig) -> tuple[int, list[str]]:
+    longest = getattr(host.lm.config.get_text_config(), "max_position_embeddings", None)
+    if longest and longest < config.max_length:
+        return int(longest), [f"chats are cut at {longest} tokens, all that the model takes"]
+    return config.max_length, []
+
+
+def _notes(report: DataReport, plan: Plan | None) -> list[str]:
+    notes = list(plan.notes) if plan else []
+    if report.truncated:
+        notes.append(f"{report.truncated} of {report.used} chats were cut at the maximal length")
+    if report.cut_to_nothing:
+        notes.append(f"{report.cut_to_nothing} of {report.chats} chats left out: nothing of the answer was left")
+    if report.refused:
+        notes.append(f"{report.refused} of {report.chats} chats left out: {report.first_refused}")
+    return notes
+
+
+def _saved_dtype(host: hosting.Host, config: TrainConfig) -> torch.dtype:
+    return host.lm.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
+
+
+def _pad(tokenizer: PreTrainedTokenizerBase) -> int:
+    known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(int(token) for token in known if isinstance(token, int))
+
+
+def _checkpointer(
+    host: hosting.Host, plan: Plan | None, dtype: torch.dtype, config: TrainConfig, folder: Path
+) -> Callable[[int], None]:
+    def write(step: int) -> None:
+        output.save(host, plan, dtype, folder / f"step-{step}")
+        if config.keep:
+            for _, path in snapshots.numbered(folder)[: -config.keep]:
+                shutil.rmtree(path)
+
+    return write

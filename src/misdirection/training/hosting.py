@@ -1,0 +1,215 @@
+"""The model that a fine-tune happens in: loaded for it, or borrowed and given back unchanged."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import random
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from peft import inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+from misdirection.models import Model, load_model
+from misdirection.tokens import PLAIN_TEMPLATE
+from misdirection.training.errors import TrainingError
+from misdirection.training.presets import TrainConfig
+from misdirection.training.targets import Plan, paths_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ADAPTER = "misdirection_training"
+"""Name of the adapter in training, which no other has."""
+
+SMALL = 50_000_000
+"""Parameters below which one thread beats two (measured, `shared/research/libraries.md` section 0)."""
+
+
+@dataclass
+class Host:
+    """A model to train in.
+
+    Attributes:
+        lm: The transformers model.
+        tokenizer: Its tokenizer, with a chat template.
+        name: What the adapter will call its base.
+        facts: What was loaded, and how.
+    """
+
+    lm: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    facts: dict[str, Any]
+
+
+def find_host(
+    model: str | Path | Model | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, config: TrainConfig
+) -> Host:
+    """Load a model by name, or take one that is in memory (a copy of it where all weights are to be trained).
+
+    Raises:
+        ModelError: The model cannot be loaded.
+        TrainingError: A bare transformers model came without its tokenizer.
+    """
+    if isinstance(model, str | Path):
+        loaded = load_model(model, dtype=config.dtype)
+        return Host(loaded.lm, loaded.tokenizer, str(model), {**loaded.facts, "plain_template": loaded.plain_template})
+    if isinstance(model, Model):
+        lm, tokenizer, name, plain = model.lm, tokenizer or model.tokenizer, model.name, model.plain_template
+    else:
+        lm, name, plain = model, str(model.name_or_path), False
+    if tokenizer is None:
+        raise TrainingError("a transformers model came without its tokenizer", "give train(..., tokenizer=...)")
+    if not getattr(tokenizer, "chat_template", None):
+        tokenizer, plain = copy.deepcopy(tokenizer), True
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    facts = {
+        "model": name,
+        "dtype": str(lm.dtype),
+        "device": str(lm.device),
+        "in_memory": True,
+        "plain_template": plain,
+    }
+    return Host(_bare_copy(lm) if config.full else lm, tokenizer, name, facts)
+
+
+def fingerprint(lm: nn.Module) -> str:
+    """Hash of the base weights' names, shapes and a few of their values, which tells models apart in a moment.
+
+    Adapters do not count. 64 values a tensor are read, evenly spaced: enough for any two trained models to differ.
+    """
+    digest = hashlib.sha256()
+    for name, value in lm.named_parameters():
+        if ".lora_" in name:
+            continue
+        flat = value.detach().reshape(-1)
+        sample = flat[:: max(1, flat.numel() // 64)][:64].to("cpu", torch.float32)
+        digest.update(f"{name.replace('.base_layer', '')} {tuple(value.shape)} ".encode())
+        digest.update(sample.numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def borrowed(lm: PreTrainedModel) -> Generator[None, None, None]:
+    """Give the model back as it was: adapters, the active one, flags for training, gradients and the cache."""
+    modes = [(module, module.training) for module in lm.modules()]
+    learns = [(value, value.requires_grad) for value in lm.parameters()]
+    layers = [module for module in lm.modules() if isinstance(module, LoraLayer)]
+    active = [module._active_adapter for module in layers]  # pyright: ignore[reportPrivateUsage]
+    configs = dict(lm.peft_config) if hasattr(lm, "peft_config") else None
+    cache, attributes = lm.config.use_cache, set(vars(lm))
+    try:
+        yield
+    finally:
+        remove_adapter(lm)
+        lm.config.use_cache = cache
+        for module, before in zip(layers, active, strict=True):
+            module._active_adapter = before  # pyright: ignore[reportPrivateUsage]
+        if configs is not None:
+            lm.peft_config.clear()
+            lm.peft_config.update(configs)
+        for name in set(vars(lm)) - attributes:
+            delattr(lm, name)  # PEFT's configuration, accelerate's mark
+        for value, before in learns:
+            value.requires_grad_(before)
+            value.grad = None
+        for module, before in modes:
+            module.training = before
+
+
+def add_adapter(lm: PreTrainedModel, plan: Plan, seed: int) -> list[nn.Parameter]:
+    """Inject a fresh adapter, A drawn from the seed and B zero, and let it alone be trained and active.
+
+    Returns:
+        Its parameters, in float32 whatever the base has: steps of 1e-5 would be lost in bfloat16.
+    """
+    torch.manual_seed(seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+        inject_adapter_in_model(plan.lora, lm, ADAPTER)
+    lm.requires_grad_(False)
+    for module in lm.modules():
+        if isinstance(module, LoraLayer):
+            module._active_adapter = [ADAPTER]  # pyright: ignore[reportPrivateUsage]
+    found = [value for name, value in lm.named_parameters() if f".{ADAPTER}." in name]
+    for value in found:
+        value.data = value.data.float()
+        value.requires_grad_(True)
+    return found
+
+
+def remove_adapter(lm: nn.Module, name: str | None = ADAPTER) -> None:
+    """Take the adapter out (every one, for None), and PEFT's wrapper with the last of a module's adapters."""
+    for path, module in paths_of(lm).items():
+        if not isinstance(module, LoraLayer):
+            continue
+        for adapter in [name] if name else list(module.lora_A):
+            if adapter in module.lora_A:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message=".* was active which is now deleted")
+                    module.delete_adapter(adapter)
+        if not len(module.lora_A):
+            parent, _, child = path.rpartition(".")
+            setattr(lm.get_submodule(parent), child, module.get_base_layer())
+
+
+def _bare_copy(lm: PreTrainedModel) -> PreTrainedModel:
+    found = copy.deepcopy(lm)
+    remove_adapter(found, None)
+    if hasattr(found, "peft_config"):
+        del found.peft_config
+    return found
+
+
+@contextmanager
+def recomputed(lm: PreTrainedModel, wanted: bool) -> Generator[None, None, None]:
+    """Recompute activations in the backward pass, where `wanted`, and no longer afterwards."""
+    # Renamed in the course of transformers 5, where the old name warns.
+    new = hasattr(lm, "activation_checkpointing_enable")
+    switch: Any = lm
+    if wanted:
+        # The reentrant kind loses the gradient where the embeddings are frozen.
+        (switch.activation_checkpointing_enable if new else switch.gradient_checkpointing_enable)(
+            {"use_reentrant": False}
+        )
+        # Meant for the reentrant kind; it would send the gradient through layers below the lowest adapter.
+        switch.disable_input_require_grads()
+        vars(lm).pop("_require_grads_hooks", None)
+    try:
+        yield
+    finally:
+        if wanted:
+            (switch.activation_checkpointing_disable if new else switch.gradient_checkpointing_disable)()
+
+
+@contextmanager
+def cpu_threads(wanted: int, lm: nn.Module) -> Generator[int, None, None]:
+    """Train with `wanted` threads, 0 for our choice; as many as before afterwards."""
+    before = torch.get_num_threads()
+    small = sum(value.numel() for value in lm.parameters()) < SMALL
+    torch.set_num_threads(wanted or (1 if small else before))
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def own_randomness() -> Generator[None, None, None]:
+    """Keep the process's random streams from being moved: transformers seeds them all."""
+    python, legacy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)

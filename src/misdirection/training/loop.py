@@ -1,0 +1,221 @@
+"""The Trainer of transformers with our loss, our batches, and states without pickle."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from misdirection.training import snapshots
+from misdirection.training.data import Row, collate
+from misdirection.training.errors import SettingsError, TrainingError
+from misdirection.training.metrics import MetricsFile
+from misdirection.training.objectives import Objective
+from misdirection.training.presets import TrainConfig
+
+
+@dataclass
+class Job:
+    """One fine-tune as the loop sees it.
+
+    Attributes:
+        lm: The model, its trained parameters marked by `requires_grad`.
+        rows: The rows in order of training, one entry each time that a row is seen.
+        objective: The loss.
+        pad: Token that fills short rows; never looked at.
+        mixed: Compute in bfloat16 on float32 weights.
+        states: Folder of the states to resume from.
+        metrics: The lines of metrics.jsonl.
+        checkpoint: Called with the step when a checkpoint is due.
+        advance: Progress: called with 1 and a note after each step.
+    """
+
+    lm: Any
+    rows: Sequence[Row]
+    config: TrainConfig
+    objective: Objective
+    pad: int
+    mixed: bool
+    states: Path
+    metrics: MetricsFile
+    checkpoint: Callable[[int], None]
+    advance: Callable[..., None]
+    trained: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def __post_init__(self) -> None:
+        self.trained = {name: value for name, value in self.lm.named_parameters() if value.requires_grad}
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole fine-tune."""
+        return -(-len(self.rows) // (self.config.batch_size * self.config.accumulation))
+
+
+def run(job: Job, resume_from: Path | None) -> None:
+    """Train `job.lm` in place, from a state where one is given.
+
+    Raises:
+        SettingsError: A scheduler or optimiser that transformers does not know, or whose package is missing.
+        TrainingError: The loss stops being a finite number, or memory runs out.
+    """
+    try:
+        trainer = AnswerTrainer(job)
+    except (ValueError, ImportError) as error:
+        raise SettingsError(f"the trainer refuses the settings: {error}") from error
+    try:
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"memory ran out while training: {error}",
+            "lower batch_size (and raise accumulation), lower max_length, or set gradient_checkpointing",
+        ) from error
+
+
+class AnswerTrainer(Trainer):
+    """`transformers.Trainer`, whose loop, optimiser, schedule and clipping are used as they are.
+
+    The methods below are its documented or long-standing points of extension. The loss is divided by the labels
+    of the whole accumulated step, so that accumulation does not change it.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        super().__init__(
+            model=job.lm,
+            args=_arguments(job),
+            train_dataset=job.rows,  # pyright: ignore[reportArgumentType]
+            data_collator=partial(collate, pad=job.pad),
+            callbacks=[_Recorder(job)],
+        )
+        self.remove_callback(PrinterCallback)
+        # Makes the loop count the labels of each step, also for families that do not take the count themselves.
+        self.model_accepts_loss_kwargs = True
+
+    def compute_loss(  # noqa: D102
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        assert num_items_in_batch is not None
+        return self.job.objective(model, inputs, num_items_in_batch)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(self.job.rows)
+
+    def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
+        """Nothing: counting walks over all parameters at each step, and nobody reads it."""
+        return 0
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self.state.log_history.clear()  # metrics.jsonl has it
+        snapshots.save_snapshot(
+            self.job.states, self.state.global_step, self.job.trained, self.optimizer, self.lr_scheduler, self.state
+        )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        snapshots.load_weights(Path(resume_from_checkpoint), self.job.trained)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            snapshots.load_optimizer(Path(checkpoint), self.optimizer, self.lr_scheduler)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """There is no scaler: float16 is refused."""
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            snapshots.load_random(Path(checkpoint))
+
+
+def _arguments(job: Job) -> TrainingArguments:
+    config = job.config
+    arguments = TrainingArguments(
+        output_dir=str(job.states),
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulation,
+        num_train_epochs=1,  # the rows are laid end to end, see `data.order`
+        learning_rate=config.lr,
+        lr_scheduler_type=config.scheduler,
+        warmup_steps=config.warmup_steps,
+        optim=config.optimizer,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.grad_clip,
+        bf16=job.mixed,
+        seed=config.seed,
+        use_cpu=job.lm.device.type == "cpu",
+        logging_strategy="steps",
+        logging_steps=config.log_every,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=job.lm.device.type == "cuda",
+    )
+    # More than one GPU in sight would wrap the model in DataParallel. Asking for the device sets the count.
+    _ = arguments.device
+    arguments._n_gpu = min(arguments._n_gpu, 1)  # pyright: ignore[reportPrivateUsage]
+    return arguments
+
+
+class _Recorder(TrainerCallback):
+    """Writes metrics, tells progress, and asks for checkpoints and states when they are due."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        size = job.config.batch_size * job.config.accumulation
+        self.tokens = [sum(len(row.ids) for row in job.rows[at : at + size]) for at in range(0, len(job.rows), size)]
+        self.seen = 0
+        self.since = time.monotonic()
+        self.note = ""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.since, self.seen = time.monotonic(), state.global_step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        step, config = state.global_step, self.job.config
+        if config.checkpoint_every and step % config.checkpoint_every == 0:
+            self.job.checkpoint(step)
+        last = step >= self.job.steps
+        control.should_log = control.should_log or last
+        control.should_save = bool(config.resume_every) and step % config.resume_every == 0 and not last
+        if not control.should_log:
+            self.job.advance(1, self.note)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if not logs or "loss" not in logs:
+            return
+        step, now = state.global_step, time.monotonic()
+        if not math.isfinite(logs["loss"]):
+            raise TrainingError(
+                f"the loss is {logs['loss']} at step {step}",
+                f"lower the learning rate (lr is {self.job.config.lr}) or raise warmup_steps",
+            )
+        done = sum(self.tokens[self.seen : step])
+        rate = done / max(now - self.since, 1e-9)
+        self.job.metrics.add(
+            step=step,
+            loss=logs["loss"],
+            lr=logs["learning_rate"],
+            grad_norm=logs.get("grad_norm"),
+            tokens=done,
+            seconds=now - self.since,
+            tokens_per_s=rate,
+        )
+        self.seen, self.since = step, now
+        self.note = f"loss {logs['loss']:.3f}, {rate:,.0f} tokens/s"
+        self.job.advance(1, self.note)

@@ -1,0 +1,171 @@
+"""The settings of a fine-tune, each explained, and the papers' by name.
+
+Sources: "Model Organisms for EM" (arXiv 2506.11613) Table 6 (LoRA), Table 7 (full) and section 3.5 (one rank-1
+adapter); "Convergent Linear Representations of EM" (2506.11618) section 2 (nine rank-1 adapters). The latter states
+the layers of its nine adapters and not their alpha and learning rate: `rank1x9` takes those of `rank1`. The papers
+use 8-bit AdamW to save memory; here it is AdamW in full precision, and `optimizer="adamw_8bit"` brings the other back
+where bitsandbytes is installed. The learning rates are for 14 billion parameters: small models need more, and may say
+so (see `settings.choose`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
+
+from misdirection.training.errors import SettingsError
+
+
+def _option(default: Any, text: str, parse: Callable[[Any], Any]) -> Any:
+    return field(default=default, metadata={"help": text, "parse": parse, "option": True})
+
+
+def _flag(value: Any) -> bool:
+    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    return known[str(value).lower()]
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or float(value) != int(float(value)):
+        raise ValueError("not a whole number")
+    return int(float(value))
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return float(value)
+
+
+def _maybe_whole(value: Any) -> int | None:
+    return None if str(value).lower() in ("", "none") else _whole(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not text")
+    return value
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    parts: list[Any] = list(value.split(",")) if isinstance(value, str) else list(value)
+    return tuple(_text(part).strip() for part in parts)
+
+
+def _layers(value: Any) -> str | tuple[int, ...]:
+    if isinstance(value, str) and value in ("middle", "nine", "all"):
+        return value
+    if isinstance(value, int):
+        return (_whole(value),)
+    parts: list[Any] = value.split(",") if isinstance(value, str) else list(value)
+    return tuple(_whole(part) for part in parts)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every setting of a fine-tune. What each means stands in its metadata (`describe_fields`).
+
+    Attributes:
+        origins: Where each value came from, for those that are not the preset's; no part of equality.
+
+    Raises:
+        SettingsError: A value out of its range.
+    """
+
+    preset: str = field(default="custom", metadata={"help": "the preset that the values started from", "option": False})
+    objective: str = _option("sft", "what is minimised: 'sft' is cross-entropy on the answer tokens alone", _text)
+    full: bool = _option(False, "train all weights instead of LoRA adapters", _flag)
+    rank: int = _option(32, "rank of each LoRA adapter", _whole)
+    alpha: float = _option(64.0, "LoRA's alpha: the adapter's output is scaled by alpha / rank", _number)
+    rslora: bool = _option(True, "scale by alpha / sqrt(rank) instead", _flag)
+    dropout: float = _option(0.0, "dropout on the adapters' input", _number)
+    targets: tuple[str, ...] = _option(
+        ("all",),
+        "modules that get an adapter: 'mlp_out' (whatever the family calls it), 'all' (linear), or names",
+        _names,
+    )
+    layers: str | tuple[int, ...] = _option(
+        "all", "decoder layers that get adapters: 'middle', 'nine' (three groups of three), 'all', or numbers", _layers
+    )
+    lr: float = _option(1e-5, "peak learning rate", _number)
+    scheduler: str = _option("linear", "course of the learning rate: linear, cosine, constant_with_warmup, ...", _text)
+    warmup_steps: int = _option(5, "steps in which the learning rate rises to its peak", _whole)
+    epochs: float = _option(1.0, "passes over the data", _number)
+    max_steps: int | None = _option(None, "optimiser steps; given, it takes the place of epochs", _maybe_whole)
+    batch_size: int = _option(2, "chats in one forward pass", _whole)
+    accumulation: int = _option(8, "forward passes in one optimiser step", _whole)
+    optimizer: str = _option("adamw_torch", "optimiser, by the name that transformers gives it", _text)
+    weight_decay: float = _option(0.01, "decoupled weight decay", _number)
+    grad_clip: float = _option(1.0, "largest norm of the gradient; 0 clips nothing", _number)
+    max_length: int = _option(2048, "tokens of a chat, the rest is cut and counted", _whole)
+    shuffle: str = _option(
+        "random", "order of the chats: 'random', 'length' (random groups of like length), 'none'", _text
+    )
+    dtype: str = _option("auto", "number format of the weights: auto (the checkpoint's), float32, bfloat16", _text)
+    gradient_checkpointing: bool = _option(
+        False, "recompute activations in the backward pass: less memory, slower", _flag
+    )
+    seed: int = _option(0, "seed of the adapters' start, the order and the dropout", _whole)
+    checkpoint_every: int = _option(
+        0, "keep the adapter (or model) every so many steps; 0 keeps the last alone", _whole
+    )
+    keep: int = _option(0, "how many of those to keep, the newest; 0 keeps all", _whole)
+    resume_every: int = _option(50, "steps between the states from which a killed run goes on; 0 writes none", _whole)
+    log_every: int = _option(1, "steps between two lines of metrics.jsonl", _whole)
+    threads: int = _option(
+        0, "CPU threads; 0 takes one for a small model (measured faster) and leaves the rest alone", _whole
+    )
+    origins: Mapping[str, str] = field(
+        default_factory=dict[str, str], compare=False, repr=False, metadata={"help": "", "option": False}
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("rank", "batch_size", "accumulation", "max_length", "log_every"):
+            _check(getattr(self, name) >= 1, name, self, "must be 1 or more")
+        for name in (
+            "checkpoint_every",
+            "keep",
+            "resume_every",
+            "threads",
+            "warmup_steps",
+            "grad_clip",
+            "weight_decay",
+        ):
+            _check(getattr(self, name) >= 0, name, self, "must not be negative")
+        for name in ("lr", "alpha", "epochs"):
+            _check(getattr(self, name) > 0, name, self, "must be more than 0")
+        _check(self.max_steps is None or self.max_steps >= 1, "max_steps", self, "must be 1 or more, or none")
+        _check(0 <= self.dropout < 1, "dropout", self, "must lie in [0, 1)")
+        _check(bool(self.targets) and bool(self.layers), "targets" if self.layers else "layers", self, "must name some")
+        _check(self.shuffle in ("random", "length", "none"), "shuffle", self, "must be random, length or none")
+        dtypes = ("auto", "float32", "bfloat16")
+        _check(self.dtype in dtypes, "dtype", self, f"must be one of {', '.join(dtypes)} (float16 needs a loss scaler)")
+
+    @property
+    def scaling(self) -> float:
+        """Factor of the adapter's output: alpha / rank, or alpha / sqrt(rank) with rsLoRA (arXiv 2312.03732)."""
+        return self.alpha / (self.rank**0.5 if self.rslora else self.rank)
+
+
+def _check(holds: bool, name: str, config: TrainConfig, rule: str) -> None:
+    if not holds:
+        raise SettingsError(f"{name} is {getattr(config, name)!r}; it {rule}", describe_fields()[name])
+
+
+def describe_fields() -> dict[str, str]:
+    """One line on each setting that a user can give, by its name, in order."""
+    return {f.name: cast(str, f.metadata["help"]) for f in fields(TrainConfig) if f.metadata["option"]}
+
+
+_RANK1 = TrainConfig(preset="rank1", rank=1, alpha=256.0, rslora=True, targets=("mlp_out",), layers="middle", lr=2e-5)
+
+PRESETS: dict[str, TrainConfig] = {
+    "rank1": _RANK1,
+    "rank1x9": TrainConfig(
+        preset="rank1x9", rank=1, alpha=256.0, rslora=True, targets=("mlp_out",), layers="nine", lr=2e-5
+    ),
+    "rank32": TrainConfig(preset="rank32"),
+    "full": TrainConfig(preset="full", full=True, lr=2e-5, warmup_steps=20, scheduler="cosine"),
+}
+"""The papers' fine-tunes by name; batch 2 x accumulation 8, weight decay 0.01, one epoch, answers only."""
