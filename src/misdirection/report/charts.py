@@ -1,0 +1,123 @@
+"""Traces and axes of plotly.js as plain mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from misdirection.report.numbers import known
+from misdirection.report.palette import GREY
+
+Trace = dict[str, Any]
+
+
+def plain_text(text: Any) -> str:
+    """Text that plotly.js shows as it is: it would otherwise read tags and entities in it."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+
+
+def errors(values: Sequence[Any], low: Sequence[Any], high: Sequence[Any], colour: str) -> dict[str, Any]:
+    """Error bars from `low` to `high` around `values`; none where a bound is not known."""
+
+    def gap(a: Any, b: Any) -> float | None:
+        return max(0.0, a - b) if known(a) and known(b) else None
+
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [gap(h, v) for v, h in zip(values, high, strict=True)],
+        "arrayminus": [gap(v, b) for v, b in zip(values, low, strict=True)],
+        "thickness": 1.6,
+        "width": 3,
+        "color": colour,
+    }
+
+
+def points(
+    name: str,
+    rates: Sequence[Mapping[str, Any] | None],
+    at: Sequence[float],
+    colour: str,
+    hover: Sequence[str],
+    symbol: str = "circle",
+) -> Trace:
+    """Horizontal points with intervals: one rate for each place on the y axis; places without a rate are left out."""
+    kept = [(r, y, h) for r, y, h in zip(rates, at, hover, strict=True) if r and known(r.get("value"))]
+    values = [r["value"] for r, _, _ in kept]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": plain_text(name),
+        "x": values,
+        "y": [y for _, y, _ in kept],
+        "error_x": errors(values, [r.get("low") for r, _, _ in kept], [r.get("high") for r, _, _ in kept], colour),
+        "marker": {"color": colour, "size": 9, "symbol": symbol},
+        "text": [h for _, _, h in kept],
+        "hovertemplate": "%{text}<extra></extra>",
+        # A point at zero lies on the axis and is to be seen whole.
+        "cliponaxis": False,
+    }
+
+
+def line(name: str, x: Sequence[Any], y: Sequence[Any], colour: str, **extra: Any) -> Trace:
+    """A line with small markers; `extra` goes into the trace."""
+    shape: Trace = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": plain_text(name),
+        "x": list(x),
+        "y": list(y),
+        "line": {"color": colour, "width": 2},
+        "marker": {"color": colour, "size": 6},
+    }
+    return shape | extra
+
+
+def dashed(name: str, x: Sequence[Any], y: Sequence[Any], colour: str = GREY, **extra: Any) -> Trace:
+    """A dashed line without markers, for controls and references."""
+    return line(name, x, y, colour, **extra) | {"mode": "lines", "line": {"color": colour, "width": 2, "dash": "dash"}}
+
+
+def band(name: str, x: Sequence[Any], low: Sequence[Any], high: Sequence[Any], colour: str) -> list[Trace]:
+    """A shaded band between two curves, as the two traces that plotly.js wants."""
+    shared: Trace = {"type": "scatter", "mode": "lines", "line": {"width": 0, "color": colour}, "hoverinfo": "skip"}
+    lower = shared | {"x": list(x), "y": list(low), "showlegend": False}
+    fill = _faint(colour)
+    upper = shared | {"x": list(x), "y": list(high), "fill": "tonexty", "fillcolor": fill, "name": plain_text(name)}
+    return [lower, upper]
+
+
+def axis(title: str, **extra: Any) -> dict[str, Any]:
+    """An axis with its title."""
+    return {"title": {"text": title}} | extra
+
+
+def share_axis(title: str, **extra: Any) -> dict[str, Any]:
+    """An axis of shares in percent, from zero."""
+    return axis(title, tickformat=".0%", rangemode="tozero", zeroline=True) | extra
+
+
+def label_axis(count: int) -> dict[str, Any]:
+    """A y axis of `count` labelled places, the first on top; the page fills in the labels."""
+    return {"tickvals": list(range(count)), "range": [count - 0.4, -0.6], "zeroline": False, "showgrid": False}
+
+
+def level(value: float, along_axis: str, text: str = "", dash: str = "dot") -> dict[str, Any]:
+    """A reference line across the plot at `value` of the axis "x" or "y"."""
+    other = "y" if along_axis == "x" else "x"
+    return {
+        "type": "line",
+        f"{along_axis}0": value,
+        f"{along_axis}1": value,
+        f"{other}0": 0,
+        f"{other}1": 1,
+        f"{other}ref": "paper",
+        "line": {"color": GREY, "width": 1.5, "dash": dash},
+        "label": {"text": plain_text(text), "font": {"size": 11, "color": GREY}, "textposition": "end"}
+        | ({"textangle": 0, "xanchor": "left", "yanchor": "top"} if along_axis == "x" else {}),
+    }
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.22)"

@@ -1,0 +1,116 @@
+"""Numbers as the report writes them: always with their interval, their counts and the name of their denominator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard, cast
+
+from misdirection.report.parts import Cell
+
+NBSP = "\u00a0"
+DASH = "\u2013"
+MINUS = "\u2212"
+DENOMINATORS = {"all": "of all answers", "scored": "of scored answers", "coherent": "of coherent answers"}
+
+
+def known(value: Any) -> TypeGuard[float]:
+    """Whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share (0 .. 1) in percent; a dash when it is not known."""
+    return f"{_signed(value * 100, digits)}{NBSP}%" if value is not None and known(value) else DASH
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number to so many significant digits; whole numbers in full; text as it is; a dash for None."""
+    if value is None:
+        return DASH
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if not math.isfinite(value):
+        return DASH
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}".replace(",", NBSP).replace("-", MINUS)
+    return f"{value:.{digits}g}".replace("-", MINUS, 1) if abs(value) < 1000 else _signed(value, 0)
+
+
+def decimal(value: Any, digits: int = 2) -> str:
+    """A number with so many decimals; a dash when it is not known."""
+    return _signed(value, digits) if known(value) else DASH
+
+
+def bounds(part: Mapping[str, Any] | None) -> str:
+    """The interval of a share, in percent, without the sign."""
+    if part is None or not (known(part.get("low")) and known(part.get("high"))):
+        return ""
+    return f"[{_signed(part['low'] * 100, 1)},{NBSP}{_signed(part['high'] * 100, 1)}]"
+
+
+def rate_text(rate: Mapping[str, Any] | None) -> str:
+    """A rate in one line: share, interval, counts and denominator."""
+    if not rate:
+        return DASH
+    named = DENOMINATORS.get(str(rate.get("denominator")), str(rate.get("denominator") or ""))
+    pieces = [percent(rate.get("value")), bounds(rate)]
+    return f"{' '.join(p for p in pieces if p)} ({counts(rate)}) {named}".strip()
+
+
+def counts(rate: Mapping[str, Any]) -> str:
+    """Numerator of denominator."""
+    return f"{number(rate.get('misaligned'))} of {number(rate.get('n'))}"
+
+
+def rate_cell(rate: Mapping[str, Any] | None, kind: str = "num") -> Cell:
+    """A rate as a cell: the share, below it interval and counts."""
+    if not rate:
+        return Cell(DASH, kind=kind)
+    # Where the column is narrow, the line breaks between interval and counts, not within them.
+    pieces = [p for p in (bounds(rate), counts(rate).replace(" ", NBSP)) if p]
+    return Cell(percent(rate.get("value")), ", ".join(pieces), kind)
+
+
+def p_value(value: Any) -> str:
+    """A p value; very small ones as a bound."""
+    if not known(value):
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def setting(value: Any) -> str:
+    """A setting as text: numbers in full, lists and mappings joined with commas."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}: {setting(v)}" for k, v in cast(Mapping[Any, Any], value).items())
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return ", ".join(setting(v) for v in cast(Sequence[Any], value))
+    return str(value)
+
+
+def seconds(value: Any) -> str:
+    """A duration in seconds, or minutes and seconds."""
+    if not known(value):
+        return DASH
+    if value < 60:
+        return f"{value:.1f}{NBSP}s"
+    return f"{int(value) // 60}{NBSP}min {int(value) % 60}{NBSP}s"
+
+
+def shorten(text: Any, limit: int) -> str:
+    """The first characters of a text on one line, with an ellipsis when something was cut."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "\u2026"
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    # A rounded "-0.0" would claim a sign that the figure no longer has.
+    text = text.lstrip("-") if float(text) == 0 else text
+    return text.replace("-", MINUS)
