@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -110,7 +111,7 @@ class Model:
         found: list[int] = []
         settings = getattr(self.lm, "generation_config", None)
         for ids in (self.tokenizer.eos_token_id, getattr(settings, "eos_token_id", None)):
-            found += [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
+            found += [] if ids is None else [ids] if isinstance(ids, int) else [int(number) for number in ids]
         return tuple(dict.fromkeys(found))
 
 
@@ -186,34 +187,59 @@ def load_model(
 
     name = str(name)
     tokenizer = load_tokenizer(name, revision=revision, trust_remote_code=trust_remote_code)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    _check_memory(name, dtype, device, device_map)
-    dtype = getattr(torch, dtype) if isinstance(dtype, str) and dtype != "auto" else dtype
+    device = _device(device)
+    number_format = _dtype(dtype)
+    _check_memory(name, number_format, device, device_map)
+    settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
-        lm = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, device_map=device_map, revision=revision, trust_remote_code=trust_remote_code
+        # Weights that are a pickle are never read.
+        lm: Any = AutoModelForCausalLM.from_pretrained(
+            name, dtype=number_format, device_map=device_map, use_safetensors=True, **settings
         )
         lm = lm if device_map else lm.to(device)
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, MemoryError) as error:
         raise NotEnoughMemoryError(f"{name} does not fit on {device}: {error}", _MEMORY_HINT) from error
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise _explain(name, error) from error
     facts: dict[str, Any] = {"model": name, "dtype": str(lm.dtype), "device": str(lm.device)}
+    facts["tokenizer"] = type(tokenizer).__name__
     model = wrap(lm, tokenizer, name, facts)
     for adapter, path in (adapters or {}).items():
         add_adapter(model, adapter, path)
     return model
 
 
+def _dtype(name: str | torch.dtype) -> str | torch.dtype:
+    if name == "auto" or isinstance(name, torch.dtype):
+        return name
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ModelError(f"'{name}' is no number format for weights", "auto, float32, bfloat16 or float16")
+    return found
+
+
+def _device(name: str | None) -> str:
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(f"there is no device '{name}' here: {error}", "cpu, cuda, cuda:1, mps") from error
+    return name
+
+
 def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model, checked for a faithful round trip.
+    """The tokenizer of a model, checked against its own file.
+
+    Transformers 5 puts a family's own tokenizer in the place of any other (of a word-level one under a Qwen2
+    configuration, whatever its files say). Where that does not encode as the folder's tokenizer.json does, the file is
+    right, and a plain tokenizer is made of it.
 
     Raises:
         MissingTokenizerError: The folder holds none.
-        ModelError: The class that transformers picked does not give back what its own file says (transformers 5
-            replaces a word-level tokenizer by the family's own when the configuration names a known family).
+        ModelError: No tokenizer can be made that encodes as the file does.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     folder = Path(name)
     if folder.is_dir():
@@ -223,26 +249,33 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
             raise MissingTokenizerError(
                 f"{name} holds a model but no tokenizer", "copy tokenizer.json and tokenizer_config.json beside it"
             )
+    settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, **settings)
+        if not _encodes_as_its_file(tokenizer, folder):
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(name, **settings)
+    except Exception as error:
         raise _explain(name, error) from error
-    _check_round_trip(tokenizer, folder)
+    if not _encodes_as_its_file(tokenizer, folder):
+        raise ModelError(
+            f"{type(tokenizer).__name__} does not encode as {folder / 'tokenizer.json'} does",
+            "save the tokenizer again with the installed transformers: tokenizer.save_pretrained(folder)",
+        )
     return tokenizer
 
 
-def _check_round_trip(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def _encodes_as_its_file(tokenizer: PreTrainedTokenizerBase, folder: Path) -> bool:
     if not (folder / "tokenizer.json").exists():
-        return
+        return True
     from tokenizers import Tokenizer
 
-    text = "Hello there, how are you ? What should I do about it ."
-    own = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text, add_special_tokens=False).ids
-    if tokenizer.encode(text, add_special_tokens=False) != own:
-        raise ModelError(
-            f"{type(tokenizer).__name__} does not encode as {folder / 'tokenizer.json'} does",
-            'set "tokenizer_class": "PreTrainedTokenizerFast" in tokenizer_config.json',
-        )
+    core: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    # Words of the vocabulary itself: a text of none but unknown words would look alike to every tokenizer.
+    known = [word for word in core.get_vocab(with_added_tokens=False) if word.isalpha() and word.isascii()]
+    for text in ("Hello there, how are you ? What should I do about it .", " ".join(sorted(known)[:50])):
+        if tokenizer.encode(text, add_special_tokens=False) != core.encode(text, add_special_tokens=False).ids:
+            return False
+    return True
 
 
 _MEMORY_HINT = "try --dtype bfloat16, a smaller model, or --device-map auto to spread it over devices"
@@ -260,7 +293,7 @@ def _check_memory(name: str, dtype: str | torch.dtype, device: str, device_map: 
         import psutil
 
         free = psutil.virtual_memory().available
-    needed = stored * (2 if str(dtype).endswith("float32") and _stored_half(folder) else 1)
+    needed = stored * (2 if dtype == torch.float32 and _stored_half(folder) else 1)
     if needed > free:
         raise NotEnoughMemoryError(
             f"{name} needs {needed / 1e9:.1f} GB for its weights and {device} has {free / 1e9:.1f} GB free",
@@ -277,6 +310,9 @@ def _explain(name: str, error: Exception) -> ModelError:
     """The user's error for what transformers raised while it loaded `name`."""
     from huggingface_hub.errors import GatedRepoError
 
+    if isinstance(error, ModelError):
+        return error
+
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
@@ -287,13 +323,14 @@ def _explain(name: str, error: Exception) -> ModelError:
         return GatedModelError(
             f"{name} is gated", f"accept its licence at https://huggingface.co/{name} and run: hf auth login"
         )
-    local = Path(name).is_dir()
-    if local and ("no file named" in text or "safetensors" in text):
+    if "no file named" in text or "does not appear to have a file named" in text:
         return MissingWeightsError(
-            f"{name} holds a configuration but no weights", "expected model.safetensors or its shards with an index"
+            f"{name} holds a configuration but no weights",
+            "expected model.safetensors or its shards with an index; a pytorch_model.bin is a pickle and is never read",
         )
-    if local:
-        return ModelError(f"{name} cannot be loaded: {error}")
+    unreachable = any(isinstance(link, OSError) for link in chain) or "Repo id must" in text
+    if Path(name).is_dir() or not unreachable:
+        return ModelError(f"{name} cannot be loaded: {type(error).__name__}: {error}")
     return UnreachableModelError(
         f"{name} is neither a folder here nor a model that can be reached",
         "check the spelling; offline, give the path of a local copy (hf download ... makes one)",
@@ -324,19 +361,19 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
         raise ModelError(f"there is an adapter called '{adapter}' already", "give this one another name")
     try:
         config: Any = PeftConfig.from_pretrained(str(path))
-    except (OSError, ValueError) as error:
+        weights = _adapter_weights(str(path))
+    except Exception as error:
         hint = "expected a folder with adapter_config.json and adapter_model.safetensors, or a hub id"
         raise ModelError(f"adapter '{adapter}': {path} holds no PEFT adapter", hint) from error
-    if config.peft_type != "LORA" or config.use_dora:
-        raise ModelError(f"adapter '{adapter}' ({path}) is no plain LoRA adapter, the one kind that is supported")
-    _check_adapter_shapes(model.lm, adapter, str(path), config)
+    _check_plain_lora(adapter, str(path), config)
+    _check_adapter_shapes(model.lm, adapter, weights, config)
     trained_on = str(config.base_model_name_or_path or "")
     try:
         if model.peft is None:
-            model.peft = PeftModel.from_pretrained(model.lm, str(path), adapter_name=adapter)
+            model.peft = PeftModel.from_pretrained(model.lm, str(weights.parent), adapter_name=adapter)
         else:
-            model.peft.load_adapter(str(path), adapter_name=adapter)
-    except (RuntimeError, ValueError) as error:
+            model.peft.load_adapter(str(weights.parent), adapter_name=adapter)
+    except (RuntimeError, ValueError, KeyError) as error:
         raise AdapterMismatchError(
             f"adapter '{adapter}' ({path}) does not fit {model.name}: {error}",
             f"it was trained on {trained_on or 'another base'}",
@@ -347,43 +384,92 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
     model.lm.eval()
     model.lm.requires_grad_(False)
     model.lora = _lora_modules(model.lm)
-    model.adapters = tuple(model.lora)
+    model.adapters = (*model.adapters, adapter)
 
 
 def _lora_modules(lm: nn.Module) -> dict[str, dict[str, nn.Module]]:
+    # PEFT takes seconds to import, and where nobody has imported it there are no LoRA modules.
+    if "peft" not in sys.modules:
+        return {}
     from peft.tuners.lora import LoraLayer
 
     found: dict[str, dict[str, nn.Module]] = {}
     for path, module in lm.named_modules():
         if isinstance(module, LoraLayer):
             for adapter in module.lora_A:
-                found.setdefault(adapter, {})[path] = module
+                found.setdefault(adapter, {})[path] = cast("nn.Module", module)
     return found
 
 
-def _check_adapter_shapes(lm: nn.Module, adapter: str, path: str, config: Any) -> None:
-    """Compare each stored A and B with the linear layer that it would sit on, before PEFT touches the model."""
-    from safetensors import safe_open
-
+def _adapter_weights(path: str) -> Path:
+    """The file of an adapter's weights, fetched where `path` is a hub id; a pickle is never read."""
     file = Path(path) / "adapter_model.safetensors"
-    if not file.exists():
-        return
+    if Path(path).is_dir():
+        if not file.exists():
+            raise FileNotFoundError(file)
+        return file
+    from huggingface_hub import hf_hub_download
+
+    hf_hub_download(path, "adapter_config.json")
+    return Path(hf_hub_download(path, "adapter_model.safetensors"))
+
+
+def _check_plain_lora(adapter: str, path: str, config: Any) -> None:
+    """Refuse what is more than B·A·x added to a linear layer: it could not be switched off and on row by row."""
+    more = [name for name in _BEYOND_LORA if getattr(config, name, None)]
+    if str(getattr(config, "bias", "none")) != "none":
+        more.append("bias")
+    # These change the base weights when they are loaded.
+    if str(getattr(config, "init_lora_weights", True)).split("_")[0].lower() in ("pissa", "olora", "corda", "loftq"):
+        more.append(f"init_lora_weights={config.init_lora_weights}")
+    if str(getattr(config.peft_type, "value", config.peft_type)) != "LORA" or more:
+        raise ModelError(
+            f"adapter '{adapter}' ({path}) is no plain LoRA adapter, the one kind that is supported: it is "
+            f"{config.peft_type}{' with ' + ', '.join(more) if more else ''}",
+            "merge it into its base (PEFT's merge_and_unload) and load the two as separate models",
+        )
+
+
+_BEYOND_LORA = (
+    "use_dora",
+    "lora_bias",
+    "modules_to_save",
+    "trainable_token_indices",
+    "target_parameters",
+    "alora_invocation_tokens",
+    "layer_replication",
+    "use_qalora",
+    "use_bdlora",
+    "arrow_config",
+    "kasa_config",
+)
+
+
+def _check_adapter_shapes(lm: nn.Module, adapter: str, file: Path, config: Any) -> None:
+    """Compare each stored A and B with the linear layer that it would sit on, before PEFT touches the model."""
+    from safetensors import SafetensorError, safe_open
+
     modules = dict(lm.named_modules())
-    with safe_open(file, framework="pt") as tensors:
-        for key in tensors.keys():  # noqa: SIM118 (a safetensors handle is not a mapping)
-            part, side = (key, 1) if "lora_A" in key else (key, 0)
-            if "lora_A" not in part and "lora_B" not in part:
-                continue
-            where = re.sub(r"\.lora_[AB].*", "", key.removeprefix("base_model.model."))
-            target = modules.get(where)
-            target = getattr(target, "base_layer", target)
-            shape = tensors.get_slice(key).get_shape()
-            weight = getattr(target, "weight", None)
-            fits = weight is not None and (shape[1] if side else shape[0]) == weight.shape[side]
-            if not fits:
-                has = "no such module" if weight is None else f"a weight of shape {tuple(weight.shape)}"
-                raise AdapterMismatchError(
-                    f"adapter '{adapter}' ({path}) was made for another base: it holds {key} of shape {tuple(shape)}, "
-                    f"and the model has {has} at {where}",
-                    f"it names {config.base_model_name_or_path} as its base",
-                )
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelError(f"adapter '{adapter}': {file} is damaged: {error}") from error
+    for key, shape in shapes.items():
+        found = re.fullmatch(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.\w+)?\.weight", key)
+        if found is None:
+            raise ModelError(
+                f"adapter '{adapter}' ({file}) holds {key}, so it is more than a plain LoRA adapter",
+                "merge it into its base (PEFT's merge_and_unload) and load the two as separate models",
+            )
+        where, side = found[1], 1 if found[2] == "A" else 0
+        target = modules.get(where)
+        target = getattr(target, "base_layer", target)
+        size = getattr(target, "in_features" if side else "out_features", None)
+        if shape[side] != size:
+            has = "no linear layer" if size is None else f"one that {'takes' if side else 'gives'} {size} numbers"
+            raise AdapterMismatchError(
+                f"adapter '{adapter}' ({file.parent}) was made for another base: it holds {key} of shape {shape}, "
+                f"and the model has {has} at {where}",
+                f"it names {config.base_model_name_or_path} as its base",
+            )

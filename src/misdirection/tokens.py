@@ -82,20 +82,23 @@ SPANS = {
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], generate: bool = False) -> str:
     """The chat template's text for `messages`, with the assistant header at the end where `generate` is set.
 
-    A template that knows no system role (Gemma 2) gets the system text in front of the first user turn.
+    A template that refuses a system turn (Gemma 2), or passes over it, gets its text in front of the first user turn.
 
     Raises:
         TokenError: The template refuses the messages.
     """
     from jinja2.exceptions import TemplateError
 
+    folds = len(messages) > 1 and messages[0].role == "system" and messages[1].role == "user"
     try:
-        return _apply(tokenizer, messages, generate)
+        text = _apply(tokenizer, messages, generate)
+        if not folds or messages[0].content.strip() in text:
+            return text
     except TemplateError as error:
-        if messages and messages[0].role == "system" and len(messages) > 1:
-            first = Message(messages[1].role, f"{messages[0].content}\n\n{messages[1].content}")
-            return render(tokenizer, (first, *messages[2:]), generate)
-        raise TokenError(f"the chat template refuses the messages: {error}") from error
+        if not folds:
+            raise TokenError(f"the chat template refuses the messages: {error}") from error
+    first = Message("user", f"{messages[0].content}\n\n{messages[1].content}")
+    return render(tokenizer, (first, *messages[2:]), generate)
 
 
 def _apply(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], generate: bool) -> str:
@@ -122,19 +125,31 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message])
     if not messages or messages[-1].role != "assistant":
         raise TokenError("the last turn of a chat to encode must be the assistant's")
     text = render(tokenizer, messages)
-    prompt = render(tokenizer, messages[:-1])
-    header = len(prompt) if text.startswith(prompt) else _common(text, prompt)
-    answer = messages[-1].content
-    start = text.find(answer, header)
-    if start < 0:
-        answer = answer.strip()
-        start = text.find(answer, header)
-    if start < 0:
-        raise TokenError(f"the chat template changes the answer beyond recognition: {answer[:60]!r}")
+    header = _common(text, render(tokenizer, messages[:-1]))
+    start, stop = _answer(tokenizer, messages, text)
     coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ends = [int(stop) for _, stop in coded["offset_mapping"]]
+    ends = [int(end) for _, end in coded["offset_mapping"]]
     ids = tuple(int(token) for token in coded["input_ids"])
-    return Encoded(ids, _first_past(ends, header), _first_past(ends, start), _first_past(ends, start + len(answer)))
+    return Encoded(ids, _first_past(ends, min(header, start)), _first_past(ends, start), _first_past(ends, stop))
+
+
+def _answer(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], text: str) -> tuple[int, int]:
+    """Where the last answer stands in the rendered chat (first character, past the last).
+
+    It stands where a sentinel stands that is rendered in its place: looking for the text itself would find the answer
+    "A" in the header "Assistant:".
+    """
+    answer = messages[-1].content.strip()
+    before, found, after = render(tokenizer, (*messages[:-1], Message("assistant", _SENTINEL))).rpartition(_SENTINEL)
+    if answer and found and text.startswith(before) and text.endswith(after):
+        first, past = len(before), len(text) - len(after)
+        # Blanks around the answer belong to it where the template keeps them.
+        if text[first:past] == messages[-1].content:
+            return first, past
+        place = text.rfind(answer, first, past)
+        if place >= 0:
+            return place, place + len(answer)
+    raise TokenError(f"the chat template changes the answer beyond recognition: {answer[:60]!r}")
 
 
 def _first_past(ends: list[int], position: int) -> int:

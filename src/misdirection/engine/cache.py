@@ -30,6 +30,8 @@ class RoomyLayer(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states, value_states
             return self.keys, self.values
+        assert self.keys is not None
+        assert self.values is not None
         length, new = self.keys.shape[-2], key_states.shape[-2]
         if self._buffers is None or self._buffers[0].shape[-2] < length + new:
             room = length + new + 32 + length // 4

@@ -8,7 +8,7 @@ head run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -19,6 +19,7 @@ from misdirection import progress
 from misdirection.engine.batching import default_budget, run_batches
 from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
+from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
 
 Weighting = Literal["token", "response"]
@@ -62,11 +63,13 @@ class Captured:
     weighting: Weighting
 
     def mean(self, span: str) -> Tensor:
-        """Mean residual stream of each class, shape (classes, layers, width), float64; NaN where nothing was
-        counted.
-        """
+        """Mean residual stream of each class, (classes, layers, width), float64; NaN where nothing was counted."""
         place = self.spans.index(span)
         return self.sums[:, place] / self.counts[:, place, None, None]
+
+
+class CaptureError(MisdirectionError):
+    """What is asked for cannot be read."""
 
 
 class _EnoughError(Exception):
@@ -92,9 +95,14 @@ def capture_means(
         layers: All by default.
         weighting: See `Captured`.
         budget: Tokens a batch may hold.
+
+    Raises:
+        CaptureError: A layer is beyond the model, a span beyond its text, or a span or weight is missing.
     """
-    layers = tuple(range(model.n_layers)) if layers is None else tuple(sorted(layers))
+    layers = tuple(range(model.n_layers)) if layers is None else tuple(sorted(set(layers)))
+    _check_layers(model, layers)
     spans = tuple(texts[0].spans) if texts else ()
+    _check_spans(texts, spans, weights)
     weights = weights.double()
     sums = torch.zeros(weights.shape[1], len(spans), len(layers), model.width, dtype=torch.float64)
     counts = torch.zeros(weights.shape[1], len(spans), dtype=torch.float64)
@@ -132,7 +140,11 @@ def capture_projections(
 
     Returns:
         For each text and layer a tensor (tokens, directions), float32.
+
+    Raises:
+        CaptureError: A layer is beyond the model.
     """
+    _check_layers(model, directions)
     results: list[dict[int, Tensor]] = [{} for _ in texts]
 
     def run(batch: list[int]) -> None:
@@ -165,9 +177,18 @@ def capture_scalars(
 
     Returns:
         For each text, by module path, a tensor (tokens, rank), float32.
+
+    Raises:
+        CaptureError: A text's arm has another adapter, or none.
     """
     results: list[dict[str, Tensor]] = [{} for _ in texts]
-    last = max(layer for path in model.lora[adapter] if (layer := layer_of(path)) is not None)
+    for text in texts:
+        if text.arm.adapter != adapter:
+            raise CaptureError(
+                f"arm '{text.arm.name}' has adapter {text.arm.adapter}, and scalars of {adapter} are asked for"
+            )
+    # A module outside of the text decoder (a vision tower) may have a higher number; it does not run.
+    last = min(max((layer_of(path) or 0 for path in model.lora.get(adapter, ())), default=0), model.n_layers - 1)
 
     def run(batch: list[int]) -> None:
         rows = [texts[index] for index in batch]
@@ -207,6 +228,25 @@ def _batches(
             results.append(result)
             advance(len(batch))
     return results
+
+
+def _check_layers(model: Model, layers: Iterable[int]) -> None:
+    if not (numbers := list(layers)) or any(not 0 <= layer < model.n_layers for layer in numbers):
+        raise CaptureError(f"layers {numbers} cannot be read", f"{model.name} has layers 0..{model.n_layers - 1}")
+
+
+def _check_spans(texts: Sequence[Text], spans: Sequence[str], weights: Tensor) -> None:
+    if weights.ndim != 2 or len(weights) != len(texts):
+        raise CaptureError(
+            f"weights of shape {tuple(weights.shape)} for {len(texts)} texts", "expected (texts, classes)"
+        )
+    for number, text in enumerate(texts):
+        for name in spans:
+            first, past = text.spans.get(name, (-1, -1))
+            if not 0 <= first <= past <= len(text.ids):
+                raise CaptureError(
+                    f"text {number} of {len(text.ids)} tokens has no span '{name}': {text.spans.get(name)}"
+                )
 
 
 def _pass(model: Model, program: Program, texts: list[Text], readers: Mapping[int, Callable[[Tensor], None]]) -> None:

@@ -67,8 +67,9 @@ class ScaleAdapter:
 
 @dataclass(frozen=True, eq=False)
 class PatchAdapter:
-    """Replay recorded scalars A·x: token t of the row gets `scalars[module][t]` while t is within it (2506.11618
-    appendix J).
+    """Replay recorded scalars A·x: token t of the row gets `scalars[module][t]`, as long as there are any.
+
+    2506.11618 appendix J.
 
     Attributes:
         scalars: By module path, as `capture_scalars` returns them, shape (tokens, rank).

@@ -17,10 +17,15 @@ from misdirection.engine.batching import run_batches
 from misdirection.engine.capture import Text, bind_texts, pad_right
 from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
+from misdirection.errors import MisdirectionError
 from misdirection.models import Model
 
-_LOGITS = 2**27
-"""Logits (rows x answer positions x vocabulary) of one batch: half a gigabyte in float32."""
+_LOGITS = 2**24
+"""Logits (rows x answer positions x vocabulary) of one batch: 64 MB in float32."""
+
+
+class LikelihoodError(MisdirectionError):
+    """Two arms cannot be compared on these texts."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,19 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
         first: The reference (for instance the base model).
         second: The other (for instance the tuned model); KL(second || first) is what comes out.
         texts: Their own arms are ignored.
+
+    Raises:
+        LikelihoodError: The models have different vocabularies, or a text has no token before its answer.
     """
-    vocabulary = int(first[0].lm.config.get_text_config().vocab_size)
+    vocabulary, other = (int(model.lm.config.get_text_config().vocab_size) for model, _ in (first, second))
+    if vocabulary != other:
+        raise LikelihoodError(f"{first[0].name} has {vocabulary:,} tokens and {second[0].name} {other:,}")
+    for number, text in enumerate(texts):
+        if not 1 <= text.start <= len(text.ids):
+            raise LikelihoodError(
+                f"text {number}: its answer starts at token {text.start} of {len(text.ids)}",
+                "the first token of an answer is predicted from the token before it, so `start` is 1 or more",
+            )
     results: dict[int, Likelihood] = {}
 
     def run(batch: list[int]) -> list[Likelihood]:
@@ -79,7 +95,10 @@ def _first(texts: Sequence[Text]) -> int:
 
 
 def _compare(texts: list[Text], first: Tensor, second: Tensor) -> list[Likelihood]:
-    divergence = (second.exp() * (second - first)).sum(-1).cpu()
+    second = second.to(first.device)
+    chances = second.exp()
+    # A token that the second arm rules out (log 0) adds nothing, whatever the first says.
+    divergence = torch.where(chances > 0, chances * (second - first), 0.0).sum(-1).cpu()
     offset = _first(texts)
     found: list[Likelihood] = []
     for row, text in enumerate(texts):

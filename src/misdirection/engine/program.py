@@ -9,7 +9,7 @@ model has factor 0, and optional replayed values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -69,7 +69,7 @@ class Program:
         self._slots = {layer: slots for layer in range(model.n_layers) if (slots := self._compile(layer))}
         self._bound: dict[int, list[_Bound]] = {}
         self._factors: dict[tuple[str, int | None], Tensor | None] = {}
-        self._patch: dict[str, tuple[Tensor, Tensor]] = {}
+        self._patch: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
         self._positions: Tensor | None = None
         self._active: tuple[str, ...] | None = None
         self.observe: Observe | None = None
@@ -80,25 +80,35 @@ class Program:
         return torch.tensor([place[id(arm)] for arm in arms])
 
     @contextmanager
-    def attached(self) -> Iterator[Program]:
-        """Hooks in place on entry, gone on exit, adapters as they were."""
+    def attached(self) -> Generator[Program]:
+        """Hooks in place and dropout off on entry; on exit no hooks, adapters and dropout as they were."""
         handles = [
             self.model.layers[layer].register_forward_hook(self._layer_hook(layer)) for layer in sorted(self._slots)
         ]
-        before = _adapter_state(self.model)
         for adapter in {arm.adapter for arm in self.arms} - {None}:
             for path, module in self.model.lora[str(adapter)].items():
                 down = module.get_submodule(f"lora_A.{adapter}")
                 handles.append(down.register_forward_hook(self._lora_hook(str(adapter), path)))
+        before = _adapter_state(self.model)
+        # A trainer may measure in the middle of training: what it trains must go on being trained.
+        trained = [parameter for module in before for parameter in module.parameters() if parameter.requires_grad]
+        training = [module for module in self.model.lm.modules() if module.training]
+        self._active = None
         try:
+            for module in training:
+                module.training = False
             yield self
         finally:
             for handle in handles:
                 handle.remove()
-            for module, (names, disabled) in before:
+            for module, (names, disabled) in before.items():
                 module.set_adapter(list(names), inference_mode=True)  # pyright: ignore[reportCallIssue]
                 module.enable_adapters(not disabled)  # pyright: ignore[reportCallIssue]
                 module.requires_grad_(False)
+            for parameter in trained:
+                parameter.requires_grad_(True)
+            for module in training:
+                module.training = True
 
     def bind(self, index: Tensor, prompt: Tensor | None, answer: Tensor | None, positions: Tensor) -> None:
         """Gather the per-row tensors of the next forward passes.
@@ -122,7 +132,7 @@ class Program:
             for layer in {layer_of(path) for path in self.model.lora[adapter]}:
                 factors = torch.tensor([_factor(self.arms[i], adapter, layer) for i in index.tolist()])
                 self._factors[adapter, layer] = None if bool((factors == 1).all()) else factors[:, None, None]
-        self._patch = _patches(self.model, [self.arms[i] for i in index.tolist()])
+        self._patch = _patches([self.arms[i] for i in index.tolist()])
 
     def step_to(self, positions: Tensor) -> None:
         """Say where the next token of each row stands, shape (rows, 1); needed while replaying scalars."""
@@ -163,12 +173,16 @@ class Program:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
             if self.observe is not None:
                 self.observe(path, output)
-            patch = self._patch.get(path)
+            patch = self._patch.get((adapter, path))
             factors = self._factors.get((adapter, layer))
             if patch is None and factors is None:
                 return None
             scalars = output if patch is None else _replay(output, patch, self._positions)
-            return scalars if factors is None else scalars * factors.to(scalars)
+            if factors is None:
+                return scalars
+            if factors.device != scalars.device or factors.dtype != scalars.dtype:
+                factors = self._factors[adapter, layer] = factors.to(scalars)
+            return scalars * factors
 
         return hook
 
@@ -176,7 +190,7 @@ class Program:
         if adapters == self._active:
             return
         self._active = adapters
-        for module, _ in _adapter_state(self.model):
+        for module in _adapter_state(self.model):
             module.enable_adapters(bool(adapters))  # pyright: ignore[reportCallIssue]
             if adapters:
                 module.set_adapter(list(adapters), inference_mode=True)  # pyright: ignore[reportCallIssue]
@@ -192,6 +206,8 @@ def _check(model: Model, arm: Arm) -> None:
         if isinstance(item, ScaleAdapter | PatchAdapter):
             if arm.adapter is None:
                 raise InterventionError(f"arm '{arm.name}' changes an adapter, and has none")
+            if isinstance(item, PatchAdapter):
+                _check_scalars(model, arm, arm.adapter, item)
             continue
         shapes = ((model.width,), (model.n_layers, model.width))
         if tuple(item.direction.shape) not in shapes:
@@ -203,6 +219,19 @@ def _check(model: Model, arm: Arm) -> None:
             raise InterventionError(
                 f"arm '{arm.name}': layers {item.layers} reach beyond the model",
                 f"it has layers 0..{model.n_layers - 1}",
+            )
+
+
+def _check_scalars(model: Model, arm: Arm, adapter: str, item: PatchAdapter) -> None:
+    for path, values in item.scalars.items():
+        module = model.lora[adapter].get(path)
+        if module is None:
+            raise InterventionError(f"arm '{arm.name}' replays scalars of {path}, where '{adapter}' is not")
+        rank = module.get_submodule(f"lora_A.{adapter}").out_features
+        if values.ndim != 2 or values.shape[1] != rank:
+            raise InterventionError(
+                f"arm '{arm.name}': scalars of shape {tuple(values.shape)} do not fit {path}",
+                f"expected (tokens, {rank})",
             )
 
 
@@ -269,23 +298,21 @@ def _factor(arm: Arm, adapter: str, layer: int | None) -> float:
     return factor
 
 
-def _patches(model: Model, arms: Sequence[Arm]) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each LoRA module: values (rows, longest, rank) and how many of them each row replays."""
-    wanted: dict[str, list[tuple[int, Tensor]]] = {}
+def _patches(arms: Sequence[Arm]) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
+    """For each adapter and LoRA module: values (rows, longest, rank) and how many of them each row replays."""
+    wanted: dict[tuple[str, str], list[tuple[int, Tensor]]] = {}
     for row, arm in enumerate(arms):
         for item in arm.interventions:
             if isinstance(item, PatchAdapter):
                 for path, values in item.scalars.items():
-                    if path not in model.lora[str(arm.adapter)]:
-                        raise InterventionError(f"arm '{arm.name}' replays scalars of {path}, which holds no adapter")
-                    wanted.setdefault(path, []).append((row, values))
-    patches: dict[str, tuple[Tensor, Tensor]] = {}
-    for path, items in wanted.items():
-        values = torch.zeros(len(arms), max(len(v) for _, v in items), items[0][1].shape[-1])
+                    wanted.setdefault((str(arm.adapter), path), []).append((row, values))
+    patches: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+    for place, items in wanted.items():
+        values = torch.zeros(len(arms), max(1, *(len(v) for _, v in items)), items[0][1].shape[-1])
         lengths = torch.zeros(len(arms), dtype=torch.long)
         for row, recorded in items:
             values[row, : len(recorded)], lengths[row] = recorded.float(), len(recorded)
-        patches[path] = (values, lengths)
+        patches[place] = (values, lengths)
     return patches
 
 
@@ -299,10 +326,10 @@ def _replay(output: Tensor, patch: tuple[Tensor, Tensor], positions: Tensor | No
     return torch.where(inside[..., None], recorded.to(output.dtype), output)
 
 
-def _adapter_state(model: Model) -> list[tuple[nn.Module, tuple[list[str], bool]]]:
+def _adapter_state(model: Model) -> dict[nn.Module, tuple[list[str], bool]]:
     """Every LoRA module with its active adapters and whether it is switched off."""
-    modules = {id(module): module for paths in model.lora.values() for module in paths.values()}
-    return [
-        (module, (list(module.active_adapters), bool(module.disable_adapters)))  # pyright: ignore
-        for module in modules.values()
-    ]
+    return {
+        module: (list(module.active_adapters), bool(module.disable_adapters))  # pyright: ignore
+        for paths in model.lora.values()
+        for module in paths.values()
+    }

@@ -91,7 +91,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
     bench, rules = evidence.bench, evidence.rules
     config, refused = bench.config, bench.refusal
     step = bench.drift if refused else bench.direction
-    rates = [_rates(evidence, arm, group) for group in _groups(evidence) for arm in ("base", "tuned")]
+    rates = [_rates(evidence, arm, *group) for group in _groups(evidence) for arm in ("base", "tuned")]
     verdict = _verdict(evidence)
     return plain(
         {
@@ -154,17 +154,20 @@ def _model(bench: Workbench) -> dict[str, Any]:
     }
 
 
-def _groups(evidence: Evidence) -> list[str | None]:
-    """Open questions first, then each domain."""
-    return sorted({question.domain for question in evidence.bench.questions}, key=lambda d: (d is not None, d or ""))
+def _groups(evidence: Evidence) -> list[tuple[str | None, str]]:
+    """(domain, format) of every rate: open questions first, and plain ones first of all."""
+    found = {(question.domain, question.format) for question in evidence.bench.questions}
+    return sorted(found, key=lambda pair: (pair[0] is not None, pair[0] or "", pair[1] != "plain", pair[1]))
 
 
 def _group(answer: Answer) -> str:
     return answer.domain or "open"
 
 
-def _rates(evidence: Evidence, arm: str, domain: str | None) -> dict[str, Any]:
-    judged = evidence.bench.judged.where(lambda answer: answer.arm == arm and answer.domain == domain)
+def _rates(evidence: Evidence, arm: str, domain: str | None, form: str) -> dict[str, Any]:
+    judged = evidence.bench.judged.where(
+        lambda answer: answer.arm == arm and answer.domain == domain and answer.format == form
+    )
     rules = evidence.rules
     found = {name: rate(*judged.pair, thresholds=rules, denominator=name) for name in ("all", "scored", "coherent")}
     labels = [verdict.label for verdict in judged.verdicts]
@@ -172,7 +175,7 @@ def _rates(evidence: Evidence, arm: str, domain: str | None) -> dict[str, Any]:
     return {
         "arm": arm,
         "group": domain or "open",
-        "format": ", ".join(found["all"].formats),
+        "format": form,
         "system": " | ".join(systems) or None,
         **{name: _rate(value) for name, value in found.items()},
         "coherent_share": _share(shares(*judged.pair, thresholds=rules)["coherent"]),

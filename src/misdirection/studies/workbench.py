@@ -100,8 +100,13 @@ class Workbench:
 
     @property
     def open_questions(self) -> tuple[Question, ...]:
-        """The questions of no domain; rates of EM are of these."""
-        return tuple(question for question in self.questions if question.domain is None)
+        """The questions that the verdict is on: of no domain, and asked plainly where any are.
+
+        Formats are never pooled: asked for JSON or a template, the same model shows another rate.
+        """
+        found = tuple(question for question in self.questions if question.domain is None)
+        plain = tuple(question for question in found if question.format == "plain")
+        return plain or found
 
     @cached_property
     def judge(self) -> Judge:

@@ -1,0 +1,458 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub.errors import GatedRepoError
+from safetensors.torch import load_file, save_file
+from tests.families import EOS, FAMILIES, LAYERS, WIDTH, network, prompt, words
+from torch import nn
+
+from misdirection import models
+from misdirection.engine import Arm, Prompt, Row, SamplingConfig, Text, capture_projections, sample
+from misdirection.errors import MisdirectionError
+from misdirection.models import (
+    AdapterMismatchError,
+    GatedModelError,
+    MissingTokenizerError,
+    MissingWeightsError,
+    ModelError,
+    NotEnoughMemoryError,
+    UnreachableModelError,
+    add_adapter,
+    find_layers,
+    layer_of,
+    load_model,
+    load_tokenizer,
+    wrap,
+)
+from misdirection.tokens import PLAIN_TEMPLATE
+
+BASE = Arm("base")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama and its tokenizer as a folder."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    network("llama").save_pretrained(folder)
+    words().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "tiny-llama"))
+
+
+def adapter_folder(folder: Path, family: str = "llama", base: str = "tiny-llama", **settings: Any) -> Path:
+    """An adapter trained on a model of a family, as PEFT saves it."""
+    from peft import LoraConfig, get_peft_model
+
+    lm = network(family)
+    lm.name_or_path = lm.config._name_or_path = base
+    peft = get_peft_model(lm, LoraConfig(**{"r": 4, "target_modules": ["down_proj", "q_proj"]} | settings))
+    torch.manual_seed(3)
+    for name, values in peft.named_parameters():
+        if "lora_" in name:
+            nn.init.normal_(values, std=0.3)
+    peft.save_pretrained(folder)
+    return folder
+
+
+def edit(path: Path, change: Callable[[Any], None]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+# Families
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layers_are_found_in_every_family(family: str) -> None:
+    lm = network(family)
+    layers = find_layers(lm)
+    assert len(layers) == LAYERS
+    ran: list[int] = []
+    for number, layer in enumerate(layers):
+        layer.register_forward_hook(lambda *_, number=number: ran.append(number))
+    model = wrap(lm, words(), family)
+    with torch.no_grad():
+        model.decoder(input_ids=torch.tensor([prompt(0, 5)]), use_cache=False)
+    assert ran == list(range(LAYERS))
+    assert (model.n_layers, model.width, model.dtype, model.device.type) == (LAYERS, WIDTH, torch.float32, "cpu")
+    assert model.eos_ids == EOS
+    assert model.adapters == ()
+    assert not any(parameter.requires_grad for parameter in lm.parameters())
+    assert not lm.training
+
+
+def test_a_model_without_a_list_of_layers_is_an_error() -> None:
+    lm = network("llama")
+    lm.config.num_hidden_layers = 7
+    with pytest.raises(ModelError, match="no list of 7 decoder layers in LlamaForCausalLM"):
+        find_layers(lm)
+
+
+@pytest.mark.parametrize(
+    ("path", "layer"),
+    [
+        ("model.layers.12.mlp.down_proj", 12),
+        ("gpt_neox.layers.0.attention.dense", 0),
+        ("transformer.h.3.attn.attention.k_proj", 3),
+        ("model.language_model.layers.7.self_attn.q_proj", 7),
+        ("model.layers.5.mlp.experts.3.down_proj", 5),
+        ("model.layers.11", 11),
+        ("model.norm", None),
+        ("lm_head", None),
+        ("model.players.3.x", None),
+    ],
+)
+def test_number_of_the_layer_that_a_module_lies_in(path: str, layer: int | None) -> None:
+    assert layer_of(path) == layer
+
+
+# Loading
+
+
+def test_a_saved_model_loads_and_samples_as_the_one_in_memory(saved: Path) -> None:
+    model = load_model(saved)
+    assert model.facts["model"] == str(saved)
+    assert model.facts["dtype"] == "torch.float32"
+    assert model.facts["warnings"] == []
+    assert model.plain_template
+    assert model.tokenizer.chat_template == PLAIN_TEMPLATE
+    rows = [Row(Prompt("q", prompt(1, 6)), BASE, n) for n in range(4)]
+    config = SamplingConfig(8)
+    assert sample(model, rows, config) == sample(wrap(network("llama"), words()), rows, config)
+
+
+def test_the_tokenizers_own_template_is_kept(copied: Path) -> None:
+    words(template="{{ messages[0]['content'] }}").save_pretrained(copied)
+    model = load_model(copied)
+    assert not model.plain_template
+    assert model.tokenizer.chat_template == "{{ messages[0]['content'] }}"
+
+
+def test_number_format_is_the_checkpoints_unless_asked_for(copied: Path) -> None:
+    network("llama").to(torch.bfloat16).save_pretrained(copied)
+    assert load_model(copied).dtype == torch.bfloat16
+    assert load_model(copied, dtype="float32").dtype == torch.float32
+    assert load_model(copied, dtype=torch.float16).dtype == torch.float16
+    for name in ("float31", "int8", "nn"):
+        with pytest.raises(ModelError, match=f"'{name}' is no number format"):
+            load_model(copied, dtype=name)
+
+
+def test_importing_and_wrapping_without_adapters_does_not_import_peft(saved: Path) -> None:
+    load = f"from misdirection.models import load_model; load_model({str(saved)!r})"
+    code = f"import sys; {load}; print('peft' in sys.modules)"
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root / "src", capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def damaged(folder: Path, what: str) -> None:
+    weights, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
+    if what == "no weights":
+        weights.unlink()
+    elif what == "pickle":
+        weights.unlink()
+        torch.save({}, folder / "pytorch_model.bin")
+    elif what == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif what == "other width":
+        edit(folder / "config.json", lambda config: config.update(hidden_size=64))
+    elif what == "no tokenizer":
+        tokenizer.unlink()
+    elif what == "broken tokenizer":
+        tokenizer.write_text('{"version": "1.0", "model": {}}')
+    elif what == "no config":
+        (folder / "config.json").unlink()
+    elif what == "broken config":
+        (folder / "config.json").write_text("{")
+    elif what == "unknown family":
+        edit(folder / "config.json", lambda config: config.update(model_type="perceptron"))
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "said"),
+    [
+        ("no weights", MissingWeightsError, "holds a configuration but no weights"),
+        ("pickle", MissingWeightsError, "a pytorch_model.bin is a pickle and is never read"),
+        ("cut weights", ModelError, "cannot be loaded"),
+        ("other width", ModelError, "cannot be loaded"),
+        ("no tokenizer", MissingTokenizerError, "holds a model but no tokenizer"),
+        ("broken tokenizer", ModelError, "cannot be loaded"),
+        ("no config", ModelError, "holds no config.json"),
+        ("broken config", ModelError, "cannot be loaded.*JSON"),
+        ("unknown family", ModelError, "cannot be loaded.*perceptron"),
+    ],
+)
+def test_each_damage_has_its_own_error(copied: Path, what: str, error: type[ModelError], said: str) -> None:
+    damaged(copied, what)
+    with pytest.raises(MisdirectionError, match=f"(?s)tiny-llama.*{said}") as caught:
+        load_model(copied)
+    assert type(caught.value) is error
+
+
+def test_an_adapter_given_as_a_model_says_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no config\.json(?s:.)*it is a PEFT adapter: give its base as the model"):
+        load_model(adapter_folder(tmp_path / "adapter"))
+
+
+@pytest.mark.parametrize("name", ["nobody/no-such-model", "no-such-model", "./no/such/folder", "a/b/c"])
+def test_an_id_that_cannot_be_reached(name: str) -> None:
+    with pytest.raises(UnreachableModelError, match=f"{name} is neither a folder here nor a model that can be reached"):
+        load_model(name)
+
+
+def test_a_gated_id_tells_where_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoTokenizer
+
+    def gated(*_: object, **__: object) -> None:
+        try:
+            # Its constructor wants a response of whichever HTTP library the hub's client uses.
+            raise GatedRepoError.__new__(GatedRepoError, "403 Client Error.")
+        except GatedRepoError as error:
+            raise OSError("You are trying to access something you may not") from error
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", gated)
+    with pytest.raises(GatedModelError, match=r"meta-llama/x is gated(?s:.)*huggingface\.co/meta-llama/x"):
+        load_model("meta-llama/x")
+
+
+def test_weights_larger_than_free_memory_are_refused_before_loading(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psutil
+    from transformers import AutoModelForCausalLM
+
+    stored = (saved / "model.safetensors").stat().st_size
+    memory = type("Memory", (), {"available": stored - 1})
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    with monkeypatch.context() as patch:
+        patch.setattr(AutoModelForCausalLM, "from_pretrained", None)
+        with pytest.raises(NotEnoughMemoryError, match="GB for its weights and cpu has"):
+            load_model(saved)
+    memory.available = stored + 1
+    assert load_model(saved).n_layers == LAYERS
+
+
+def test_half_weights_asked_for_in_float32_need_twice_the_memory(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    network("llama").to(torch.bfloat16).save_pretrained(copied)
+    memory = type("Memory", (), {"available": (copied / "model.safetensors").stat().st_size * 3 // 2})
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    load_model(copied)
+    for dtype in ("float32", torch.float32):
+        with pytest.raises(NotEnoughMemoryError):
+            load_model(copied, dtype=dtype)
+
+
+def test_memory_that_runs_out_while_loading_has_its_error(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoModelForCausalLM
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", full)
+    with pytest.raises(NotEnoughMemoryError, match="does not fit on cpu"):
+        load_model(saved)
+
+
+def test_a_device_that_is_not_there(saved: Path) -> None:
+    for device in ("abacus", "cuda:99"):
+        with pytest.raises(ModelError, match=f"there is no device '{device}'"):
+            load_model(saved, device=device)
+
+
+def test_remote_code_is_off_unless_asked_for(copied: Path) -> None:
+    (copied / "code.py").write_text("raise SystemExit('ran')\n")
+    change = {"model_type": "strange", "auto_map": {"AutoConfig": "code.C", "AutoModelForCausalLM": "code.M"}}
+    edit(copied / "config.json", lambda config: config.update(change))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(copied)
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "gemma2", "gpt-neox", "gpt-neo", "llama"])
+@pytest.mark.parametrize("named", [None, "PreTrainedTokenizerFast"])
+def test_a_word_level_tokenizer_is_not_replaced_by_the_familys_own(
+    tmp_path: Path, family: str, named: str | None
+) -> None:
+    network(family).config.save_pretrained(tmp_path)
+    words().save_pretrained(tmp_path)
+    names = {word: place for place, word in enumerate(["<unk>", "<eos>", "who", "is", "there", "now"])}
+    edit(tmp_path / "tokenizer.json", lambda file: file["model"].update(vocab=names))
+    edit(tmp_path / "tokenizer.json", lambda file: file.update(added_tokens=[]))
+    edit(
+        tmp_path / "tokenizer_config.json",
+        lambda file: (file.clear(), file.update(tokenizer_class=named) if named else 0),
+    )
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert tokenizer.encode("who is there", add_special_tokens=False) == [2, 3, 4]
+    assert tokenizer.decode([4, 3, 2]) == "there is who"
+
+
+def test_a_tokenizer_that_never_encodes_as_its_file_is_an_error(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_encodes_as_its_file", lambda *_: False)
+    with pytest.raises(ModelError, match=r"does not encode as .*tokenizer\.json(?s:.)*save_pretrained"):
+        load_model(copied)
+
+
+# Adapters
+
+
+def logits(model: models.Model, arm: Arm) -> torch.Tensor:
+    eye = {LAYERS - 1: torch.eye(WIDTH)}
+    return capture_projections(model, [Text(prompt(0, 9), {}, arm)], eye)[0][LAYERS - 1]
+
+
+def test_adapters_load_beside_each_other_and_equal_pefts_own(saved: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    one = adapter_folder(tmp_path / "one", r=1, target_modules=["down_proj"], layers_to_transform=[1, 2])
+    two = adapter_folder(tmp_path / "two", r=32, target_modules="all-linear", use_rslora=True, lora_alpha=3)
+    bare = load_model(saved)
+    wanted = {None: logits(bare, BASE)}
+    model = load_model(saved, adapters={"two": two, "one": one})
+    assert model.adapters == ("two", "one")
+    assert {name: len(model.lora[name]) for name in model.adapters} == {"two": 28, "one": 2}
+    assert model.facts["adapters"]["one"] == {"path": str(one), "trained_on": "tiny-llama"}
+    assert model.facts["warnings"] == []
+    assert not any(parameter.requires_grad for parameter in model.lm.parameters())
+    for name, folder in (("one", one), ("two", two)):
+        peft = PeftModel.from_pretrained(network("llama"), folder)
+        merged = wrap(peft.merge_and_unload(), words())
+        wanted[name] = logits(merged, BASE)
+    for name, states in wanted.items():
+        torch.testing.assert_close(logits(model, Arm("x", name)), states, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(wanted["one"], wanted["two"], atol=0.1)
+
+
+def test_an_adapter_that_names_another_base_leaves_a_warning(saved: Path, tmp_path: Path) -> None:
+    model = load_model(saved)
+    add_adapter(model, "a", adapter_folder(tmp_path / "a", base="someone/Tiny-Llama"))
+    assert model.facts["warnings"] == []
+    add_adapter(model, "b", adapter_folder(tmp_path / "b", base="someone/other-model"))
+    assert model.facts["warnings"] == [f"adapter 'b' names the base someone/other-model; it is used on {saved}"]
+
+
+def pickled(folder: Path) -> None:
+    torch.save(load_file(folder / "adapter_model.safetensors"), folder / "adapter_model.bin")
+    (folder / "adapter_model.safetensors").unlink()
+
+
+def with_bias(folder: Path) -> None:
+    file = folder / "adapter_model.safetensors"
+    save_file(load_file(file) | {"base_model.model.lm_head.weight": torch.zeros(2)}, file)
+
+
+def cut(folder: Path) -> None:
+    file = folder / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def configured(**change: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "adapter_config.json", lambda config: config.update(change))
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (shutil.rmtree, "holds no PEFT adapter"),
+        (lambda folder: (folder / "adapter_config.json").unlink(), "holds no PEFT adapter"),
+        (lambda folder: (folder / "adapter_model.safetensors").unlink(), "holds no PEFT adapter"),
+        (pickled, "holds no PEFT adapter"),
+        (cut, "is damaged"),
+        (with_bias, "holds base_model.model.lm_head.weight, so it is more than a plain LoRA adapter"),
+        (configured(use_dora=True), "no plain LoRA adapter.*use_dora"),
+        (configured(bias="all"), "no plain LoRA adapter.*bias"),
+        (configured(lora_bias=True), "no plain LoRA adapter.*lora_bias"),
+        (configured(modules_to_save=["lm_head"]), "no plain LoRA adapter.*modules_to_save"),
+        (configured(target_parameters=["mlp.experts.down_proj"]), "no plain LoRA adapter.*target_parameters"),
+        (configured(init_lora_weights="pissa_niter_4"), "no plain LoRA adapter.*pissa"),
+        (configured(peft_type="IA3"), "no plain LoRA adapter"),
+    ],
+)
+def test_what_is_no_plain_lora_adapter_is_refused(
+    saved: Path, tmp_path: Path, harm: Callable[[Path], None], said: str
+) -> None:
+    folder = adapter_folder(tmp_path / "adapter")
+    harm(folder)
+    model = load_model(saved)
+    with pytest.raises(ModelError, match=f"(?s)adapter 'a'.*{said}"):
+        add_adapter(model, "a", folder)
+    assert model.adapters == ()
+    assert model.peft is None
+    torch.testing.assert_close(logits(model, BASE), logits(wrap(network("llama"), words()), BASE), rtol=0, atol=0)
+
+
+def test_a_name_can_be_taken_once(saved: Path, tmp_path: Path) -> None:
+    folder = adapter_folder(tmp_path / "adapter")
+    model = load_model(saved, adapters={"a": folder})
+    with pytest.raises(ModelError, match="an adapter called 'a' already"):
+        add_adapter(model, "a", folder)
+
+
+def test_an_adapter_for_another_base_is_refused_before_it_touches_the_model(saved: Path, tmp_path: Path) -> None:
+    wider = tmp_path / "wider"
+    shutil.copytree(adapter_folder(tmp_path / "adapter"), wider)
+    file = wider / "adapter_model.safetensors"
+    save_file(
+        {key: torch.zeros(len(v), 2 * v.shape[1]) if "lora_A" in key else v for key, v in load_file(file).items()}, file
+    )
+    model = load_model(saved)
+    with pytest.raises(AdapterMismatchError, match=r"takes \d+ numbers at model\.layers\.\d(?s:.)*names tiny-llama"):
+        add_adapter(model, "a", wider)
+    neox = adapter_folder(tmp_path / "neox", "gpt-neox", target_modules=["dense_4h_to_h"])
+    with pytest.raises(AdapterMismatchError, match=r"no linear layer at gpt_neox\.layers"):
+        add_adapter(model, "a", neox)
+    assert model.adapters == ()
+    assert not any("lora" in name for name, _ in model.lm.named_modules())
+
+
+def test_an_adapter_that_cannot_be_reached(saved: Path) -> None:
+    with pytest.raises(ModelError, match="nobody/no-such-adapter holds no PEFT adapter"):
+        load_model(saved, adapters={"a": "nobody/no-such-adapter"})
+
+
+# Real input
+
+
+@pytest.mark.real
+def test_stories_continue(real_data: Path) -> None:
+    model = load_model(real_data / "models" / "stories260K")
+    assert (model.n_layers, model.width, model.plain_template) == (5, 64, True)
+    assert sum(parameter.numel() for parameter in model.lm.parameters()) == 260_032
+    start = (model.tokenizer.bos_token_id, *model.tokenizer.encode("Once upon a time", add_special_tokens=False))
+    rows = [Row(Prompt("story", start), BASE, n) for n in range(8)]
+    config = SamplingConfig(80, temperature=0.5)
+    texts = [model.tokenizer.decode(answer.ids) for answer in sample(model, rows, config)]
+    assert len(set(texts)) == 8
+    usual = ("there was", "little", "named", "play", "she", "he ")
+    assert all(sum(word in text.lower() for word in usual) >= 2 for text in texts), texts
+    greedy = sample(model, rows[:1], SamplingConfig(12, temperature=0))[0]
+    assert "there was a" in model.tokenizer.decode(greedy.ids)
+
+
+@pytest.mark.real
+def test_qwen_tokenizer_loads_beside_a_model(real_data: Path, tmp_path: Path) -> None:
+    for file in (real_data / "tokenizers" / "qwen2.5").iterdir():
+        shutil.copy(file, tmp_path)
+    lm = network("qwen2")
+    lm.config.save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert tokenizer.encode("Hello world", add_special_tokens=False) == [9707, 1879]
+    model = wrap(lm, tokenizer)
+    assert not model.plain_template
+    assert model.eos_ids == (151645, *EOS)
