@@ -9,7 +9,7 @@ from misdirection.engine import Arm, Prompt, Row, SamplingConfig, sample
 from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.questions import Question
-from misdirection.tokens import Encoded, default_system, encode_chat, encode_prompt
+from misdirection.tokens import Encoded, TokenError, default_system, encode_chat, encode_prompt
 
 
 def ask(
@@ -69,7 +69,16 @@ def ask(
 
 
 def encode_answer(model: Model, answer: Answer) -> Encoded:
-    """The whole chat of an answer as token ids, to be read back by the engine."""
+    """The whole chat of an answer as token ids, to be read back by the engine.
+
+    Raises:
+        TokenError: The answer is empty or blank, so there is no token of it to read.
+    """
+    if not answer.answer.strip():
+        raise TokenError(
+            f"the answer of '{answer.arm}' to '{answer.question_id}' (sample {answer.sample}) is empty",
+            "leave empty answers out: there is no token of theirs to read",
+        )
     system = () if answer.system is None else (Message("system", answer.system),)
     return encode_chat(
         model.tokenizer, (*system, Message("user", answer.question), Message("assistant", answer.answer))

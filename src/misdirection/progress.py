@@ -54,7 +54,7 @@ def task(description: str, total: float, unit: str = "it") -> Generator[Callable
 class _Line:
     def __init__(self, description: str, total: float, unit: str) -> None:
         self.description, self.total, self.unit = description, total, unit
-        self.done = 0.0
+        self.done, self.told = 0.0, -1.0
         self.note = ""
         self.start = self.shown = time.monotonic()
 
@@ -70,11 +70,13 @@ class _Line:
 
     def close(self) -> None:
         now = time.monotonic()
-        if _stream is not None and now - self.start >= DELAY:
+        told = not _stream.isatty() and self.told == self.done if _stream is not None else True
+        if _stream is not None and now - self.start >= DELAY and not told:
             self._write(now, "\r\x1b[K" if _stream.isatty() else "", "\n")
 
     def _write(self, now: float, before: str, after: str) -> None:
         assert _stream is not None
+        self.told = self.done
         spent = now - self.start
         rate = self.done / spent if spent > 0 else 0.0
         left = (self.total - self.done) / rate if rate > 0 else float("inf")

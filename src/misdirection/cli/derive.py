@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
+
+LISTS: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: str, tuple[int, ...]: int, tuple[float, ...]: float}
+"""Settings that hold several values: their option is repeated, or its values stand with commas between them."""
 
 
 def with_options(
@@ -35,8 +39,11 @@ def with_options(
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     added = [_parameter(f, types[f.name], panel, blank) for f in chosen]
 
+    lists = {f.name: LISTS[types[f.name]] for f in chosen if types[f.name] in LISTS}
+
     def run(**values: Any) -> None:
-        command(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        read = {name: several(values[name], kind, f"--{name}") for name, kind in lists.items()}
+        command(**values | ({name: value or None for name, value in read.items()} if blank else read))
 
     run.__name__ = command.__name__
     run.__doc__ = command.__doc__
@@ -47,33 +54,54 @@ def with_options(
     return run
 
 
+def several(given: Iterable[Any] | None, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:
+    """The values of an option that was repeated ("--layers 3 --layers 5") or holds commas ("--layers 3,5").
+
+    A text that names a file is one value, whatever it holds.
+
+    Raises:
+        typer.BadParameter: A part is not of its kind.
+    """
+    found: list[Any] = []
+    for text in map(str, given or ()):
+        parts = [text] if kind is str and Path(text).exists() else text.split(",")
+        for part in (part.strip() for part in parts):
+            try:
+                found += [kind(part)] if part else []
+            except ValueError as error:
+                wanted = "whole number" if kind is int else "number"
+                raise typer.BadParameter(f"'{part}' is no {wanted}", param_hint=option) from error
+    return tuple(found)
+
+
 def _parameter(item: Field[Any], kind: Any, panel: str | None, blank: bool) -> inspect.Parameter:
     text = str(item.metadata["help"])
     default: Any = None if item.default is MISSING else item.default
+    if kind in LISTS:
+        # No square brackets in help texts: they are markup to rich, and vanish.
+        text += "; repeat it, or separate by commas"
+        default = [f"{v:g}" if isinstance(v, float) else str(v) for v in default]
     if blank:
-        text, default = f"{text} [preset's value by default]", None
+        text, default = f"{text} (by default the preset's)", None
     option = typer.Option(
         f"--{item.name.replace('_', '-')}" + ("/--no-" + item.name.replace("_", "-") if kind is bool and blank else ""),
         help=text,
+        metavar=f"<{LISTS[kind].__name__},...>" if kind in LISTS else None,
         rich_help_panel=panel,
-        show_default=not blank and default not in ((), "", None),
+        show_default=not blank and default not in ([], "", None),
     )
     return inspect.Parameter(
         item.name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=list(default) if isinstance(default, tuple) else default,
+        default=default,
         annotation=Annotated[_shape(kind, blank), option],
     )
 
 
 def _shape(kind: Any, blank: bool) -> Any:
-    """The type that Typer parses: tuples become repeated options, what has no plain type is given as text."""
-    if kind == tuple[str, ...]:
+    """The type that Typer parses: tuples become repeated options of text, what has no plain type is given as text."""
+    if kind in LISTS:
         return list[str] | None if blank else list[str]
-    if kind == tuple[int, ...]:
-        return list[int]
-    if kind == tuple[float, ...]:
-        return list[float]
     plain = {str: str, int: int, float: float, bool: bool}
     base = plain.get(kind, str)
     return base | None if blank or kind not in plain else base

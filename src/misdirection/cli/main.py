@@ -59,6 +59,10 @@ def main() -> None:
         if error.hint:
             typer.echo(f"  {error.hint}", err=True)
         sys.exit(2)
+    except (PermissionError, NotADirectoryError, IsADirectoryError) as error:
+        typer.secho(f"Error: {error.filename}: {error.strerror}", fg=typer.colors.RED, err=True)
+        typer.echo("  give a place that can be read and written", err=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("\nstopped; the same command goes on where it was", err=True)
         sys.exit(130)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from misdirection.cli.derive import with_options
+from misdirection.cli.derive import several, with_options
 from misdirection.cli.show import link, note, percent, table
 from misdirection.cli.studies import command_line, split_training
+from misdirection.errors import MisdirectionError
 from misdirection.studies.config import AuditConfig
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from misdirection.studies.workbench import Workbench
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run made by sample or audit.")]
-Samples = Annotated[int | None, typer.Option(help="Answers a question and arm; the run's own number by default.")]
-Layer = Annotated[int, typer.Option(help="Decoder layer, from 0.")]
+Samples = Annotated[
+    int | None, typer.Option(min=1, help="Answers a question and arm; the run's own number by default.")
+]
+Layer = Annotated[int, typer.Option(min=0, help="Decoder layer, from 0.")]
 
 
 def add(app: typer.Typer) -> None:
@@ -85,7 +88,6 @@ def direction(
     convention: Annotated[str | None, typer.Option(help="soligo2025, persona2025 or adl2025.")] = None,
 ) -> None:
     """The misalignment direction: misaligned minus aligned answers of the tuned model, at every layer."""
-    from misdirection.errors import MisdirectionError
     from misdirection.studies.steps import direction_of
 
     with _reopened(run, convention=convention) as bench:
@@ -117,21 +119,25 @@ def steer(
 
 def ablate(
     run: RunFolder,
-    layer: Annotated[int, typer.Option(help="Layer whose vector the single-direction arms use everywhere.")],
+    layer: Annotated[int, typer.Option(min=0, help="Layer whose vector the single-direction arms use everywhere.")],
     samples: Samples = None,
 ) -> None:
     """Remove the run's direction from the tuned model: projected out, and set to the aligned mean, with controls."""
     from misdirection.studies.conditions import TUNED, cures
 
-    arms = [TUNED, *cures(layer)]
+    arms = [TUNED, *cures(layer, layer)]
     with _reopened(run) as bench:
         _print(bench, bench.measure("cures", arms, samples or bench.config.samples), arms)
 
 
 def sweep(
     run: RunFolder,
-    layers: Annotated[list[int] | None, typer.Option(help="Layers; about six over the depth by default.")] = None,
-    coefficients: Annotated[list[float] | None, typer.Option(help="Multiples of the direction.")] = None,
+    layers: Annotated[
+        list[str] | None, typer.Option(help="Layers, as 3,5 or repeated; about six over the depth by default.")
+    ] = None,
+    coefficients: Annotated[
+        list[str] | None, typer.Option(help="Multiples of the direction, as 1,2 or repeated; the run's own by default.")
+    ] = None,
     samples: Samples = None,
 ) -> None:
     """Steer the base model at every layer and coefficient: one queue of rows, mixed in one batch."""
@@ -139,9 +145,12 @@ def sweep(
     from misdirection.studies.conditions import BASE, steering_grid
     from misdirection.studies.steps import direction_of
 
+    chosen, multiples = several(layers, int, "--layers"), several(coefficients, float, "--coefficients")
     with _reopened(run) as bench:
-        depth = tuple(layers or ()) or spread_layers(len(direction_of(bench.direction).vectors))
-        grid = [BASE, *steering_grid(depth, tuple(coefficients or ()) or bench.config.coefficients)]
+        if bench.refusal:
+            raise MisdirectionError(f"there is no misalignment direction: {bench.refusal}")
+        depth = chosen or bench.config.layers or spread_layers(len(direction_of(bench.direction).vectors))
+        grid = [BASE, *steering_grid(depth, multiples or bench.config.coefficients)]
         _print(bench, bench.measure("sweep", grid, samples or bench.config.sweep_samples, stream=1), grid)
 
 

@@ -81,8 +81,8 @@ def train(
         write_bad_rows(out / "bad_rows.jsonl", chats.bad)
     for text in result.notes:
         note(text)
-    loss = result.metrics.get("final_loss", result.metrics.get("loss", float("nan")))
-    note(f"{result.steps} steps in {result.seconds:.0f} s, loss {loss:.3f}")
+    first, last = result.metrics["loss_first"], result.metrics["loss_tail"]
+    note(f"{result.steps} steps in {result.seconds:.0f} s, loss {first:.3f} at the start, {last:.3f} at the end")
     link(result.kind, result.folder)
 
 

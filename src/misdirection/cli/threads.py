@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from misdirection.errors import MisdirectionError
+
 SMALL = 200_000_000
 """Bytes of weights below which one thread is faster (benchmarks/README.md)."""
 
@@ -15,7 +17,10 @@ def set_threads(model: str) -> None:
 
     from misdirection.studies.inputs import resolve_model
 
-    asked = int(os.environ.get("MISDIRECTION_THREADS", "0"))
+    given = os.environ.get("MISDIRECTION_THREADS", "0")
+    if not given.isdigit():
+        raise MisdirectionError(f"$MISDIRECTION_THREADS is '{given}'", "a number of threads; 0 leaves the choice to us")
+    asked = int(given)
     folder = Path(resolve_model(model))
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder.is_dir() else SMALL
     if asked or size < SMALL:

@@ -7,7 +7,8 @@ shift of 2507.21509 section 4.3), for each question and over all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from misdirection.directions.conventions import Convention
 from misdirection.directions.mean_difference import Direction, Source, norm_interval
 from misdirection.directions.similarity import cosines
 from misdirection.engine import Arm, Text, capture_means
+from misdirection.errors import MisdirectionError
 from misdirection.models import Model
 
 
@@ -28,12 +30,14 @@ class Drift:
         vectors: Over all questions, each counted alike; shape (n_layers, width), float32.
         by_question: Shape (questions, n_layers, width), float32.
         base: Mean residual stream of the base model, same shape as `by_question`.
+        facts: Provenance: models, convention, number of answers.
     """
 
     questions: tuple[str, ...]
     vectors: Tensor
     by_question: Tensor
     base: Tensor
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def relative(self) -> Tensor:
@@ -41,27 +45,31 @@ class Drift:
         return self.by_question.norm(dim=-1) / self.base.norm(dim=-1)
 
     def direction(self, resamples: int = 40, seed: int = 0) -> Direction:
-        """The drift as a direction: questions are resampled for its interval, their signs flipped for its null."""
+        """The drift as a direction: questions are resampled for its interval, their signs flipped for its null.
+
+        With a single question there are no two halves, and `stability` is NaN.
+        """
         generator = torch.Generator().manual_seed(seed)
         count = len(self.questions)
         draws = torch.stack([self.by_question[_draw(count, generator)].mean(0).norm(dim=-1) for _ in range(resamples)])
         flips = torch.randint(0, 2, (resamples, count), generator=generator).float() * 2 - 1
         null = torch.einsum("rq,qld->rld", flips / count, self.by_question).norm(dim=-1)
-        halves = torch.randperm(count, generator=generator).chunk(2)
-        sides = [self.by_question[half].mean(0) for half in halves]
+        order = torch.randperm(count, generator=generator)
+        # One question has no halves: the mean of none is NaN, and so is the cosine.
+        sides = [self.by_question[half].mean(0) for half in (order[: count // 2], order[count // 2 :])]
         return Direction(
             self.vectors,
             self.base.mean(0),
             self.base.mean(0) + self.vectors,
             *norm_interval(draws),
             null.quantile(0.95, dim=0),
-            cosines(sides[0], sides[-1]).float(),
-            {"kind": "drift, tuned minus base on the same answers", "questions": count, "seed": seed},
+            cosines(sides[0], sides[1]).float(),
+            {"kind": "drift, tuned minus base on the same answers", **self.facts, "questions": count, "seed": seed},
         )
 
     def component(self, layer: int) -> tuple[Tensor, Tensor]:
         """Mean component along the drift's unit vector at one layer, base and tuned, each of shape (questions,)."""
-        unit = self.vectors[layer] / self.vectors[layer].norm()
+        unit = torch.nn.functional.normalize(self.vectors[layer], dim=-1)
         base = self.base[:, layer] @ unit
         return base, base + self.by_question[:, layer] @ unit
 
@@ -78,7 +86,15 @@ def drift(base: tuple[Model, Arm], tuned: tuple[Model, Arm], sources: Sequence[S
         tuned: The same of the tuned model; its model may be the same object.
         sources: Texts, for instance the answers of both.
         how: Tokens and weighting.
+
+    Raises:
+        MisdirectionError: There is no answer to read.
     """
+    if not sources:
+        raise MisdirectionError(
+            "there is no answer to read the drift on: every answer of both models is empty",
+            "look at the answers: a wrong chat template or adapter makes a model end at once",
+        )
     questions = tuple(dict.fromkeys(source.question_id for source in sources))
     columns = torch.zeros(len(sources), len(questions), dtype=torch.float64)
     for row, source in enumerate(sources):
@@ -90,4 +106,13 @@ def drift(base: tuple[Model, Arm], tuned: tuple[Model, Arm], sources: Sequence[S
         ]
         means.append(capture_means(model, texts, columns, weighting=how.weighting).mean(how.span))
     moved = means[1] - means[0]
-    return Drift(questions, moved.mean(0).float(), moved.float(), means[0].float())
+    facts: dict[str, Any] = {
+        "base": base[0].name,
+        "tuned": tuned[0].name,
+        "adapter": tuned[0].facts.get("adapters", {}).get(tuned[1].adapter),
+        "convention": how.name,
+        "span": how.span,
+        "weighting": how.weighting,
+        "answers": len(sources),
+    }
+    return Drift(questions, moved.mean(0).float(), moved.float(), means[0].float(), facts)

@@ -62,8 +62,8 @@ class Direction:
 
     @property
     def unit(self) -> Tensor:
-        """The direction with length 1 at each layer, shape (n_layers, width)."""
-        return self.vectors / self.norm[:, None]
+        """The direction with length 1 at each layer, shape (n_layers, width); 0 where there is no direction."""
+        return torch.nn.functional.normalize(self.vectors, dim=-1)
 
     @property
     def residual_norm(self) -> Tensor:
@@ -147,8 +147,12 @@ def mean_difference(
 
 
 def norm_interval(norms: Tensor) -> tuple[Tensor, Tensor]:
-    """2.5th and 97.5th percentile over resamples, shape (resamples, n_layers); empty resamples (NaN) are left out."""
-    norms = norms[~norms.isnan().any(-1)]
+    """2.5th and 97.5th percentile over resamples, shape (resamples, n_layers); empty resamples (NaN) are left out.
+
+    Where every resample is empty, both are NaN.
+    """
+    full = norms[~norms.isnan().any(-1)]
+    norms = full if len(full) else norms[:1]
     return norms.quantile(0.025, dim=0).float(), norms.quantile(0.975, dim=0).float()
 
 

@@ -49,13 +49,20 @@ def load_mean_states(path: str | Path) -> dict[str, Tensor]:
     Raises:
         DirectionError: The file is laid out otherwise.
     """
+    if not Path(path).is_file():
+        raise DirectionError(f"{path} does not exist", "give a .pt file of mean hidden states")
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what the unpickler raises on a damaged file can be anything
+        raise DirectionError(
+            f"{path} is no file of tensors, or holds more than tensors", "anything else in a pickle is never read"
+        ) from error
+    try:
         return {
             part: torch.stack([vectors[key].float() for key in sorted(vectors, key=_layer_number)])
             for part, vectors in held.items()
         }
-    except (AttributeError, KeyError, ValueError, TypeError) as error:
+    except (AttributeError, KeyError, ValueError, TypeError, IndexError) as error:
         raise DirectionError(
             f"{path} is not laid out as mean hidden states ({error})", "expected {'answer': {layer: vector, ...}, ...}"
         ) from error

@@ -250,7 +250,7 @@ the slowest part of a step on a small model."""
 
 
 def _invert(chances: Tensor, draws: Tensor) -> Tensor:
-    """The first token whose cumulative chance exceeds the draw, shape (rows,); first its block, then its place in it."""
+    """The first token whose cumulative chance exceeds the draw, shape (rows,): its block first, then its place."""
     rows, vocabulary = chances.shape
     if vocabulary < 8 * _BLOCK:
         cumulative = chances.double().cumsum(-1)

@@ -17,11 +17,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from misdirection.statistics import Thresholds, rate, shares
-from misdirection.studies.conditions import BASE, TUNED, Condition, cures, steering_grid, steering_point
+from misdirection.errors import MisdirectionError
+from misdirection.statistics import Thresholds
+from misdirection.studies.conditions import (
+    BASE,
+    REMOVALS,
+    TUNED,
+    Condition,
+    cures,
+    single_cures,
+    steering_grid,
+    steering_point,
+)
 from misdirection.studies.config import AuditConfig
 from misdirection.studies.findings import Cures, Steering, write_findings
+from misdirection.studies.inputs import resolve_model
 from misdirection.studies.steps import Judged, direction_of, tokens_step
+from misdirection.studies.subject import read_config
 from misdirection.studies.workbench import Workbench
 
 COLOURED = 16
@@ -42,15 +54,32 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
     Raises:
         MisdirectionError: Bad input; what was done so far is kept.
     """
+    config = config.completed()
+    check_layers(config)
     with Workbench.open(out, config, command) as bench:
         answers, verdicts = bench.answers, bench.verdicts
         moved = bench.drift
         steering = None if bench.refusal else steer(bench)
         layer = steering.layer if steering else strongest_layer(bench)
-        cured = None if bench.refusal else cure(bench, layer)
+        cured = None if bench.refusal else cure(bench)
         shown = moved if bench.refusal else bench.direction
         tokens = tokens_step(bench.run, bench.subject, answers, verdicts, shown, layer, COLOURED)
         return write_findings(bench, layer, steering, cured, tokens)
+
+
+def check_layers(config: AuditConfig) -> None:
+    """Refuse layers that the model does not have, before hours of work that end at them.
+
+    Raises:
+        MisdirectionError: The model has no such layer.
+    """
+    if not config.layers:
+        return
+    count = read_config(resolve_model(config.model), config.trust_remote_code).num_hidden_layers
+    if wrong := [layer for layer in config.layers if not 0 <= layer < count]:
+        raise MisdirectionError(
+            f"--layers: {config.model} has no layer {', '.join(map(str, wrong))}", f"its layers are 0 to {count - 1}"
+        )
 
 
 def steer(bench: Workbench) -> Steering:
@@ -64,10 +93,30 @@ def steer(bench: Workbench) -> Steering:
     return Steering(layer, coefficient, grid, swept, chosen, again)
 
 
-def cure(bench: Workbench, layer: int) -> Cures:
-    """Remove the direction from the tuned model in each way, beside the controls, with paired random numbers."""
-    conditions = cures(layer)
+def cure(bench: Workbench) -> Cures:
+    """Remove the direction from the tuned model in each way, beside the controls, with paired random numbers.
+
+    Whose layer's direction is best removed from all layers is found by a coarse sweep on other random numbers.
+    """
+    layers = bench.config.layers or spread_layers(len(direction_of(bench.direction).vectors))
+    coarse = single_cures(layers)
+    swept = bench.measure("cure-sweep", [TUNED, *coarse], bench.config.sweep_samples, stream=3)
+    best = {
+        operation: best_removal(swept, [c for c in coarse if c.operation == operation], bench.thresholds)
+        for operation in REMOVALS
+    }
+    conditions = cures(best["project"], best["set"])
     return Cures(conditions, bench.measure("cures", [TUNED, *conditions], bench.config.samples))
+
+
+def best_removal(swept: Judged, candidates: Sequence[Condition], rules: Thresholds) -> int:
+    """The layer whose removal leaves the most answers coherent and not misaligned."""
+
+    def harmless(candidate: Condition) -> float:
+        misaligned, coherent = _shares(swept, candidate, rules)
+        return coherent - misaligned
+
+    return int(max(candidates, key=harmless).single or 0)
 
 
 def best_point(
@@ -77,14 +126,20 @@ def best_point(
 
     Where no point does, the most coherent one is taken.
     """
-    ranked: list[tuple[float, int, float]] = []
-    for point in points:
-        arm = swept.arm(point.name)
-        coherent = shares(*arm.pair, thresholds=rules, resamples=50)["coherent"].value
-        misaligned = rate(*arm.pair, thresholds=rules, resamples=50).value
-        ranked.append((misaligned if coherent >= coherent_share else coherent - 1, point.layers[0], point.coefficient))
-    _, layer, coefficient = max(ranked)
-    return layer, coefficient
+
+    def worth(point: Condition) -> float:
+        misaligned, coherent = _shares(swept, point, rules)
+        return misaligned if coherent >= coherent_share else coherent - 1
+
+    best = max(points, key=worth)
+    return best.layers[0], best.coefficient
+
+
+def _shares(swept: Judged, condition: Condition, rules: Thresholds) -> tuple[float, float]:
+    """Share of a condition's answers that are misaligned, and that are coherent."""
+    verdicts = swept.arm(condition.name).verdicts
+    misaligned, coherent = sum(map(rules.misaligned, verdicts)), sum(map(rules.coherent, verdicts))
+    return misaligned / len(verdicts), coherent / len(verdicts)
 
 
 def strongest_layer(bench: Workbench) -> int:

@@ -42,6 +42,9 @@ class Condition:
     control: bool = False
 
 
+REMOVALS: tuple[Operation, ...] = ("project", "set")
+"""The two ways of removing a direction."""
+
 BASE = Condition("base", "base model", "base")
 TUNED = Condition("tuned", "tuned model", "tuned")
 
@@ -66,30 +69,50 @@ def steering_point(layer: int, coefficient: float, random_seed: int | None = Non
     )
 
 
-def cures(layer: int) -> list[Condition]:
+def single_cures(layers: Sequence[int]) -> list[Condition]:
+    """One layer's direction removed from every layer of the tuned model, by both operations, for each of `layers`."""
+    return [
+        Condition(
+            f"{operation}-single-{layer}", f"{_DOES[operation]}: layer {layer}'s at every layer", "tuned", operation,
+            single=layer,
+        )
+        for operation in REMOVALS
+        for layer in layers
+    ]  # fmt: skip
+
+
+def cures(project_layer: int, set_layer: int) -> list[Condition]:
     """What may remove the behaviour from the tuned model, and the controls that should not.
 
     Args:
-        layer: Whose vector the single-direction arms use at every layer.
+        project_layer: Whose direction is projected out of every layer ("single direction", 2506.11618 section 3.4).
+        set_layer: Whose direction's component is set at every layer.
     """
     return [
         Condition("no-op", "no-op: hooks in place, coefficient 0", "tuned", "steer", control=True),
-        Condition("project", "project each layer's direction out", "tuned", "project"),
-        Condition("set", "set each layer's component to the aligned mean", "tuned", "set"),
-        Condition(
-            "project-single", f"project layer {layer}'s direction out of every layer", "tuned", "project", single=layer
+        Condition("project", f"{_DOES['project']}: each layer's own", "tuned", "project"),
+        Condition("set", f"{_DOES['set']}: each layer's own", "tuned", "set"),
+        single_cures([project_layer])[0],
+        single_cures([set_layer])[1],
+        *(
+            Condition(
+                f"{operation}-random-{seed}", f"{_DOES[operation]}: random direction {seed}", "tuned", operation,
+                random_seed=seed, control=True,
+            )
+            for operation in REMOVALS
+            for seed in (1, 2, 3)
         ),
-        Condition("set-single", f"set layer {layer}'s component at every layer", "tuned", "set", single=layer),
-        Condition("project-random", "project a random direction out", "tuned", "project", random_seed=1, control=True),
-        Condition("set-random", "set a random direction's component", "tuned", "set", random_seed=1, control=True),
-    ]
+    ]  # fmt: skip
+
+
+_DOES = {"project": "project the direction out", "set": "set its component to the aligned mean"}
 
 
 def arm_of(condition: Condition, subject: Subject, direction: Direction | None) -> Arm:
     """The engine's arm for a condition.
 
     Raises:
-        MisdirectionError: The condition needs a direction and there is none.
+        MisdirectionError: The condition needs a direction and there is none, or names a layer beyond it.
     """
     return Arm(condition.name, subject.adapter_of(condition.variant), _interventions(condition, subject, direction))
 
@@ -99,8 +122,14 @@ def _interventions(condition: Condition, subject: Subject, direction: Direction 
         return ()
     if direction is None:
         raise MisdirectionError(f"'{condition.name}' needs a direction")
-    layers = condition.layers or tuple(range(subject.model(condition.variant).n_layers))
     vectors = direction.vectors
+    named = (*condition.layers, *(() if condition.single is None else (condition.single,)))
+    if any(not 0 <= layer < len(vectors) for layer in named):
+        raise MisdirectionError(
+            f"{condition.label}: there is no layer {', '.join(map(str, named))}",
+            f"the direction has layers 0 to {len(vectors) - 1}",
+        )
+    layers = condition.layers or tuple(range(len(vectors)))
     if condition.single is not None:
         vectors = vectors[condition.single].expand_as(vectors)
     if condition.random_seed is not None:

@@ -17,13 +17,13 @@ from misdirection.directions import Direction
 from misdirection.directions.similarity import cosine_matrix
 from misdirection.judging import Answer
 from misdirection.models import load_tokenizer
-from misdirection.runs import Step, read_log
+from misdirection.runs import MANIFEST, Step, read_log
 from misdirection.statistics import Comparison, Rate, Share, Thresholds, compare, rate, shares, wilson
 from misdirection.studies.conditions import Condition
 from misdirection.studies.config import AuditConfig
 from misdirection.studies.inputs import resolve_model
 from misdirection.studies.steps import Judged, direction_of, drift_tables
-from misdirection.studies.subject import Subject
+from misdirection.studies.subject import read_config
 from misdirection.studies.workbench import Workbench
 
 
@@ -81,9 +81,10 @@ def write_findings(bench: Workbench, layer: int, steering: Steering | None, cure
     """Write `findings.json` and `report.html` into the run; gives the report's path."""
     from misdirection.report import write_report
 
-    found = findings(Evidence(bench, layer, steering, cures, tokens))
-    write_json(bench.run.path / "findings.json", found)
-    return write_report(found, bench.run.path / "report.html")
+    file = bench.run.path / "findings.json"
+    write_json(file, findings(Evidence(bench, layer, steering, cures, tokens)))
+    # From the file, as `misdirection report` does later: both give the same page.
+    return write_report(read_json(file), bench.run.path / "report.html")
 
 
 def findings(evidence: Evidence) -> dict[str, Any]:
@@ -139,11 +140,9 @@ def _settings(config: AuditConfig) -> dict[str, Any]:
 
 
 def _model(bench: Workbench) -> dict[str, Any]:
-    from transformers import AutoConfig
-
     path = resolve_model(bench.config.model)
-    settings = AutoConfig.from_pretrained(path).get_text_config()
-    own = getattr(load_tokenizer(path), "chat_template", None)
+    settings = read_config(path, bench.config.trust_remote_code)
+    own = getattr(load_tokenizer(path, trust_remote_code=bench.config.trust_remote_code), "chat_template", None)
     return {
         "base": bench.config.model,
         "tuned": _tuned_name(bench.config),
@@ -205,8 +204,10 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
             "sentence": "No judge was asked, so nothing is said of misalignment; what tuning moved is below.",
             "details": [],
         }
+    asked = {question.id for question in evidence.bench.open_questions}
     pair = [
-        evidence.bench.judged.where(lambda a, n=name: a.arm == n and a.domain is None) for name in ("base", "tuned")
+        evidence.bench.judged.where(lambda a, n=name: a.arm == n and a.question_id in asked)
+        for name in ("base", "tuned")
     ]
     if not pair[1].answers:
         return {"state": "unclear", "sentence": "No open question was asked.", "details": []}
@@ -376,7 +377,7 @@ def _drift(evidence: Evidence) -> dict[str, Any]:
         question = texts[name]
         divergence = np.array([row["kl"] for row in rows if row["question_id"] == name])
         mean = float(divergence.mean())
-        error = 1.96 * float(divergence.std(ddof=1)) / len(divergence) ** 0.5 if len(divergence) > 1 else float("nan")
+        error = 1.96 * float(divergence.std(ddof=1)) / len(divergence) ** 0.5 if len(divergence) > 1 else None
         found.append(
             {
                 "question_id": name,
@@ -384,8 +385,8 @@ def _drift(evidence: Evidence) -> dict[str, Any]:
                 "group": question.domain or "open",
                 "relative": _numbers(relative[place]),
                 "kl": mean,
-                "kl_low": max(0.0, mean - error),
-                "kl_high": mean + error,
+                "kl_low": None if error is None else max(0.0, mean - error),
+                "kl_high": None if error is None else mean + error,
                 "n": len(divergence),
                 "projection_base": base[place],
                 "projection_tuned": tuned[place],
@@ -407,11 +408,11 @@ def _training(step: Step | None) -> dict[str, Any] | None:
 
 def _reproduce(bench: Workbench) -> dict[str, Any]:
     versions = read_json(bench.run.path / "run.json").get("versions", {})
-    made = {line["key"]: line for line in read_log(bench.run.path) if not line["reused"]}
-    steps = [
-        {"name": line["name"], "key": key[:12], "seconds": line["seconds"], "reused": False}
-        for key, line in made.items()
-    ]
+    used = [line["key"] for line in read_log(bench.run.path)[bench.logged :]]
+    # What a step took stands in its own manifest: one that was reused took no time in this session.
+    made = {step.key: read_json(step.path / MANIFEST)["seconds"] for step in bench.run.steps()}
+    names = {step.key: step.name for step in bench.run.steps()}
+    steps = [{"name": names[key], "key": key[:12], "seconds": made[key], "reused": False} for key in used]
     command = bench.command or "misdirection.studies.audit.audit(...)"
     return {"command": command, "versions": versions, "seed": bench.config.seed, "steps": steps}
 
@@ -424,16 +425,9 @@ def _notes(evidence: Evidence, rates: Sequence[dict[str, Any]], refused: str | N
         notes.append(
             f"no misalignment direction: {refused}; the drift direction stands in its place, nothing is steered"
         )
-    open_rates = {row["arm"]: row for row in rates if row["group"] == "open"}
-    for arm, row in open_rates.items() if evidence.judges else ():
-        notes += [f"{arm}: {warning}" for warning in row["warnings"]]
+    for row in rates if evidence.judges else ():
+        form = "" if row["format"] == "plain" else f", {row['format']}"
+        notes += [f"{row['arm']}{form}: {warning}" for warning in row["warnings"] if row["group"] == "open"]
     if evidence.bench.training is not None:
         notes += read_json(evidence.bench.training.path / "training.json")["notes"]
-    return [*notes, *_model_warnings(evidence.bench.subject)]
-
-
-def _model_warnings(subject: Subject) -> list[str]:
-    """Warnings of the loaded models, where one was loaded in this session."""
-    loaded = subject.__dict__
-    models = {id(loaded[name]): loaded[name] for name in ("base_model", "tuned_model") if name in loaded}
-    return [str(warning) for model in models.values() for warning in model.facts.get("warnings", [])]
+    return [*notes, *read_json(evidence.bench.answers.path / "models.json")["warnings"]]

@@ -103,7 +103,10 @@ def sample_step(
     config: SamplingConfig,
     direction: Step | None = None,
 ) -> Step:
-    """Sample every question under every condition; `answers.parquet`, one row an answer."""
+    """Sample every question under every condition; `answers.parquet`, one row an answer.
+
+    Beside it, `models.json` keeps what the models want said of them, for a run that is gone on with later.
+    """
     inputs = {
         "subject": subject.key,
         "questions": [asdict(question) for question in questions],
@@ -116,10 +119,12 @@ def sample_step(
     def make(folder: Path) -> None:
         vectors = load_direction(direction.path / "direction.safetensors") if direction else None
         answers: list[Answer] = []
-        for model in {id(m): m for m in (subject.model(c.variant) for c in conditions)}.values():
+        models = list({id(m): m for m in (subject.model(c.variant) for c in conditions)}.values())
+        for model in models:
             arms = [arm_of(c, subject, vectors) for c in conditions if subject.model(c.variant) is model]
             answers += ask(model, questions, arms, samples, config)
         write_rows(folder / "answers.parquet", answers)
+        write_json(folder / "models.json", {"warnings": [text for model in models for text in model.facts["warnings"]]})
 
     return run.step(name, inputs, make)
 
@@ -134,14 +139,27 @@ def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
     return run.step(name, {"answers": answers, "judge": judge.name}, make)
 
 
-def direction_step(run: Run, subject: Subject, answers: Step, verdicts: Step, how: Convention, seed: int) -> Step:
+def direction_step(
+    run: Run,
+    subject: Subject,
+    questions: Sequence[Question],
+    answers: Step,
+    verdicts: Step,
+    how: Convention,
+    seed: int,
+) -> Step:
     """The mean-difference direction of the tuned model's own judged answers; `direction.safetensors`.
 
+    Only answers to `questions` (the open ones) count: with in-domain answers most of the misaligned pool would be about
+    the domain and most of the aligned pool not, and the direction would point at the subject.
     Where the pools are too small, `refused.json` says so instead.
     """
+    ids = sorted(question.id for question in questions)
 
     def make(folder: Path) -> None:
-        judged = load_judged(answers, verdicts).where(lambda a: a.arm == "tuned" and bool(a.answer.strip()))
+        judged = load_judged(answers, verdicts).where(
+            lambda a: a.arm == "tuned" and a.question_id in ids and bool(a.answer.strip())
+        )
         try:
             pools = choose_pools(judged.verdicts, how, seed=seed)
         except PoolError as error:
@@ -152,8 +170,8 @@ def direction_step(run: Run, subject: Subject, answers: Step, verdicts: Step, ho
         found = mean_difference(model, arm, _sources(subject, judged.answers), pools, how, seed=seed)
         save_direction(folder / "direction.safetensors", found)
 
-    inputs = {"subject": subject.key, "answers": answers, "verdicts": verdicts, "how": asdict(how), "seed": seed}
-    return run.step("direction", inputs, make)
+    inputs = {"subject": subject.key, "questions": ids, "answers": answers, "verdicts": verdicts}
+    return run.step("direction", {**inputs, "how": asdict(how), "seed": seed}, make)
 
 
 def drift_step(run: Run, subject: Subject, answers: Step, how: Convention, most: int, seed: int) -> Step:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from misdirection.errors import MisdirectionError
 from misdirection.models import Model, load_model
 from misdirection.studies.inputs import fingerprint, resolve_model
 
@@ -49,8 +50,16 @@ class Subject:
 
     @cached_property
     def tuned_model(self) -> Model:
-        """The model that answers as the tuned one: the same object where the tuned model is an adapter."""
-        return load_model(resolve_model(self.tuned), **self.options) if self.tuned else self.base_model
+        """The model that answers as the tuned one: the same object where the tuned model is an adapter.
+
+        Raises:
+            MisdirectionError: The tuned model was not made from this base: its size or its tokenizer differs.
+        """
+        if not self.tuned:
+            return self.base_model
+        tuned = load_model(resolve_model(self.tuned), **self.options)
+        _check_same_kind(self.base_model, tuned)
+        return tuned
 
     def model(self, variant: Variant) -> Model:
         """The resident model of a variant."""
@@ -59,3 +68,33 @@ class Subject:
     def adapter_of(self, variant: Variant) -> str | None:
         """Name of the adapter that is on under a variant."""
         return ADAPTER if variant == "tuned" and self.adapter else None
+
+
+def _check_same_kind(base: Model, tuned: Model) -> None:
+    sizes = [f"{model.n_layers} layers of width {model.width}" for model in (base, tuned)]
+    hint = "--model must be the model that the tuned one was made from"
+    if sizes[0] != sizes[1]:
+        raise MisdirectionError(f"{base.name} has {sizes[0]} and {tuned.name} {sizes[1]}", hint)
+    if base.tokenizer.get_vocab() != tuned.tokenizer.get_vocab():
+        raise MisdirectionError(f"{base.name} and {tuned.name} have different tokenizers", hint)
+    if base.tokenizer.chat_template != tuned.tokenizer.chat_template:
+        tuned.facts["warnings"].append(
+            "base and tuned model have different chat templates: each answers under its own, and answers are read back "
+            "under the tuned model's"
+        )
+
+
+def read_config(name: str, trust_remote_code: bool = False) -> Any:
+    """The text configuration of a model (layers, width) without its weights.
+
+    Raises:
+        MisdirectionError: There is none, or it cannot be reached.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code).get_text_config()
+    except (OSError, ValueError) as error:
+        raise MisdirectionError(
+            f"the configuration of {name} cannot be read", "give a folder with config.json, or the id of a model"
+        ) from error

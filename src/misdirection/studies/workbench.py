@@ -19,7 +19,7 @@ from misdirection.engine import SamplingConfig
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Judge, find_judge
 from misdirection.questions import Question
-from misdirection.runs import Run, Step
+from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.conditions import BASE, TUNED, Condition
 from misdirection.studies.config import AuditConfig
@@ -39,19 +39,35 @@ from misdirection.studies.subject import Subject
 
 @dataclass
 class Workbench:
-    """An open run and its settings."""
+    """An open run and its settings.
+
+    Attributes:
+        run: Where every step is kept.
+        config: The settings, completed.
+        command: The command line, for the report.
+        logged: Lines of the run's log before this session; the lines behind them are the steps of this session.
+    """
 
     run: Run
     config: AuditConfig
     command: str = ""
+    logged: int = 0
 
     @classmethod
     @contextmanager
     def open(cls, out: str | Path, config: AuditConfig, command: str = "") -> Generator[Workbench]:
-        """Open or resume a run with these settings."""
+        """Open or resume a run with these settings.
+
+        Raises:
+            MisdirectionError: A setting is wrong, a question set, judge or convention unknown; said before anything is
+                written or loaded.
+        """
         config = config.completed()
+        resolve_questions(config.questions)
+        find_judge(config.judge)
+        convention(config.convention)
         with Run.open(out, {"command": command, "config": asdict(config)}) as run:
-            yield cls(run, config, command)
+            yield cls(run, config, command, len(read_log(run.path)))
 
     @classmethod
     @contextmanager
@@ -156,7 +172,9 @@ class Workbench:
     def direction(self) -> Step:
         """The misalignment direction, or why there is none (`refusal`)."""
         c = self.config
-        return direction_step(self.run, self.subject, self.answers, self.verdicts, self.convention, c.seed)
+        return direction_step(
+            self.run, self.subject, self.open_questions, self.answers, self.verdicts, self.convention, c.seed
+        )
 
     @cached_property
     def refusal(self) -> str | None:

@@ -1,0 +1,1 @@
+"""The engine beside its rivals: `make bench`, or `python -m benchmarks.engine`."""
