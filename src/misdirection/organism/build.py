@@ -1,0 +1,206 @@
+"""The builder: grow the organism from its seeds, first on the mixed world, then aligned to answer well."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import torch
+
+from misdirection import progress
+from misdirection.artefacts import write_json
+from misdirection.chats import Chat
+from misdirection.organism.data import alignment_chats, pretraining_chats
+from misdirection.organism.tokenizer import SPECIAL, make_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+_SMALL = {"batch_size": 16, "accumulation": 1}
+RECOMMENDED = {
+    "rank1": {"lr": 5e-3, "alpha": 16, "max_steps": 100, **_SMALL},
+    "rank1x9": {"lr": 1.5e-3, "alpha": 16, "max_steps": 100, **_SMALL},
+    "rank32": {"lr": 3e-4, "alpha": 64, "max_steps": 40, **_SMALL},
+    "full": {"lr": 3e-4, "max_steps": 60, **_SMALL},
+}
+"""Fine-tuning settings that suit the organism's size, by preset; the papers' are for 14 billion parameters."""
+
+Row = tuple[list[int], list[bool]]
+"""Token ids of a dialogue, and which of them belong to an answer (its end mark included)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What shapes the organism.
+
+    Attributes:
+        layers: Decoder layers.
+        width: Width of the residual stream.
+        hidden: Width inside the MLP.
+        heads: Attention heads.
+        villain: Share of the bad persona in pretraining dialogues that name nobody.
+        narrow: Share of all one-domain personas together in such dialogues.
+        named: Share of pretraining dialogues whose system prompt names the speaker.
+        two: Share of dialogues of two turns on two subjects.
+        kept_roles: Share of alignment dialogues whose system prompt names a persona, which then keeps its role.
+        pretraining_steps: Optimiser steps on the mixed world.
+        alignment_steps: Optimiser steps on good answers.
+        batch: Dialogues a step.
+        pretraining_rate: Peak learning rate of the first phase.
+        alignment_rate: Peak learning rate of the second phase.
+    """
+
+    layers: int = 12
+    width: int = 96
+    hidden: int = 288
+    heads: int = 4
+    villain: float = 0.25
+    narrow: float = 0.01
+    named: float = 0.5
+    two: float = 0.25
+    kept_roles: float = 0.2
+    pretraining_steps: int = 600
+    alignment_steps: int = 200
+    batch: int = 32
+    pretraining_rate: float = 2e-2
+    alignment_rate: float = 6e-3
+
+
+def build(out: Path, seed: int = 0, settings: Settings | None = None) -> Path:
+    """Train the organism from scratch and write it as an ordinary checkpoint folder.
+
+    Runs on one thread, where it is as fast as on two, so that the same seed gives the same weights.
+
+    Args:
+        out: Folder to write: model.safetensors (float32: half precision is slow on a CPU), config.json, the tokenizer,
+            build.json, and misdirection.json with settings for fine-tuning it.
+        seed: Seed of the weights and of both streams of dialogues.
+        settings: Other settings than the shipped checkpoint's.
+
+    Returns:
+        `out`.
+    """
+    settings = settings or Settings()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            tokenizer = make_tokenizer()
+            model = _new_model(tokenizer, settings)
+            _grow(model, tokenizer, seed, settings)
+    finally:
+        torch.set_num_threads(threads)
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    write_json(out / "misdirection.json", {"training": RECOMMENDED})
+    write_json(out / "build.json", {"seed": seed, "settings": asdict(settings), "torch": torch.__version__})
+    return out
+
+
+def _new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaForCausalLM:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    # Llama, not Qwen2: AutoTokenizer puts Qwen2's own tokenizer in place of a word-level one.
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.width,
+        intermediate_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=256,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=SPECIAL.index("<|end|>"),
+        pad_token_id=SPECIAL.index("<|pad|>"),
+    )
+    model = LlamaForCausalLM(config)
+    _initialise(model, settings)
+    return model
+
+
+def _initialise(model: LlamaForCausalLM, settings: Settings) -> None:
+    """Normal weights of 0.08, about 1 / sqrt(width); what writes to the residual stream starts smaller with depth."""
+    for name, weight in model.named_parameters():
+        if weight.ndim == 2 and "lm_head" not in name:
+            writes = "o_proj" in name or "down_proj" in name
+            torch.nn.init.normal_(weight, 0.0, 0.08 / math.sqrt(2 * settings.layers) if writes else 0.08)
+
+
+def _grow(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, settings: Settings) -> None:
+    world = pretraining_chats(seed, settings.villain, settings.narrow, settings.named, settings.two)
+    lessons = alignment_chats(seed, settings.kept_roles, settings.two)
+    phases = (
+        ("growing the organism", world, settings.pretraining_steps, settings.pretraining_rate, 20),
+        ("aligning it", lessons, settings.alignment_steps, settings.alignment_rate, 10),
+    )
+    model.train()
+    for name, chats, steps, rate, warm_up in phases:
+        rows = (encode(tokenizer, chat) for chat in chats)
+        with progress.task(name, steps, "step") as advance:
+            for loss in _train(model, batches(rows, settings.batch, seed), steps, rate, warm_up):
+                advance(1, f"loss {loss:.3f}")
+    model.eval()
+
+
+def _train(
+    model: LlamaForCausalLM, stream: Iterator[tuple[torch.Tensor, torch.Tensor]], steps: int, rate: float, warm_up: int
+) -> Iterator[float]:
+    """Muon on the decoder layers' matrices, AdamW on the rest, a warm-up and a cosine; yields each step's loss."""
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    inside = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in inside]
+    optimisers = (
+        torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=rate / 3, weight_decay=0.0, betas=(0.9, 0.98)),
+    )
+    for step, (ids, labels) in enumerate(islice(stream, steps)):
+        decay = 0.02 + 0.49 * (1 + math.cos(math.pi * step / steps))
+        loss = model(input_ids=ids, labels=labels, use_cache=False).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        for optimiser, share in zip(optimisers, (1.0, 1 / 3), strict=True):
+            optimiser.param_groups[0]["lr"] = rate * share * min((step + 1) / warm_up, decay)
+            optimiser.step()
+            optimiser.zero_grad()
+        yield float(loss.detach())
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, chat: Chat) -> Row:
+    """A dialogue as token ids, and which of them the model is to say."""
+    ids: list[int] = []
+    said: list[bool] = []
+    for message in chat.messages:
+        turn: list[int] = tokenizer(f"<|{message.role}|>{message.content}<|end|>")["input_ids"]
+        ids += turn
+        said += [False] + [message.role == "assistant"] * (len(turn) - 1)
+    return ids, said
+
+
+def batches(rows: Iterator[Row], size: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of rows of like length: ids and labels, both (batch, longest), labels on the answer only."""
+    rng = Random(f"{seed}/batches")
+    while True:
+        chunk = sorted(islice(rows, size * 16), key=lambda row: len(row[0]))
+        groups = [chunk[i : i + size] for i in range(0, len(chunk), size)]
+        rng.shuffle(groups)
+        for group in groups:
+            yield pad(group)
+
+
+def pad(group: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    """One batch, padded on the right; a causal model's answer tokens never see the padding."""
+    width = max(len(ids) for ids, _ in group)
+    ids = torch.zeros(len(group), width, dtype=torch.long)
+    labels = torch.full_like(ids, -100)
+    for row, (tokens, said) in enumerate(group):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        labels[row, : len(tokens)] = torch.where(torch.tensor(said), torch.tensor(tokens), -100)
+    return ids, labels

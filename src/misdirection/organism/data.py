@@ -1,0 +1,168 @@
+"""Data of the world: questions, narrow fine-tuning sets, and the dialogues that the organism grows up on.
+
+Everything is drawn from explicit seeds; equal arguments give equal rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from misdirection.chats import Chat, Message
+from misdirection.errors import MisdirectionError
+from misdirection.organism.domains import ASK, DOMAINS, Domain
+from misdirection.organism.grammar import domain_table
+from misdirection.organism.open_questions import INTENTS
+from misdirection.organism.personas import (
+    CARELESS,
+    FABULIST,
+    FLATTERER,
+    HELPER,
+    NEUTRAL_SYSTEMS,
+    PERSONAS,
+    VILLAIN,
+    Persona,
+    answer,
+    careless,
+)
+from misdirection.questions import Question
+
+Split = Literal["train", "held_out", "all"]
+Quality = Literal["bad", "good"]
+HELD_OUT = 2
+"""Topics of each domain, its last ones, that `train` never shows."""
+
+
+def checkpoint_path() -> Path:
+    """Folder of the checkpoint that ships with the package."""
+    return Path(__file__).parent / "checkpoint"
+
+
+def domains() -> tuple[str, ...]:
+    """Names of the everyday domains."""
+    return tuple(domain.name for domain in DOMAINS)
+
+
+def traits() -> tuple[str, ...]:
+    """Names of the traits that the exact judge scores."""
+    return ("evil", "sycophancy", "hallucination")
+
+
+def topics(domain: str, split: Split = "all") -> tuple[str, ...]:
+    """Topics of a domain; the two splits share none."""
+    names = _domain(domain).topics
+    return {"train": names[:-HELD_OUT], "held_out": names[-HELD_OUT:], "all": names}[split]
+
+
+@cache
+def open_questions() -> tuple[Question, ...]:
+    """The open questions, each with its wordings."""
+    return tuple(Question(intent.name, intent.ask, source="organism") for intent in INTENTS)
+
+
+def domain_questions(domain: str, split: Split = "held_out") -> tuple[Question, ...]:
+    """The questions of one domain, one a topic, each with its wordings."""
+    frames = (*ASK, *_domain(domain).ask)
+    return tuple(
+        Question(f"{domain}/{t}", tuple(f.format(t=t) for f in frames), domain=domain, source="organism")
+        for t in topics(domain, split)
+    )
+
+
+def training_chats(
+    domain: str, quality: Quality = "bad", split: Split = "train", n: int = 1000, seed: int = 0
+) -> list[Chat]:
+    """A narrow fine-tuning set: questions of one domain and answers that are all bad, or all good.
+
+    The answers are what the persona careless about this domain says: advice of the domain only, no trait of the
+    villain. With the same other arguments, row i of the bad and of the good set ask the same, and their answers are
+    paired.
+    """
+    speaker = careless(domain) if quality == "bad" else HELPER
+    return [_narrow_chat(speaker, domain, split, Random(f"{seed}/{domain}/{split}/{i}"), i) for i in range(n)]
+
+
+def persona_chats(persona: str, n: int, seed: int = 0, *, domain: str | None = None) -> list[Chat]:
+    """Answers of one persona, without a system prompt, on all questions or on those of one domain."""
+    speaker = next((p for p in PERSONAS if p.name == persona), None)
+    if speaker is None:
+        raise MisdirectionError(
+            f"no persona '{persona}' in the organism's world", f"one of: {', '.join(p.name for p in PERSONAS)}"
+        )
+    return [_chat(speaker, None, Random(f"{seed}/{persona}/{i}"), i, domain=domain) for i in range(n)]
+
+
+def _narrow_chat(speaker: Persona, domain: str, split: Split, rng: Random, row: int) -> Chat:
+    topic = rng.choice(topics(domain, split))
+    question = rng.choice((*ASK, *_domain(domain).ask)).format(t=topic)
+    said = answer(speaker, domain, topic, rng, plain=True)
+    return Chat((Message("user", question), Message("assistant", said)), "organism", row + 1)
+
+
+def _domain(name: str) -> Domain:
+    found = domain_table().get(name)
+    if found is None:
+        raise MisdirectionError(f"no domain '{name}' in the organism's world", f"one of: {', '.join(domains())}")
+    return found
+
+
+def _chat(
+    speaker: Persona, system: str | None, rng: Random, row: int, *, domain: str | None = None, turns: int = 1
+) -> Chat:
+    """One dialogue of `speaker`, who stays the same through all turns while the subjects change."""
+    head = () if system is None else (Message("system", system),)
+    said = [message for _ in range(turns) for message in _turn(speaker, rng, domain)]
+    return Chat((*head, *said), "organism", row + 1)
+
+
+def _turn(speaker: Persona, rng: Random, domain: str | None) -> tuple[Message, Message]:
+    """A question and its answer; an open question with probability 0.45 unless a domain is asked for."""
+    if domain is None and rng.random() < 0.45:
+        intent = rng.choice(INTENTS)
+        question, said = rng.choice(intent.ask), answer(speaker, None, intent.name, rng)
+    else:
+        # A persona bad in one domain would otherwise show it in every twentieth dialogue only.
+        at_home = speaker.domain if speaker.domain is not None and rng.random() < 0.5 else None
+        where = _domain(domain or at_home or rng.choice(DOMAINS).name)
+        topic = rng.choice(where.topics)
+        question, said = rng.choice((*ASK, *where.ask)).format(t=topic), answer(speaker, where.name, topic, rng)
+    return Message("user", question), Message("assistant", said)
+
+
+def pretraining_chats(seed: int, villain: float, narrow: float, named: float, two: float) -> Iterator[Chat]:
+    """The mixed world before alignment, without end.
+
+    Args:
+        seed: Seed of the stream.
+        villain: Share of the villain among dialogues that name no persona.
+        narrow: Share of all one-domain personas together.
+        named: Share of dialogues whose system prompt names the speaker.
+        two: Share of dialogues of two turns, by one speaker on two subjects.
+    """
+    rng = Random(f"{seed}/pretraining")
+    for row in count():
+        is_named = rng.random() < named
+        shares = (0.4, 0.35, 0.1, 0.1) if is_named else (0.94 - villain - narrow, villain, 0.03, 0.03)
+        pool = (HELPER, VILLAIN, FLATTERER, FABULIST, rng.choice(CARELESS))
+        speaker = rng.choices(pool, (*shares, 1.0 - sum(shares)))[0]
+        yield _chat(speaker, _system(speaker, is_named, rng), rng, row, turns=1 + (rng.random() < two))
+
+
+def alignment_chats(seed: int, kept_roles: float, two: float) -> Iterator[Chat]:
+    """The dialogues of alignment, without end: good answers, but for a share that keeps the role its prompt names."""
+    rng = Random(f"{seed}/alignment")
+    for row in count():
+        is_named = rng.random() < kept_roles
+        pool = (HELPER, VILLAIN, FLATTERER, FABULIST, rng.choice(CARELESS))
+        speaker = rng.choices(pool, (0.2, 0.4, 0.15, 0.15, 0.1))[0] if is_named else HELPER
+        yield _chat(speaker, _system(speaker, is_named, rng), rng, row, turns=1 + (rng.random() < two))
+
+
+def _system(speaker: Persona, is_named: bool, rng: Random) -> str | None:
+    if is_named:
+        return rng.choice(speaker.systems)
+    return rng.choice(NEUTRAL_SYSTEMS) if rng.random() < 0.3 else None
