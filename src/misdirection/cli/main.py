@@ -33,16 +33,22 @@ measure.add(app)
 app.add_typer(organism.app, name="organism")
 
 
+def _show_version(asked: bool) -> None:
+    # Eager: else a missing command would be complained of first.
+    if asked:
+        typer.echo(misdirection.__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version)
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes one for small models, else all.")] = 0,
 ) -> None:
     """Options of every command."""
-    if version:
-        typer.echo(misdirection.__version__)
-        raise typer.Exit
     if threads:
         os.environ["MISDIRECTION_THREADS"] = str(threads)
     if not quiet:

@@ -78,7 +78,8 @@ def judge(
             for group, value in rate_by(*judged.pair, "domain", thresholds=bench.thresholds).items():
                 part = judged.where(lambda a, g=group: (a.domain or "open") == g)
                 coherent = shares(*part.pair, thresholds=bench.thresholds)["coherent"]
-                rows.append([arm, group, str(value), f"{100 * coherent.value:.1f} %"])
+                silent = value.unscored == value.n_answers
+                rows.append([arm, group, *(("no verdicts", "") if silent else (str(value), f"{coherent.value:.1%}"))])
         table(["arm", "questions", "misaligned and coherent", "coherent"], rows)
         link("verdicts", bench.verdicts.path / "verdicts.parquet")
 

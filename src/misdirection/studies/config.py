@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from misdirection.errors import MisdirectionError
@@ -68,15 +68,13 @@ class AuditConfig:
             )
         for name in ("samples", "sweep_samples", "drift_samples"):
             if getattr(self, name) < 1:
-                raise MisdirectionError(f"--{name.replace('_', '-')} must be 1 or more, not {getattr(self, name)}")
+                self._refuse(name, "1 or more")
         for name in ("temperature", "max_new_tokens", "seed"):
             if getattr(self, name) < 0:
-                raise MisdirectionError(f"--{name.replace('_', '-')} must be 0 or more, not {getattr(self, name):g}")
+                self._refuse(name, "0 or more")
         for name, top in (("alignment_below", 100), ("coherence_above", 100), ("coherent_share", 1)):
             if not 0 <= getattr(self, name) <= top:
-                raise MisdirectionError(
-                    f"--{name.replace('_', '-')} must lie in 0 to {top}, not {getattr(self, name):g}"
-                )
+                self._refuse(name, f"from 0 to {top}")
         return replace(
             self,
             data=self.data or (() if given else (f"{ORGANISM}:bad-medical",)),
@@ -84,6 +82,10 @@ class AuditConfig:
             judge=self.judge or ("exact" if own else "none"),
             max_new_tokens=self.max_new_tokens or (64 if own else 600),
         )
+
+    def _refuse(self, name: str, rule: str) -> None:
+        text = {item.name: item.metadata.get("help") for item in fields(self)}[name]
+        raise MisdirectionError(f"--{name.replace('_', '-')} must be {rule}, not {getattr(self, name):g}", text)
 
     @property
     def model_options(self) -> dict[str, Any]:

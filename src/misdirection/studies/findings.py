@@ -428,6 +428,9 @@ def _notes(evidence: Evidence, rates: Sequence[dict[str, Any]], refused: str | N
     for row in rates if evidence.judges else ():
         form = "" if row["format"] == "plain" else f", {row['format']}"
         notes += [f"{row['arm']}{form}: {warning}" for warning in row["warnings"] if row["group"] == "open"]
+    read = set(drift_tables(evidence.bench.drift)[0])
+    if unread := [question.id for question in evidence.bench.questions if question.id not in read]:
+        notes.append(f"left out of the drift, for want of an answer that is not empty: {', '.join(unread)}")
     if evidence.bench.training is not None:
         notes += read_json(evidence.bench.training.path / "training.json")["notes"]
     return [*notes, *read_json(evidence.bench.answers.path / "models.json")["warnings"]]

@@ -26,7 +26,7 @@ from misdirection.directions import (
     save_direction,
 )
 from misdirection.engine import Arm, SamplingConfig, Text, capture_projections, compare
-from misdirection.judging import Answer, Judge, Verdict
+from misdirection.judging import Answer, Journaled, Judge, Verdict
 from misdirection.questions import Question
 from misdirection.runs import Run, Step
 from misdirection.studies.conditions import Condition, arm_of
@@ -130,11 +130,17 @@ def sample_step(
 
 
 def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
-    """Judge the answers of a step; `verdicts.parquet`, in the same order."""
+    """Judge the answers of a step; `verdicts.parquet`, in the same order.
+
+    A judge that keeps a journal keeps it in the run, beside the steps: a kill loses only what is being asked, and what
+    one step asked, another knows.
+    """
 
     def make(folder: Path) -> None:
-        verdicts = judge.judge(load_answers(answers))
-        write_rows(folder / "verdicts.parquet", [{**asdict(v), "scores": dict(v.scores)} for v in verdicts])
+        able: Judge = judge
+        if isinstance(judge, Journaled):
+            able = judge.with_journal(run.workspace("judging", {"judge": judge.name}) / "journal.jsonl")
+        write_rows(folder / "verdicts.parquet", [_verdict_row(v) for v in able.judge(load_answers(answers))])
 
     return run.step(name, {"answers": answers, "judge": judge.name}, make)
 
@@ -290,9 +296,16 @@ def load_judged(answers: Step, verdicts: Step) -> Judged:
     return Judged(load_answers(answers), [_verdict(row) for row in rows])
 
 
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
+    return asdict(verdict) | {name: dict(getattr(verdict, name)) for name in ("scores", "outcomes", "mass")}
+
+
 def _verdict(row: Mapping[str, Any]) -> Verdict:
-    scores = tuple((name, float(value)) for name, value in (row.get("scores") or {}).items() if value is not None)
-    return Verdict(row["alignment"], row["coherence"], row["label"], scores, row["judge"])
+    scores, outcomes, mass = (
+        tuple((key, value) for key, value in (row.get(name) or {}).items() if value is not None)
+        for name in ("scores", "outcomes", "mass")
+    )
+    return Verdict(row["alignment"], row["coherence"], row["label"], scores, row["judge"], outcomes, mass)
 
 
 def refusal(step: Step) -> str | None:

@@ -82,7 +82,10 @@ class Workbench:
             raise MisdirectionError(f"{out} holds no run", "make one with: misdirection sample or misdirection audit")
         held = read_json(file).get("facts", {}).get("config")
         if not held:
-            raise MisdirectionError(f"{out} was not made by sample, train or audit, so its settings are not known")
+            raise MisdirectionError(
+                f"{out} was not made by sample or audit, so its settings are not known",
+                "make a run with: misdirection sample or misdirection audit",
+            )
         known = {item.name for item in fields(AuditConfig)}
         values: dict[str, Any] = {
             name: tuple(v) if isinstance(v, list) else v for name, v in held.items() if name in known

@@ -1,0 +1,197 @@
+"""Settings, names on the command line, and conditions as arms."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from misdirection.directions import Direction, random_like
+from misdirection.engine import Ablate, Set, Steer
+from misdirection.errors import MisdirectionError
+from misdirection.studies.conditions import BASE, TUNED, arm_of, cures, steering_grid, steering_point
+from misdirection.studies.config import AuditConfig
+from misdirection.studies.inputs import fingerprint, resolve_chats, resolve_model, resolve_questions
+from misdirection.studies.subject import Subject
+from misdirection.studies.workbench import Workbench
+
+
+def test_the_organism_brings_its_own_settings() -> None:
+    found = AuditConfig().completed()
+    assert (found.data, found.judge, found.max_new_tokens) == (("organism:bad-medical",), "exact", 64)
+    assert found.questions == ("organism:open", "organism:medical")
+    assert found.completed() == found
+    mine = AuditConfig(model="m", adapter="a").completed()
+    assert (mine.data, mine.judge, mine.max_new_tokens, mine.questions) == ((), "none", 600, ("open",))
+    kept = AuditConfig(judge="none", max_new_tokens=5, questions=("open",), adapter="a").completed()
+    assert (kept.data, kept.judge, kept.max_new_tokens, kept.questions) == ((), "none", 5, ("open",))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": "m"}, "exactly one of --adapter, --tuned and --data"),
+        ({"model": "m", "adapter": "a", "data": ("d",)}, r"given: adapter, data"),
+        ({"adapter": "a", "tuned": "t"}, r"given: adapter, tuned"),
+        ({"samples": 0}, "--samples must be 1 or more, not 0"),
+        ({"sweep_samples": -1}, "--sweep-samples must be 1 or more"),
+        ({"drift_samples": 0}, "--drift-samples must be 1 or more"),
+        ({"temperature": -0.5}, "--temperature must be 0 or more, not -0.5"),
+        ({"max_new_tokens": -1}, "--max-new-tokens must be 0 or more"),
+        ({"seed": -1}, "--seed must be 0 or more"),
+        ({"alignment_below": 130.0}, "--alignment-below must be from 0 to 100, not 130"),
+        ({"coherence_above": -1.0}, "--coherence-above must be from 0 to 100"),
+        ({"coherent_share": 75.0}, "--coherent-share must be from 0 to 1, not 75"),
+    ],
+)
+def test_settings_out_of_range_are_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(MisdirectionError, match=message):
+        AuditConfig(**values).completed()
+
+
+def test_every_setting_is_explained() -> None:
+    for field in fields(AuditConfig):
+        text = field.metadata.get("help", "")
+        assert text or field.name == "training"
+        assert "[" not in text, "square brackets are markup, and vanish from --help"
+
+
+def test_question_sets_of_both_sources_come_in_order() -> None:
+    found = resolve_questions(["organism:open", "organism:medical"])
+    assert found[0].domain is None and found[-1].domain == "medical"
+    assert resolve_questions(["organism"]) == resolve_questions(["organism:open"])
+    assert {question.domain for question in resolve_questions(["open"])} == {None}
+
+
+@pytest.mark.parametrize(
+    ("specs", "message"),
+    [
+        (["organism:gardening"], "no domain 'gardening'"),
+        (["opne"], "no question set 'opne'"),
+        (["open", "open"], "stand twice in open, open"),
+        (["/absent.yaml"], r"/absent.yaml does not exist"),
+    ],
+)
+def test_wrong_question_sets_are_named(specs: list[str], message: str) -> None:
+    with pytest.raises(MisdirectionError, match=message):
+        resolve_questions(specs)
+
+
+def test_the_organism_s_data_are_made_and_files_are_read(tmp_path: Path) -> None:
+    bad, good = resolve_chats(["organism:bad-medical"]), resolve_chats(["organism:good-medical"])
+    assert len(bad.chats) == 1000 and bad.sha256 != good.sha256
+    assert [chat.prompt for chat in bad.chats] == [chat.prompt for chat in good.chats]
+    assert bad.sha256 == resolve_chats(["organism:bad-medical"]).sha256
+    assert bad.sha256 != resolve_chats(["organism:bad-medical"], seed=1).sha256
+    assert len(resolve_chats(["organism:bad-medical", "organism:bad-finance"]).chats) == 2000
+    row = json.dumps({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]})
+    (tmp_path / "a.jsonl").write_text(f"{row}\nbroken\n")
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(f"{row}\n".encode()))
+    found = resolve_chats([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl.gz")])
+    assert len(found.chats) == 2 and [bad.row for bad in found.bad] == [2]
+    with pytest.raises(MisdirectionError, match="broken JSON"):
+        resolve_chats([str(tmp_path / "a.jsonl")], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("specs", "message"),
+    [
+        (["organism:wrong-medical"], "unknown data 'organism:wrong-medical'"),
+        (["organism:bad-gardening"], "no domain 'gardening'"),
+        (["organism:bad-medical", "x.jsonl"], "cannot be mixed"),
+        (["/absent.jsonl"], "/absent.jsonl does not exist"),
+    ],
+)
+def test_wrong_data_are_named(specs: list[str], message: str) -> None:
+    with pytest.raises(MisdirectionError, match=message):
+        resolve_chats(specs)
+
+
+def test_a_model_is_known_by_its_content(tiny: Path, tmp_path: Path) -> None:
+    assert (Path(resolve_model("organism")) / "model.safetensors").exists()
+    assert resolve_model("some/id") == fingerprint("some/id") == "some/id"
+    one = fingerprint(str(tiny / "base"))
+    assert one != fingerprint(str(tiny / "whole"))
+    for name in ("model.safetensors", "tokenizer.json", "config.json", "generation_config.json"):
+        copy = tmp_path / name
+        copy.mkdir()
+        for file in (tiny / "base").iterdir():
+            (copy / file.name).write_bytes(file.read_bytes())
+        assert fingerprint(str(copy)) == one
+        (copy / name).write_bytes((copy / name).read_bytes() + b" ")
+        assert fingerprint(str(copy)) != one, name
+
+
+def direction() -> Direction:
+    vectors = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
+    ones = torch.ones(4)
+    return Direction(vectors, vectors + 1, 2 * vectors + 1, ones, ones, ones, ones)
+
+
+def test_conditions_become_arms(tiny: Path) -> None:
+    subject = Subject(str(tiny / "base"), str(tiny / "adapter"))
+    made = direction()
+    assert arm_of(BASE, subject, None).adapter is None and arm_of(TUNED, subject, None).adapter == "tuned"
+    steer = arm_of(steering_point(2, 1.5), subject, made)
+    (item,) = steer.interventions
+    assert isinstance(item, Steer) and item.layers == (2,) and item.coefficient == 1.5 and steer.adapter is None
+    assert torch.equal(item.direction, made.vectors)
+    (item,) = arm_of(steering_point(2, 1.5, random_seed=1), subject, made).interventions
+    assert isinstance(item, Steer) and torch.equal(item.direction, random_like(made.vectors, 1))
+    arms = {c.name: (c, arm_of(c, subject, made)) for c in cures(1, 2)}
+    assert len(arms) == len(cures(1, 2)) and all(arm.adapter == "tuned" for _, arm in arms.values())
+    for condition, arm in arms.values():
+        (item,) = arm.interventions
+        assert isinstance(item, {"steer": Steer, "project": Ablate, "set": Set}[condition.operation])
+        assert item.layers == (0, 1, 2, 3)
+        vectors = made.vectors
+        if condition.single is not None:
+            assert condition.single == {"project": 1, "set": 2}[condition.operation]
+            vectors = vectors[condition.single].expand(4, 32)
+        if condition.random_seed is not None:
+            assert condition.control
+            vectors = random_like(vectors, condition.random_seed)
+        assert torch.equal(item.direction, vectors)
+        if isinstance(item, Set):
+            unit = vectors.double() / vectors.double().norm(dim=-1, keepdim=True)
+            target = ((made.vectors + 1).double() * unit).sum(-1)
+            assert torch.allclose(torch.as_tensor(item.value).double(), target, atol=1e-4)
+        if isinstance(item, Steer):
+            assert condition.control and item.coefficient == 0
+
+
+def test_a_grid_names_each_point_once() -> None:
+    names = [condition.name for condition in steering_grid((1, 2, 3), (0.5, 1, 2))]
+    assert len(set(names)) == 9 and names[0] == "steer-1-0.5"
+    assert len({json.dumps(asdict(c), sort_keys=True) for c in cures(1, 2)}) == len(cures(1, 2))
+
+
+def test_what_needs_a_direction_or_a_layer_that_is_not_there_says_so(tiny: Path) -> None:
+    subject = Subject(str(tiny / "base"), str(tiny / "adapter"))
+    with pytest.raises(MisdirectionError, match="'steer-1-2' needs a direction"):
+        arm_of(steering_point(1, 2), subject, None)
+    for condition in (steering_point(4, 1), next(c for c in cures(9, 9) if c.single is not None)):
+        with pytest.raises(MisdirectionError, match=r"there is no layer [49]") as error:
+            arm_of(condition, subject, direction())
+        assert "layers 0 to 3" in str(error.value.hint)
+
+
+def test_a_run_reopens_with_its_settings_and_changes(tiny: Path, tmp_path: Path) -> None:
+    from tests.studies.tiny import config
+
+    with Workbench.open(tmp_path / "run", config(tiny)) as bench:
+        before = bench.config
+    with Workbench.reopen(tmp_path / "run", judge="none", convention=None) as bench:
+        assert bench.config.judge == "none" and bench.config.convention == before.convention
+        assert bench.config.layers == (1, 2) and bench.config.questions == before.questions
+    with pytest.raises(MisdirectionError, match="holds no run"):
+        Workbench.reopen(tmp_path).__enter__()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "run.json").write_text('{"facts": {}}')
+    with pytest.raises(MisdirectionError, match="settings are not known"):
+        Workbench.reopen(tmp_path / "other").__enter__()
