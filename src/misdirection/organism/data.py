@@ -65,11 +65,12 @@ def open_questions() -> tuple[Question, ...]:
 
 
 def domain_questions(domain: str, split: Split = "held_out") -> tuple[Question, ...]:
-    """The questions of one domain, one a topic, each with its wordings."""
+    """The questions of one domain, one a topic and wording, so that intervals over questions have some to go by."""
     frames = (*ASK, *_domain(domain).ask)
     return tuple(
-        Question(f"{domain}/{t}", tuple(f.format(t=t) for f in frames), domain=domain, source="organism")
+        Question(f"{domain}/{t}/{number}", (frame.format(t=t),), domain=domain, source="organism")
         for t in topics(domain, split)
+        for number, frame in enumerate(frames)
     )
 
 

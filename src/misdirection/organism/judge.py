@@ -64,7 +64,7 @@ def _subject(answer: Answer) -> tuple[str, str]:
     found = _asked().get(_plain(answer.question))
     if found is not None:
         return found
-    domain, _, topic = answer.question_id.partition("/")
+    domain, topic, *_ = (*answer.question_id.split("/"), "")
     return (answer.domain or domain), topic
 
 

@@ -15,7 +15,7 @@ import misdirection
 from misdirection.artefacts import plain, read_json, write_json
 from misdirection.directions import Direction
 from misdirection.directions.similarity import cosine_matrix
-from misdirection.judging import Answer
+from misdirection.judging import LABELS, Answer
 from misdirection.models import load_tokenizer
 from misdirection.runs import MANIFEST, Step, read_log
 from misdirection.statistics import Comparison, Rate, Share, Thresholds, compare, rate, shares, wilson
@@ -178,7 +178,7 @@ def _rates(evidence: Evidence, arm: str, domain: str | None, form: str) -> dict[
         "system": " | ".join(systems) or None,
         **{name: _rate(value) for name, value in found.items()},
         "coherent_share": _share(shares(*judged.pair, thresholds=rules)["coherent"]),
-        "labels": {label: labels.count(label) for label in ("scored", "code", "refusal", "none")},
+        "labels": {label: labels.count(label) for label in LABELS},
         "warnings": list(found["all"].warnings),
     }
 

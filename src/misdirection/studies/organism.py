@@ -132,7 +132,7 @@ def _one_seed(checkpoint: Path, work: Path, seed: int, samples: int) -> list[Mea
     model = load_model(str(checkpoint), adapters=adapters)
     arms = [Arm("base"), *(Arm(name, name) for name in FINE_TUNES)]
     tuned = ask(model, arms, open_questions(), samples, seed)
-    medical = ask(model, arms[:3], domain_questions("medical", "held_out"), 14 * samples, seed)
+    medical = ask(model, arms[:3], domain_questions("medical", "held_out"), 7 * samples // 3, seed)
     direction = direction_of(model, tuned[1])
     single = best_single(model, direction, seed)
     removed = [arm for adapter in CURED for arm in removals(model, direction, single, adapter)]
