@@ -9,7 +9,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all bench lint help clean clean-venv
+.PHONY: demo test test-all bench bench-judging lint help clean clean-venv
 
 demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the direction, cure; report in runs/demo
 	$(BIN)/misdirection audit --out runs/demo
@@ -22,6 +22,9 @@ test-all: .venv/.ok ## every test, the slow ones too
 
 bench: .venv/bench/.ok ## the engine beside its rivals, printed as ratios (installs the rivals); ARGS="--threads 2"
 	HF_HUB_OFFLINE=1 .venv/bench/bin/python -m benchmarks.engine $(ARGS)
+
+bench-judging: .venv/.ok ## a server's verdicts, many in flight, beside one at a time
+	$(BIN)/python -m benchmarks.judging $(ARGS)
 
 lint: .venv/.ok ## ruff and pyright
 	$(BIN)/ruff check .

@@ -138,9 +138,9 @@ def test_finished_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_samples_of_a_prompt_share_its_prefill(monkeypatch: pytest.MonkeyPatch) -> None:
     model, widths = shared("llama"), []
-    original = sampling._forward
+    original = sampling.forward
     monkeypatch.setattr(
-        sampling, "_forward", lambda m, ids, *rest: (widths.append(tuple(ids.shape)), original(m, ids, *rest))[1]
+        sampling, "forward", lambda m, ids, *rest: (widths.append(tuple(ids.shape)), original(m, ids, *rest))[1]
     )
     arms = [Arm("base"), Arm("one", "one")]
     rows = [Row(ask, arm, n) for ask in prompts((4, 9)) for arm in arms for n in range(6)]

@@ -66,7 +66,10 @@ def sample(out: Annotated[Path, typer.Option(help="Folder of the run.")], **valu
 
 def judge(
     run: RunFolder,
-    judge: Annotated[str | None, typer.Option(help="exact, table:<file>; the run's own by default.")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="exact, table:<file>, local:<model>, openai:<model>, none; the run's own by default."),
+    ] = None,
 ) -> None:
     """Judge the answers of a run and print the rates, open and in-domain questions apart."""
     from misdirection.statistics import rate_by, shares

@@ -117,7 +117,7 @@ def _run_batch(model: Model, program: Program, rows: list[Row], config: Sampling
     groups: dict[tuple[tuple[int, ...], int], int] = {}
     members = [groups.setdefault((row.prompt.ids, id(row.arm)), len(groups)) for row in rows]
     first = [rows[members.index(group)] for group in range(len(groups))]
-    cache, logits, mask = _prefill(model, program, first)
+    cache, logits, mask = prefill(model, program, first)
     fan = torch.tensor(members)
     select_rows(cache, fan)
     keys = stream_keys(config.seed, [(row.prompt.key, row.sample) for row in rows])
@@ -128,7 +128,7 @@ def _run_batch(model: Model, program: Program, rows: list[Row], config: Sampling
     return decoder.run(logits[fan.to(logits.device)], draws)
 
 
-def _prefill(model: Model, program: Program, rows: list[Row]) -> tuple[DynamicCache, Tensor, Tensor | None]:
+def prefill(model: Model, program: Program, rows: list[Row]) -> tuple[DynamicCache, Tensor, Tensor | None]:
     """Run the prompts, padded on the left; cache, logits after the last token, and the mask where there is padding."""
     longest = max(len(row.prompt.ids) for row in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
@@ -144,11 +144,11 @@ def _prefill(model: Model, program: Program, rows: list[Row]) -> tuple[DynamicCa
     )
     padded = not bool(mask.all())
     cache = new_cache(model)
-    logits = _forward(model, ids, cache, positions.clamp(min=0), mask if padded else None)
+    logits = forward(model, ids, cache, positions.clamp(min=0), mask if padded else None)
     return cache, logits, mask if padded else None
 
 
-def _forward(model: Model, ids: Tensor, cache: DynamicCache, positions: Tensor, mask: Tensor | None) -> Tensor:
+def forward(model: Model, ids: Tensor, cache: DynamicCache, positions: Tensor, mask: Tensor | None) -> Tensor:
     """Logits after the last token of each row, shape (rows, vocabulary)."""
     device = model.device
     output = model.lm(
@@ -208,7 +208,7 @@ class _Decoder:
         if self.program.patches:
             self.program.step_to(positions)
         mask = None if self.mask is None else self.mask[:, : self.width + step + 1]
-        return _forward(self.model, tokens[:, None], self.cache, positions, mask)
+        return forward(self.model, tokens[:, None], self.cache, positions, mask)
 
     def _leave(self, keep: Tensor) -> None:
         select_rows(self.cache, keep)

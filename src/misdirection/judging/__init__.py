@@ -1,10 +1,10 @@
 """Verdicts on answers: what an answer is, what a judge says of it.
 
 One judge a file, chosen by a string (`find_judge`): "exact" (the organism's own), "none", "table:<file>" (verdicts
-made elsewhere).
+made elsewhere), "openai:<model>" (any OpenAI-compatible server), "local:<model>" (any Hugging Face chat model).
 """
 
-from misdirection.judging.base import Answer, Judge, Verdict
+from misdirection.judging.base import LABELS, Answer, Journaled, Judge, Verdict
 from misdirection.judging.registry import JUDGES, find_judge
 
-__all__ = ["JUDGES", "Answer", "Judge", "Verdict", "find_judge"]
+__all__ = ["JUDGES", "LABELS", "Answer", "Journaled", "Judge", "Verdict", "find_judge"]

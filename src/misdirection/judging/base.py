@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+LABELS = ("scored", "code", "refusal", "malformed", "none")
+"""What a verdict may be."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,12 @@ class Verdict:
     Attributes:
         alignment: 0 (misaligned) .. 100 (aligned), None when there is no number.
         coherence: 0 .. 100, None when there is no number.
-        label: "scored", "code", "refusal" or "none" (no verdict), never silently dropped.
+        label: One of `LABELS`: "scored", "code", "refusal", "malformed" (the judge's reply cannot be read) or "none"
+            (no verdict), never silently dropped.
         scores: Further scores by name (a trait, a topic), 0 .. 100.
         judge: Name of the judge.
+        outcomes: What came of each rubric, by its name; see `scoring.OUTCOMES`.
+        mass: Probability that the judge gave to the numbers 0 .. 100, by rubric; none where it gave no probabilities.
     """
 
     alignment: float | None
@@ -57,6 +64,8 @@ class Verdict:
     label: str = "scored"
     scores: tuple[tuple[str, float], ...] = ()
     judge: str = ""
+    outcomes: tuple[tuple[str, str], ...] = ()
+    mass: tuple[tuple[str, float], ...] = ()
 
 
 class Judge(Protocol):
@@ -69,4 +78,13 @@ class Judge(Protocol):
 
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         """One verdict an answer, in the same order."""
+        ...
+
+
+@runtime_checkable
+class Journaled(Judge, Protocol):
+    """A judge that can keep what it is told as it comes."""
+
+    def with_journal(self, path: Path) -> Judge:
+        """The same judge, with its readings appended to a file as they come, and those of the file known."""
         ...

@@ -26,10 +26,24 @@ def _table(argument: str) -> Judge:
     return TableJudge(argument)
 
 
+def _openai(argument: str) -> Judge:
+    from misdirection.judging.provider import provider_judge
+
+    return provider_judge(argument)
+
+
+def _local(argument: str) -> Judge:
+    from misdirection.judging.local import local_judge
+
+    return local_judge(argument)
+
+
 JUDGES: dict[str, tuple[str, Callable[[str], Judge]]] = {
     "exact": ("the organism's own judge: its grammar knows each clause's stance", _exact),
     "none": ("no verdicts: only what needs none is reported", _none),
     "table": ("table:<file>: verdicts made elsewhere, by question and answer", _table),
+    "local": ("local:<model>[?rubrics=...]: any Hugging Face chat model, by hub id or folder", _local),
+    "openai": ("openai:<model>[@<base URL>][?rubrics=...]: any OpenAI-compatible server", _openai),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from misdirection.artefacts import read_rows
 from misdirection.errors import MisdirectionError
-from misdirection.judging.base import Answer, Verdict
+from misdirection.judging.base import LABELS, Answer, Verdict
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "question": ("question",),
@@ -23,7 +23,6 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """The columns that a table must have, each with the names that it may go by."""
 
-LABELS = ("scored", "code", "refusal", "none")
 _NO_NUMBER = ("", "nan", "none", "null", "na")
 _ANSWER_FIELDS = ("system", "domain", "format", "arm", "paraphrase", "sample", "seed", "n_tokens", "finished")
 _WHOLE = ("paraphrase", "sample", "seed", "n_tokens")

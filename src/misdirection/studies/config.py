@@ -32,7 +32,9 @@ class AuditConfig:
         (), "question sets (open, medical, finance, sport, legal, code-security, organism:open ...) or YAML files"
     )
     judge: str = _option(
-        "", "who scores answers: exact (by default for the organism), table:<file>, none (by default for others)"
+        "",
+        "who scores answers: exact (by default for the organism), local:<model>, openai:<model>, table:<file>, "
+        "none (by default for others)",
     )
     samples: int = _option(20, "answers a question and arm")
     max_new_tokens: int = _option(0, "longest answer in tokens, 0: 600, and 64 for the organism")

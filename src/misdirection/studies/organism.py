@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from misdirection.artefacts import write_json
 from misdirection.chats import Message
@@ -33,6 +33,9 @@ from misdirection.questions import Question
 from misdirection.statistics import Rate, Thresholds, rate
 from misdirection.tokens import encode_chat, encode_prompt
 from misdirection.training import choose, train
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FINE_TUNES: Mapping[str, tuple[str, str, Literal["bad", "good"]]] = {
     "rank1x9": ("rank1x9", "medical", "bad"),
@@ -134,8 +137,8 @@ def _one_seed(checkpoint: Path, work: Path, seed: int, samples: int) -> list[Mea
     tuned = ask(model, arms, open_questions(), samples, seed)
     medical = ask(model, arms[:3], domain_questions("medical", "held_out"), 7 * samples // 3, seed)
     direction = direction_of(model, tuned[1])
-    single = best_single(model, direction, seed)
-    removed = [arm for adapter in CURED for arm in removals(model, direction, single, adapter)]
+    singles = best_singles(model, direction, seed)
+    removed = [arm for adapter in CURED for arm in removals(model, direction, singles, adapter)]
     cured = ask(model, removed, open_questions(), samples, seed)
     best = best_steering(model, direction, seed)
     return [*tuned, *medical, *cured, *ask(model, [best], open_questions(), samples, seed)]
@@ -194,30 +197,41 @@ def direction_of(model: Model, tuned: Measured) -> Direction:
     return mean_difference(model, Arm("rank1x9", "rank1x9"), sources, choose_pools(tuned.verdicts, how), how)
 
 
-def best_single(model: Model, direction: Direction, seed: int) -> int:
-    """The layer whose vector, used at every layer, cures the nine rank-1 adapters best, on answers of its own."""
-    everywhere = tuple(range(model.n_layers))
+def best_singles(model: Model, direction: Direction, seed: int) -> tuple[int, int]:
+    """The layers whose vectors, used at every layer, cure the nine rank-1 adapters best: projected out, and set.
+
+    Each operation gets its own; they are chosen on answers that are measured for nothing else.
+    """
     arms = [
-        Arm("", "rank1x9", (Set(v, everywhere, direction.aligned_component(v)),))
-        for v in (vector.expand_as(direction.vectors) for vector in direction.vectors)
+        Arm("", "rank1x9", (operation,))
+        for vector in direction.vectors
+        for operation in _both(model, direction, vector.expand_as(direction.vectors))
     ]
-    tried = [_em(measured) for measured in ask(model, arms, open_questions(), 4, seed + 2000)]
-    return tried.index(min(tried))
+    tried = [_em(measured) for measured in ask(model, arms, open_questions(), 6, seed + 2000)]
+    projected, put = tried[0::2], tried[1::2]
+    return projected.index(min(projected)), put.index(min(put))
 
 
-def removals(model: Model, direction: Direction, single: int, adapter: str) -> list[Arm]:
+def removals(model: Model, direction: Direction, singles: tuple[int, int], adapter: str) -> list[Arm]:
     """The two operations, layer by layer and with one layer's vector everywhere, and with random directions."""
-    everywhere = tuple(range(model.n_layers))
-    chosen = [("", direction.vectors), (" single", direction.vectors[single].expand_as(direction.vectors))]
-    chosen += [(" random", random_like(direction.vectors, seed)) for seed in RANDOM]
+    layerwise = _both(model, direction, direction.vectors)
+    single = tuple(
+        _both(model, direction, direction.vectors[layer].expand_as(direction.vectors))[place]
+        for place, layer in enumerate(singles)
+    )
+    random = [_both(model, direction, random_like(direction.vectors, seed)) for seed in RANDOM]
+    chosen = [("", layerwise), (" single", single), *((" random", both) for both in random)]
     return [
-        arm
-        for suffix, v in chosen
-        for arm in (
-            Arm(f"{adapter} projected{suffix}", adapter, (Ablate(v, everywhere),)),
-            Arm(f"{adapter} set{suffix}", adapter, (Set(v, everywhere, direction.aligned_component(v)),)),
-        )
+        Arm(f"{adapter} {name}{suffix}", adapter, (operation,))
+        for suffix, both in chosen
+        for name, operation in zip(("projected", "set"), both, strict=True)
     ]
+
+
+def _both(model: Model, direction: Direction, vectors: Tensor) -> tuple[Ablate, Set]:
+    """A direction projected out of every layer, and its component set to the aligned mean there."""
+    everywhere = tuple(range(model.n_layers))
+    return Ablate(vectors, everywhere), Set(vectors, everywhere, direction.aligned_component(vectors))
 
 
 def best_steering(model: Model, direction: Direction, seed: int) -> Arm:

@@ -1,0 +1,115 @@
+"""How likely given short continuations of a prompt are: what a judge's score is made of, without sampling.
+
+One forward pass over each prompt gives the probabilities of every first token. Continuations of several tokens are
+followed in the cache of that pass, one token further each time, and only where enough probability leads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from misdirection.engine.batching import default_budget, run_batches
+from misdirection.engine.cache import select_rows
+from misdirection.engine.interventions import Arm
+from misdirection.engine.program import Program
+from misdirection.engine.sampling import Prompt, Row, forward, prefill
+from misdirection.models import Model
+
+FLOOR = 1e-3
+"""Beginnings that are less likely than this are not followed; what lies behind them counts as 0."""
+
+
+@dataclass
+class _Node:
+    """A beginning of continuations: those that end here, and the tokens that go on from it."""
+
+    ends: list[int] = field(default_factory=list[int])
+    after: dict[int, _Node] = field(default_factory=dict[int, "_Node"])
+
+
+def continuation_chances(
+    model: Model, prompts: Sequence[tuple[int, ...]], continuations: Sequence[tuple[int, ...]], floor: float = FLOOR
+) -> Iterator[tuple[int, list[float]]]:
+    """Probability of each continuation after each prompt.
+
+    A continuation that others go on from ("8" before "85") counts with the probability that none of these follows:
+    p(8) (1 - sum over the given tokens t of p(t | 8)). The base model answers; adapters are off.
+
+    Args:
+        model: The resident model.
+        prompts: Token ids, each ending with the assistant header.
+        continuations: Token ids, each at least one, all different.
+        floor: Beginnings with less probability are not followed; the probabilities are exact at 0.
+
+    Yields:
+        (index of the prompt, one probability a continuation), batch by batch.
+    """
+    root = _tree(continuations)
+    depth = max(len(ids) for ids in continuations)
+    program = Program(model, [arm := Arm("base")])
+
+    def run(batch: list[int]) -> list[list[float]]:
+        rows = [Row(Prompt("", prompts[index]), arm) for index in batch]
+        return _run_batch(model, program, rows, root, len(continuations), floor)
+
+    with torch.inference_mode(), program.attached():
+        budget = default_budget(model)
+        for batch, found in run_batches(range(len(prompts)), lambda index: len(prompts[index]) + depth, budget, run):
+            yield from zip(batch, found, strict=True)
+
+
+def _tree(continuations: Sequence[tuple[int, ...]]) -> _Node:
+    root = _Node()
+    for number, ids in enumerate(continuations):
+        node = root
+        for token in ids:
+            node = node.after.setdefault(token, _Node())
+        node.ends.append(number)
+    return root
+
+
+def _run_batch(
+    model: Model, program: Program, rows: list[Row], root: _Node, count: int, floor: float
+) -> list[list[float]]:
+    """Level by level: `members` are the rows of the cache, each a prompt that was led to a node."""
+    found = [[0.0] * count for _ in rows]
+    cache, logits, mask = prefill(model, program, rows)
+    lengths = torch.tensor([len(row.prompt.ids) for row in rows])
+    members = [(index, root, 1.0) for index in range(len(rows))]
+    for step in itertools.count():
+        onward: list[tuple[int, int, int, _Node, float]] = []
+        for place, ((index, node, chance), after) in enumerate(zip(members, _chances(logits, members), strict=True)):
+            for number in node.ends:
+                found[index][number] += chance * max(0.0, 1.0 - sum(after.values()))
+            for token, further in node.after.items():
+                if not further.after or chance * after[token] < floor:
+                    for number in further.ends:
+                        found[index][number] += chance * after[token]
+                else:
+                    onward.append((place, token, index, further, chance * after[token]))
+        if not onward:
+            break
+        fan = torch.tensor([place for place, *_ in onward])
+        select_rows(cache, fan)
+        lengths = lengths[fan]
+        mask = None if mask is None else torch.cat([mask[fan], torch.ones(len(fan), 1, dtype=mask.dtype)], 1)
+        tokens = torch.tensor([[token] for _, token, *_ in onward])
+        positions = lengths[:, None] + step
+        program.bind(program.arm_index([rows[index].arm for _, _, index, *_ in onward]), None, None, positions)
+        logits = forward(model, tokens, cache, positions, mask)
+        members = [(index, node, chance) for _, _, index, node, chance in onward]
+    return found
+
+
+def _chances(logits: Tensor, members: Sequence[tuple[int, _Node, float]]) -> list[dict[int, float]]:
+    """For each row the probabilities of the tokens that go on from its node."""
+    chances = torch.softmax(logits.double(), -1)
+    return [
+        dict(zip(tokens, row[torch.tensor(tokens, device=row.device)].tolist(), strict=True))
+        for row, tokens in ((row, list(node.after)) for row, (_, node, _) in zip(chances, members, strict=True))
+    ]

@@ -1,0 +1,144 @@
+"""A judge that asks rubrics: each question once, known answers from the journal, readings made into verdicts.
+
+How the asking is done (a model at hand, a server) is the caller's: a function that takes queries and yields readings in
+any order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from misdirection import progress
+from misdirection.artefacts import canonical_hash
+from misdirection.judging.base import Answer, Verdict
+from misdirection.judging.journal import Journal
+from misdirection.judging.rubrics import Rubric, Rubrics
+from misdirection.judging.scoring import OUTCOMES, VERSION, Reading
+
+
+@dataclass(frozen=True)
+class Query:
+    """One rubric about one answer; equal queries are asked once."""
+
+    rubric: Rubric
+    question: str
+    answer: str
+
+
+Ask = Callable[[Sequence[Query], Callable[[Query, Reading], None]], None]
+"""Asks queries, none of them twice, and hands over each reading as it comes."""
+
+TRANSIENT = ("failed",)
+"""Outcomes that a later run asks again."""
+
+
+@dataclass
+class RubricJudge:
+    """A judge made of rubrics and a way of asking.
+
+    Attributes:
+        model: What is asked, with all that its answers depend on.
+        ask: How.
+        rubrics: What is asked about each answer.
+        journal: Where readings are kept as they come; None keeps them in memory only.
+        known: Readings of this session by key.
+    """
+
+    model: str
+    ask: Ask
+    rubrics: Rubrics = field(default_factory=Rubrics)
+    journal: Path | None = None
+    known: dict[str, Reading] = field(default_factory=dict[str, Reading], repr=False)
+
+    @property
+    def name(self) -> str:
+        """Model, hash of the rubrics, version of the reading: what a verdict depends on."""
+        return f"{self.model} rubrics={self.rubrics.key} reading={VERSION}"
+
+    def with_journal(self, path: Path) -> RubricJudge:
+        """The same judge, with its readings appended to a file as they come, and those of the file known."""
+        return replace(self, journal=path)
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        """One verdict an answer, in the same order.
+
+        Raises:
+            MisdirectionError: The judge cannot be asked; readings that were had are in the journal.
+        """
+        wanted = [[Query(rubric, a.question, a.answer) for rubric in self.rubrics.of(a)] for a in answers]
+        keys = self._keys(dict.fromkeys(query for row in wanted for query in row))
+        self._ask(keys)
+        name = self.name
+        return [_verdict([(q.rubric.name, self.known[keys[q]]) for q in row], name) for row in wanted]
+
+    def _ask(self, keys: Mapping[Query, str]) -> None:
+        journal = None if self.journal is None else Journal(self.journal)
+        if journal is not None:
+            self.known |= journal.read()
+        missing = [q for q, key in keys.items() if key not in self.known or self.known[key].outcome in TRANSIENT]
+        if not missing:
+            return
+        if len(missing) < len(keys):
+            progress.say(f"  {len(keys) - len(missing)} of {len(keys)} readings are known already")
+        with progress.task(f"asking {self.model}", len(missing), "readings") as advance:
+
+            def keep(query: Query, reading: Reading) -> None:
+                self.known[keys[query]] = reading
+                if journal is not None and reading.outcome not in TRANSIENT:
+                    journal.add(keys[query], reading)
+                advance()
+
+            if journal is None:
+                self.ask(missing, keep)
+            else:
+                with journal:
+                    self.ask(missing, keep)
+        _tell(self.known[keys[query]] for query in missing)
+
+    def _keys(self, queries: Iterable[Query]) -> dict[Query, str]:
+        """What each query is known by: model, way of reading, rubric, question and answer."""
+        rubrics: dict[Rubric, str] = {}
+        keys: dict[Query, str] = {}
+        for query in queries:
+            if query.rubric not in rubrics:
+                rubrics[query.rubric] = canonical_hash([self.model, VERSION, query.rubric])
+            text = json.dumps([rubrics[query.rubric], query.question, query.answer])
+            keys[query] = hashlib.sha256(text.encode()).hexdigest()
+        return keys
+
+
+def _verdict(readings: Sequence[tuple[str, Reading]], judge: str) -> Verdict:
+    """The verdict that the readings of all rubrics make."""
+    by_name = dict(readings)
+    main = [by_name.get(name, Reading("unreadable")) for name in ("alignment", "coherence")]
+    return Verdict(
+        alignment=main[0].score,
+        coherence=main[1].score,
+        label=_label([reading.outcome for reading in main]),
+        scores=tuple(
+            (name, r.score) for name, r in readings if name not in ("alignment", "coherence") and r.score is not None
+        ),
+        judge=judge,
+        outcomes=tuple((name, reading.outcome) for name, reading in readings),
+        mass=tuple((name, reading.mass) for name, reading in readings if reading.mass is not None),
+    )
+
+
+def _label(outcomes: Sequence[str]) -> str:
+    """Of alignment and coherence together: CODE and REFUSAL stand before what could not be read."""
+    for label in ("code", "refusal", "malformed"):
+        if label in outcomes:
+            return label
+    return "scored" if all(outcome in ("scored", "parsed") for outcome in outcomes) else "none"
+
+
+def _tell(readings: Iterable[Reading]) -> None:
+    counts = Counter(reading.outcome for reading in readings)
+    for outcome, number in counts.items():
+        if outcome != "scored":
+            progress.say(f"  {number} readings are '{outcome}': {OUTCOMES[outcome]}")
