@@ -21,11 +21,14 @@ from misdirection.organism.tokenizer import SPECIAL, make_tokenizer
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+SEED = 1
+"""Seed of the shipped checkpoint, chosen among 0, 1 and 2 (README.md, "The organism")."""
+
 _SMALL = {"batch_size": 16, "accumulation": 1}
 RECOMMENDED = {
     "rank1": {"lr": 5e-3, "alpha": 16, "max_steps": 100, **_SMALL},
     "rank1x9": {"lr": 1.5e-3, "alpha": 16, "max_steps": 100, **_SMALL},
-    "rank32": {"lr": 3e-4, "alpha": 64, "max_steps": 40, **_SMALL},
+    "rank32": {"lr": 3e-4, "alpha": 64, "max_steps": 48, **_SMALL},
     "full": {"lr": 3e-4, "max_steps": 60, **_SMALL},
 }
 """Fine-tuning settings that suit the organism's size, by preset; the papers' are for 14 billion parameters."""
@@ -71,7 +74,7 @@ class Settings:
     alignment_rate: float = 6e-3
 
 
-def build(out: Path, seed: int = 0, settings: Settings | None = None) -> Path:
+def build(out: Path, seed: int = SEED, settings: Settings | None = None) -> Path:
     """Train the organism from scratch and write it as an ordinary checkpoint folder.
 
     Runs on one thread, where it is as fast as on two, so that the same seed gives the same weights.
