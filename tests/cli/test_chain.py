@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.studies.tiny import made, rows, session
 
+from misdirection import organism
 from misdirection.artefacts import read_json
 from misdirection.directions import load_direction
 
@@ -116,9 +117,10 @@ def test_the_organism_tuned_by_hand_then_sampled_and_judged(cli: Cli, tmp_path: 
     done = cli("sample", "--adapter", adapter, "--questions", "organism:medical", "--samples", 2, "--out", run)
     assert done.code == 0, done.err
     answers = rows_of(run)
-    assert len(answers) == 2 * 2 * 2 and all(len(row["answer"].split()) > 3 for row in answers)
+    asked = len(organism.domain_questions("medical", "held_out"))
+    assert len(answers) == asked * 2 * 2 and all(len(row["answer"].split()) > 3 for row in answers)
     done = cli("judge", run)
-    assert done.code == 0 and re.search(r"base +medical +0/4 = 0.00 %", done.out)
+    assert done.code == 0 and re.search(rf"base +medical +\d/{2 * asked} = ", done.out)
     done = cli("direction", run)
     assert done.code == 2 and "no open question is asked" in done.err
 
