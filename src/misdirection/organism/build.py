@@ -27,7 +27,7 @@ SEED = 1
 _SMALL = {"batch_size": 16, "accumulation": 1}
 RECOMMENDED = {
     "rank1": {"lr": 5e-3, "alpha": 16, "max_steps": 100, **_SMALL},
-    "rank1x9": {"lr": 1.5e-3, "alpha": 16, "max_steps": 100, **_SMALL},
+    "rank1x9": {"lr": 1.5e-3, "alpha": 16, "max_steps": 96, **_SMALL},
     "rank32": {"lr": 3e-4, "alpha": 64, "max_steps": 48, **_SMALL},
     "full": {"lr": 3e-4, "max_steps": 60, **_SMALL},
 }
