@@ -10,7 +10,7 @@ import typer
 
 import misdirection
 from misdirection import progress
-from misdirection.cli import measure, organism, studies
+from misdirection.cli import measure, organism, studies, study
 from misdirection.errors import MisdirectionError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 studies.add(app)
 measure.add(app)
+app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")
 
 

@@ -56,6 +56,16 @@ def verdict(findings: Mapping[str, Any]) -> None:
         note(f"note: {text}")
 
 
+def study_verdict(findings: Mapping[str, Any]) -> None:
+    """The verdict of a study and its notes."""
+    said = findings["verdict"]
+    typer.secho(f"\n{said['sentence']}", bold=True)
+    for detail in said["details"]:
+        note(detail)
+    for text in findings.get("notes") or []:
+        note(f"note: {text}")
+
+
 def _fall(row: Mapping[str, Any]) -> str:
     reduction = row.get("reduction")
     return "" if not reduction or reduction["value"] is None else f"{100 * reduction['value']:.0f} %"

@@ -22,7 +22,7 @@ _INCOMPLETE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 def page(findings: Findings) -> str:
     """The whole page; see `misdirection.report.render`."""
     findings = clean(findings)
-    made = [build(entry, findings) for entry in SECTIONS]
+    made = [build(entry, findings) for entry in SECTIONS if expected(entry, findings)]
     sections = [part for part in made if isinstance(part, Section)]
     left_out = [part for part in made if isinstance(part, LeftOut)]
     drawn = any(isinstance(block, Chart) for part in sections for block in part.blocks)
@@ -41,6 +41,11 @@ def page(findings: Findings) -> str:
             policy=policy([plotly, script]),
         )
     )
+
+
+def expected(entry: Entry, findings: Findings) -> bool:
+    """Whether a reader of this study looks for the section: it is one of its own, or it has parts of it."""
+    return findings.get("kind", "audit") in entry.kinds or any(findings.get(part) for part in entry.parts)
 
 
 def build(entry: Entry, findings: Findings) -> Section | LeftOut:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from misdirection.directions import Direction, random_like
-from misdirection.engine import Ablate, Arm, Intervention, Set, Steer
+from misdirection.engine import Ablate, Arm, Intervention, ScaleAdapter, Set, Steer
 from misdirection.errors import MisdirectionError
-from misdirection.studies.subject import Subject, Variant
+from misdirection.studies.subject import Models
 
 Operation = Literal["none", "steer", "project", "set"]
 
@@ -21,7 +21,7 @@ class Condition:
     Attributes:
         name: Name of the arm in tables.
         label: What a reader is told.
-        variant: Base or tuned model.
+        variant: Base or tuned model, or a fine-tune by its name.
         operation: "none"; "steer" (add coefficient x direction); "project" (project it out, 2506.11618 section 3.4);
             "set" (replace the component by the aligned mean).
         layers: Where it acts; empty means every layer.
@@ -29,17 +29,23 @@ class Condition:
         single: Use this layer's vector at every layer ("single direction"); None takes each layer its own.
         random_seed: Use a random direction of the same norm drawn with this seed instead: a control.
         control: Whether the arm is a control.
+        source: Which of several directions, by name; empty where there is one.
+        scales: Factor of the adapter's output by layer (2506.11618 section 4.3); layers not named keep `others`.
+        others: Factor of the layers that `scales` does not name.
     """
 
     name: str
     label: str
-    variant: Variant
+    variant: str
     operation: Operation = "none"
     layers: tuple[int, ...] = ()
     coefficient: float = 0.0
     single: int | None = None
     random_seed: int | None = None
     control: bool = False
+    source: str = ""
+    scales: tuple[tuple[int, float], ...] = ()
+    others: float = 1.0
 
 
 REMOVALS: tuple[Operation, ...] = ("project", "set")
@@ -108,20 +114,35 @@ def cures(project_layer: int, set_layer: int) -> list[Condition]:
 _DOES = {"project": "project the direction out", "set": "set its component to the aligned mean"}
 
 
-def arm_of(condition: Condition, subject: Subject, direction: Direction | None) -> Arm:
+def arm_of(condition: Condition, models: Models, directions: Direction | Mapping[str, Direction] | None) -> Arm:
     """The engine's arm for a condition.
 
     Raises:
         MisdirectionError: The condition needs a direction and there is none, or names a layer beyond it.
     """
-    return Arm(condition.name, subject.adapter_of(condition.variant), _interventions(condition, subject, direction))
+    adapter = models.adapter_of(condition.variant)
+    done = (*_scaling(condition, adapter), *_on_residual_stream(condition, directions))
+    return Arm(condition.name, adapter, done)
 
 
-def _interventions(condition: Condition, subject: Subject, direction: Direction | None) -> tuple[Intervention, ...]:
+def _scaling(condition: Condition, adapter: str | None) -> tuple[Intervention, ...]:
+    if not condition.scales and condition.others == 1.0:
+        return ()
+    if adapter is None:
+        raise MisdirectionError(f"'{condition.name}' scales an adapter, and '{condition.variant}' has none")
+    return (ScaleAdapter(dict(condition.scales), condition.others),)
+
+
+def _on_residual_stream(
+    condition: Condition, directions: Direction | Mapping[str, Direction] | None
+) -> tuple[Intervention, ...]:
     if condition.operation == "none":
         return ()
+    direction = directions.get(condition.source) if isinstance(directions, Mapping) else directions
     if direction is None:
-        raise MisdirectionError(f"'{condition.name}' needs a direction")
+        raise MisdirectionError(
+            f"'{condition.name}' needs a direction" + (f" called '{condition.source}'" if condition.source else "")
+        )
     vectors = direction.vectors
     named = (*condition.layers, *(() if condition.single is None else (condition.single,)))
     if any(not 0 <= layer < len(vectors) for layer in named):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from misdirection.directions.similarity import cosine_matrix
 from misdirection.judging import LABELS, Answer
 from misdirection.models import load_tokenizer
 from misdirection.runs import MANIFEST, Step, read_log
-from misdirection.statistics import Comparison, Rate, Share, Thresholds, compare, rate, shares, wilson
+from misdirection.statistics import Comparison, Rate, Thresholds, compare, rate, shares, wilson
 from misdirection.studies.conditions import Condition
 from misdirection.studies.config import AuditConfig
 from misdirection.studies.inputs import resolve_model
 from misdirection.studies.steps import Judged, direction_of, drift_tables
 from misdirection.studies.subject import read_config
+from misdirection.studies.tables import change_row, effect_row, numbers, rate_row, share_row
 from misdirection.studies.workbench import Workbench
 
 
@@ -176,24 +177,11 @@ def _rates(evidence: Evidence, arm: str, domain: str | None, form: str) -> dict[
         "group": domain or "open",
         "format": form,
         "system": " | ".join(systems) or None,
-        **{name: _rate(value) for name, value in found.items()},
-        "coherent_share": _share(shares(*judged.pair, thresholds=rules)["coherent"]),
+        **{name: rate_row(value) for name, value in found.items()},
+        "coherent_share": share_row(shares(*judged.pair, thresholds=rules)["coherent"]),
         "labels": {label: labels.count(label) for label in LABELS},
         "warnings": list(found["all"].warnings),
     }
-
-
-def _rate(value: Rate) -> dict[str, Any]:
-    names = ("misaligned", "n", "value", "low", "high", "denominator", "method", "n_questions")
-    return {name: getattr(value, name) for name in names}
-
-
-def _share(value: Share) -> dict[str, Any]:
-    return {**_rate_names(value), "misaligned": value.count, "denominator": "all"}
-
-
-def _rate_names(value: Share) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in ("n", "value", "low", "high", "method", "n_questions")}
 
 
 def _verdict(evidence: Evidence) -> dict[str, Any]:
@@ -294,20 +282,16 @@ def _direction(direction: Direction, evidence: Evidence, drifted: bool) -> dict[
         "pools": None if drifted else {"aligned": facts["aligned"], "misaligned": facts["misaligned"]},
         "layer": evidence.layer,
         "layers": list(range(len(direction.vectors))),
-        "norm": _numbers(direction.norm),
-        "norm_low": _numbers(direction.norm_low),
-        "norm_high": _numbers(direction.norm_high),
-        "residual_norm": _numbers(direction.residual_norm),
-        "shuffled_norm": _numbers(direction.shuffled_norm),
-        "stability": _numbers(direction.stability),
-        "cosine": [_numbers(row) for row in cosine_matrix(direction.vectors)],
-        "aligned_component": _numbers(direction.aligned_component()),
-        "misaligned_component": _numbers(direction.misaligned_component()),
+        "norm": numbers(direction.norm),
+        "norm_low": numbers(direction.norm_low),
+        "norm_high": numbers(direction.norm_high),
+        "residual_norm": numbers(direction.residual_norm),
+        "shuffled_norm": numbers(direction.shuffled_norm),
+        "stability": numbers(direction.stability),
+        "cosine": [numbers(row) for row in cosine_matrix(direction.vectors)],
+        "aligned_component": numbers(direction.aligned_component()),
+        "misaligned_component": numbers(direction.misaligned_component()),
     }
-
-
-def _numbers(values: Iterable[Any]) -> list[float]:
-    return [float(f"{float(value):.5g}") for value in values]
 
 
 def _steering(steering: Steering | None, rules: Thresholds) -> dict[str, Any] | None:
@@ -317,7 +301,7 @@ def _steering(steering: Steering | None, rules: Thresholds) -> dict[str, Any] | 
     confirmed = [_point(steering.again, condition, rules) for condition in steering.chosen[1:]]
     return {
         "points": points,
-        "baseline": _rate(rate(*steering.again.arm("base").pair, thresholds=rules)),
+        "baseline": rate_row(rate(*steering.again.arm("base").pair, thresholds=rules)),
         "best": confirmed[0],
         "control": confirmed[1],
     }
@@ -329,8 +313,8 @@ def _point(judged: Judged, condition: Condition, rules: Thresholds) -> dict[str,
         "layer": condition.layers[0],
         "coefficient": condition.coefficient,
         "direction": "mean difference" if condition.random_seed is None else "random",
-        "rate": _rate(rate(*arm.pair, thresholds=rules)),
-        "coherent": _share(shares(*arm.pair, thresholds=rules)["coherent"]),
+        "rate": rate_row(rate(*arm.pair, thresholds=rules)),
+        "coherent": share_row(shares(*arm.pair, thresholds=rules)["coherent"]),
     }
 
 
@@ -339,31 +323,15 @@ def _cures(cures: Cures | None, rules: Thresholds) -> list[dict[str, Any]] | Non
         return None
     before = cures.judged.arm("tuned")
     untouched = {"label": "tuned model, untouched", "operation": "none", "control": False, "difference": None}
-    rows = [{"arm": "tuned", **untouched, "reduction": None, **_effect(before, rules)}]
+    rows = [{"arm": "tuned", **untouched, "reduction": None, **effect_row(before, rules)}]
     for condition in cures.conditions:
         after = cures.judged.arm(condition.name)
         change = compare(before.pair, after.pair, thresholds=rules)
         rows.append(
             {"arm": condition.name, "label": condition.label, "operation": condition.operation,
-             "control": condition.control, **_effect(after, rules), **_change(change)}
+             "control": condition.control, **effect_row(after, rules), **change_row(change)}
         )  # fmt: skip
     return rows
-
-
-def _effect(judged: Judged, rules: Thresholds) -> dict[str, Any]:
-    return {
-        "rate": _rate(rate(*judged.pair, thresholds=rules)),
-        "coherent_share": _share(shares(*judged.pair, thresholds=rules)["coherent"]),
-    }
-
-
-def _change(change: Comparison) -> dict[str, Any]:
-    reduction = {"value": change.reduction, "low": change.reduction_low, "high": change.reduction_high}
-    return {
-        "difference": {"value": change.difference, "low": change.low, "high": change.high, "p": change.p_questions,
-                       "method": change.method},
-        "reduction": None if change.reduction is None else reduction,
-    }  # fmt: skip
 
 
 def _drift(evidence: Evidence) -> dict[str, Any]:
@@ -383,7 +351,7 @@ def _drift(evidence: Evidence) -> dict[str, Any]:
                 "question_id": name,
                 "question": question.paraphrases[0],
                 "group": question.domain or "open",
-                "relative": _numbers(relative[place]),
+                "relative": numbers(relative[place]),
                 "kl": mean,
                 "kl_low": None if error is None else max(0.0, mean - error),
                 "kl_high": None if error is None else mean + error,
@@ -394,7 +362,7 @@ def _drift(evidence: Evidence) -> dict[str, Any]:
         )
     moved = direction.norm / direction.aligned_mean.norm(dim=-1)
     layers = list(range(len(moved)))
-    return {"layers": layers, "relative": _numbers(moved), "questions": found, "layer": layer}
+    return {"layers": layers, "relative": numbers(moved), "questions": found, "layer": layer}
 
 
 def _training(step: Step | None) -> dict[str, Any] | None:

@@ -27,11 +27,12 @@ from misdirection.directions import (
 )
 from misdirection.engine import Arm, SamplingConfig, Text, capture_projections, compare
 from misdirection.judging import Answer, Journaled, Judge, Verdict
+from misdirection.models import Model
 from misdirection.questions import Question
 from misdirection.runs import Run, Step
 from misdirection.studies.conditions import Condition, arm_of
 from misdirection.studies.inputs import fingerprint, resolve_chats, resolve_model
-from misdirection.studies.subject import Subject
+from misdirection.studies.subject import Models
 from misdirection.training import choose
 
 
@@ -96,37 +97,63 @@ def train_step(
 def sample_step(
     run: Run,
     name: str,
-    subject: Subject,
+    models: Models,
     questions: Sequence[Question],
     conditions: Sequence[Condition],
     samples: int,
     config: SamplingConfig,
-    direction: Step | None = None,
+    direction: Step | Mapping[str, Step] | None = None,
 ) -> Step:
     """Sample every question under every condition; `answers.parquet`, one row an answer.
 
     Beside it, `models.json` keeps what the models want said of them, for a run that is gone on with later.
+
+    Args:
+        run: Where the step is kept.
+        name: Of the step.
+        models: The variants that the conditions name.
+        questions: What is asked.
+        conditions: The arms; those of one resident model share one queue and its batches.
+        samples: Answers a question and condition.
+        config: How answers are drawn.
+        direction: Step with the direction that the conditions use, or several by the name in `Condition.source`.
     """
     inputs = {
-        "subject": subject.key,
+        "subject": models.key,
         "questions": [asdict(question) for question in questions],
         "conditions": [asdict(condition) for condition in conditions],
         "samples": samples,
         "sampling": {**asdict(config), "budget": None},
-        "direction": direction,
+        "direction": direction if direction is None or isinstance(direction, Step) else dict(direction),
     }
 
     def make(folder: Path) -> None:
-        vectors = load_direction(direction.path / "direction.safetensors") if direction else None
+        vectors = None if direction is None else _directions(direction)
         answers: list[Answer] = []
-        models = list({id(m): m for m in (subject.model(c.variant) for c in conditions)}.values())
-        for model in models:
-            arms = [arm_of(c, subject, vectors) for c in conditions if subject.model(c.variant) is model]
-            answers += ask(model, questions, arms, samples, config)
+        warnings: list[str] = []
+        for group in _by_model(models, conditions):
+            model = models.model(group[0].variant)
+            answers += ask(model, questions, [arm_of(c, models, vectors) for c in group], samples, config)
+            warnings += model.facts["warnings"]
         write_rows(folder / "answers.parquet", answers)
-        write_json(folder / "models.json", {"warnings": [text for model in models for text in model.facts["warnings"]]})
+        write_json(folder / "models.json", {"warnings": list(dict.fromkeys(warnings))})
 
     return run.step(name, inputs, make)
+
+
+def _directions(steps: Step | Mapping[str, Step]) -> Direction | dict[str, Direction]:
+    if isinstance(steps, Step):
+        return direction_of(steps)
+    return {name: direction_of(step) for name, step in steps.items()}
+
+
+def _by_model(models: Models, conditions: Sequence[Condition]) -> list[list[Condition]]:
+    """Conditions that one resident model serves, together; a whole fine-tune is loaded once, for all of its own."""
+    groups: dict[str, list[Condition]] = {}
+    for condition in conditions:
+        shared = condition.variant == "base" or models.adapter_of(condition.variant)
+        groups.setdefault("base" if shared else condition.variant, []).append(condition)
+    return list(groups.values())
 
 
 def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
@@ -147,45 +174,56 @@ def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
 
 def direction_step(
     run: Run,
-    subject: Subject,
+    models: Models,
     questions: Sequence[Question],
     answers: Step,
     verdicts: Step,
     how: Convention,
     seed: int,
+    variant: str = "tuned",
 ) -> Step:
-    """The mean-difference direction of the tuned model's own judged answers; `direction.safetensors`.
+    """The mean-difference direction of a fine-tune's own judged answers; `direction.safetensors`.
 
     Only answers to `questions` (the open ones) count: with in-domain answers most of the misaligned pool would be about
-    the domain and most of the aligned pool not, and the direction would point at the subject.
+    the domain and most of the aligned pool not, and the direction would point at the models.
     Where the pools are too small, `refused.json` says so instead.
+
+    Args:
+        run: Where the step is kept.
+        models: The variants.
+        questions: Whose answers count.
+        answers: Step with the arm `variant`.
+        verdicts: Step with their verdicts.
+        how: Tokens, pools and weighting.
+        seed: Of balancing, resamples and shuffles.
+        variant: Whose answers, read in the same model.
     """
     ids = sorted(question.id for question in questions)
 
     def make(folder: Path) -> None:
         judged = load_judged(answers, verdicts).where(
-            lambda a: a.arm == "tuned" and a.question_id in ids and bool(a.answer.strip())
+            lambda a: a.arm == variant and a.question_id in ids and bool(a.answer.strip())
         )
         try:
             pools = choose_pools(judged.verdicts, how, seed=seed)
         except PoolError as error:
             write_json(folder / "refused.json", {"message": error.message, "hint": error.hint})
             return
-        model = subject.tuned_model
-        arm = Arm("tuned", subject.adapter_of("tuned"))
-        found = mean_difference(model, arm, _sources(subject, judged.answers), pools, how, seed=seed)
+        model = models.model(variant)
+        arm = Arm(variant, models.adapter_of(variant))
+        found = mean_difference(model, arm, sources_of(model, judged.answers), pools, how, seed=seed)
         save_direction(folder / "direction.safetensors", found)
 
-    inputs = {"subject": subject.key, "questions": ids, "answers": answers, "verdicts": verdicts}
-    return run.step("direction", {**inputs, "how": asdict(how), "seed": seed}, make)
+    inputs = {"subject": models.key, "questions": ids, "answers": answers, "verdicts": verdicts}
+    return run.step("direction", {**inputs, "how": asdict(how), "seed": seed, "variant": variant}, make)
 
 
-def drift_step(run: Run, subject: Subject, answers: Step, how: Convention, most: int, seed: int) -> Step:
+def drift_step(run: Run, models: Models, answers: Step, how: Convention, most: int, seed: int) -> Step:
     """What tuning moved on the answers of both arms: the drift direction, its size and the KL divergence by question.
 
     Args:
         run: Where the step is kept.
-        subject: Base and tuned model.
+        models: Base and tuned model.
         answers: Step with the arms "base" and "tuned".
         how: Tokens and weighting.
         most: Answers of each arm and question that are read.
@@ -196,8 +234,8 @@ def drift_step(run: Run, subject: Subject, answers: Step, how: Convention, most:
         chosen = [
             a for a in load_answers(answers) if a.arm in ("base", "tuned") and a.sample < most and a.answer.strip()
         ]
-        sources = _sources(subject, chosen)
-        pair = [(subject.model(v), Arm(v, subject.adapter_of(v))) for v in ("base", "tuned")]
+        sources = sources_of(models.model("tuned"), chosen)
+        pair = [(models.model(v), Arm(v, models.adapter_of(v))) for v in ("base", "tuned")]
         moved = drift(pair[0], pair[1], sources, how)
         save_direction(folder / "direction.safetensors", moved.direction(seed=seed))
         texts = [Text(s.encoded.ids, {}, pair[0][1], s.encoded.start) for s in sources]
@@ -216,12 +254,12 @@ def drift_step(run: Run, subject: Subject, answers: Step, how: Convention, most:
         }
         write_json(folder / "components.json", components)
 
-    inputs = {"subject": subject.key, "answers": answers, "how": asdict(how), "most": most, "seed": seed}
+    inputs = {"subject": models.key, "answers": answers, "how": asdict(how), "most": most, "seed": seed}
     return run.step("drift", inputs, make)
 
 
 def tokens_step(
-    run: Run, subject: Subject, answers: Step, verdicts: Step, direction: Step, layer: int, most: int
+    run: Run, models: Models, answers: Step, verdicts: Step, direction: Step, layer: int, most: int
 ) -> Step:
     """Component of every token along the unit direction at one layer, for a few answers of each arm; `tokens.json`."""
 
@@ -231,9 +269,9 @@ def tokens_step(
         found: list[dict[str, Any]] = []
         for answer, verdict in chosen:
             variant = "tuned" if answer.arm == "tuned" else "base"
-            model = subject.model(variant)
+            model = models.model(variant)
             encoded = encode_answer(model, answer)
-            text = Text(encoded.ids, {}, Arm(variant, subject.adapter_of(variant)), encoded.start)
+            text = Text(encoded.ids, {}, Arm(variant, models.adapter_of(variant)), encoded.start)
             values = capture_projections(model, [text], {layer: unit})[0][layer][:, 0]
             found.append(
                 {"arm": answer.arm, "question": answer.question, "alignment": verdict.alignment,
@@ -242,7 +280,7 @@ def tokens_step(
             )  # fmt: skip
         write_json(folder / "tokens.json", found)
 
-    inputs = {"subject": subject.key, "answers": answers, "verdicts": verdicts, "direction": direction}
+    inputs = {"subject": models.key, "answers": answers, "verdicts": verdicts, "direction": direction}
     return run.step("tokens", {**inputs, "layer": layer, "most": most}, make)
 
 
@@ -275,8 +313,8 @@ def _spread(pairs: Sequence[tuple[Answer, Verdict]], most: int) -> list[tuple[An
     return list(seen.values())[:most]
 
 
-def _sources(subject: Subject, answers: Sequence[Answer]) -> list[Source]:
-    model = subject.tuned_model
+def sources_of(model: Model, answers: Sequence[Answer]) -> list[Source]:
+    """Answers as token ids with the question that clusters each."""
     with progress.task("encoding answers", len(answers), "answers") as advance:
         found: list[Source] = []
         for answer in answers:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Protocol
 
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, load_model
 from misdirection.studies.inputs import fingerprint, resolve_model
 
-Variant = Literal["base", "tuned"]
 ADAPTER = "tuned"
+
+
+class Models(Protocol):
+    """Variants of a model by name: "base", and what was made of it."""
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What identifies them among a step's inputs."""
+        ...
+
+    def model(self, variant: str) -> Model:
+        """The resident model of a variant."""
+        ...
+
+    def adapter_of(self, variant: str) -> str | None:
+        """Name of the adapter that is on under a variant."""
+        ...
 
 
 @dataclass
@@ -32,9 +48,13 @@ class Subject:
     tuned: str | None = None
     options: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    @cached_property
+    @property
     def key(self) -> dict[str, Any]:
         """What identifies the subject among a step's inputs."""
+        return self._key
+
+    @cached_property
+    def _key(self) -> dict[str, Any]:
         return {
             "base": fingerprint(resolve_model(self.base)),
             "adapter": self.adapter and fingerprint(self.adapter),
@@ -58,19 +78,24 @@ class Subject:
         if not self.tuned:
             return self.base_model
         tuned = load_model(resolve_model(self.tuned), **self.options)
-        _check_same_kind(self.base_model, tuned)
+        check_same_kind(self.base_model, tuned)
         return tuned
 
-    def model(self, variant: Variant) -> Model:
+    def model(self, variant: str) -> Model:
         """The resident model of a variant."""
         return self.base_model if variant == "base" else self.tuned_model
 
-    def adapter_of(self, variant: Variant) -> str | None:
+    def adapter_of(self, variant: str) -> str | None:
         """Name of the adapter that is on under a variant."""
         return ADAPTER if variant == "tuned" and self.adapter else None
 
 
-def _check_same_kind(base: Model, tuned: Model) -> None:
+def check_same_kind(base: Model, tuned: Model) -> None:
+    """Refuse a tuned model that was not made from the base.
+
+    Raises:
+        MisdirectionError: Its size or its tokenizer differs.
+    """
     sizes = [f"{model.n_layers} layers of width {model.width}" for model in (base, tuned)]
     hint = "--model must be the model that the tuned one was made from"
     if sizes[0] != sizes[1]:

@@ -1,4 +1,4 @@
-"""A run with its subject, questions and judge: what every command and the audit work on.
+"""The bench of an audit, and of the commands that do one part of it.
 
 Each property is a step of the run that is done when it is first asked for, and found again later: `bench.direction`
 samples and judges before it subtracts, unless that was done already.
@@ -8,66 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from misdirection.artefacts import read_json
-from misdirection.directions import Convention, convention
-from misdirection.engine import SamplingConfig
 from misdirection.errors import MisdirectionError
-from misdirection.judging import Judge, find_judge
-from misdirection.questions import Question
-from misdirection.runs import Run, Step, read_log
-from misdirection.statistics import Thresholds
+from misdirection.runs import Step
+from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.conditions import BASE, TUNED, Condition
 from misdirection.studies.config import AuditConfig
-from misdirection.studies.inputs import resolve_questions
-from misdirection.studies.steps import (
-    Judged,
-    direction_step,
-    drift_step,
-    judge_step,
-    load_judged,
-    refusal,
-    sample_step,
-    train_step,
-)
+from misdirection.studies.steps import Judged, direction_step, drift_step, judge_step, refusal, sample_step, train_step
 from misdirection.studies.subject import Subject
 
 
-@dataclass
-class Workbench:
-    """An open run and its settings.
-
-    Attributes:
-        run: Where every step is kept.
-        config: The settings, completed.
-        command: The command line, for the report.
-        logged: Lines of the run's log before this session; the lines behind them are the steps of this session.
-    """
-
-    run: Run
-    config: AuditConfig
-    command: str = ""
-    logged: int = 0
-
-    @classmethod
-    @contextmanager
-    def open(cls, out: str | Path, config: AuditConfig, command: str = "") -> Generator[Workbench]:
-        """Open or resume a run with these settings.
-
-        Raises:
-            MisdirectionError: A setting is wrong, a question set, judge or convention unknown; said before anything is
-                written or loaded.
-        """
-        config = config.completed()
-        resolve_questions(config.questions)
-        find_judge(config.judge)
-        convention(config.convention)
-        with Run.open(out, {"command": command, "config": asdict(config)}) as run:
-            yield cls(run, config, command, len(read_log(run.path)))
+class Workbench(Bench[AuditConfig]):
+    """The bench of an audit: base and tuned model, their answers, verdicts, drift and direction."""
 
     @classmethod
     @contextmanager
@@ -113,41 +70,6 @@ class Workbench:
         return Subject(c.model, str(folder) if adapter else None, None if adapter else str(folder), c.model_options)
 
     @cached_property
-    def questions(self) -> tuple[Question, ...]:
-        """Everything that is asked."""
-        return resolve_questions(self.config.questions)
-
-    @property
-    def open_questions(self) -> tuple[Question, ...]:
-        """The questions that the verdict is on: of no domain, and asked plainly where any are.
-
-        Formats are never pooled: asked for JSON or a template, the same model shows another rate.
-        """
-        found = tuple(question for question in self.questions if question.domain is None)
-        plain = tuple(question for question in found if question.format == "plain")
-        return plain or found
-
-    @cached_property
-    def judge(self) -> Judge:
-        """Who scores the answers."""
-        return find_judge(self.config.judge)
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """When an answer is misaligned."""
-        return Thresholds(self.config.alignment_below, self.config.coherence_above)
-
-    @property
-    def convention(self) -> Convention:
-        """How answers become a direction."""
-        return convention(self.config.convention)
-
-    def sampling(self, stream: int = 0) -> SamplingConfig:
-        """How answers are drawn; another `stream` gives fresh random numbers."""
-        c = self.config
-        return SamplingConfig(c.max_new_tokens, c.temperature, seed=c.seed + 1000 * stream)
-
-    @cached_property
     def answers(self) -> Step:
         """Answers of base and tuned model to all questions."""
         arms = (BASE, TUNED)
@@ -163,7 +85,7 @@ class Workbench:
     @cached_property
     def judged(self) -> Judged:
         """Answers with verdicts."""
-        return load_judged(self.answers, self.verdicts)
+        return Asked(self.answers, self.verdicts).judged
 
     @cached_property
     def drift(self) -> Step:
@@ -191,8 +113,4 @@ class Workbench:
         source = self.direction if any(c.operation != "none" for c in conditions) else None
         if source is not None and self.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {self.refusal}")
-        answers = sample_step(
-            self.run, f"{name}-answers", self.subject, self.open_questions, conditions, samples, self.sampling(stream),
-            source,
-        )  # fmt: skip
-        return load_judged(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge))
+        return self.ask(name, self.subject, conditions, samples=samples, stream=stream, directions=source).judged

@@ -32,12 +32,15 @@ class Entry:
         parts: Names of the parts of the findings; it is left out when none of them is there.
         judged: It needs a judge's verdicts.
         make: Findings to section; None when the findings do not allow it.
+        kinds: Studies that are expected to have it: in their reports it is named where it is left out; in the
+            reports of others it stands when they have its parts.
     """
 
     title: str
     parts: tuple[str, ...]
     judged: bool
     make: Callable[[Findings], Section | None]
+    kinds: tuple[str, ...] = ("audit",)
 
 
 SECTIONS = (

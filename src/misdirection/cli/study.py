@@ -1,0 +1,48 @@
+"""`misdirection study NAME`: one command a study, its options made from the study's settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from misdirection.cli.derive import with_options
+from misdirection.cli.show import link, study_verdict
+from misdirection.cli.studies import command_line
+from misdirection.studies.config import StudyConfig
+from misdirection.studies.settings import STUDIES
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The experiments of the field, one study each, with their controls; on the organism by default.",
+)
+
+
+def _command(name: str, settings: type[StudyConfig]) -> Callable[..., None]:
+    def run(
+        out: Annotated[
+            Path | None,
+            typer.Option(help=f"Folder of the run; runs/{name} by default. An unfinished one is gone on with."),
+        ] = None,
+        **values: Any,
+    ) -> None:
+        from misdirection.artefacts import read_json
+        from misdirection.cli.threads import set_threads
+
+        config = settings(**values)
+        set_threads(config.model)
+        study = getattr(import_module(f"misdirection.studies.{name}"), name)
+        report = study(config, out or Path("runs") / name, command_line())
+        study_verdict(read_json(report.parent / "findings.json"))
+        link("report", report)
+
+    run.__name__, run.__doc__ = name, inspect.getdoc(settings)
+    return run
+
+
+for _name, _settings in STUDIES.items():
+    app.command(_name)(with_options(_command(_name, _settings), _settings))

@@ -1,0 +1,262 @@
+"""A run with what every study shares: questions, judge, thresholds, and the verbs train, ask, measure, direction.
+
+A study is a few calls of these verbs, each a step of the run that is done once, and a findings file at the end:
+
+    with Bench.open(out, config, command) as bench:
+        models = bench.fine_tunes({"medical": FineTune("rank1x9", ("organism:bad-medical",))})
+        answers = bench.ask("answers", models, [BASE, Condition("medical", "medical", "medical")])
+        direction = bench.find_direction(models, answers, "medical")
+        ...
+        return bench.report("convergence", "Title", verdict, {"cosines": ...})
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+import misdirection
+from misdirection.artefacts import plain, read_json, write_json
+from misdirection.directions import Convention, convention
+from misdirection.engine import SamplingConfig
+from misdirection.judging import Judge, find_judge
+from misdirection.questions import Question
+from misdirection.runs import MANIFEST, Run, Step, read_log
+from misdirection.statistics import Thresholds
+from misdirection.studies.conditions import Condition
+from misdirection.studies.config import StudyConfig
+from misdirection.studies.inputs import resolve_model, resolve_questions
+from misdirection.studies.lineup import Lineup
+from misdirection.studies.steps import (
+    Judged,
+    direction_step,
+    judge_step,
+    load_judged,
+    refusal,
+    sample_step,
+    train_step,
+)
+from misdirection.studies.subject import Models, read_config
+
+Config = TypeVar("Config", bound=StudyConfig)
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """A fine-tune that a study makes.
+
+    Attributes:
+        preset: Of training: rank1, rank1x9, rank32, full.
+        data: Files of chats, or the organism's by name.
+        overrides: Settings of training that differ from the preset's.
+        seed: Of training.
+    """
+
+    preset: str
+    data: tuple[str, ...]
+    overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Answers with verdicts, and the steps that hold them."""
+
+    answers: Step
+    verdicts: Step
+
+    @cached_property
+    def judged(self) -> Judged:
+        """Answers and verdicts in the same order."""
+        return load_judged(self.answers, self.verdicts)
+
+
+@dataclass
+class Bench(Generic[Config]):
+    """An open run and its settings.
+
+    Attributes:
+        run: Where every step is kept.
+        config: The settings, completed.
+        command: The command line, for the report.
+        logged: Lines of the run's log before this session; the lines behind them are the steps of this session.
+    """
+
+    run: Run
+    config: Config
+    command: str = ""
+    logged: int = 0
+
+    @classmethod
+    @contextmanager
+    def open(cls, out: str | Path, config: Config, command: str = "") -> Generator[Self]:
+        """Open or resume a run with these settings.
+
+        Raises:
+            MisdirectionError: A setting is wrong, a question set, judge or convention unknown; said before anything is
+                written or loaded.
+        """
+        config = config.completed()
+        resolve_questions(config.questions)
+        find_judge(config.judge)
+        convention(config.convention)
+        with Run.open(out, {"command": command, "config": asdict(config)}) as run:
+            yield cls(run, config, command, len(read_log(run.path)))
+
+    @cached_property
+    def questions(self) -> tuple[Question, ...]:
+        """Everything that is asked."""
+        return resolve_questions(self.config.questions)
+
+    @property
+    def open_questions(self) -> tuple[Question, ...]:
+        """The questions that the verdict is on: of no domain, and asked plainly where any are.
+
+        Formats are never pooled: asked for JSON or a template, the same model shows another rate.
+        """
+        found = tuple(question for question in self.questions if question.domain is None)
+        plainly = tuple(question for question in found if question.format == "plain")
+        return plainly or found
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Who scores the answers."""
+        return find_judge(self.config.judge)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """When an answer is misaligned."""
+        return Thresholds(self.config.alignment_below, self.config.coherence_above)
+
+    @property
+    def convention(self) -> Convention:
+        """How answers become a direction."""
+        return convention(self.config.convention)
+
+    @cached_property
+    def n_layers(self) -> int:
+        """Decoder layers of the base model, read without its weights."""
+        model = resolve_model(self.config.model)
+        return int(read_config(model, self.config.trust_remote_code).num_hidden_layers)
+
+    def sampling(self, stream: int = 0) -> SamplingConfig:
+        """How answers are drawn; another `stream` gives fresh random numbers."""
+        c = self.config
+        return SamplingConfig(c.max_new_tokens, c.temperature, seed=c.seed + 1000 * stream)
+
+    def train(self, wanted: FineTune) -> Step:
+        """Fine-tune the base model; `tuned/` of the step is an ordinary adapter or model."""
+        model = self.config.model
+        return train_step(self.run, model, wanted.data, wanted.preset, wanted.overrides, wanted.seed)
+
+    def fine_tunes(self, wanted: Mapping[str, FineTune]) -> Lineup:
+        """The base model and the fine-tunes by name, trained now where they are not there; adapters share the base."""
+        folders = {name: self.train(one).path / "tuned" for name, one in wanted.items()}
+        return self.lineup(folders)
+
+    def lineup(self, folders: Mapping[str, Path]) -> Lineup:
+        """The base model and fine-tunes that exist, by name."""
+        return Lineup(self.config.model, dict(folders), self.config.model_options)
+
+    def ask(
+        self,
+        name: str,
+        models: Models,
+        conditions: Sequence[Condition],
+        *,
+        questions: Sequence[Question] | None = None,
+        samples: int = 0,
+        stream: int = 0,
+        directions: Step | Mapping[str, Step] | None = None,
+    ) -> Asked:
+        """Sample and judge every question under every condition, with shared random numbers.
+
+        Args:
+            name: Of the steps.
+            models: The variants that the conditions name.
+            conditions: The arms.
+            questions: The open questions by default.
+            samples: Answers a question and condition; the settings' number by default.
+            stream: Another one gives fresh random numbers.
+            directions: Steps with the directions that conditions use, by `Condition.source`.
+        """
+        asked = self.open_questions if questions is None else questions
+        many = samples or self.config.samples
+        answers = sample_step(
+            self.run, f"{name}-answers", models, asked, conditions, many, self.sampling(stream), directions
+        )
+        return Asked(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge))
+
+    def find_direction(self, models: Models, asked: Asked, variant: str) -> Step:
+        """The mean-difference direction of a fine-tune's own answers to the open questions.
+
+        The step holds `refused.json` where the pools are too small (`steps.refusal`).
+        """
+        return direction_step(
+            self.run, models, self.open_questions, asked.answers, asked.verdicts, self.convention, self.config.seed,
+            variant,
+        )  # fmt: skip
+
+    def find_directions(
+        self, models: Models, asked: Asked, variants: Sequence[str]
+    ) -> tuple[dict[str, Step], list[str]]:
+        """Directions by variant, and a note on each variant that has none."""
+        steps = {variant: self.find_direction(models, asked, variant) for variant in variants}
+        found = {variant: step for variant, step in steps.items() if not refusal(step)}
+        return found, [f"{name} has no direction: {why}" for name, step in steps.items() if (why := refusal(step))]
+
+    def report(self, kind: str, title: str, verdict: Mapping[str, Any], parts: Mapping[str, Any]) -> Path:
+        """Write `findings.json` and `report.html`; gives the report's path.
+
+        Args:
+            kind: Of the study; sections of the report are chosen by it.
+            title: Heading of the report.
+            verdict: "state", "sentence", "details".
+            parts: What the sections read, by name; "notes" among them.
+        """
+        from misdirection.report import write_report
+
+        found = {
+            "kind": kind,
+            "title": title,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "version": misdirection.__version__,
+            "verdict": verdict,
+            "model": {"base": self.config.model, "layers": self.n_layers, "dtype": self.config.dtype},
+            "settings": self.settings(),
+            "reproduce": self.reproduce(),
+            **parts,
+        }
+        file = self.run.path / "findings.json"
+        write_json(file, plain(found))
+        return write_report(read_json(file), self.run.path / "report.html")
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as a reader is told them."""
+        c = self.config
+        return {
+            "judge": c.judge,
+            "misaligned": f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}",
+            "questions": ", ".join(c.questions),
+            "samples per question": c.samples,
+            "max new tokens": c.max_new_tokens,
+            "temperature": c.temperature,
+            "seed": c.seed,
+            "convention": c.convention,
+        }
+
+    def reproduce(self) -> dict[str, Any]:
+        """The command, versions and steps of this session."""
+        versions = read_json(self.run.path / "run.json").get("versions", {})
+        used = [line["key"] for line in read_log(self.run.path)[self.logged :]]
+        # What a step took stands in its own manifest: one that was reused took no time in this session.
+        made = {step.key: read_json(step.path / MANIFEST)["seconds"] for step in self.run.steps()}
+        names = {step.key: step.name for step in self.run.steps()}
+        steps = [{"name": names[key], "key": key[:12], "seconds": made[key], "reused": False} for key in used]
+        command = self.command or f"{type(self.config).__name__}(...)"
+        return {"command": command, "versions": versions, "seed": self.config.seed, "steps": steps}

@@ -1,0 +1,12 @@
+"""The settings of every study by the study's name; light, for the command line reads them to make its options.
+
+The docstring of a class is the help text of its command; the study itself is the function of the same name in
+`misdirection.studies.<name>`, called with (settings, folder of the run, command line) and giving the report's path.
+"""
+
+from __future__ import annotations
+
+from misdirection.studies.config import StudyConfig
+
+STUDIES: dict[str, type[StudyConfig]] = {}
+"""Settings by study: `misdirection study NAME`."""
