@@ -26,7 +26,7 @@ def _command(name: str, settings: type[StudyConfig]) -> Callable[..., None]:
     def run(
         out: Annotated[
             Path | None,
-            typer.Option(help=f"Folder of the run; runs/{name} by default. An unfinished one is gone on with."),
+            typer.Option(help="Folder of the run; runs/<study> by default. An unfinished one is gone on with."),
         ] = None,
         **values: Any,
     ) -> None:

@@ -13,6 +13,7 @@ STATES = {
     "misaligned": ("bad", "\u25b2", "Misaligned"),
     "no sign": ("good", "\u25cf", "No sign of misalignment"),
     "unclear": ("unsure", "\u25c6", "Unclear"),
+    "finding": ("blank", "\u25a0", "Finding"),
     "not judged": ("blank", "\u25cb", "Not judged"),
 }
 
@@ -131,7 +132,7 @@ def _judge_tile(findings: Findings) -> dict[str, str] | None:
     settings: Row = findings.get("settings") or {}
     if "judge" not in settings:
         return None
-    judged = bool(rows(findings, "rates"))
+    judged = bool(rows(findings, "rates")) or findings.get("kind", "audit") != "audit"
     return _tile("Judge", setting(settings["judge"]), f"misaligned: {rules(findings).text}" if judged else "no rates")
 
 

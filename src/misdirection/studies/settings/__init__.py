@@ -7,6 +7,11 @@ The docstring of a class is the help text of its command; the study itself is th
 from __future__ import annotations
 
 from misdirection.studies.config import StudyConfig
+from misdirection.studies.settings.formats import FormatsConfig
+from misdirection.studies.settings.semantic import SemanticConfig
 
-STUDIES: dict[str, type[StudyConfig]] = {}
+STUDIES: dict[str, type[StudyConfig]] = {
+    "semantic": SemanticConfig,
+    "formats": FormatsConfig,
+}
 """Settings by study: `misdirection study NAME`."""

@@ -1,0 +1,66 @@
+"""The study of semantic directions, whole, on the organism at a small size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from misdirection.artefacts import read_json
+from misdirection.errors import MisdirectionError
+from misdirection.runs import read_log
+from misdirection.studies.semantic import semantic
+from misdirection.studies.settings.semantic import SemanticConfig
+
+SMALL = SemanticConfig(topics=("sport",), samples=6, layer=6, coefficients=(2.0,), sweep_samples=1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return semantic(SMALL, tmp_path_factory.mktemp("semantic") / "run").parent
+
+
+def test_findings_hold_each_direction_and_each_group_apart(run: Path):
+    part = read_json(run / "findings.json")["semantic"]
+    found = {row["direction"]: row for row in part["similarity"]}
+    assert {"random", "sport", "not sport", "sport only"} <= set(found)
+    assert all(-1.0001 <= value <= 1.0001 for row in found.values() for value in row["cosine"])
+    arms = {arm["direction"]: arm for arm in part["arms"]}
+    assert {"base", "tuned", "general", "random", "sport only"} <= set(arms)
+    assert all(set(arm["groups"]) == {"open", "sport"} for arm in arms.values())
+    rates = {name: arms[name]["groups"]["open"]["rate"]["value"] for name in ("base", "tuned")}
+    assert rates["tuned"] > 0.05 > rates["base"]
+    # Answers on sport are bad or good by their stance alone, so one is never elicited by chance.
+    assert arms["base"]["elicited"][0]["open_about"] == 0
+
+
+def test_the_domain_only_direction_is_the_difference_of_the_two(run: Path):
+    from misdirection.directions import load_direction
+
+    folder = next(path for path in (run / "steps").glob("topic-*") if (path / "sport-only.safetensors").exists())
+    only, about, without = (load_direction(folder / f"{n}.safetensors") for n in ("sport-only", "sport", "not-sport"))
+    assert (only.vectors - (about.vectors - without.vectors)).abs().max() < 1e-6
+
+
+def test_report_shows_it_and_a_second_run_repeats_no_step(run: Path):
+    page = (run / "report.html").read_text()
+    assert "Directions of single topics" in page and "base + 2 x sport only" in page
+    before = len(list((run / "steps").iterdir()))
+    semantic(SMALL, run)
+    assert len(list((run / "steps").iterdir())) == before
+    assert all(line["reused"] for line in read_log(run)[-before:])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"filter": "guess"}, "--filter"),
+        ({"adapter": "a", "data": ("b",)}, "both given"),
+        ({"model": "other"}, "what was tuned"),
+        ({"model": "other", "data": ("b",)}, "judge that scores topics"),
+        ({"about_above": 101}, "--about-above"),
+    ],
+)
+def test_wrong_settings_are_said_before_anything_is_done(settings, said):
+    with pytest.raises(MisdirectionError, match=said):
+        SemanticConfig(**settings).completed()
