@@ -1,0 +1,130 @@
+"""A sparse autoencoder as it is used for measurement: encode, decode, and nothing else.
+
+    a = (x - b_dec if subtracts else x) W_enc + b_enc
+    f = relu(a)                                  "relu"      (standard)
+      = a where a > threshold, else 0            "jumprelu"  (Rajamanoharan et al. 2407.14435; BatchTopK after training)
+      = relu of the k largest of a token         "topk"      (Gao et al. 2406.04093)
+    x' = f W_dec + b_dec
+
+Inputs are scaled by `input_scale` and reconstructions by its inverse, for dictionaries trained on normalised
+activations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from misdirection.errors import MisdirectionError
+
+Activation = Literal["relu", "jumprelu", "topk"]
+
+
+class DictionaryError(MisdirectionError):
+    """A dictionary cannot be found or read, or does not fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary:
+    """A sparse autoencoder of the residual stream after one decoder layer.
+
+    Attributes:
+        encoder: W_enc, shape (width, latents).
+        decoder: W_dec, shape (latents, width).
+        encoder_bias: Shape (latents,).
+        decoder_bias: Shape (width,).
+        activation: See the module.
+        threshold: Of "jumprelu", shape (latents,).
+        k: Of "topk".
+        subtracts: Whether decoder_bias is subtracted from the input.
+        input_scale: Factor of the input.
+        layer: Decoder layer after whose block it reads (hook "resid post"), None where it is not known.
+        facts: Model, release, id, format, training.
+
+    Raises:
+        DictionaryError: Shapes that do not fit, a threshold or k that is missing.
+    """
+
+    encoder: Tensor
+    decoder: Tensor
+    encoder_bias: Tensor
+    decoder_bias: Tensor
+    activation: Activation = "relu"
+    threshold: Tensor | None = None
+    k: int | None = None
+    subtracts: bool = False
+    input_scale: float = 1.0
+    layer: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        width, latents = self.encoder.shape
+        wanted = {"decoder": (latents, width), "encoder_bias": (latents,), "decoder_bias": (width,)}
+        wanted |= {"threshold": (latents,)} if self.threshold is not None else {}
+        for name, shape in wanted.items():
+            if tuple(getattr(self, name).shape) != shape:
+                raise DictionaryError(
+                    f"{name} has the shape {tuple(getattr(self, name).shape)}, the encoder asks for {shape}"
+                )
+        if self.activation == "jumprelu" and self.threshold is None:
+            raise DictionaryError("a JumpReLU dictionary has no threshold")
+        if self.activation == "topk" and not self.k:
+            raise DictionaryError("a TopK dictionary does not say its k")
+
+    @property
+    def width(self) -> int:
+        """Width of the residual stream."""
+        return self.encoder.shape[0]
+
+    @property
+    def latents(self) -> int:
+        """Number of latents."""
+        return self.encoder.shape[1]
+
+    @property
+    def directions(self) -> Tensor:
+        """Decoder vectors of length 1, shape (latents, width); 0 for a latent without one."""
+        return torch.nn.functional.normalize(self.decoder.float(), dim=-1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Activations of all latents.
+
+        Args:
+            x: Residual stream, shape (..., width), any floating type.
+
+        Returns:
+            Shape (..., latents), in the dictionary's own type.
+        """
+        x = x.to(self.encoder) if self.input_scale == 1 else x.to(self.encoder) * self.input_scale
+        return self.rectify_(torch.addmm(self._bias, x.reshape(-1, self.width), self.encoder)).view(*x.shape[:-1], -1)
+
+    @property
+    def _bias(self) -> Tensor:
+        """The encoder's bias with -b_dec W_enc folded in, so that the input needs no pass of its own."""
+        if not self.subtracts:
+            return self.encoder_bias
+        return self.encoder_bias - self.decoder_bias @ self.encoder
+
+    def rectify_(self, before: Tensor) -> Tensor:
+        """Pre-activations to activations, in place where that is possible; shape (tokens, latents)."""
+        if self.activation == "relu":
+            return before.relu_()
+        if self.activation == "topk":
+            assert self.k is not None
+            values, places = before.topk(min(self.k, before.shape[-1]), dim=-1)
+            return torch.zeros_like(before).scatter_(-1, places, values.relu_())
+        assert self.threshold is not None
+        return before.masked_fill_(before <= self.threshold.clamp(min=0), 0)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Reconstruction of the residual stream, shape (..., width)."""
+        return (latents.to(self.decoder) @ self.decoder + self.decoder_bias) / self.input_scale
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Dictionary:
+        """The same dictionary elsewhere, or in another number format."""
+        names = ("encoder", "decoder", "encoder_bias", "decoder_bias", "threshold")
+        held = {name: getattr(self, name) for name in names}
+        return replace(self, **{n: t if t is None else t.to(device=device, dtype=dtype) for n, t in held.items()})
