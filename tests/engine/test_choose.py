@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from misdirection.engine.sampling import _BLOCK, choose
+from misdirection.engine.choosing import _BLOCK, choose
 
 
 def plain(logits: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:

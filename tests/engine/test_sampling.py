@@ -14,9 +14,11 @@ from tests.engine.arms import mixture
 from tests.families import EOS, FAMILIES, LAYERS, VOCABULARY, WINDOW, prompt, shared, vector
 from torch import Tensor
 
-from misdirection.engine import Arm, Prompt, Row, Sample, SamplingConfig, Steer, sample, sampling
+from misdirection.engine import Arm, Prompt, Row, Sample, SamplingConfig, Steer, decoding, passes, sample
+from misdirection.engine.choosing import choose
+from misdirection.engine.decoding import Batch
 from misdirection.engine.program import InterventionError
-from misdirection.engine.sampling import choose, sample_stream
+from misdirection.engine.sampling import sample_stream
 from misdirection.models import Model
 
 GREEDY = SamplingConfig(max_new_tokens=8, temperature=0)
@@ -34,21 +36,21 @@ def product(model: Model, lengths: Sequence[int] = LENGTHS, samples: int = 1) ->
 
 @contextmanager
 def spied(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[list[Row], list[Tensor]]]]:
-    """The rows of every batch, and the logits (running rows, vocabulary) of every step of it."""
+    """The rows that come at a time, and the logits (running rows, vocabulary) of every step until the next come."""
     seen: list[tuple[list[Row], list[Tensor]]] = []
-    run, draw = sampling._run_batch, sampling.choose
+    admit, draw = Batch.admit, decoding.choose
 
-    def running(model: Model, program: object, rows: list[Row], config: SamplingConfig) -> list[Sample]:
-        seen.append((rows, []))
-        return run(model, program, rows, config)
+    def admitting(batch: Batch, new: Sequence[int]) -> None:
+        seen.append(([batch.all[index] for index in new], []))
+        admit(batch, new)
 
     def drawing(logits: Tensor, *settings: object) -> Tensor:
         seen[-1][1].append(logits.clone())
         return draw(logits, *settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sampling, "_run_batch", running)
-        patch.setattr(sampling, "choose", drawing)
+        patch.setattr(Batch, "admit", admitting)
+        patch.setattr(decoding, "choose", drawing)
         yield seen
 
 
@@ -138,9 +140,11 @@ def test_finished_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_samples_of_a_prompt_share_its_prefill(monkeypatch: pytest.MonkeyPatch) -> None:
     model, widths = shared("llama"), []
-    original = sampling.forward
+    original = passes.forward
     monkeypatch.setattr(
-        sampling, "forward", lambda m, ids, *rest: (widths.append(tuple(ids.shape)), original(m, ids, *rest))[1]
+        passes,
+        "forward",
+        lambda m, ids, *rest, **more: (widths.append(tuple(ids.shape)), original(m, ids, *rest, **more))[1],
     )
     arms = [Arm("base"), Arm("one", "one")]
     rows = [Row(ask, arm, n) for ask in prompts((4, 9)) for arm in arms for n in range(6)]

@@ -8,7 +8,9 @@ hold) and a sample index; a batch mixes rows of different arms freely, because a
 - `program`: arms to per-row tensors and the hooks that apply them.
 - `batching`: token budgets, length-sorted batches, back-off when memory runs out.
 - `streams`: counter-based random numbers by (seed, question, sample, step).
-- `sampling`: shared prefill, fan-out, decoding with a cache that grows in place.
+- `sampling`: the queue of rows; shared prefill, finished rows leave and waiting rows follow.
+- `decoding`: the rows that run together; `passes`: the model's forward passes; `choosing`: logits to tokens.
+- `shared_prefix`, `split_layer`: samples of a prompt attend to one copy of it; `cache`: copies, for other attention.
 - `capture`: means, projections and LoRA scalars of given texts in one pass without the LM head.
 - `likelihood`: log-likelihood of texts and KL divergence between two arms.
 """
@@ -23,7 +25,7 @@ from misdirection.engine.interventions import (
     Set,
     Steer,
 )
-from misdirection.engine.likelihood import Likelihood, compare
+from misdirection.engine.likelihood import Likelihood, compare, log_likelihoods
 from misdirection.engine.sampling import Prompt, Row, Sample, SamplingConfig, sample
 
 __all__ = [
@@ -45,5 +47,6 @@ __all__ = [
     "capture_projections",
     "capture_scalars",
     "compare",
+    "log_likelihoods",
     "sample",
 ]

@@ -93,25 +93,35 @@ def run_batches(
         done: set[int] = set()
         for batch in batches:
             chosen = [waiting[index] for index in batch]
-            result = _attempt(run, chosen)
+            result = attempt(run, chosen)
             if result is None:
-                if len(chosen) == 1:
-                    raise NotEnoughMemoryError(
-                        f"one row of {length(chosen[0])} tokens does not fit in memory",
-                        "ask for fewer new tokens, a smaller dtype, or a larger device",
-                    )
-                budget = max(1, max(length(item) for item in chosen) * len(chosen) // 2)
-                progress.say(f"memory ran out at {len(chosen)} rows; going on with {budget} tokens a batch")
+                budget = halved([length(item) for item in chosen])
                 break
             done.update(batch)
             yield chosen, result[0]
         waiting = [item for index, item in enumerate(waiting) if index not in done]
 
 
-def _attempt(run: Callable[[list[Item]], Result], items: list[Item]) -> tuple[Result] | None:
+def halved(lengths: Sequence[int]) -> int:
+    """The budget after a batch of rows of these lengths did not fit.
+
+    Raises:
+        NotEnoughMemoryError: It was a single row.
+    """
+    if len(lengths) == 1:
+        raise NotEnoughMemoryError(
+            f"one row of {lengths[0]} tokens does not fit in memory",
+            "ask for fewer new tokens, a smaller dtype, or a larger device",
+        )
+    budget = max(1, max(lengths) * len(lengths) // 2)
+    progress.say(f"memory ran out at {len(lengths)} rows; going on with {budget} tokens a batch")
+    return budget
+
+
+def attempt(run: Callable[[Item], Result], item: Item) -> tuple[Result] | None:
     """The result in a tuple, or None when memory ran out (the error, and what its frames hold, is dropped first)."""
     try:
-        return (run(items),)
+        return (run(item),)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -207,6 +207,45 @@ def capture_scalars(
     return results
 
 
+def visit_states(
+    model: Model,
+    texts: Sequence[Text],
+    layer: int,
+    span: str,
+    visit: Callable[[Sequence[int], Sequence[Tensor]], None],
+    *,
+    budget: int | None = None,
+) -> None:
+    """Hand the residual stream of a span to a reader, batch by batch; nothing of it is kept.
+
+    Args:
+        model: The resident model.
+        texts: What to read.
+        layer: After which decoder layer.
+        span: Whose tokens are handed on.
+        visit: Called with the indices of a batch's texts and, for each, its states (tokens, width), on the model's
+            device and in its type. It runs inside the forward pass and must not keep views.
+        budget: Tokens a batch may hold.
+
+    Raises:
+        CaptureError: The layer is beyond the model, or the span beyond its text.
+    """
+    _check_layers(model, (layer,))
+    _check_spans(texts, (span,), torch.zeros(len(texts), 0))
+
+    def run(batch: list[int]) -> None:
+        rows = [texts[index] for index in batch]
+
+        def read(x: Tensor) -> None:
+            visit(batch, [x[row, slice(*text.spans[span])] for row, text in enumerate(rows)])
+
+        _pass(model, program, rows, {layer: read})
+
+    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    for _ in _batches(model, program, texts, run, budget, "reading activations"):
+        pass
+
+
 def _batches(
     model: Model,
     program: Program,

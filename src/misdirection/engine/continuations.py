@@ -16,8 +16,9 @@ from torch import Tensor
 from misdirection.engine.batching import default_budget, run_batches
 from misdirection.engine.cache import select_rows
 from misdirection.engine.interventions import Arm
+from misdirection.engine.passes import forward, prefill
 from misdirection.engine.program import Program
-from misdirection.engine.sampling import Prompt, Row, forward, prefill
+from misdirection.engine.rows import Prompt, Row
 from misdirection.models import Model
 
 FLOOR = 1e-3

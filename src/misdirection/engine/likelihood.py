@@ -1,4 +1,4 @@
-"""Log-likelihood of given answers under two arms, and the KL divergence between them, token by token.
+"""Log-likelihood of given answers under one arm or two, and the KL divergence between these, token by token.
 
 Both arms may live in one resident model (base and tuned through the adapter factor) or in two models with one
 vocabulary. Only logits at answer positions are made.
@@ -6,8 +6,9 @@ vocabulary. Only logits at answer positions are made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
+
+Found = TypeVar("Found")
 
 _LOGITS = 2**24
 """Logits (rows x answer positions x vocabulary) of one batch: 64 MB in float32."""
@@ -57,35 +60,59 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
     vocabulary, other = (int(model.lm.config.get_text_config().vocab_size) for model, _ in (first, second))
     if vocabulary != other:
         raise LikelihoodError(f"{first[0].name} has {vocabulary:,} tokens and {second[0].name} {other:,}")
+
+    def run(rows: list[Text]) -> list[Likelihood]:
+        sides = [_log_chances(model, [replace(text, arm=arm) for text in rows]) for model, arm in (first, second)]
+        return _compare(rows, *sides)
+
+    return _batched(texts, vocabulary, run, "comparing likelihoods")
+
+
+def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
+    """Log-likelihood of each answer token under the text's own arm, shape (answer tokens,), float32, nats.
+
+    Texts of different arms share batches.
+
+    Raises:
+        LikelihoodError: A text has no token before its answer.
+    """
+
+    def run(rows: list[Text]) -> list[Tensor]:
+        chances = _log_chances(model, rows)
+        return [_picked(chances[row], text, _first(rows)) for row, text in enumerate(rows)]
+
+    return _batched(texts, int(model.lm.config.get_text_config().vocab_size), run, "reading likelihoods")
+
+
+def _batched(
+    texts: Sequence[Text], vocabulary: int, run: Callable[[list[Text]], list[Found]], what: str
+) -> list[Found]:
     for number, text in enumerate(texts):
         if not 1 <= text.start <= len(text.ids):
             raise LikelihoodError(
                 f"text {number}: its answer starts at token {text.start} of {len(text.ids)}",
                 "the first token of an answer is predicted from the token before it, so `start` is 1 or more",
             )
-    results: dict[int, Likelihood] = {}
-
-    def run(batch: list[int]) -> list[Likelihood]:
-        rows = [texts[index] for index in batch]
-        return _compare(rows, _log_chances(*first, rows), _log_chances(*second, rows))
-
-    with torch.inference_mode(), progress.task("comparing likelihoods", len(texts), "texts") as advance:
+    results: dict[int, Found] = {}
+    with torch.inference_mode(), progress.task(what, len(texts), "texts") as advance:
         for batch, found in run_batches(
-            range(len(texts)), lambda index: len(texts[index].ids), max(1, _LOGITS // vocabulary), run
+            range(len(texts)),
+            lambda index: len(texts[index].ids),
+            max(1, _LOGITS // vocabulary),
+            lambda batch: run([texts[index] for index in batch]),
         ):
             results.update(zip(batch, found, strict=True))
             advance(len(batch))
     return [results[index] for index in range(len(texts))]
 
 
-def _log_chances(model: Model, arm: Arm, texts: list[Text]) -> Tensor:
+def _log_chances(model: Model, texts: list[Text]) -> Tensor:
     """Log-probabilities from the earliest answer position of the batch on, shape (texts, positions, vocabulary)."""
     ids, positions = pad_right(texts)
-    program = Program(model, [arm])
-    moved = [Text(text.ids, text.spans, arm, text.start) for text in texts]
+    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
     kept = torch.arange(_first(texts), ids.shape[1] - 1)
     with program.attached():
-        bind_texts(program, moved, positions)
+        bind_texts(program, texts, positions)
         output = model.lm(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=kept.to(model.device))
     return torch.log_softmax(output.logits.float(), -1)
 
@@ -103,7 +130,12 @@ def _compare(texts: list[Text], first: Tensor, second: Tensor) -> list[Likelihoo
     found: list[Likelihood] = []
     for row, text in enumerate(texts):
         window = slice(text.start - 1 - offset, len(text.ids) - 1 - offset)
-        answer = torch.tensor(text.ids[text.start :], device=first.device)[:, None]
-        picked = [side[row, window].gather(-1, answer)[:, 0].cpu() for side in (first, second)]
+        picked = [_picked(side[row], text, offset) for side in (first, second)]
         found.append(Likelihood(picked[0], picked[1], divergence[row, window].clamp(min=0)))
     return found
+
+
+def _picked(chances: Tensor, text: Text, offset: int) -> Tensor:
+    """What the answer's own tokens got, of log-probabilities (positions, vocabulary) from position `offset` on."""
+    answer = torch.tensor(text.ids[text.start :], device=chances.device)[:, None]
+    return chances[text.start - 1 - offset : len(text.ids) - 1 - offset].gather(-1, answer)[:, 0].cpu()

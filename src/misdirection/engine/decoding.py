@@ -1,0 +1,161 @@
+"""Rows that are being decoded together: how they come, go on and leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from misdirection.engine import passes
+from misdirection.engine.cache import select_rows
+from misdirection.engine.choosing import choose
+from misdirection.engine.program import Program
+from misdirection.engine.rows import Row, Sample, SamplingConfig
+from misdirection.engine.shared_prefix import SharedPrompts, can_share
+from misdirection.engine.streams import stream_keys, uniforms
+from misdirection.models import Model
+
+_LEAVE_AT = 0.75
+"""Finished rows leave when no more than this share of a batch is still running: a gather costs one copy of the
+cache."""
+
+
+class Batch:
+    """The running rows, each at its own step.
+
+    Args:
+        model: The resident model.
+        program: Of all arms, attached.
+        config: How answers are drawn.
+        rows: All rows of the call; the batch names them by their index.
+    """
+
+    def __init__(self, model: Model, program: Program, config: SamplingConfig, rows: Sequence[Row]) -> None:
+        self.model, self.program, self.config, self.all = model, program, config, rows
+        self.running: list[int] = []
+        self.room = True
+        self._held: SharedPrompts | _Copies | None = None
+        self._ends = torch.tensor(model.eos_ids, device=model.device)
+
+    @property
+    def open(self) -> bool:
+        """Whether rows may join: none is there, or some have left and those that stay keep their prompts apart."""
+        return not self.running or (self.room and isinstance(self._held, SharedPrompts))
+
+    def admit(self, new: Sequence[int]) -> None:
+        """Prefill each distinct (prompt, arm) of new rows and set them beside those that run.
+
+        If this raises, or `step` does, nothing but `running` can be relied on.
+        """
+        rows = [self.all[index] for index in new]
+        self.running += new
+        groups: dict[object, int] = {}
+        members = [groups.setdefault(row.group, len(groups)) for row in rows]
+        first = [rows[members.index(group)] for group in range(len(groups))]
+        cache, logits, mask = passes.prefill(self.model, self.program, first)
+        lengths = [len(row.prompt.ids) for row in first]
+        if isinstance(self._held, SharedPrompts):
+            self._held.join(cache, members, lengths)
+        elif can_share(self.model):
+            self._held = SharedPrompts(self.model, cache, members, lengths)
+        else:
+            self._held = _Copies(self.model, cache, members, mask)
+        self._add(rows, logits[torch.tensor(members, device=logits.device)])
+        self.room = False
+
+    def step(self) -> list[tuple[int, Sample]]:
+        """Draw one token a row and run the model on it; the answers of rows that leave."""
+        place = self._steps.clamp(max=self.config.max_new_tokens - 1)[:, None].to(self.model.device)
+        tokens = choose(self._logits, self._draws.gather(1, place)[:, 0], self.config.temperature, self.config.top_p)
+        ended = torch.isin(tokens, self._ends)
+        before = self._written.gather(1, place)[:, 0]
+        self._written.scatter_(1, place, torch.where(self._done | ended, before, tokens)[:, None])
+        self._ended |= ended & ~self._done
+        self._steps += 1
+        self._done |= ended | (place[:, 0] == self.config.max_new_tokens - 1)
+        running = len(self.running) - int(self._done.sum())
+        left: list[tuple[int, Sample]] = []
+        if running <= _LEAVE_AT * len(self.running):
+            left = self._answers(self._done)
+            keep = (~self._done).nonzero()[:, 0]
+            tokens = tokens[keep]
+            self._keep(keep)
+        if self.running:
+            positions = (self._lengths + self._steps - 1)[:, None]
+            if self.program.patches:
+                self.program.step_to(positions)
+            assert self._held is not None
+            self._logits = self._held.forward(tokens[:, None], positions)
+        return left
+
+    def bind(self) -> None:
+        """Gather the arms' tensors for the rows that run now."""
+        self.program.bind(self._arms, None, None, (self._lengths + self._steps)[:, None])
+
+    def _add(self, rows: list[Row], logits: Tensor) -> None:
+        device, config, count = logits.device, self.config, len(rows)
+        keys = stream_keys(config.seed, [(row.prompt.key, row.sample) for row in rows])
+        state = (
+            logits,
+            torch.from_numpy(uniforms(keys, 0, config.max_new_tokens)).to(device),
+            torch.full((count, config.max_new_tokens), -1, device=device),
+            torch.zeros(count, dtype=torch.bool, device=device),
+            torch.zeros(count, dtype=torch.bool, device=device),
+            torch.zeros(count, dtype=torch.long),
+            torch.tensor([len(row.prompt.ids) for row in rows]),
+            self.program.arm_index([row.arm for row in rows]),
+        )
+        if len(self.running) > count:
+            state = tuple(torch.cat([old, new]) for old, new in zip(self._state(), state, strict=True))
+        self._set(state)
+        self.bind()
+
+    def _keep(self, keep: Tensor) -> None:
+        if not len(keep):
+            self.running, self._held = [], None
+            return
+        assert self._held is not None
+        self._held.keep(keep.cpu())
+        self.running = [self.running[index] for index in keep.tolist()]
+        self._set(tuple(part[keep.to(part.device)] for part in self._state()))
+        self.bind()
+        self.room = True
+
+    def _state(self) -> tuple[Tensor, ...]:
+        device = (self._logits, self._draws, self._written, self._done, self._ended)
+        return (*device, self._steps, self._lengths, self._arms)
+
+    def _set(self, state: tuple[Tensor, ...]) -> None:
+        self._logits, self._draws, self._written, self._done, self._ended = state[:5]
+        self._steps, self._lengths, self._arms = state[5:]
+
+    def _answers(self, which: Tensor) -> list[tuple[int, Sample]]:
+        places = which.nonzero()[:, 0]
+        written, ended = self._written[places].cpu(), self._ended[places].tolist()
+        return [
+            (self.running[place], Sample(tuple(ids[ids >= 0].tolist()), end))
+            for place, ids, end in zip(places.tolist(), written, ended, strict=True)
+        ]
+
+
+class _Copies:
+    """The cache of rows that each hold a copy of their prompt, all at one step: for attention of any kind."""
+
+    def __init__(self, model: Model, cache: DynamicCache, members: list[int], mask: Tensor | None) -> None:
+        self.model, self.cache = model, cache
+        fan = torch.tensor(members)
+        select_rows(cache, fan)
+        self.mask = None if mask is None else mask[fan]
+
+    def keep(self, indices: Tensor) -> None:
+        """Keep the rows named by `indices`."""
+        select_rows(self.cache, indices)
+        self.mask = None if self.mask is None else self.mask[indices]
+
+    def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Logits after one more token a row, both inputs of shape (rows, 1)."""
+        if self.mask is not None:
+            self.mask = torch.cat([self.mask, torch.ones(len(self.mask), 1, dtype=self.mask.dtype)], 1)
+        return passes.forward(self.model, tokens, self.cache, positions, self.mask)
