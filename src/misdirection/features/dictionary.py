@@ -98,8 +98,32 @@ class Dictionary:
         Returns:
             Shape (..., latents), in the dictionary's own type.
         """
+        return self.rectify_(self._before(x)).view(*x.shape[:-1], -1)
+
+    def active(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What fires, without the zeros: few of the latents do, and all that comes after costs as little.
+
+        Args:
+            x: Residual stream, shape (tokens, width), any floating type.
+
+        Returns:
+            Token, latent and activation (above zero) of each, shape (firings,); in order of tokens.
+        """
+        before = self._before(x)
+        if self.activation == "topk":
+            assert self.k is not None
+            values, latents = before.topk(min(self.k, self.latents), dim=-1)
+            tokens, places = (values > 0).nonzero().unbind(1)
+            return tokens, latents[tokens, places], values[tokens, places]
+        floor = 0 if self.threshold is None else self.threshold.clamp(min=0)
+        cells = _true_cells(before > floor)
+        tokens = cells // self.latents
+        return tokens, cells - tokens * self.latents, before.view(-1)[cells]
+
+    def _before(self, x: Tensor) -> Tensor:
+        """Pre-activations, shape (tokens, latents)."""
         x = x.to(self.encoder) if self.input_scale == 1 else x.to(self.encoder) * self.input_scale
-        return self.rectify_(torch.addmm(self._bias, x.reshape(-1, self.width), self.encoder)).view(*x.shape[:-1], -1)
+        return torch.addmm(self._bias, x.reshape(-1, self.width), self.encoder)
 
     @property
     def _bias(self) -> Tensor:
@@ -128,3 +152,13 @@ class Dictionary:
         names = ("encoder", "decoder", "encoder_bias", "decoder_bias", "threshold")
         held = {name: getattr(self, name) for name in names}
         return replace(self, **{n: t if t is None else t.to(device=device, dtype=dtype) for n, t in held.items()})
+
+
+def _true_cells(mask: Tensor) -> Tensor:
+    """Places of what is true in the flattened mask, in order; where little is, eight cells are looked at in one."""
+    flat = mask.view(-1)
+    if len(flat) % 8:
+        return flat.nonzero()[:, 0]
+    words = flat.view(torch.int64).nonzero()
+    cells = (words * 8 + torch.arange(8, device=mask.device)).view(-1)
+    return cells[flat[cells]]

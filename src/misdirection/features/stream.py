@@ -22,6 +22,9 @@ from misdirection.models import Model
 CHUNK_VALUES = 4_000_000
 """Activations (tokens x latents) encoded at a time: 16 MB in float32, small enough to be reduced while in the cache."""
 
+WAITING = 16
+"""Texts whose sums wait to be added to those of their classes together."""
+
 POOLS = ("token", "mean", "max")
 """What counts once: every token; the mean over a text's tokens; the largest of a text's tokens."""
 
@@ -107,16 +110,10 @@ def latent_statistics(
         raise DictionaryError("the dictionary does not say which layer it reads", "name the layer")
     if dictionary.width != model.width:
         raise DictionaryError(f"the dictionary reads a width of {dictionary.width}, {model.name} has {model.width}")
-    tally = _Tally(dictionary, weights.double(), places)
+    tally = Tally(dictionary, weights, places)
 
     def visit(batch: Sequence[int], states: Sequence[Tensor]) -> None:
-        for chunk in _chunks([len(part) for part in states], max(1, CHUNK_VALUES // dictionary.latents)):
-            held = dictionary.encode(torch.cat([states[place][first:past] for place, first, past in chunk]))
-            at = 0
-            for place, first, past in chunk:
-                start = texts[batch[place]].spans[span][0] + first
-                tally.add(batch[place], held[at : at + past - first], start, past == len(states[place]))
-                at += past - first
+        tally.read([(index, texts[index].spans[span][0], held) for index, held in zip(batch, states, strict=True)])
 
     with torch.inference_mode():
         visit_states(model, texts, at, span, visit, budget=budget)
@@ -140,38 +137,21 @@ def _chunks(lengths: Sequence[int], most: int) -> list[list[tuple[int, int, int]
     return chunks
 
 
-@dataclass
-class _Seen:
-    """What one text has shown so far; tensors of shape (latents,)."""
+class Tally:
+    """Statistics of latents as states come in, text by text; what is seen is encoded, reduced and forgotten.
 
-    text: int
-    total: Tensor
-    square: Tensor
-    fired: Tensor
-    largest: Tensor
-    place: Tensor
-    length: int
+    Only what fires is reduced: a chunk costs little more than the encoder's matrix product.
 
-    def joined(self, more: _Seen) -> _Seen:
-        """With later tokens of the same text."""
-        larger = more.largest > self.largest
-        return _Seen(
-            self.text,
-            self.total + more.total,
-            self.square + more.square,
-            self.fired + more.fired,
-            torch.where(larger, more.largest, self.largest),
-            torch.where(larger, more.place, self.place),
-            self.length + more.length,
-        )
-
-
-class _Tally:
-    """What has been seen: sums by class, and of the text at hand."""
+    Args:
+        dictionary: What encodes.
+        weights: Shape (texts, classes).
+        places: Top contexts kept for each latent.
+    """
 
     def __init__(self, dictionary: Dictionary, weights: Tensor, places: int) -> None:
         classes, latents = weights.shape[1], dictionary.latents
-        self.weights = weights
+        self.dictionary = dictionary
+        self.weights = weights.double()
         self.device = dictionary.encoder.device
         self.sums, self.squares = ({pool: self._zeros(classes, latents) for pool in POOLS} for _ in range(2))
         self.counts = {pool: self._zeros(classes) for pool in POOLS}
@@ -180,50 +160,65 @@ class _Tally:
         self.top = torch.zeros(places, latents, device=self.device)
         self.top_text = torch.full((places, latents), -1, dtype=torch.int32, device=self.device)
         self.top_token = torch.zeros(places, latents, dtype=torch.int32, device=self.device)
-        self._pending: list[_Seen] = []
-        self._text: _Seen | None = None
+        self._texts: list[int] = []
+        self._lengths: list[int] = []
+        self._total, self._square, self._count = (self._zeros(WAITING, latents) for _ in range(3))
+        self._largest = torch.zeros(WAITING, latents, device=self.device)
+        self._place = torch.zeros(WAITING, latents, dtype=torch.int32, device=self.device)
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(*shape, dtype=torch.float64, device=self.device)
 
-    def add(self, text: int, held: Tensor, start: int, last: bool) -> None:
-        """Some tokens of a text, shape (tokens, latents); the first of them is token `start` of the text."""
-        largest, place = held.max(dim=0)
-        square = torch.linalg.vector_norm(held, dim=0).square()
-        part = _Seen(
-            text, held.sum(0), square, torch.count_nonzero(held, 0), largest, place.to(torch.int32) + start, len(held)
-        )
-        self._text = part if self._text is None else self._text.joined(part)
-        if last:
-            self._pending.append(self._text)
-            self._text = None
-            if len(self._pending) == 32:
-                self._flush()
+    def read(self, parts: Sequence[tuple[int, int, Tensor]]) -> None:
+        """Whole texts: the index of each, the place of its first token, and its states (tokens, width).
+
+        A text without a token counts for nothing.
+        """
+        parts = [part for part in parts if len(part[2])]
+        for first in range(0, len(parts), WAITING):
+            some = parts[first : first + WAITING]
+            self._texts, self._lengths = [text for text, _, _ in some], [len(states) for _, _, states in some]
+            for chunk in _chunks(self._lengths, max(1, CHUNK_VALUES // self.dictionary.latents)):
+                self._add([(row, some[row][1] + first, some[row][2][first:past]) for row, first, past in chunk])
+            self._flush()
+
+    def _add(self, chunk: Sequence[tuple[int, int, Tensor]]) -> None:
+        """Some tokens of some waiting texts: the row of each, the place of its first token here, and its states."""
+        tokens, latents, values = self.dictionary.active(torch.cat([states for _, _, states in chunk]))
+        rows = torch.cat([torch.full((len(states),), row) for row, _, states in chunk]).to(self.device)
+        names = torch.cat([torch.arange(first, first + len(states)) for _, first, states in chunk]).to(self.device)
+        cells, exact, values = rows[tokens] * self.dictionary.latents + latents, values.double(), values.float()
+        self._total.view(-1).index_add_(0, cells, exact)
+        self._square.view(-1).index_add_(0, cells, exact**2)
+        self._count.view(-1).index_add_(0, cells, torch.ones_like(exact))
+        largest = self._largest.view(-1)
+        before = largest[cells]
+        largest.scatter_reduce_(0, cells, values, "amax")
+        wins = (values > before) & (values == largest[cells])
+        self._place.view(-1)[cells[wins]] = names[tokens[wins]].to(torch.int32)
 
     def _flush(self) -> None:
         """Add the waiting texts to the sums of their classes."""
-        if not self._pending:
-            return
-        index = torch.tensor([seen.text for seen in self._pending])
-        names = ("total", "square", "fired", "largest", "place")
-        total, square, fired, largest, place = (torch.stack([getattr(s, n) for s in self._pending]) for n in names)
-        lengths = torch.tensor([seen.length for seen in self._pending], dtype=torch.float64)[:, None].to(self.device)
-        share = self.weights[index].T.to(self.device)
-        mean = total.double() / lengths
+        rows = len(self._texts)
+        total, square, count, largest = (x[:rows] for x in (self._total, self._square, self._count, self._largest))
+        index, lengths = torch.tensor(self._texts), torch.tensor(self._lengths, dtype=torch.float64)[:, None]
+        share, lengths = self.weights[index].T.to(self.device), lengths.to(self.device)
+        mean = total / lengths
         for pool, value, squared in (
             ("token", total, square),
             ("mean", mean, mean**2),
-            ("max", largest, largest.double() ** 2),
+            ("max", largest.double(), largest.double() ** 2),
         ):
-            self.sums[pool] += share @ value.double()
-            self.squares[pool] += share @ squared.double()
+            self.sums[pool] += share @ value
+            self.squares[pool] += share @ squared
             self.counts[pool] += (share @ lengths)[:, 0] if pool == "token" else share.sum(1)
-        self.fired += share @ fired.double()
+        self.fired += share @ count
         for row, present in enumerate(share > 0):
             if bool(present.any()):
                 self.peak[row] = torch.maximum(self.peak[row], largest[present].amax(0))
-        self._keep(largest, index, place)
-        self._pending.clear()
+        self._keep(largest, index, self._place[:rows])
+        for held in (self._total, self._square, self._count, self._largest):
+            held.zero_()
 
     def _keep(self, largest: Tensor, index: Tensor, place: Tensor) -> None:
         """Merge the texts' largest activations into the top contexts, where any of them belongs there."""
@@ -231,15 +226,13 @@ class _Tally:
         if not len(better):
             return
         names = index.to(self.device, torch.int32)[:, None].expand(-1, len(better))
-        values = torch.cat([self.top[:, better], largest[:, better]])
-        order = values.sort(dim=0, descending=True, stable=True).indices[: len(self.top)]
-        self.top[:, better] = values.gather(0, order)
+        values, order = torch.cat([self.top[:, better], largest[:, better]]).topk(len(self.top), dim=0)
+        self.top[:, better] = values
         self.top_text[:, better] = torch.cat([self.top_text[:, better], names]).gather(0, order)
         self.top_token[:, better] = torch.cat([self.top_token[:, better], place[:, better]]).gather(0, order)
 
     def finish(self) -> LatentStatistics:
         """The sums of everything seen."""
-        self._flush()
         nothing = self.top <= 0
         contexts = Contexts(self.top, self.top_text.masked_fill(nothing, -1), self.top_token.masked_fill(nothing, 0))
         return LatentStatistics(self.sums, self.squares, self.counts, self.fired, self.peak, contexts)

@@ -1,0 +1,187 @@
+"""Which latents differ between two classes of texts, and how sure that is over thousands of latents.
+
+Statistics of a latent j with class means m1, m0 (of a pool: tokens, text means or text maxima), counts n1, n0 and total
+standard deviation s over both:
+
+    difference   m1 - m0            (2506.19823: mean activation increase, when the classes are two models on one text)
+    correlation  (m1 - m0) / s * sqrt(n1 n0) / (n1 + n0)     point-biserial
+    firing       difference of the shares of tokens at which the latent is above zero
+
+The null is made by shuffling the labels of texts, within groups where texts are paired. Latents differ in scale and a
+few hundred shuffles cannot rank thousands of them one by one, so p values come from the correlations of all latents
+under all shuffles together (the pooled null of Tusher et al. 2001), and are corrected by Benjamini and Hochberg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from misdirection.errors import MisdirectionError
+from misdirection.features.stream import LatentStatistics
+from misdirection.statistics import benjamini_hochberg
+
+Statistic = Literal["difference", "correlation", "firing"]
+STATISTICS: tuple[Statistic, ...] = ("difference", "correlation", "firing")
+
+
+@dataclass(frozen=True)
+class Differences:
+    """One number a latent, shape (latents,) each.
+
+    Attributes:
+        value: The statistic, first class minus second.
+        correlation: The point-biserial correlation, by which the test is made.
+        p: Two-sided, from the pooled permutation null.
+        q: After Benjamini and Hochberg over the latents that fire at all (1 for those that do not).
+        alive: Latents that fire in either class.
+    """
+
+    value: Tensor
+    correlation: Tensor
+    p: Tensor
+    q: Tensor
+    alive: Tensor
+
+    def top(self, most: int, sign: int = 1) -> list[int]:
+        """The latents with the largest (sign 1) or smallest (sign -1) statistic, among those alive."""
+        order = (sign * self.value).masked_fill(~self.alive, -torch.inf).argsort(descending=True)
+        return order[: min(most, int(self.alive.sum()))].tolist()
+
+
+def label_columns(
+    labels: Sequence[bool], shuffles: int, *, groups: Sequence[str] | None = None, seed: int = 0
+) -> NDArray[np.float64]:
+    """Weights for `latent_statistics`: pairs of columns (first class, second class), as labelled and then shuffled.
+
+    Args:
+        labels: Whether each text is of the first class.
+        shuffles: Number of shuffles.
+        groups: Texts of one group exchange labels among themselves only: pairs of answers to one question, or a text
+            under two models.
+        seed: Of the shuffles.
+
+    Returns:
+        Shape (texts, 2 * (1 + shuffles)).
+
+    Raises:
+        MisdirectionError: One of the classes is empty, or lengths differ.
+    """
+    bad = np.asarray(labels, dtype=bool)
+    if bad.all() or not bad.any():
+        raise MisdirectionError("two classes are compared, and one of them is empty")
+    if groups is not None and len(groups) != len(bad):
+        raise MisdirectionError(f"{len(bad)} labels and {len(groups)} groups")
+    generator = np.random.default_rng(seed)
+    names = np.unique(np.asarray(groups), return_inverse=True)[1] if groups is not None else np.zeros(len(bad), int)
+    order = np.argsort(names, kind="stable")
+    columns = [bad, ~bad]
+    for _ in range(shuffles):
+        # Sorted by (group, random number), each group's labels are in a random order within the group.
+        mixed = np.lexsort((generator.random(len(bad)), names))
+        shuffled = np.empty_like(bad)
+        shuffled[order] = bad[mixed]
+        columns += [shuffled, ~shuffled]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def correlations(found: LatentStatistics, pool: str) -> Tensor:
+    """Point-biserial correlation of each pair of columns, shape (pairs, latents), float64; 0 for a silent latent."""
+    sums, squares, counts = found.sums[pool], found.squares[pool], found.counts[pool]
+    first, second = counts[0::2, None], counts[1::2, None]
+    both = first + second
+    means = sums[0::2] / first - sums[1::2] / second
+    total = sums[0::2] + sums[1::2]
+    variance = (squares[0::2] + squares[1::2]) / both - (total / both) ** 2
+    spread = variance.clamp(min=0).sqrt()
+    return torch.where(spread > 1e-12, means / spread.clamp(min=1e-12) * (first * second).sqrt() / both, 0.0)
+
+
+def differences(found: LatentStatistics, statistic: Statistic = "difference", pool: str = "token") -> Differences:
+    """The statistic of every latent with its p value.
+
+    Args:
+        found: Of weights made by `label_columns`: the first pair of columns holds the labels, the rest shuffles.
+        statistic: What latents are ordered by.
+        pool: "token", "mean" or "max"; "firing" is always over tokens.
+
+    Raises:
+        MisdirectionError: The statistic or the pool is not known.
+    """
+    if statistic not in STATISTICS or pool not in found.sums:
+        raise MisdirectionError(
+            f"no statistic '{statistic}' over '{pool}'", f"of {', '.join(STATISTICS)} over {', '.join(found.sums)}"
+        )
+    every = correlations(found, pool)
+    means, rates = found.mean(pool), found.firing_rate
+    values = {"difference": means[0] - means[1], "correlation": every[0], "firing": rates[0] - rates[1]}
+    alive = (found.fired[0] + found.fired[1]) > 0
+    p = pooled_p(every[0][alive], every[1:, alive]).double()
+    whole, corrected = torch.ones(len(alive), dtype=torch.float64), torch.ones(len(alive), dtype=torch.float64)
+    whole[alive] = p
+    corrected[alive] = torch.tensor(np.asarray(benjamini_hochberg(p.tolist())), dtype=torch.float64)
+    return Differences(values[statistic], every[0], whole, corrected, alive)
+
+
+def pooled_p(observed: Tensor, null: Tensor) -> Tensor:
+    """(1 + how many of all null values are as large) / (1 + their number), in absolute value; shape (latents,)."""
+    if not null.numel():
+        return torch.ones_like(observed)
+    ordered = null.abs().flatten().sort().values
+    # A rounding error must not make a null value that equals the observed one smaller than it.
+    larger = len(ordered) - torch.searchsorted(ordered, observed.abs() * (1 - 1e-9))
+    return (1 + larger) / (1 + len(ordered))
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What two lists of latents share.
+
+    Attributes:
+        shared: Latents in both.
+        expected: How many two random lists of these lengths would share.
+        odds_ratio: Of being in one given the other; infinite when the one contains the other.
+        p: Fisher's exact test, one-sided.
+    """
+
+    shared: int
+    expected: float
+    odds_ratio: float
+    p: float
+
+
+def overlap(one: Sequence[int], other: Sequence[int], latents: int) -> Overlap:
+    """What two lists share, against chance among `latents`."""
+    from scipy.stats import fisher_exact
+
+    a, b = set(one), set(other)
+    both = len(a & b)
+    table = [[both, len(a) - both], [len(b) - both, latents - len(a | b)]]
+    told: Any = fisher_exact(table, alternative="greater")
+    return Overlap(both, len(a) * len(b) / latents, float(told.statistic), float(told.pvalue))
+
+
+def intersections(lists: dict[str, Sequence[int]]) -> dict[tuple[str, ...], int]:
+    """How many latents lie in exactly these lists and no other, for every combination that has any (UpSet)."""
+    member: dict[int, tuple[str, ...]] = {}
+    for name, latents in lists.items():
+        for latent in set(latents):
+            member[latent] = (*member.get(latent, ()), name)
+    counts: dict[tuple[str, ...], int] = {}
+    for names in member.values():
+        counts[names] = counts.get(names, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def rank_agreement(one: Tensor, other: Tensor, alive: Tensor) -> float:
+    """Spearman's correlation of two statistics over the latents that are alive."""
+    from scipy.stats import spearmanr
+
+    told: Any = spearmanr(one[alive].numpy(), other[alive].numpy())
+    return float(told.statistic)
