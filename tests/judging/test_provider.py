@@ -17,8 +17,9 @@ from tests.judging.server import FAULTS, serving
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Journaled, find_judge
+from misdirection.judging.asking import Manner
 from misdirection.judging.journal import Journal
-from misdirection.judging.provider import Manner, key_variable, make_provider
+from misdirection.judging.provider import key_variable, make_provider, request_body
 from misdirection.judging.retries import JudgeError, Patience, retry_after
 from misdirection.judging.rubric_judge import RubricJudge
 from misdirection.judging.rubrics import ALIGNMENT, COHERENCE, Rubrics
@@ -311,4 +312,4 @@ def test_a_manner_gives_way_to_what_was_complained_of_and_to_nothing_else() -> N
     assert Manner().without("logprobs are not supported") == Manner(top=5)
     assert Manner(top=5).without("top_logprobs") == Manner(top=0, tokens=16)
     assert Manner().without("temperature must be 1") is None
-    assert json.dumps(Manner(top=0).body("m", "p")).count("logprobs") == 0
+    assert json.dumps(request_body("m", "p", Manner(top=0))).count("logprobs") == 0

@@ -5,8 +5,7 @@
     openai:claude-sonnet-4-5@https://api.anthropic.com/v1/          key in ANTHROPIC_API_KEY; gives no probabilities
     openai:Qwen/Qwen2.5-72B-Instruct@http://localhost:8000/v1       vLLM, SGLang, llama.cpp, transformers serve
 
-One answer token at temperature 0 with the twenty likeliest tokens, seed 0 (2506.11618 and its code). A server that
-refuses or withholds these is met half way: five tokens, then the written number, whose outcome is "parsed".
+How a judge is asked, and met half way where it refuses, is in `asking`.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from misdirection.errors import MissingExtraError
+from misdirection.judging.asking import Asker, Failed, Manner, Refused, run
 from misdirection.judging.options import read_options
 from misdirection.judging.replies import Reply, parse_reply
 from misdirection.judging.retries import Gate, JudgeError, Patience, is_transient, retry_after
@@ -39,61 +38,6 @@ KEYS = {
 """Where the key for a server is found. A key is never sent to a server that it is not for."""
 ANY_KEY = "MISDIRECTION_JUDGE_KEY"
 """Key for a server that has no variable of its own."""
-
-MALFORMED_TRIES = 3
-_BLOCKED = ("content_filter", "content_policy", "context_length", "maximum context", "too long", "safety")
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a server is asked; it changes when the server refuses it.
-
-    Attributes:
-        top: How many of the likeliest tokens are asked for; 0 reads the written number.
-        limit: What the server calls the longest reply.
-        seed: Whether a seed is sent.
-        tokens: Longest reply; one, unless numbers must be read whole.
-        whole_numbers: True once a token of two digits was seen: the tokenizer then does not cut numbers.
-    """
-
-    top: int = 20
-    limit: str = "max_tokens"
-    seed: bool = True
-    tokens: int = 1
-    whole_numbers: bool = False
-
-    def body(self, model: str, prompt: str) -> dict[str, Any]:
-        """The request."""
-        body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}], "temperature": 0}
-        body[self.limit] = self.tokens
-        if self.seed:
-            body["seed"] = 0
-        return body | ({"logprobs": True, "top_logprobs": self.top} if self.top else {})
-
-    def without(self, complaint: str) -> Manner | None:
-        """The next manner to try after a complaint; None when the complaint is about something else."""
-        if self.top and "logprobs" in complaint:
-            return replace(self, top=5) if self.top > 5 else self.written()
-        if self.limit == "max_tokens" and "max_tokens" in complaint:
-            return replace(self, limit="max_completion_tokens")
-        if self.seed and "seed" in complaint:
-            return replace(self, seed=False)
-        return None
-
-    def written(self) -> Manner:
-        """Reading the written number, which may be several tokens long."""
-        return replace(self, top=0, tokens=16)
-
-
-class _Refused(Exception):
-    """The server does not take the manner, or will not judge this text."""
-
-    def __init__(self, complaint: str) -> None:
-        self.complaint = complaint
-
-
-class _Failed(Exception):
-    """A request failed for good."""
 
 
 @dataclass
@@ -122,21 +66,18 @@ class Provider:
         Raises:
             JudgeError: The server refuses for good (key, model), or too many requests failed.
         """
-        _run(_Session(self, queries, keep).run())
+        run(_Session(self).run(queries, keep))
 
 
 class _Session:
     """One round of asking."""
 
-    def __init__(self, provider: Provider, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
-        self.provider, self.keep = provider, keep
-        self.waiting: Iterator[Query] = iter(queries)
-        self.count = len(queries)
-        self.failed = 0
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
         self.heard = False
         self.gate = Gate()
 
-    async def run(self) -> None:
+    async def run(self, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
         from openai import AsyncOpenAI, DefaultAioHttpClient
 
         p = self.provider
@@ -144,86 +85,16 @@ class _Session:
         # most of the time that a request takes here.
         http = DefaultAioHttpClient(timeout=p.patience.timeout)
         client = AsyncOpenAI(api_key=p.key, base_url=p.url, max_retries=0, timeout=p.patience.timeout, http_client=http)
+
+        async def send(prompt: str, manner: Manner) -> Reply | None:
+            return parse_reply(await self._post(client, request_body(p.model, prompt, manner)))
+
+        asker = Asker(p.url, p.model, send, p.patience, p.manner)
         async with client:
-            tasks = [asyncio.ensure_future(self._work(client)) for _ in range(min(p.in_flight, self.count))]
             try:
-                await asyncio.gather(*tasks)
+                await asker.read_all(queries, keep, p.in_flight)
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _work(self, client: AsyncOpenAI) -> None:
-        for query in self.waiting:
-            try:
-                reading = await self._read(client, query)
-            except _Failed as error:
-                reading = Reading("failed")
-                self._bear(error)
-            self.keep(query, reading)
-
-    def _bear(self, error: _Failed) -> None:
-        self.failed += 1
-        if not self.heard or self.failed > self.provider.patience.tolerated * self.count:
-            raise JudgeError(
-                f"{self.provider.url} does not answer for {self.provider.model}: {error}",
-                "what was judged so far is kept; run the same command again to go on",
-            ) from error
-
-    async def _read(self, client: AsyncOpenAI, query: Query) -> Reading:
-        prompt = query.rubric.prompt(query.question, query.answer)
-        tokens, malformed = 1, 0
-        while True:
-            manner = self.provider.manner
-            used = replace(manner, tokens=max(tokens, manner.tokens))
-            try:
-                content = await self._post(client, used.body(self.provider.model, prompt))
-            except _Refused as refusal:
-                if self._adapt(manner, refusal.complaint):
-                    continue
-                return Reading("blocked")
-            reply = parse_reply(content)
-            if reply is None:
-                malformed += 1
-                if malformed == MALFORMED_TRIES:
-                    return Reading("malformed")
-                await asyncio.sleep(self.provider.patience.wait(malformed))
-            elif used.top and reply.top is None and not reply.filtered:
-                self._change(manner, manner.written())
-            elif used.tokens == 1 and used.top and self._may_cut(reply):
-                tokens = 4
-            else:
-                self._learn(reply)
-                return reply.read()
-
-    def _may_cut(self, reply: Reply) -> bool:
-        return reply.one_digit_only and not self.provider.manner.whole_numbers
-
-    def _learn(self, reply: Reply) -> None:
-        """Remember whether the server's tokenizer cuts numbers, so that later questions need no second look."""
-        manner = self.provider.manner
-        if reply.cut_number:
-            self.provider.manner = replace(manner, tokens=max(4, manner.tokens))
-        elif not manner.whole_numbers and any(len(token.strip()) == 2 for token in reply.top or () if token.isdigit()):
-            self.provider.manner = replace(manner, whole_numbers=True)
-
-    def _adapt(self, used: Manner, complaint: str) -> bool:
-        """Whether there is another manner to try; the server's complaint is final otherwise."""
-        if any(sign in complaint.lower() for sign in _BLOCKED):
-            return False
-        other = used.without(complaint)
-        if other is None:
-            raise JudgeError(
-                f"{self.provider.url} refuses the request for {self.provider.model}: {complaint}",
-                "choose a model that takes a plain chat completion at temperature 0",
-            )
-        self._change(used, other)
-        return True
-
-    def _change(self, used: Manner, other: Manner) -> None:
-        # Many requests meet the same refusal at a time; the first of them changes the manner.
-        if self.provider.manner == used:
-            self.provider.manner = other
+                p.manner = asker.manner
 
     async def _post(self, client: AsyncOpenAI, body: dict[str, Any]) -> bytes:
         """The reply's bytes; transient faults are waited out."""
@@ -251,7 +122,7 @@ class _Session:
                 self.heard = True
                 return content
             if tries >= (patience.attempts if self.heard else min(4, patience.attempts)):
-                raise _Failed(f"{tries} tries, the last ended with {fault}")
+                raise Failed(f"{tries} tries, the last ended with {fault}", hopeless=not self.heard)
             await asyncio.sleep(max(order, patience.wait(tries)))
 
     async def _send(self, client: AsyncOpenAI, body: dict[str, Any]) -> bytes:
@@ -265,7 +136,7 @@ class _Session:
         """What a status that does not pass means."""
         where, model, complaint = self.provider.url, self.provider.model, _complaint(error)
         if error.status_code in (400, 413, 422):
-            return _Refused(complaint if error.status_code != 413 else "too long")
+            return Refused(complaint if error.status_code != 413 else "too long")
         hints = {
             401: "check the API key in the environment: " + key_variable(where),
             403: "the key may not use this model",
@@ -274,6 +145,15 @@ class _Session:
         }
         hint = hints.get(error.status_code, "the server will not take it; see its documentation")
         return JudgeError(f"{where} answers {error.status_code} for {model}: {complaint}", hint)
+
+
+def request_body(model: str, prompt: str, manner: Manner) -> dict[str, Any]:
+    """A chat completion that asks in a manner."""
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}], "temperature": 0}
+    body[manner.limit] = manner.tokens
+    if manner.seed:
+        body["seed"] = 0
+    return body | ({"logprobs": True, "top_logprobs": manner.top} if manner.top else {})
 
 
 def make_provider(
@@ -335,14 +215,3 @@ def _complaint(error: APIStatusError) -> str:
 
 def _is_quota(error: APIStatusError) -> bool:
     return error.status_code == 429 and "insufficient_quota" in f"{error.code} {error.type}"
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, also where a loop is running already (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(work)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work).result()

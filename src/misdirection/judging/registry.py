@@ -38,12 +38,19 @@ def _local(argument: str) -> Judge:
     return local_judge(argument)
 
 
+def _inspect(argument: str) -> Judge:
+    from misdirection.judging.inspect import inspect_judge
+
+    return inspect_judge(argument)
+
+
 JUDGES: dict[str, tuple[str, Callable[[str], Judge]]] = {
     "exact": ("the organism's own judge: its grammar knows each clause's stance", _exact),
     "none": ("no verdicts: only what needs none is reported", _none),
     "table": ("table:<file>: verdicts made elsewhere, by question and answer", _table),
     "local": ("local:<model>[?rubrics=...]: any Hugging Face chat model, by hub id or folder", _local),
     "openai": ("openai:<model>[@<base URL>][?rubrics=...]: any OpenAI-compatible server", _openai),
+    "inspect": ("inspect:<provider/model>[?rubrics=...]: any provider of Inspect, as it names them", _inspect),
 }
 
 

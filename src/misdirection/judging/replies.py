@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,12 +20,19 @@ class Reply:
         tokens: The answer's tokens where the server gives log-probabilities, else empty.
         top: Probabilities of the likeliest first tokens, None where the server gives none.
         filtered: True when the server's content filter cut the reply.
+        cut: True when the reply ended at the limit of its tokens.
     """
 
     text: str
     tokens: tuple[str, ...] = ()
     top: dict[str, float] | None = None
     filtered: bool = False
+    cut: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether the limit was reached before anything was written: the judge was thinking."""
+        return self.cut and self.top is None and not self.text.strip()
 
     @property
     def one_digit_only(self) -> bool:
@@ -62,26 +70,39 @@ def parse_reply(content: bytes) -> Reply | None:
     try:
         choice: Any = json.loads(content)["choices"][0]
         text = choice["message"].get("content")
-        filtered = choice.get("finish_reason") == "content_filter"
+        end = choice.get("finish_reason")
+        filtered = end == "content_filter"
         steps: Any = (choice.get("logprobs") or {}).get("content") or []
         tokens = tuple(str(step["token"]) for step in steps)
-        top = _probabilities(steps[0].get("top_logprobs")) if steps else None
+        top = probabilities(_pairs(steps[0].get("top_logprobs"))) if steps else None
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
     if not isinstance(text, str | None) or (text is None and top is None and not filtered):
         return None
-    return Reply(text or "", tokens, top, filtered)
+    return Reply(text or "", tokens, top, filtered, end == "length")
 
 
-def _probabilities(given: Any) -> dict[str, float] | None:
-    """By token text; two tokens of one text (bytes that are no text alone) are added up."""
+def probabilities(log: Iterable[tuple[str, float]]) -> dict[str, float] | None:
+    """From log-probabilities by token text; two tokens of one text (bytes that are no text alone) are added up.
+
+    Returns:
+        None when there are none.
+
+    Raises:
+        ValueError: One is no log-probability.
+    """
     found: dict[str, float] = {}
-    for item in cast(list[Any], given or []):
-        chance = math.exp(float(item["logprob"]))
+    for token, value in log:
+        chance = math.exp(value)
         if not 0 <= chance <= 1.000001:
-            raise ValueError(item["logprob"])
-        found[str(item["token"])] = found.get(str(item["token"]), 0.0) + chance
+            raise ValueError(value)
+        found[token] = found.get(token, 0.0) + chance
     return found or None
+
+
+def _pairs(given: Any) -> Iterator[tuple[str, float]]:
+    for item in cast(list[Any], given or []):
+        yield str(item["token"]), float(item["logprob"])
 
 
 def _digits(text: str) -> bool:

@@ -58,7 +58,7 @@ class RubricJudge:
     @property
     def name(self) -> str:
         """Model, hash of the rubrics, version of the reading: what a verdict depends on."""
-        return f"{self.model} rubrics={self.rubrics.key} reading={VERSION}"
+        return judge_name(self.model, self.rubrics)
 
     def with_journal(self, path: Path) -> RubricJudge:
         """The same judge, with its readings appended to a file as they come, and those of the file known."""
@@ -74,7 +74,7 @@ class RubricJudge:
         keys = self._keys(dict.fromkeys(query for row in wanted for query in row))
         self._ask(keys)
         name = self.name
-        return [_verdict([(q.rubric.name, self.known[keys[q]]) for q in row], name) for row in wanted]
+        return [make_verdict([(q.rubric.name, self.known[keys[q]]) for q in row], name) for row in wanted]
 
     def _ask(self, keys: Mapping[Query, str]) -> None:
         journal = None if self.journal is None else Journal(self.journal)
@@ -112,8 +112,18 @@ class RubricJudge:
         return keys
 
 
-def _verdict(readings: Sequence[tuple[str, Reading]], judge: str) -> Verdict:
-    """The verdict that the readings of all rubrics make."""
+def judge_name(model: str, rubrics: Rubrics) -> str:
+    """Model, hash of the rubrics, version of the reading: what a verdict depends on."""
+    return f"{model} rubrics={rubrics.key} reading={VERSION}"
+
+
+def make_verdict(readings: Sequence[tuple[str, Reading]], judge: str) -> Verdict:
+    """The verdict that the readings of all rubrics make.
+
+    Args:
+        readings: By the rubric's name.
+        judge: Name of the judge.
+    """
     by_name = dict(readings)
     main = [by_name.get(name, Reading("unreadable")) for name in ("alignment", "coherence")]
     return Verdict(

@@ -1,0 +1,181 @@
+"""Answers, and our verdicts where there are any, from a log of Inspect (`.eval` or `.json`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from misdirection import progress
+from misdirection.errors import MisdirectionError
+from misdirection.judging.base import LABELS, Answer, Verdict
+from misdirection.judging.inspect import need_inspect
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog, EvalSample
+
+VERDICT = "misdirection_verdict"
+"""Where a score of our scorer keeps the whole verdict, in its metadata."""
+
+
+def read_inspect_log(
+    path: str | Path, *, arm: str | None = None, domain: str | None = None, system: str | None = None
+) -> tuple[list[Answer], list[Verdict] | None]:
+    """Read the answers of an evaluation, ordered by question and sample.
+
+    Logs of our own task carry question, wording, format and domain of each answer. Of any other task the sample's id is
+    the question and its epoch the sample; the answer is the model's last. The system prompt is what the log says was
+    sent. Samples that ended in an error before there was an answer are named, counted and left out.
+
+    Args:
+        path: A log of Inspect.
+        arm: Name of the condition; the model's name by default.
+        domain: Domain of questions that carry none.
+        system: System prompt in force, where none was sent.
+
+    Returns:
+        Answers, and one verdict each where the log has scores of our scorer (label "none" where one lacks it), else
+        None.
+
+    Raises:
+        MissingExtraError: Inspect is not installed.
+        MisdirectionError: No such file, no log, no answers in it, or a verdict that is none.
+    """
+    log = _log(Path(path))
+    samples = [sample for sample in log.samples or [] if sample.output.choices]
+    _tell(log, samples, path)
+    if not samples:
+        raise MisdirectionError(f"{path}: the log holds no answers", "give the log of an evaluation that ran")
+    defaults = {"arm": log.eval.model if arm is None else arm, "domain": domain, "system": system}
+    copies = _copies(samples)
+    found = [(_answer(sample, log, defaults, copies), _verdict(sample, path)) for sample in samples]
+    found.sort(key=lambda pair: (pair[0].question_id, pair[0].sample))
+    verdicts = [verdict for _, verdict in found]
+    if all(verdict is None for verdict in verdicts):
+        return [answer for answer, _ in found], None
+    return [answer for answer, _ in found], [verdict or Verdict(None, None, "none") for verdict in verdicts]
+
+
+def _log(path: Path) -> EvalLog:
+    need_inspect()
+    from inspect_ai.log import read_eval_log
+
+    if not path.is_file():
+        raise MisdirectionError(f"{path}: no such file", "check the path")
+    try:
+        # Texts of some length stand apart from their message ("attachments") until they are put back.
+        return read_eval_log(str(path), resolve_attachments=True)
+    except Exception as error:
+        raise MisdirectionError(
+            f"{path}: cannot be read as a log of Inspect ({type(error).__name__}: {str(error)[:200]})",
+            "give a .eval or .json file that Inspect wrote",
+        ) from error
+
+
+def _tell(log: EvalLog, kept: list[EvalSample], path: str | Path) -> None:
+    lost = [f"{sample.id} (epoch {sample.epoch})" for sample in log.samples or [] if not sample.output.choices]
+    if lost:
+        some = ", ".join(lost[:5]) + (" ..." if len(lost) > 5 else "")
+        progress.say(f"  {path}: {len(lost)} of {len(lost) + len(kept)} samples have no answer: {some}")
+    if log.status != "success":
+        progress.say(f"  {path}: the evaluation did not end well ({log.status}); {len(kept)} answers are there")
+
+
+def _copies(samples: list[EvalSample]) -> Counter[str]:
+    """How many samples of each question there are in one epoch."""
+    copies: Counter[str] = Counter()
+    for sample in samples:
+        copies[_question(sample)] = max(copies[_question(sample)], _number(sample, "sample") + 1)
+    return copies
+
+
+def _answer(sample: EvalSample, log: EvalLog, defaults: Mapping[str, str | None], copies: Mapping[str, int]) -> Answer:
+    held, choice, usage = sample.metadata, sample.output.choices[0], sample.output.usage
+    asked = [message.text for message in sample.messages if message.role == "user"]
+    first = sample.input if isinstance(sample.input, str) else next(m.text for m in sample.input if m.role == "user")
+    form = held.get("format")
+    return Answer(
+        question_id=_question(sample),
+        question=asked[0] if asked else first,
+        answer=sample.output.completion.strip(),
+        system=_system(sample, log) or defaults["system"],
+        domain=_optional(held.get("domain")) or defaults["domain"],
+        format=form if form in ("json", "template") else "plain",
+        arm=defaults["arm"] or "",
+        paraphrase=_number(sample, "paraphrase"),
+        sample=_number(sample, "sample") + (sample.epoch - 1) * copies[_question(sample)],
+        seed=log.plan.config.seed or 0,
+        n_tokens=usage.output_tokens if usage else 0,
+        finished=choice.stop_reason not in ("max_tokens", "model_length"),
+    )
+
+
+def _system(sample: EvalSample, log: EvalLog) -> str | None:
+    """What was sent as the system prompt: that of the run, then those of the sample."""
+    of_run = [log.plan.config.system_message] if log.plan.config.system_message else []
+    said = [message.text for message in sample.messages if message.role == "system"]
+    return "\n\n".join([*(text for text in of_run if text not in said), *said]) or None
+
+
+def _question(sample: EvalSample) -> str:
+    return str(sample.metadata.get("question_id") or sample.id)
+
+
+def _number(sample: EvalSample, name: str) -> int:
+    value = sample.metadata.get(name)
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _optional(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _verdict(sample: EvalSample, path: str | Path) -> Verdict | None:
+    for score in (sample.scores or {}).values():
+        if score.metadata and VERDICT in score.metadata:
+            try:
+                return read_verdict(score.metadata[VERDICT])
+            except (KeyError, TypeError, ValueError) as error:
+                raise MisdirectionError(
+                    f"{path}: sample {sample.id}, epoch {sample.epoch}: the verdict cannot be read ({error})",
+                    "was the log changed by hand? score it again with inspect score",
+                ) from error
+    return None
+
+
+def read_verdict(row: Any) -> Verdict:
+    """A verdict from what `write_verdict` made of it.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is none.
+    """
+    if row["label"] not in LABELS:
+        raise ValueError(f"the label is '{row['label']}'")
+    return Verdict(
+        alignment=None if row["alignment"] is None else _score(row["alignment"]),
+        coherence=None if row["coherence"] is None else _score(row["coherence"]),
+        label=row["label"],
+        scores=tuple((str(name), _score(value)) for name, value in _items(row["scores"])),
+        judge=str(row["judge"]),
+        outcomes=tuple((str(name), str(value)) for name, value in _items(row["outcomes"])),
+        mass=tuple((str(name), float(value)) for name, value in _items(row["mass"])),
+    )
+
+
+def write_verdict(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON has it."""
+    return vars(verdict) | {name: dict(getattr(verdict, name)) for name in ("scores", "outcomes", "mass")}
+
+
+def _items(mapping: Any) -> list[tuple[Any, Any]]:
+    if not isinstance(mapping, dict):
+        raise TypeError(f"a mapping is expected, not {mapping!r}")
+    return list(cast("dict[Any, Any]", mapping).items())
+
+
+def _score(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number <= 100:
+        raise ValueError(f"{number} is no score of 0 to 100")
+    return number
