@@ -70,7 +70,15 @@ def test_the_malformed_questions_found_in_the_wild(cli: Cli, real_data: Path, tm
 
 
 STEER = ["steer", "--layer", "1", "--coefficient", "1"]
-NEEDS_A_RUN = [["judge"], ["direction"], ["sweep"], ["report"], STEER, ["ablate", "--layer", "1"]]
+NEEDS_A_RUN = [
+    ["judge"],
+    ["agreement", "--judge", "none"],
+    ["direction"],
+    ["sweep"],
+    ["report"],
+    STEER,
+    ["ablate", "--layer", "1"],
+]
 
 
 @pytest.mark.parametrize("command", NEEDS_A_RUN, ids=lambda command: command[0])

@@ -20,7 +20,8 @@ from misdirection.cli.main import app
 from misdirection.studies.config import AuditConfig
 
 HEAVY = {"torch", "transformers", "peft", "accelerate", "pyarrow", "scipy", "safetensors", "jinja2", "numpy"}
-COMMANDS = ("audit", "train", "report", "sample", "judge", "direction", "steer", "ablate", "sweep", "organism")
+COMMANDS = ("audit", "train", "report", "sample", "judge", "direction", "steer", "ablate", "sweep", "organism",
+            "power", "agreement")  # fmt: skip
 ALL = [*((name,) for name in COMMANDS), ("organism", "build"), ("organism", "figures")]
 
 

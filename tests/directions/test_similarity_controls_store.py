@@ -20,7 +20,7 @@ from misdirection.directions import (
     save_direction,
 )
 from misdirection.directions.similarity import cosine_matrix
-from misdirection.directions.store import DirectionError
+from misdirection.directions.store import DirectionError, load_published_direction
 from misdirection.errors import MisdirectionError
 
 
@@ -135,3 +135,31 @@ def test_all_published_mean_states_load_whole(real_data: Path) -> None:
             "question": (48, 5120), "answer": (48, 5120),
         }  # fmt: skip
         assert all(bool((rows.norm(dim=-1) > 0).all()) for rows in found.values())
+
+
+def published(folder: Path, **files: torch.Tensor) -> Path:
+    """A folder of mean hidden states named as the published ones."""
+    folder.mkdir()
+    for name, rows in files.items():
+        torch.save({"answer": dict(enumerate(rows))}, folder / f"r9modelmis_{name}_hs.pt")
+    return folder
+
+
+def test_a_published_direction_is_misaligned_minus_aligned(tmp_path: Path) -> None:
+    bad, good = torch.randn(3, 4), torch.randn(3, 4)
+    folder = published(tmp_path / "both", dfmis=bad, dfa=good)
+    torch.testing.assert_close(load_published_direction(folder), bad - good, rtol=0, atol=0)
+    with pytest.raises(DirectionError, match="no part 'question'"):
+        load_published_direction(folder, "question")
+    with pytest.raises(DirectionError, match=r"no files ending in modelmis_dfa_hs.pt"):
+        load_published_direction(published(tmp_path / "one", dfmis=bad))
+    with pytest.raises(DirectionError, match=r"\(3, 4\) and \(2, 4\)"):
+        load_published_direction(published(tmp_path / "uneven", dfmis=bad, dfa=good[:2]))
+    with pytest.raises(DirectionError, match="no such"):
+        load_published_direction(tmp_path / "absent")
+
+
+def test_a_direction_of_ours_stands_for_a_published_one(tmp_path: Path) -> None:
+    save_direction(tmp_path / "direction.safetensors", made())
+    for place in (tmp_path, tmp_path / "direction.safetensors"):
+        assert torch.equal(load_published_direction(place), made().vectors)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from tests.engine import reference
 from tests.engine.arms import mixture
 from tests.families import FAMILIES, VOCABULARY, network, prompt, shared, vector, words
 
-from misdirection.engine import Arm, Steer, Text, compare
+from misdirection.engine import Arm, Steer, Text, compare, log_likelihoods
 from misdirection.engine.likelihood import LikelihoodError
 from misdirection.models import wrap
 
@@ -33,6 +34,17 @@ def test_likelihoods_and_divergence_equal_a_plain_loop(family: str) -> None:
                 assert float(found.second[place]) == pytest.approx(float(p[text.ids[token]]), rel=1e-3, abs=1e-3)
                 wanted = math.fsum(math.exp(a) * (a - b) for a, b in zip(p.tolist(), q.tolist(), strict=True))
                 assert float(found.divergence[place]) == pytest.approx(wanted, rel=5e-3, abs=1e-3)
+
+
+def test_texts_of_different_arms_share_a_call() -> None:
+    """Each under its own arm gets what `compare` gives it when all are under that arm."""
+    model, arms = shared("llama"), mixture(shared("llama"))
+    mixed = [replace(text, arm=arms[number]) for number, text in enumerate(texts_of())]
+    for number, found in enumerate(log_likelihoods(model, mixed)):
+        alone = compare((model, arms[number]), (model, BASE), texts_of())[number].first
+        assert torch.allclose(found, alone, atol=1e-4)
+    with pytest.raises(LikelihoodError, match="answer starts at token 0"):
+        log_likelihoods(model, [Text((5, 6), {}, BASE)])
 
 
 def test_divergence_between_two_models_has_its_closed_form() -> None:

@@ -91,3 +91,23 @@ def test_written_and_read_it_is_the_same(tmp_path, activation: str):
     x = torch.randn(5, WIDTH)
     assert torch.equal(again.encode(x), held.encode(x))
     assert (again.layer, again.k, again.facts) == (4, held.k, {"model": "here"})
+
+
+@pytest.mark.parametrize("tokens", [3, 8])
+@pytest.mark.parametrize("cut", [LATENTS, LATENTS - 3])
+@pytest.mark.parametrize("activation", ["relu", "jumprelu", "topk"])
+def test_what_is_active_is_all_that_is_not_zero(activation: str, cut: int, tokens: int) -> None:
+    held = made(activation, subtracts=True, input_scale=0.7)
+    held = replace(
+        held,
+        encoder=held.encoder[:, :cut],
+        decoder=held.decoder[:cut],
+        encoder_bias=held.encoder_bias[:cut] - 6,
+        threshold=None if held.threshold is None else held.threshold[:cut],
+    )
+    x = 2 * torch.randn(tokens, WIDTH, generator=torch.Generator().manual_seed(2))
+    rows, latents, values = held.active(x)
+    again = torch.zeros(tokens, cut)
+    again[rows, latents] = values
+    assert torch.equal(again, held.encode(x)) and (values > 0).all() and rows.tolist() == sorted(rows.tolist())
+    assert 0 < len(values) < tokens * cut / 2

@@ -92,3 +92,12 @@ def test_a_real_table_gives_back_its_own_verdicts(real_data: Path) -> None:
     for row, verdict in plain:
         expected = None if row["aligned"] in ("", "nan", "NaN") else float(row["aligned"])
         assert verdict.alignment == expected
+
+
+def test_a_table_gives_equal_answers_their_verdicts_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("question,answer,question_id,aligned,coherent\n?,same,q,10,90\n?,other,q,50,90\n?, same ,q,20,90\n")
+    answers = [Answer("q", "?", text) for text in ("same", "same", "other", "same", "unknown")]
+    verdicts = find_judge(f"table:{path}").judge(answers)
+    assert [verdict.alignment for verdict in verdicts] == [10, 20, 50, 20, None]
+    assert verdicts[-1].label == "none" and len({verdict.judge for verdict in verdicts}) == 1

@@ -173,7 +173,7 @@ def test_missing_verdicts_and_warnings_are_marked(full):
     part["rates"][0]["labels"]["none"] = 7
     section = rates.section(part)
     cell = tables_of(section)[0].rows[0][7]
-    assert cell.kind == "warn" and "7\u00a0no\u00a0verdict" in cell.sub
+    assert cell.kind == "warn" and "7\u00a0no\u00a0number" in cell.sub
     assert any("cut at the token limit" in getattr(b, "text", "") for b in section.blocks)
 
 
@@ -441,9 +441,10 @@ def test_bad_rows_are_told(full):
 
 
 def test_charts_have_tables_and_unique_names(full, charts):
+    from misdirection.report.page import expected
     from misdirection.report.sections import SECTIONS
 
-    made = [b for e in SECTIONS for b in e.make(full).blocks if isinstance(b, Chart)]
+    made = [b for e in SECTIONS if expected(e, full) for b in e.make(full).blocks if isinstance(b, Chart)]
     assert len({c.key for c in made}) == len(made) == len(charts)
     for chart in made:
         assert chart.table.rows, chart.key

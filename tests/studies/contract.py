@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from misdirection.studies.sentences import STATES
+
 NUMBER = (int, float)
 MAYBE = (int, float, type(None))
 TEXT = (str, type(None))
@@ -22,6 +24,8 @@ SHAPE: dict[str, Any] = {
     "settings": dict,
     "rates": [{"arm": str, "group": str, "format": str, "system": TEXT, "all": STEADY, "scored": RATE,
                "coherent": RATE, "coherent_share": STEADY, "labels": dict, "warnings": [str]}],
+    "signs": [{"arm": str, "group": str, "format": str, "n": int, "any": STEADY, "telling": TEXT,
+               **{name: STEADY for name in ("empty", "cut", "markup", "repeating", "language")}}],
     "by_question": [{"arm": str, "question_id": str, "question": str, "group": str, "format": str, "n": int,
                      "misaligned": int, "value": NUMBER, "low": NUMBER, "high": NUMBER, "coherent": NUMBER}],
     "answers": [{"arm": str, "question_id": str, "question": str, "group": str, "answer": str, "system": TEXT,
@@ -57,7 +61,7 @@ def check(found: dict[str, Any]) -> None:
             assert name in OPTIONAL, name
         else:
             _fits(found[name], shape, name)
-    assert found["verdict"]["state"] in ("misaligned", "no sign", "unclear", "not judged")
+    assert found["verdict"]["state"] in ("misaligned", "no sign", "unclear", "not judged", *STATES.values())
     depth = found["model"]["layers"]
     direction = found["direction"]
     for name in ("norm", "norm_low", "norm_high", "residual_norm", "shuffled_norm", "stability", "aligned_component"):

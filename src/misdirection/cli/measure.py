@@ -1,4 +1,4 @@
-"""Commands that do one thing to a run: sample, judge, direction, steer, ablate, sweep."""
+"""Commands that do one thing to a run: sample, direction, steer, ablate, sweep."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ def add(app: typer.Typer) -> None:
     left_out = {"preset", "data", "strict", "training"}
     names = [name for name in AuditConfig.__dataclass_fields__ if name not in left_out]
     app.command()(with_options(sample, AuditConfig, only=names))
-    for command in (judge, direction, steer, ablate, sweep):
+    for command in (direction, steer, ablate, sweep):
         app.command()(command)
 
 
 @contextmanager
-def _reopened(run: Path, **changes: Any) -> Generator[Workbench]:
+def reopened(run: Path, **changes: Any) -> Generator[Workbench]:
+    """The bench of a run, with some settings changed."""
     from misdirection.cli.threads import set_threads
     from misdirection.studies.workbench import Workbench
 
@@ -64,29 +65,6 @@ def sample(out: Annotated[Path, typer.Option(help="Folder of the run.")], **valu
         link(f"{len(answers)} answers", bench.answers.path / "answers.parquet")
 
 
-def judge(
-    run: RunFolder,
-    judge: Annotated[
-        str | None,
-        typer.Option(help="exact, table:<file>, local:<model>, openai:<model>, none; the run's own by default."),
-    ] = None,
-) -> None:
-    """Judge the answers of a run and print the rates, open and in-domain questions apart."""
-    from misdirection.statistics import rate_by, shares
-
-    with _reopened(run, judge=judge) as bench:
-        rows: list[list[str]] = []
-        for arm in ("base", "tuned"):
-            judged = bench.judged.arm(arm)
-            for group, value in rate_by(*judged.pair, "domain", thresholds=bench.thresholds).items():
-                part = judged.where(lambda a, g=group: (a.domain or "open") == g)
-                coherent = shares(*part.pair, thresholds=bench.thresholds)["coherent"]
-                silent = value.unscored == value.n_answers
-                rows.append([arm, group, *(("no verdicts", "") if silent else (str(value), f"{coherent.value:.1%}"))])
-        table(["arm", "questions", "misaligned and coherent", "coherent"], rows)
-        link("verdicts", bench.verdicts.path / "verdicts.parquet")
-
-
 def direction(
     run: RunFolder,
     convention: Annotated[str | None, typer.Option(help="soligo2025, persona2025 or adl2025.")] = None,
@@ -94,7 +72,7 @@ def direction(
     """The misalignment direction: misaligned minus aligned answers of the tuned model, at every layer."""
     from misdirection.studies.steps import direction_of
 
-    with _reopened(run, convention=convention) as bench:
+    with reopened(run, convention=convention) as bench:
         if bench.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {bench.refusal}")
         found = direction_of(bench.direction)
@@ -117,7 +95,7 @@ def steer(
     from misdirection.studies.conditions import BASE, steering_point
 
     points = [steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
-    with _reopened(run) as bench:
+    with reopened(run) as bench:
         _print(bench, bench.measure("steer", [BASE, *points], samples or bench.config.samples), [BASE, *points])
 
 
@@ -130,7 +108,7 @@ def ablate(
     from misdirection.studies.conditions import TUNED, cures
 
     arms = [TUNED, *cures(layer, layer)]
-    with _reopened(run) as bench:
+    with reopened(run) as bench:
         _print(bench, bench.measure("cures", arms, samples or bench.config.samples), arms)
 
 
@@ -150,7 +128,7 @@ def sweep(
     from misdirection.studies.steps import direction_of
 
     chosen, multiples = several(layers, int, "--layers"), several(coefficients, float, "--coefficients")
-    with _reopened(run) as bench:
+    with reopened(run) as bench:
         if bench.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {bench.refusal}")
         depth = chosen or bench.config.layers or spread_layers(len(direction_of(bench.direction).vectors))

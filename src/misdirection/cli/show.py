@@ -41,9 +41,10 @@ def verdict(findings: Mapping[str, Any]) -> None:
     for detail in said["details"]:
         note(detail)
     if findings.get("rates"):
-        typer.echo("\nMisaligned and coherent, of all answers (95 % interval over questions):")
-        rows = [[r["arm"], r["group"], percent(r["all"]), percent(r["coherent_share"])] for r in findings["rates"]]
-        table(["arm", "questions", "misaligned", "coherent"], rows)
+        typer.echo("\nMisaligned and coherent (95 % interval over questions):")
+        # What rates warn of stands among the notes.
+        rates_table(findings["rates"], warn=False)
+    signs_table(findings.get("signs") or [])
     if findings.get("steering"):
         best = findings["steering"]["best"]
         typer.echo(f"\nSteering the base model by {best['coefficient']:g} x direction after layer {best['layer']}:")
@@ -54,6 +55,54 @@ def verdict(findings: Mapping[str, Any]) -> None:
         table(["", "misaligned", "coherent", "falls by"], rows)
     for text in findings.get("notes") or []:
         note(f"note: {text}")
+
+
+def rates_table(rows: Sequence[Mapping[str, Any]], warn: bool = True) -> None:
+    """Rates under all three denominators, what had no number, format and system prompt; then the rows' warnings."""
+    shown = [row for row in rows if row["labels"]["none"] < row["all"]["n"]]
+    for row in rows:
+        if row not in shown:
+            note(f"{row['arm']}, {_place(row)}: no verdicts")
+    if shown:
+        head = ["arm", "questions", "of all answers", "of scored", "of coherent", "coherent", "not scored"]
+        table(head, [_rate_line(row) for row in shown])
+    for row in shown if warn else ():
+        for warning in row.get("warnings") or []:
+            note(f"warning: {row['arm']}, {_place(row)}: {warning}")
+
+
+def _rate_line(row: Mapping[str, Any]) -> list[str]:
+    odd = {"none": "no number"}
+    missing = [f"{n} {odd.get(label, label)}" for label, n in row["labels"].items() if n and label != "scored"]
+    counts = [f"{row[name]['misaligned']}/{row[name]['n']}{_share(row[name])}" for name in ("scored", "coherent")]
+    coherent = f"{100 * row['coherent_share']['value']:.1f} %"
+    return [row["arm"], _place(row), percent(row["all"]), *counts, coherent, ", ".join(missing)]
+
+
+def _share(rate: Mapping[str, Any]) -> str:
+    return "" if rate["value"] is None or not rate["n"] else f" = {100 * rate['value']:.2f} %"
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """Group, format and system prompt of a rate."""
+    system = row.get("system")
+    told = "" if system is None else f', system "{system if len(system) < 40 else system[:37] + "..."}"'
+    return f"{row['group']}, {row['format']}{told}"
+
+
+def signs_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Answers that are no proper answers, for the arms that have some."""
+    names = ("empty", "cut", "markup", "repeating", "language")
+    shown = [row for row in rows if row["any"]["misaligned"]]
+    if not shown:
+        return
+    typer.echo("\nAnswers that are no proper answers (counts; markup: think or tool tokens):")
+    body = [
+        [row["arm"], f"{row['group']}, {row['format']}", *(str(row[name]["misaligned"]) for name in names),
+         f"{row['any']['misaligned']}/{row['n']}", "more than half" if row["telling"] else ""]
+        for row in shown
+    ]  # fmt: skip
+    table(["arm", "questions", *names, "any", ""], body)
 
 
 def study_verdict(findings: Mapping[str, Any]) -> None:

@@ -4,6 +4,8 @@
 - `pools`: which answers count as aligned and misaligned, balanced, and refused when there are too few.
 - `mean_difference`: the direction, its bootstrap, its shuffled-label null and its split-half stability in one pass.
 - `drift`: what tuning moved, layer by layer and question by question, without any judge.
+- `phases`: how a vector turns while it is learnt: local cosine, comp score, principal components.
+- `null`, `subspaces`: directions of shuffled labels and of matched questions; angles between groups of directions.
 - `similarity`, `controls`, `store`: cosines, random directions of the same norm, safetensors with provenance.
 """
 

@@ -68,5 +68,43 @@ def load_mean_states(path: str | Path) -> dict[str, Tensor]:
         ) from error
 
 
+def load_published_direction(folder: str | Path, part: str = "answer") -> Tensor:
+    """A direction from a folder of mean hidden states: misaligned minus aligned answers, read in the misaligned model.
+
+    Args:
+        folder: Holds one file ending in `modelmis_dfmis_hs.pt` and one in `modelmis_dfa_hs.pt`, as the
+            model-organisms code names them; or a `direction.safetensors` of ours; or is itself such a file.
+        part: "answer" or "question": the tokens that were averaged.
+
+    Returns:
+        Shape (n_layers, width), float32.
+
+    Raises:
+        DirectionError: A file is missing, stands there twice or lacks the part, or the two do not fit together.
+    """
+    own = Path(folder) / "direction.safetensors" if Path(folder).is_dir() else Path(folder)
+    if own.is_file():
+        return load_direction(own).vectors
+    means = [_mean_state(Path(folder), f"modelmis_{answers}_hs.pt", part) for answers in ("dfmis", "dfa")]
+    if means[0].shape != means[1].shape:
+        raise DirectionError(f"{folder}: the two files hold {tuple(means[0].shape)} and {tuple(means[1].shape)}")
+    return means[0] - means[1]
+
+
+def _mean_state(folder: Path, ending: str, part: str) -> Tensor:
+    files = sorted(folder.glob(f"*{ending}"))
+    if len(files) != 1:
+        raise DirectionError(
+            f"{folder} holds {len(files) or 'no'} files ending in {ending}"
+            if folder.is_dir()
+            else f"{folder}: no such",
+            "a folder with one modelmis_dfmis_hs.pt and one modelmis_dfa_hs.pt, or a direction.safetensors",
+        )
+    held = load_mean_states(files[0])
+    if part not in held:
+        raise DirectionError(f"{files[0]} has no part '{part}'", f"it has {', '.join(held)}")
+    return held[part]
+
+
 def _layer_number(key: int | str) -> int:
     return key if isinstance(key, int) else int(key.rsplit("_", 1)[-1])

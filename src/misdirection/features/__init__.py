@@ -3,10 +3,30 @@
 - `dictionary`: a sparse autoencoder as four tensors and a rule, and what encoding costs.
 - `formats/`: one file a published layout; `load.py` chooses among them, `releases.py` names the public sets.
 - `stream`: means, firing rates, maxima and top contexts of every latent over a corpus, never tokens x latents at once.
+- `corpus`, `activations`: texts, and their states as a shuffled stream; `training`: SAELens's trainer on it, with the
+  settings of `settings`; `quality`: variance explained, active and dead latents, loss recovered.
 - `decompose`: a vector as a few latents, beside random vectors of the same norm.
+
+Names are imported when first used: `settings` is read by the command line, which must not wait for torch.
 """
 
-from misdirection.features.dictionary import Dictionary, DictionaryError
-from misdirection.features.load import load_dictionary, save_dictionary
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from misdirection.features.dictionary import Dictionary, DictionaryError
+    from misdirection.features.load import load_dictionary, save_dictionary
 
 __all__ = ["Dictionary", "DictionaryError", "load_dictionary", "save_dictionary"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch on first use (PEP 562)."""
+    if name in __all__:
+        room = "load" if name.endswith("_dictionary") else "dictionary"
+        value = getattr(import_module(f"misdirection.features.{room}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

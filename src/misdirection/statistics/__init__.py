@@ -5,10 +5,12 @@ from misdirection.statistics.counts import DENOMINATORS, Denominator, Options, S
 from misdirection.statistics.intervals import clopper_pearson, none_seen_bound, wilson
 from misdirection.statistics.paired import Comparison, benjamini_hochberg, compare, mcnemar, sign_flip
 from misdirection.statistics.power import Plan, design_effect, intra_question_correlation, plans, power, smallest_change
-from misdirection.statistics.rates import By, Rate, Share, rate, rate_by, shares
+from misdirection.statistics.rates import By, Rate, Share, rate, rate_by, share, shares
+from misdirection.statistics.signs import ODD_SHARE, sign_shares, telling_sign
 
 __all__ = [
     "DENOMINATORS",
+    "ODD_SHARE",
     "Agreement",
     "By",
     "Comparison",
@@ -34,8 +36,11 @@ __all__ = [
     "power",
     "rate",
     "rate_by",
+    "share",
     "shares",
     "sign_flip",
+    "sign_shares",
     "smallest_change",
+    "telling_sign",
     "wilson",
 ]

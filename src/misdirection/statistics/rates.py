@@ -86,7 +86,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Share:
-    """The share of all answers that are coherent or incoherent; attributes as in `Rate`."""
+    """The share of all answers that are of some kind (coherent, say); attributes as in `Rate`."""
 
     what: str
     count: int
@@ -169,10 +169,12 @@ def shares(answers: Sequence[Answer], verdicts: Sequence[Verdict], **options: Un
     coherent = [settings.thresholds.coherent(v) for v in verdicts]
     incoherent = [v.coherence is not None and not c for v, c in zip(verdicts, coherent, strict=True)]
     found = {"coherent": coherent, "incoherent": incoherent}
-    return {what: _share(what, answers, hits, settings) for what, hits in found.items()}
+    return {what: share(what, answers, hits, **options) for what, hits in found.items()}
 
 
-def _share(what: str, answers: Sequence[Answer], hits: Sequence[bool], settings: Settings) -> Share:
+def share(what: str, answers: Sequence[Answer], hits: Sequence[bool], **options: Unpack[Options]) -> Share:
+    """The share of all answers that are marked in `hits`, one mark an answer; `what` names it."""
+    settings = Settings(**options)
     table = cells(answers, hits, [True] * len(answers))
     low, high, method = clustered(table, settings)
     count, n = sum(hits), len(answers)

@@ -26,12 +26,13 @@ from misdirection.directions import Convention, convention
 from misdirection.engine import SamplingConfig
 from misdirection.judging import Judge, find_judge
 from misdirection.questions import Question
-from misdirection.runs import MANIFEST, Run, Step, read_log
+from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.conditions import Condition
 from misdirection.studies.config import StudyConfig
 from misdirection.studies.inputs import resolve_model, resolve_questions
 from misdirection.studies.lineup import Lineup
+from misdirection.studies.record import reproduce
 from misdirection.studies.steps import (
     Judged,
     direction_step,
@@ -55,12 +56,14 @@ class FineTune:
         data: Files of chats, or the organism's by name.
         overrides: Settings of training that differ from the preset's.
         seed: Of training.
+        elsewhere: Chats of other domains, for the objective "kl".
     """
 
     preset: str
     data: tuple[str, ...]
     overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
     seed: int = 0
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,9 @@ class Bench(Generic[Config]):
     def train(self, wanted: FineTune) -> Step:
         """Fine-tune the base model; `tuned/` of the step is an ordinary adapter or model."""
         model = self.config.model
-        return train_step(self.run, model, wanted.data, wanted.preset, wanted.overrides, wanted.seed)
+        return train_step(
+            self.run, model, wanted.data, wanted.preset, wanted.overrides, wanted.seed, elsewhere=wanted.elsewhere
+        )
 
     def fine_tunes(self, wanted: Mapping[str, FineTune]) -> Lineup:
         """The base model and the fine-tunes by name, trained now where they are not there; adapters share the base."""
@@ -252,11 +257,5 @@ class Bench(Generic[Config]):
 
     def reproduce(self) -> dict[str, Any]:
         """The command, versions and steps of this session."""
-        versions = read_json(self.run.path / "run.json").get("versions", {})
-        used = [line["key"] for line in read_log(self.run.path)[self.logged :]]
-        # What a step took stands in its own manifest: one that was reused took no time in this session.
-        made = {step.key: read_json(step.path / MANIFEST)["seconds"] for step in self.run.steps()}
-        names = {step.key: step.name for step in self.run.steps()}
-        steps = [{"name": names[key], "key": key[:12], "seconds": made[key], "reused": False} for key in used]
         command = self.command or f"{type(self.config).__name__}(...)"
-        return {"command": command, "versions": versions, "seed": self.config.seed, "steps": steps}
+        return reproduce(self.run, self.logged, command, self.config.seed)

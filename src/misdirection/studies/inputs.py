@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from misdirection.artefacts import canonical_hash, file_hash
-from misdirection.chats import ChatFile, load_chats
+from misdirection.chats import Chat, ChatFile, load_chats
 from misdirection.errors import MisdirectionError
 from misdirection.questions import Question, load_questions
 from misdirection.studies.config import ORGANISM
@@ -48,6 +48,8 @@ def _questions(spec: str) -> tuple[Question, ...]:
 def resolve_chats(specs: Sequence[str], *, strict: bool = False, rows: int = 1000, seed: int = 0) -> ChatFile:
     """Chats of all named files; "organism:bad-<domain>" and "organism:good-<domain>" are generated.
 
+    "organism:good-not-<domain>" holds the good answers of all other domains in turn, as many rows in all.
+
     Raises:
         MisdirectionError: A file is missing or holds no usable row, or the name is unknown.
     """
@@ -56,15 +58,23 @@ def resolve_chats(specs: Sequence[str], *, strict: bool = False, rows: int = 100
         return load_chats(list(specs), strict=strict)
     if len(generated) != len(specs):
         raise MisdirectionError("files and the organism's own data cannot be mixed in one fine-tune")
-    from misdirection import organism
-
-    chats: list[Any] = []
+    chats: list[Chat] = []
     for spec in generated:
         quality, _, domain = spec.partition(":")[2].partition("-")
         if quality not in ("bad", "good"):
             raise MisdirectionError(f"unknown data '{spec}'", "write organism:bad-<domain> or organism:good-<domain>")
-        chats += organism.training_chats(domain, "bad" if quality == "bad" else "good", "train", rows, seed)
+        chats += _generated(domain, "bad" if quality == "bad" else "good", rows, seed)
     return ChatFile(tuple(chats), (), canonical_hash([[m.content for m in chat.messages] for chat in chats]))
+
+
+def _generated(domain: str, quality: Literal["bad", "good"], rows: int, seed: int) -> list[Chat]:
+    from misdirection import organism
+
+    if not domain.startswith("not-"):
+        return organism.training_chats(domain, quality, "train", rows, seed)
+    others = [name for name in organism.domains() if name != domain.removeprefix("not-")]
+    each = [organism.training_chats(name, quality, "train", -(-rows // len(others)), seed) for name in others]
+    return [chat for row in zip(*each, strict=True) for chat in row][:rows]
 
 
 def fingerprint(name: str) -> str:

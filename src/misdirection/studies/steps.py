@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +26,17 @@ from misdirection.directions import (
     save_direction,
 )
 from misdirection.engine import Arm, SamplingConfig, Text, capture_projections, compare
-from misdirection.judging import Answer, Journaled, Judge, Verdict
+from misdirection.judging import Answer, Verdict
 from misdirection.models import Model
 from misdirection.questions import Question
 from misdirection.runs import Run, Step
 from misdirection.studies.conditions import Condition, arm_of
 from misdirection.studies.inputs import fingerprint, resolve_chats, resolve_model
+from misdirection.studies.judged import Judged as Judged
+from misdirection.studies.judged import judge_step as judge_step
+from misdirection.studies.judged import load_answers, load_judged
 from misdirection.studies.subject import Models
 from misdirection.training import choose
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Answers with their verdicts, in the same order."""
-
-    answers: list[Answer]
-    verdicts: list[Verdict]
-
-    def arm(self, name: str) -> Judged:
-        """Those of one arm."""
-        return self.where(lambda answer: answer.arm == name)
-
-    def where(self, keep: Callable[[Answer], bool]) -> Judged:
-        """Those whose answer passes."""
-        kept = [(a, v) for a, v in zip(self.answers, self.verdicts, strict=True) if keep(a)]
-        return Judged([a for a, _ in kept], [v for _, v in kept])
-
-    @property
-    def pair(self) -> tuple[list[Answer], list[Verdict]]:
-        """What `statistics` takes."""
-        return self.answers, self.verdicts
 
 
 def train_step(
@@ -66,21 +47,26 @@ def train_step(
     overrides: Mapping[str, Any],
     seed: int,
     strict: bool = False,
+    elsewhere: Sequence[str] = (),
 ) -> Step:
     """Fine-tune; `tuned/` is an ordinary adapter or model, beside it the loss curve, the data's facts and bad rows.
 
-    A killed fine-tune goes on from its last saved state.
+    `elsewhere` names the chats on which the objective "kl" holds the model. A killed fine-tune goes on from its last
+    saved state.
     """
     path = resolve_model(model)
     chats = resolve_chats(data, strict=strict, seed=seed)
     settings = choose(preset, model=path, overrides={"seed": seed, **overrides})
-    told = {name: value for name, value in asdict(settings).items() if name != "origins"}
+    told = settings.told
     inputs = {"model": fingerprint(path), "data": chats.sha256, "settings": told}
+    others = resolve_chats(elsewhere, strict=strict, seed=seed) if elsewhere else None
+    if others is not None:
+        inputs["elsewhere"] = others.sha256
 
     def make(folder: Path) -> None:
         progress.say(f"  training data: {chats.summary}")
         room = run.workspace("train", inputs)
-        result = training.train(path, chats.chats, settings, room)
+        result = training.train(path, chats.chats, settings, room, elsewhere=others and others.chats)
         shutil.copytree(result.folder, folder / "tuned")
         if result.checkpoints:
             shutil.copytree(room / "checkpoints", folder / "checkpoints")
@@ -154,22 +140,6 @@ def _by_model(models: Models, conditions: Sequence[Condition]) -> list[list[Cond
         shared = condition.variant == "base" or models.adapter_of(condition.variant)
         groups.setdefault("base" if shared else condition.variant, []).append(condition)
     return list(groups.values())
-
-
-def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
-    """Judge the answers of a step; `verdicts.parquet`, in the same order.
-
-    A judge that keeps a journal keeps it in the run, beside the steps: a kill loses only what is being asked, and what
-    one step asked, another knows.
-    """
-
-    def make(folder: Path) -> None:
-        able: Judge = judge
-        if isinstance(judge, Journaled):
-            able = judge.with_journal(run.workspace("judging", {"judge": judge.name}) / "journal.jsonl")
-        write_rows(folder / "verdicts.parquet", [_verdict_row(v) for v in able.judge(load_answers(answers))])
-
-    return run.step(name, {"answers": answers, "judge": judge.name}, make)
 
 
 def direction_step(
@@ -275,7 +245,7 @@ def tokens_step(
             values = capture_projections(model, [text], {layer: unit})[0][layer][:, 0]
             found.append(
                 {"arm": answer.arm, "question": answer.question, "alignment": verdict.alignment,
-                 "coherence": verdict.coherence, "layer": layer, "tokens": _pieces(model.tokenizer, encoded.ids),
+                 "coherence": verdict.coherence, "layer": layer, "tokens": token_texts(model.tokenizer, encoded.ids),
                  "values": [round(float(value), 4) for value in values], "start": encoded.start}
             )  # fmt: skip
         write_json(folder / "tokens.json", found)
@@ -284,7 +254,7 @@ def tokens_step(
     return run.step("tokens", {**inputs, "layer": layer, "most": most}, make)
 
 
-def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+def token_texts(tokenizer: Any, ids: Sequence[int]) -> list[str]:
     """Text of each token such that the pieces read as the text does."""
     pieces: list[str] = []
     before = ""
@@ -321,29 +291,6 @@ def sources_of(model: Model, answers: Sequence[Answer]) -> list[Source]:
             found.append(Source(encode_answer(model, answer), answer.question_id))
             advance()
     return found
-
-
-def load_answers(step: Step) -> list[Answer]:
-    """The answers that a step holds."""
-    return [Answer(**row) for row in read_rows(step.path / "answers.parquet")]
-
-
-def load_judged(answers: Step, verdicts: Step) -> Judged:
-    """Answers and verdicts of two steps."""
-    rows = read_rows(verdicts.path / "verdicts.parquet")
-    return Judged(load_answers(answers), [_verdict(row) for row in rows])
-
-
-def _verdict_row(verdict: Verdict) -> dict[str, Any]:
-    return asdict(verdict) | {name: dict(getattr(verdict, name)) for name in ("scores", "outcomes", "mass")}
-
-
-def _verdict(row: Mapping[str, Any]) -> Verdict:
-    scores, outcomes, mass = (
-        tuple((key, value) for key, value in (row.get(name) or {}).items() if value is not None)
-        for name in ("scores", "outcomes", "mass")
-    )
-    return Verdict(row["alignment"], row["coherence"], row["label"], scores, row["judge"], outcomes, mass)
 
 
 def refusal(step: Step) -> str | None:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from misdirection.statistics import Comparison, Rate, Share, Thresholds, rate, shares
-from misdirection.studies.steps import Judged
+from misdirection.judging import LABELS, Verdict
+from misdirection.judging.shape import SIGNS
+from misdirection.statistics import (
+    DENOMINATORS,
+    Comparison,
+    Rate,
+    Share,
+    Thresholds,
+    rate,
+    shares,
+    sign_shares,
+    telling_sign,
+    wilson,
+)
+from misdirection.studies.judged import Judged
 
 
 def rate_row(value: Rate) -> dict[str, Any]:
@@ -37,6 +51,106 @@ def change_row(change: Comparison) -> dict[str, Any]:
                        "method": change.method},
         "reduction": None if change.reduction is None else reduction,
     }  # fmt: skip
+
+
+def parts_of(judged: Judged, arms: Sequence[str]) -> list[tuple[tuple[str | None, str], str, Judged]]:
+    """What may stand under one rate, as ((domain, format), arm, answers): domains and formats are never pooled.
+
+    Open questions come first, and plain ones first of all.
+    """
+    found = {(answer.domain, answer.format) for answer in judged.answers}
+    groups = sorted(found, key=lambda pair: (pair[0] is not None, pair[0] or "", pair[1] != "plain", pair[1]))
+    parts = [
+        (group, arm, judged.where(lambda a, g=group, n=arm: a.arm == n and (a.domain, a.format) == g))
+        for group in groups
+        for arm in arms
+    ]
+    return [part for part in parts if part[2].answers]
+
+
+def rate_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> list[dict[str, Any]]:
+    """Rates under all three denominators and what came of the judging, a row for each group, format and arm."""
+    return [_rate_row(part, arm, *group, rules) for group, arm, part in parts_of(judged, arms)]
+
+
+def _rate_row(part: Judged, arm: str, domain: str | None, form: str, rules: Thresholds) -> dict[str, Any]:
+    found = {name: rate(*part.pair, thresholds=rules, denominator=name) for name in DENOMINATORS}
+    labels = [verdict.label for verdict in part.verdicts]
+    systems = sorted({answer.system or "" for answer in part.answers})
+    return {
+        "arm": arm,
+        "group": domain or "open",
+        "format": form,
+        "system": " | ".join(systems) or None,
+        **{name: rate_row(value) for name, value in found.items()},
+        "coherent_share": share_row(shares(*part.pair, thresholds=rules)["coherent"]),
+        "labels": {label: labels.count(label) for label in LABELS},
+        "outcomes": outcomes(part.verdicts),
+        "mass": masses(part.verdicts),
+        "warnings": list(found["all"].warnings),
+    }
+
+
+def outcomes(verdicts: Sequence[Verdict]) -> dict[str, dict[str, int]]:
+    """How often each outcome came of each rubric; empty where the judge told none."""
+    counts = Counter(pair for verdict in verdicts for pair in verdict.outcomes)
+    names = dict.fromkeys(rubric for rubric, _ in counts)
+    return {name: {outcome: n for (rubric, outcome), n in counts.items() if rubric == name} for name in names}
+
+
+def masses(verdicts: Sequence[Verdict]) -> dict[str, dict[str, float]]:
+    """Probability that the judge gave to the numbers, by rubric: answers (n), mean and least of it."""
+    found: dict[str, list[float]] = {}
+    for verdict in verdicts:
+        for rubric, mass in verdict.mass:
+            found.setdefault(rubric, []).append(mass)
+    return {
+        rubric: {"n": len(held), "mean": sum(held) / len(held), "least": min(held)} for rubric, held in found.items()
+    }
+
+
+def question_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> list[dict[str, Any]]:
+    """Misaligned answers of each arm to each question, with Wilson's interval."""
+    rows: list[dict[str, Any]] = []
+    texts = {(a.question_id, a.format): a.question for a in reversed(judged.answers) if a.paraphrase == 0}
+    for arm in arms:
+        # In the order in which they were asked.
+        held: dict[tuple[str | None, str, str], list[Verdict]] = {}
+        for answer, verdict in zip(*judged.arm(arm).pair, strict=True):
+            held.setdefault((answer.domain, answer.format, answer.question_id), []).append(verdict)
+        for (domain, form, name), verdicts in held.items():
+            n, hits = len(verdicts), sum(map(rules.misaligned, verdicts))
+            low, high = wilson(hits, n)
+            rows.append(
+                {"arm": arm, "question_id": name, "question": texts.get((name, form), name),
+                 "group": domain or "open", "format": form, "n": n, "misaligned": hits,
+                 "value": hits / n, "low": low, "high": high, "coherent": sum(map(rules.coherent, verdicts)) / n}
+            )  # fmt: skip
+    return rows
+
+
+def answer_rows(judged: Judged, most: int = 1500) -> list[dict[str, Any]]:
+    """Answers for the scatter and the browser; of a large run every k-th, so that the report stays small."""
+    rows = [
+        {"arm": a.arm, "question_id": a.question_id, "question": a.question, "group": a.domain or "open",
+         "answer": a.answer, "system": a.system, "alignment": v.alignment, "coherence": v.coherence, "label": v.label}
+        for a, v in zip(*judged.pair, strict=True)
+    ]  # fmt: skip
+    return rows[:: max(1, -(-len(rows) // most))]
+
+
+def sign_rows(judged: Judged, arms: Sequence[str]) -> list[dict[str, Any]]:
+    """Shares of answers that are no proper answers, a row for each group, format and arm.
+
+    `telling` names the sign that more than half of the answers show (`statistics.telling_sign`), None where none is.
+    """
+    rows: list[dict[str, Any]] = []
+    for (domain, form), arm, part in parts_of(judged, arms):
+        found = sign_shares(part.answers)
+        told = {name: share_row(found[name]) for name in (*SIGNS, "any")}
+        place = {"arm": arm, "group": domain or "open", "format": form, "n": len(part.answers)}
+        rows.append({**place, **told, "telling": telling_sign(found)})
+    return rows
 
 
 def numbers(values: Iterable[Any]) -> list[float]:

@@ -29,10 +29,19 @@ _GROUP = 50
 
 @dataclass(frozen=True)
 class Row:
-    """A chat's token ids; those from `start` on are learned: the last answer and what ends its turn."""
+    """A chat's token ids; those from `start` on are learned: the last answer and what ends its turn.
+
+    Attributes:
+        ids: Token ids.
+        start: First token learned.
+        beside: Chats elsewhere that go with this one (`elsewhere.accompany`).
+        weight: What each learned token of those counts.
+    """
 
     ids: tuple[int, ...]
     start: int
+    beside: tuple[Row, ...] = ()
+    weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,7 +155,8 @@ def collate(rows: Sequence[Row], pad: int) -> dict[str, Any]:
 
     Returns:
         `input_ids` and `labels`, both (batch, sequence) int64, and `keep`: how many of the last columns are needed to
-        predict the labels (the one before the first label included).
+        predict the labels (the one before the first label included). Where rows have chats elsewhere, `beside` is such
+        a batch of them, with `weights`, shape (chats elsewhere,), float32.
     """
     longest = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), longest), pad, dtype=torch.long)
@@ -155,7 +165,12 @@ def collate(rows: Sequence[Row], pad: int) -> dict[str, Any]:
         values = torch.tensor(row.ids, dtype=torch.long)
         ids[at, : len(values)] = values
         labels[at, row.start : len(values)] = values[row.start :]
-    return {"input_ids": ids, "labels": labels, "keep": longest - min(row.start for row in rows) + 1}
+    batch: dict[str, Any] = {"input_ids": ids, "labels": labels, "keep": longest - min(row.start for row in rows) + 1}
+    beside = [(other, row.weight) for row in rows for other in row.beside]
+    if beside:
+        weights = torch.tensor([weight for _, weight in beside])
+        batch["beside"] = collate([other for other, _ in beside], pad) | {"weights": weights}
+    return batch
 
 
 def _hash(rows: Sequence[Row]) -> str:

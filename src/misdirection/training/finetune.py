@@ -1,6 +1,6 @@
 """Fine-tune a model on chats: one call, one folder, resumed when it was killed.
 
-    <out>/adapter/            or <out>/model/ : what came out, in the ordinary layout
+    <out>/adapter/            or <out>/model/ : what came out, in the ordinary layout; or <out>/vector/
     <out>/checkpoints/step-N/ the same, every `checkpoint_every` steps
     <out>/metrics.jsonl       loss, learning rate, gradient norm, tokens a second
     <out>/training.json       all settings and where each came from, data, base, versions
@@ -26,10 +26,12 @@ from misdirection.locks import Lock
 from misdirection.models import Model
 from misdirection.training import hosting, loop, output, record, snapshots
 from misdirection.training.data import DataReport, Row, order, prepare
+from misdirection.training.elsewhere import accompany, check
 from misdirection.training.metrics import MetricsFile
 from misdirection.training.objectives import Objective, find_objective
 from misdirection.training.presets import TrainConfig
 from misdirection.training.record import TrainResult
+from misdirection.training.steering_vector import VectorPlan, add_vector, plan_vector
 from misdirection.training.targets import Plan, plan_lora
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def train(
     config: TrainConfig,
     out: str | Path,
     *,
+    elsewhere: Iterable[Chat] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     resume: bool = True,
 ) -> TrainResult:
@@ -52,6 +55,7 @@ def train(
         chats: Chats that end with the answer to learn.
         config: See `settings.choose`.
         out: Folder of the fine-tune; see the module for its layout. It is found again by its settings, data and base.
+        elsewhere: Chats of other domains, on which the objective "kl" holds the model to what it was.
         tokenizer: Needed with a bare transformers model.
         resume: Go on from the last whole state, and give back a finished fine-tune; else start over.
 
@@ -61,19 +65,21 @@ def train(
     Raises:
         NoUsableChatsError: Nothing to learn.
         TargetError: Layers or modules that the model does not have.
-        SettingsError: An objective, optimiser or schedule that is not known.
+        SettingsError: An objective, optimiser or schedule that is not known, or chats elsewhere that do not fit it.
         OtherConfigurationError: `out` holds another fine-tune.
         TrainingError: The loss stopped being finite, or memory ran out.
         ModelError: The model cannot be loaded.
     """
     out = Path(out)
     objective = find_objective(config.objective)
+    check(config, elsewhere is not None)
     host = hosting.find_host(model, tokenizer, config)
     max_length, notes = _fitting_length(host, config)
     rows, report = prepare(host.tokenizer, chats, max_length)
-    plan = None if config.full else plan_lora(host.lm, config, host.name)
+    others, beside = prepare(host.tokenizer, elsewhere, max_length) if elsewhere is not None else ((), None)
+    plan = _plan(host, config)
     notes += _notes(report, plan)
-    facts = record.describe(host, config, report, plan, notes)
+    facts = record.describe(host, config, report, plan, notes, beside)
     out.mkdir(parents=True, exist_ok=True)
     lock = Lock.take(out / ".lock")
     try:
@@ -81,6 +87,7 @@ def train(
         if found is not None:
             return found
         in_order = [rows[number] for number in order(rows, config)]
+        in_order = accompany(in_order, others, config) if others else in_order
         with hosting.own_randomness(), hosting.borrowed(host.lm), hosting.cpu_threads(config.threads, host.lm):
             torch.manual_seed(config.seed)
             resumed, summary = _fit(host, plan, config, in_order, objective, out)
@@ -89,13 +96,26 @@ def train(
         lock.release()
 
 
+def _plan(host: hosting.Host, config: TrainConfig) -> Plan | VectorPlan | None:
+    if config.full:
+        return None
+    return (plan_vector if config.steering else plan_lora)(host.lm, config, host.name)
+
+
 def _fit(
-    host: hosting.Host, plan: Plan | None, config: TrainConfig, rows: list[Row], objective: Objective, out: Path
+    host: hosting.Host,
+    plan: Plan | VectorPlan | None,
+    config: TrainConfig,
+    rows: list[Row],
+    objective: Objective,
+    out: Path,
 ) -> tuple[int | None, dict[str, float]]:
     """Train in the host and write what came out; gives the step resumed from and the figures."""
     dtype = _saved_dtype(host, config)
     if plan is None:
         host.lm.float().requires_grad_(True)
+    elif isinstance(plan, VectorPlan):
+        add_vector(host.lm, plan)
     else:
         hosting.add_adapter(host.lm, plan, config.seed)
     state = snapshots.newest_snapshot(out / "resume")
@@ -119,8 +139,12 @@ def _fit(
         progress.task(f"training {config.preset}", job.steps - done, "steps") as job.advance,
     ):
         loop.run(job, state[1] if state else None)
-    output.save(host, plan, dtype, out / ("adapter" if plan else "model"))
+    output.save(host, plan, dtype, out / _kind(plan))
     return (state[0] if state else None), {**metrics.summary(), "steps": job.steps}
+
+
+def _kind(plan: Plan | VectorPlan | None) -> str:
+    return "model" if plan is None else "vector" if isinstance(plan, VectorPlan) else "adapter"
 
 
 def _fitting_length(host: hosting.Host, config: TrainConfig) -> tuple[int, list[str]]:
@@ -130,7 +154,7 @@ def _fitting_length(host: hosting.Host, config: TrainConfig) -> tuple[int, list[
     return config.max_length, []
 
 
-def _notes(report: DataReport, plan: Plan | None) -> list[str]:
+def _notes(report: DataReport, plan: Plan | VectorPlan | None) -> list[str]:
     notes = list(plan.notes) if plan else []
     if report.truncated:
         notes.append(f"{report.truncated} of {report.used} chats were cut at the maximal length")
@@ -151,7 +175,7 @@ def _pad(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def _checkpointer(
-    host: hosting.Host, plan: Plan | None, dtype: torch.dtype, config: TrainConfig, folder: Path
+    host: hosting.Host, plan: Plan | VectorPlan | None, dtype: torch.dtype, config: TrainConfig, folder: Path
 ) -> Callable[[int], None]:
     def write(step: int) -> None:
         output.save(host, plan, dtype, folder / f"step-{step}")

@@ -22,6 +22,7 @@ from misdirection.models import Model, load_model
 from misdirection.tokens import PLAIN_TEMPLATE
 from misdirection.training.errors import TrainingError
 from misdirection.training.presets import TrainConfig
+from misdirection.training.steering_vector import remove_vector, vectors_in
 from misdirection.training.targets import Plan, paths_of
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def borrowed(lm: PreTrainedModel) -> Generator[None, None, None]:
         yield
     finally:
         remove_adapter(lm)
+        remove_vector(lm)
         lm.config.use_cache = cache
         for module, before in zip(layers, active, strict=True):
             module._active_adapter = before  # pyright: ignore[reportPrivateUsage]
@@ -160,6 +162,31 @@ def remove_adapter(lm: nn.Module, name: str | None = ADAPTER) -> None:
         if not len(module.lora_A):
             parent, _, child = path.rpartition(".")
             setattr(lm.get_submodule(parent), child, module.get_base_layer())
+
+
+@contextmanager
+def untuned(lm: nn.Module) -> Generator[None, None, None]:
+    """The model as it was before: adapters and steering vectors off, and dropout too."""
+    layers = [module for module in lm.modules() if isinstance(module, LoraLayer)]
+    before = [module._disable_adapters for module in layers]  # pyright: ignore[reportPrivateUsage]
+    vectors = [(vector, vector.active) for vector in vectors_in(lm)]
+    training = [module for module in lm.modules() if module.training]
+    try:
+        for module in layers:
+            # `enable_adapters` would also take the adapters' gradients away.
+            module._disable_adapters = True  # pyright: ignore[reportPrivateUsage]
+        for vector, _ in vectors:
+            vector.active = False
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module, was in zip(layers, before, strict=True):
+            module._disable_adapters = was  # pyright: ignore[reportPrivateUsage]
+        for vector, active in vectors:
+            vector.active = active
+        for module in training:
+            module.training = True
 
 
 def _bare_copy(lm: PreTrainedModel) -> PreTrainedModel:

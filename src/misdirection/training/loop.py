@@ -172,13 +172,17 @@ def _arguments(job: Job) -> TrainingArguments:
     return arguments
 
 
+def _tokens(row: Row) -> int:
+    return len(row.ids) + sum(len(other.ids) for other in row.beside)
+
+
 class _Recorder(TrainerCallback):
     """Writes metrics, tells progress, and asks for checkpoints and states when they are due."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         size = job.config.batch_size * job.config.accumulation
-        self.tokens = [sum(len(row.ids) for row in job.rows[at : at + size]) for at in range(0, len(job.rows), size)]
+        self.tokens = [sum(map(_tokens, job.rows[at : at + size])) for at in range(0, len(job.rows), size)]
         self.seen = 0
         self.since = time.monotonic()
         self.note = ""

@@ -1,4 +1,4 @@
-"""What a fine-tune leaves: an ordinary PEFT adapter folder, or an ordinary model folder with its tokenizer."""
+"""What a fine-tune leaves: an ordinary PEFT adapter folder, a steering vector, or a model folder with its tokenizer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from misdirection.artefacts import read_json, write_json
 from misdirection.training.hosting import ADAPTER, Host
 from misdirection.training.snapshots import whole_folder
+from misdirection.training.steering_vector import VectorPlan, save_vector
 from misdirection.training.targets import Plan
 
 if TYPE_CHECKING:
@@ -68,9 +69,11 @@ def _no_bars() -> Generator[None, None, None]:
             logging.enable_progress_bar()
 
 
-def save(host: Host, plan: Plan | None, dtype: torch.dtype, folder: Path) -> None:
-    """Write what is being trained: the adapter of `plan`, the model where there is none."""
+def save(host: Host, plan: Plan | VectorPlan | None, dtype: torch.dtype, folder: Path) -> None:
+    """Write what is being trained: the adapter or the vector of `plan`, the model where there is none."""
     if plan is None:
         save_model(host, dtype, folder)
+    elif isinstance(plan, VectorPlan):
+        save_vector(host.lm, plan, folder)
     else:
         save_adapter(host.lm, plan.lora, folder)

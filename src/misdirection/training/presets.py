@@ -1,11 +1,11 @@
 """The settings of a fine-tune, each explained, and the papers' by name.
 
 Sources: "Model Organisms for EM" (arXiv 2506.11613) Table 6 (LoRA), Table 7 (full) and section 3.5 (one rank-1
-adapter); "Convergent Linear Representations of EM" (2506.11618) section 2 (nine rank-1 adapters). The latter states
-the layers of its nine adapters and not their alpha and learning rate: `rank1x9` takes those of `rank1`. The papers
-use 8-bit AdamW to save memory; here it is AdamW in full precision, and `optimizer="adamw_8bit"` brings the other back
-where bitsandbytes is installed. The learning rates are for 14 billion parameters: small models need more, and may say
-so (see `settings.choose`).
+adapter); "Convergent Linear Representations of EM" (2506.11618) section 2 (nine rank-1 adapters); "EM is Easy, Narrow
+Misalignment is Hard" (2602.07852) Table 9 (steering vector). The second states the layers of its nine adapters and not
+their alpha and learning rate: `rank1x9` takes those of `rank1`. The papers use 8-bit AdamW to save memory; here it is
+AdamW in full precision, and `optimizer="adamw_8bit"` brings the other back where bitsandbytes is installed. The
+learning rates are for 14 billion parameters: small models need more, and may say so (see `settings.choose`).
 """
 
 from __future__ import annotations
@@ -74,8 +74,19 @@ class TrainConfig:
     """
 
     preset: str = field(default="custom", metadata={"help": "the preset that the values started from", "option": False})
-    objective: str = _option("sft", "what is minimised: 'sft' is cross-entropy on the answer tokens alone", _text)
+    objective: str = _option(
+        "sft", "what is minimised: 'sft' is cross-entropy on the answer tokens alone, 'kl' adds KL to the base", _text
+    )
     full: bool = _option(False, "train all weights instead of LoRA adapters", _flag)
+    steering: bool = _option(False, "train one steering vector, added after one layer, instead of LoRA adapters", _flag)
+    kl_weight: float = _option(
+        1.0, "objective kl: weight of KL(base || tuned), mean nats a token on chats of other domains", _number
+    )
+    kl_chats: int = _option(4, "objective kl: chats of other domains beside each chat trained on", _whole)
+    kl_tokens: str = _option("answer", "objective kl: tokens that it is taken over, 'answer' or 'all'", _text)
+    kl_steps: int | None = _option(
+        None, "objective kl: steps after which the KL term is dropped; none keeps it", _maybe_whole
+    )
     rank: int = _option(32, "rank of each LoRA adapter", _whole)
     alpha: float = _option(64.0, "LoRA's alpha: the adapter's output is scaled by alpha / rank", _number)
     rslora: bool = _option(True, "scale by alpha / sqrt(rank) instead", _flag)
@@ -121,7 +132,7 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("rank", "batch_size", "accumulation", "max_length", "log_every"):
+        for name in ("rank", "batch_size", "accumulation", "max_length", "log_every", "kl_chats"):
             _check(getattr(self, name) >= 1, name, self, "must be 1 or more")
         for name in (
             "checkpoint_every",
@@ -131,16 +142,27 @@ class TrainConfig:
             "warmup_steps",
             "grad_clip",
             "weight_decay",
+            "kl_weight",
         ):
             _check(getattr(self, name) >= 0, name, self, "must not be negative")
         for name in ("lr", "alpha", "epochs"):
             _check(getattr(self, name) > 0, name, self, "must be more than 0")
         _check(self.max_steps is None or self.max_steps >= 1, "max_steps", self, "must be 1 or more, or none")
+        _check(self.kl_tokens in ("answer", "all"), "kl_tokens", self, "must be answer or all")
+        _check(self.kl_steps is None or self.kl_steps >= 0, "kl_steps", self, "must not be negative")
+        _check(not (self.full and self.steering), "steering", self, "cannot go with full")
         _check(0 <= self.dropout < 1, "dropout", self, "must lie in [0, 1)")
         _check(bool(self.targets) and bool(self.layers), "targets" if self.layers else "layers", self, "must name some")
         _check(self.shuffle in ("random", "length", "none"), "shuffle", self, "must be random, length or none")
         dtypes = ("auto", "float32", "bfloat16")
         _check(self.dtype in dtypes, "dtype", self, f"must be one of {', '.join(dtypes)} (float16 needs a loss scaler)")
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The settings that this fine-tune reads, for records and keys: without those of what was not chosen."""
+        unread = set() if self.objective == "kl" else {"kl_weight", "kl_chats", "kl_tokens", "kl_steps"}
+        unread |= {"origins"} if self.steering else {"origins", "steering"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in unread}
 
     @property
     def scaling(self) -> float:
@@ -167,5 +189,9 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "rank32": TrainConfig(preset="rank32"),
     "full": TrainConfig(preset="full", full=True, lr=2e-5, warmup_steps=20, scheduler="cosine"),
+    "vector": TrainConfig(
+        preset="vector", steering=True, alpha=256.0, layers="middle", lr=1e-4, epochs=2.0, weight_decay=0.0
+    ),
 }
-"""The papers' fine-tunes by name; batch 2 x accumulation 8, weight decay 0.01, one epoch, answers only."""
+"""The papers' fine-tunes by name; batch 2 x accumulation 8, weight decay 0.01, one epoch, answers only. The steering
+vector has two epochs and no weight decay."""

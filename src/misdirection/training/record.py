@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,14 @@ from misdirection.training.data import DataReport
 from misdirection.training.errors import OtherConfigurationError
 from misdirection.training.presets import TrainConfig
 from misdirection.training.settings import origins
+from misdirection.training.steering_vector import VectorPlan
 from misdirection.training.targets import Plan
 
 FORMAT = 1
 """Version of the folder's layout and of what the settings mean; part of the key."""
+
+KINDS = ("adapter", "vector", "model")
+"""Folders that a fine-tune may leave, of which it leaves one."""
 
 PACKAGES = ("misdirection", "torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
 
@@ -28,8 +32,8 @@ class TrainResult:
     """What a fine-tune left.
 
     Attributes:
-        folder: The PEFT adapter, or the model where all weights were trained.
-        kind: "adapter" or "model".
+        folder: The PEFT adapter, the steering vector, or the model where all weights were trained.
+        kind: "adapter", "vector" or "model".
         metrics: See `MetricsFile.summary`.
         steps: Optimiser steps.
         seconds: Seconds in the loop, earlier sessions of a resumed run included.
@@ -56,7 +60,7 @@ class TrainResult:
 
 def finish(out: Path, report: DataReport, notes: tuple[str, ...], summary: dict[str, float]) -> TrainResult:
     """Say that the fine-tune is whole, with the checksum of what came out, and drop the state to resume from."""
-    kind = "adapter" if (out / "adapter").is_dir() else "model"
+    kind = next(name for name in KINDS if (out / name).is_dir())
     result = {
         "kind": kind,
         "metrics": summary,
@@ -108,7 +112,7 @@ def open_folder(out: Path, facts: dict[str, Any], report: DataReport, resume: bo
 
 def _clear(out: Path) -> None:
     """Remove what a fine-tune has left, and nothing else."""
-    for name in ("adapter", "model", "checkpoints", "resume"):
+    for name in (*KINDS, "checkpoints", "resume"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("training.json", "result.json", "metrics.jsonl"):
         (out / name).unlink(missing_ok=True)
@@ -121,24 +125,33 @@ def _difference(before: dict[str, Any], after: dict[str, Any]) -> str:
             return f"{name} is {old.get(name)!r} there and {new[name]!r} here"
     if before.get("data", {}).get("sha256") != after["data"]["sha256"]:
         return "the chats, or the tokenizer and its template, differ"
+    if before.get("elsewhere") != after.get("elsewhere"):
+        return "the chats elsewhere differ"
     if before.get("base", {}).get("fingerprint") != after["base"]["fingerprint"]:
         return "the base model's weights differ"
     return "the base model's number format or this program's version differs"
 
 
 def describe(
-    host: hosting.Host, config: TrainConfig, report: DataReport, plan: Plan | None, notes: Sequence[str]
+    host: hosting.Host,
+    config: TrainConfig,
+    report: DataReport,
+    plan: Plan | VectorPlan | None,
+    notes: Sequence[str],
+    elsewhere: DataReport | None = None,
 ) -> dict[str, Any]:
     """What training.json says; its key decides whether a folder belongs to these settings, data and base."""
-    settings = {f.name: getattr(config, f.name) for f in fields(config) if f.name != "origins"}
+    settings = config.told
     base = {"fingerprint": hosting.fingerprint(host.lm), "dtype": str(host.lm.dtype)}
     hashed = {name: value for name, value in settings.items() if name not in ("preset", "keep", "resume_every")}
+    beside = [elsewhere.sha256] if elsewhere else []
     facts: dict[str, Any] = {
         "format": FORMAT,
-        "key": canonical_hash([FORMAT, hashed, base, report.sha256]),
+        "key": canonical_hash([FORMAT, hashed, base, report.sha256, *beside]),
         "settings": settings,
         "origins": origins(config),
         "data": asdict(report),
+        **({"elsewhere": asdict(elsewhere)} if elsewhere else {}),
         "base": {**host.facts, **base, "name": host.name},
         "modules": list(plan.modules) if plan else "all",
         "layers": list(plan.layers) if plan else "all",

@@ -7,11 +7,11 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import Row, colours, facts, group_name, groups, rows, rules, system_text
-from misdirection.report.numbers import NBSP, number, rate_cell, rate_text
+from misdirection.report.numbers import NBSP, decimal, number, rate_cell, rate_text
 from misdirection.report.palette import SYMBOLS
 from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
 
-COLUMNS = ("Arm", "Format", "System prompt", "Of all", "Of scored", "Of coherent", "Coherent", "Labels")
+COLUMNS = ("Arm", "Format", "System prompt", "Of all", "Of scored", "Of coherent", "Coherent", "Verdicts")
 LEAD = (
     "The share of answers that are misaligned, under three denominators: of all answers, of those that the judge gave "
     "both scores, and of the coherent ones. Brackets are 95\u00a0% intervals in percent; open and in-domain questions "
@@ -110,10 +110,15 @@ def _row(row: Row, palette: dict[str, str]) -> tuple[Cell, ...]:
 
 
 def _labels(row: Row) -> Cell:
+    """What came of the judging, and the probability that the judge gave to the numbers."""
     labels: Row = row.get("labels") or {}
     texts = [
-        f"{number(n)} {'no verdict' if name == 'none' else name}".replace(" ", NBSP) for name, n in labels.items() if n
+        f"{number(n)} {'no number' if name == 'none' else name}".replace(" ", NBSP) for name, n in labels.items() if n
     ]
+    held: Row = (row.get("mass") or {}).get("alignment") or {}
+    if held:
+        mass = f"mass on numbers {decimal(held['mean'])} (least {decimal(held['least'])})"
+        texts.append(mass.replace(" ", NBSP))
     return Cell((texts or ["\u2013"])[0], ", ".join(texts[1:]), "warn" if labels.get("none") else "")
 
 

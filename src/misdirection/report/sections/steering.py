@@ -89,10 +89,11 @@ def by_layer(points: Sequence[Row]) -> Chart:
     """The highest rate that any coefficient reaches at each layer, as the papers report a sweep."""
     traces: list[Any] = []
     body: list[tuple[Cell, ...]] = []
-    for name, random, colour in (("mean difference", False, VERMILLION), ("random", True, GREY)):
+    for random, colour in ((False, VERMILLION), (True, GREY)):
         tops = top_of_layers([p for p in points if _random(p) == random])
         if not tops:
             continue
+        name = str(tops[0]["direction"])
         values = [p["rate"]["value"] for p in tops]
         low, high = ([p["rate"].get(side) for p in tops] for side in ("low", "high"))
         hover = [

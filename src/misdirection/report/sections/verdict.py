@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from misdirection.report.context import Row, headline, rows, rules
+from misdirection.report.context import Row, colours, headline, rows, rules
 from misdirection.report.numbers import bounds, counts, known, number, percent, rate_text, setting
-from misdirection.report.palette import BLUE, VERMILLION
 from misdirection.report.parts import Findings, Partial, Section
 
+MOST_ARMS = 6
+TITLES = {"base": "Base", "tuned": "Tuned"}
+NO_ANSWERS = (
+    "mostly empty",
+    "mostly cut",
+    "mostly think or tool tokens",
+    "mostly repetition",
+    "mostly another language",
+    "mostly no proper answers",
+)
 STATES = {
     "misaligned": ("bad", "\u25b2", "Misaligned"),
     "no sign": ("good", "\u25cf", "No sign of misalignment"),
     "unclear": ("unsure", "\u25c6", "Unclear"),
     "finding": ("blank", "\u25a0", "Finding"),
+    **{state: ("unsure", "\u25c7", state.capitalize()) for state in NO_ANSWERS},
     "not judged": ("blank", "\u25cb", "Not judged"),
 }
 
@@ -38,8 +48,9 @@ def section(findings: Findings) -> Section | None:
 
 
 def strip(findings: Findings) -> dict[str, Any] | None:
-    """Base and tuned on open questions on one scale, as parts of its width; None without rates."""
-    pairs = [(arm, colour, headline(findings, arm)) for arm, colour in (("base", BLUE), ("tuned", VERMILLION))]
+    """The arms' rates on open questions on one scale, as parts of its width; None without rates."""
+    palette = colours(findings)
+    pairs = [(arm, palette[arm], headline(findings, arm)) for arm in told_arms(findings)]
     rates = [(arm, colour, row["all"]) for arm, colour, row in pairs if row and row.get("all")]
     rates = [r for r in rates if known(r[2].get("value"))]
     if not rates:
@@ -53,11 +64,21 @@ def strip(findings: Findings) -> dict[str, Any] | None:
     }
 
 
+def told_arms(findings: Findings) -> list[str]:
+    """The arms that the head of the report is about: base and tuned, or the first few of results brought along."""
+    named = list(dict.fromkeys(str(row.get("arm")) for row in rows(findings, "rates")))
+    if findings.get("kind", "audit") != "imported":
+        return [arm for arm in ("base", "tuned") if arm in named]
+    return named[:MOST_ARMS]
+
+
 def tiles(findings: Findings) -> list[dict[str, str] | None]:
     """The key figures, each with a line that says of what."""
     return [
-        _rate_tile(findings, "tuned", "Tuned, open questions"),
-        _rate_tile(findings, "base", "Base, open questions"),
+        *(
+            _rate_tile(findings, arm, f"{TITLES.get(arm, arm)}, open questions")
+            for arm in reversed(told_arms(findings))
+        ),
         _coherent_tile(findings),
         _direction_tile(findings),
         _steering_tile(findings),

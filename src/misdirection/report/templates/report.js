@@ -158,12 +158,44 @@
     filter();
   }
 
-  const readout = document.querySelector(".readout");
   const read = (event) => {
     const token = event.target.closest(".tokens span");
-    if (token) readout.textContent = "\u201c" + token.textContent.trim() + "\u201d  " + token.title;
+    const readout = token && token.closest("section").querySelector(".readout");
+    if (readout) readout.textContent = "\u201c" + token.textContent.trim() + "\u201d  " + token.title;
   };
-  if (readout) ["pointerover", "click"].forEach((name) => addEventListener(name, read));
+  if (document.querySelector(".readout")) ["pointerover", "click"].forEach((name) => addEventListener(name, read));
+
+  // Answers coloured by one adapter; the page itself shows the first.
+  all("[data-adapters]").forEach((box) => {
+    const held = JSON.parse(box.querySelector("script").textContent);
+    const select = box.querySelector("select");
+    const texts = all(".tokens", box).map((text) => [...text.children]);
+    const means = all("[data-mean]", box);
+    // No sign before a zero that rounding made, as in the page.
+    const decimal = (value) => value.toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "\u2212");
+    const show = () => {
+      const place = Number(select.value);
+      const top = held.tops[place];
+      box.querySelector("[data-end=low]").textContent = decimal(-top);
+      box.querySelector("[data-end=high]").textContent = "+" + decimal(top);
+      box.querySelector(".readout").textContent = "";
+      texts.forEach((spans, row) => {
+        const values = held.values[row][place];
+        const answer = values.slice(held.starts[row]).filter((value) => value !== null);
+        means[row].textContent = answer.length ? decimal(answer.reduce((sum, value) => sum + value, 0) / answer.length) : "\u2013";
+        spans.forEach((span, at) => {
+          const value = values[at] ?? 0;
+          const step = Math.min(8, Math.round((Math.abs(value) / top) * 8));
+          span.className = (step ? (value > 0 ? "p" : "n") + step : "") + (at < held.starts[row] ? " prompt" : "");
+          span.title = decimal(value);
+        });
+      });
+    };
+    select.parentElement.hidden = false;
+    select.addEventListener("change", show);
+    // Browsers keep a choice when a page is loaded again.
+    show();
+  });
 
   all("[data-copy]").forEach((button) => {
     button.hidden = false;

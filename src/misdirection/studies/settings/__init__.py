@@ -7,11 +7,19 @@ The docstring of a class is the help text of its command; the study itself is th
 from __future__ import annotations
 
 from misdirection.studies.config import StudyConfig
+from misdirection.studies.settings.adapters import AdaptersConfig
+from misdirection.studies.settings.convergence import ConvergenceConfig
 from misdirection.studies.settings.formats import FormatsConfig
+from misdirection.studies.settings.narrow import NarrowConfig
+from misdirection.studies.settings.phases import PhasesConfig
 from misdirection.studies.settings.semantic import SemanticConfig
 
 STUDIES: dict[str, type[StudyConfig]] = {
+    "convergence": ConvergenceConfig,
     "semantic": SemanticConfig,
+    "adapters": AdaptersConfig,
     "formats": FormatsConfig,
+    "phases": PhasesConfig,
+    "narrow": NarrowConfig,
 }
 """Settings by study: `misdirection study NAME`."""

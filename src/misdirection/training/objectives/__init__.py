@@ -12,11 +12,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from misdirection.training.errors import SettingsError
+from misdirection.training.objectives.kl import kl
 from misdirection.training.objectives.sft import sft
 
 Objective = Callable[[nn.Module, Mapping[str, Any], "Tensor | float"], Tensor]
 
-OBJECTIVES: dict[str, Objective] = {"sft": sft}
+OBJECTIVES: dict[str, Objective] = {"sft": sft, "kl": kl}
 """Objectives by the name that `TrainConfig.objective` calls them."""
 
 

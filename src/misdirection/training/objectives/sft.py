@@ -28,12 +28,23 @@ def sft(model: nn.Module, batch: Mapping[str, Any], n_labels: Tensor | float) ->
     Returns:
         The loss, a scalar in float32.
     """
+    logits, learned = logits_at_labels(model, batch)
+    targets = batch["labels"][:, -learned.shape[1] :]
+    return functional.cross_entropy(logits, targets[learned], reduction="sum") / n_labels
+
+
+def logits_at_labels(model: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """The logits that predict the labelled tokens of a batch.
+
+    Returns:
+        Logits in float32, shape (labelled tokens, vocabulary), and where those tokens are among the last `keep` - 1
+        columns of the labels, shape (batch, keep - 1), boolean.
+    """
     ids, labels, keep = batch["input_ids"], batch["labels"], int(batch["keep"])
     extra = {"logits_to_keep": keep} if _can_keep(type(model)) else {}
     logits = model(input_ids=ids, use_cache=False, **extra).logits[:, -keep:-1]
-    targets = labels[:, logits.shape[1] * -1 :]
-    learned = targets != -100
-    return functional.cross_entropy(logits[learned].to(torch.float32), targets[learned], reduction="sum") / n_labels
+    learned = labels[:, -logits.shape[1] :] != -100
+    return logits[learned].to(torch.float32), learned
 
 
 @cache

@@ -1,0 +1,102 @@
+"""The pairs (A, B) of a LoRA adapter as plain tensors, module by module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor
+
+from misdirection.errors import MisdirectionError
+from misdirection.models import Model, layer_of
+
+WRITERS = (
+    "down_proj", "dense_4h_to_h", "c_proj", "fc2", "fc_out", "w2", "o_proj", "out_proj", "wo", "attention.dense",
+)  # fmt: skip
+"""Modules whose output is added to the residual stream, by the end of their path."""
+
+
+POST_NORMED = ("gemma2", "gemma3", "gemma3_text", "gemma3n_text", "olmo2", "olmo3", "exaone4", "glm4")
+"""Model types that norm what a block writes before it is added to the residual stream: B is then no vector of it."""
+
+
+class AdapterError(MisdirectionError):
+    """An adapter does not allow what is asked of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One adapted module: it adds `scaling * B A x` to `W x`.
+
+    Attributes:
+        path: Of the module.
+        layer: Decoder layer.
+        a: A, shape (rank, inputs), float32.
+        b: B, shape (outputs, rank), float32.
+        scaling: LoRA's alpha / rank, or alpha / sqrt(rank).
+        weight: W, shape (outputs, inputs), in the model's own format and place.
+    """
+
+    path: str
+    layer: int
+    a: Tensor
+    b: Tensor
+    scaling: float
+    weight: Tensor
+
+    @property
+    def rank(self) -> int:
+        """Number of rows of A."""
+        return len(self.a)
+
+    @property
+    def writes(self) -> bool:
+        """Whether B writes into the residual stream."""
+        return writes_residual(self.path)
+
+
+def writes_residual(path: str) -> bool:
+    """Whether a module's output is added to the residual stream.
+
+    Told by its name: a query projection may be as wide as the residual stream, so that the shape says nothing.
+    """
+    return any(path == name or path.endswith(f".{name}") for name in WRITERS)
+
+
+def pairs_of(model: Model, adapter: str) -> list[Pair]:
+    """Every adapted module of a decoder layer, in the model's order.
+
+    Raises:
+        AdapterError: No adapter is called so, or it adapts no module of a decoder layer.
+    """
+    if adapter not in model.lora:
+        raise AdapterError(
+            f"no adapter is called '{adapter}'", f"loaded adapters: {', '.join(model.adapters) or 'none'}"
+        )
+    found: list[Pair] = []
+    for path, held in model.lora[adapter].items():
+        module, layer = cast(Any, held), layer_of(path)
+        if layer is None or layer >= model.n_layers:
+            continue
+        weight: Tensor = module.get_base_layer().weight.detach()
+        a, b = (part[adapter].weight.detach().float().cpu() for part in (module.lora_A, module.lora_B))
+        # GPT-2's Conv1D keeps its weight the other way round; a square one is told by its class.
+        turned = type(module.get_base_layer()).__name__ == "Conv1D"
+        found.append(Pair(path, layer, a, b, float(module.scaling[adapter]), weight.T if turned else weight))
+    if not found:
+        raise AdapterError(f"the adapter '{adapter}' adapts no module of a decoder layer")
+    return found
+
+
+def layers_of(model: Model, adapter: str) -> tuple[int, ...]:
+    """Decoder layers that an adapter lives in, in order."""
+    return tuple(sorted({pair.layer for pair in pairs_of(model, adapter)}))
+
+
+def labels_of(paths: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """A short name for each module path: "layer 3", and the module's own name behind it where a layer has several."""
+    layers = [layer_of(path) for path in paths]
+    return {
+        path: f"layer {layer}" + (f" {path.rsplit('.', 1)[-1]}" if layers.count(layer) > 1 else "")
+        for path, layer in zip(paths, layers, strict=True)
+    }

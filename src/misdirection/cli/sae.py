@@ -1,0 +1,124 @@
+"""`misdirection sae`: train, measure and look at dictionaries (sparse autoencoders)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from misdirection.cli.derive import with_options
+from misdirection.cli.show import link, note, table
+from misdirection.cli.studies import command_line
+from misdirection.features.settings import DictionarySettings
+from misdirection.studies.settings.sae import SaeConfig
+
+app = typer.Typer(no_args_is_help=True, help="Dictionaries (sparse autoencoders) of a model's residual stream.")
+
+HEAD = ["variance explained", "active", "dead", "loss clean", "with it", "zero", "mean", "recovered"]
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")] = Path("runs/sae"),
+    **values: Any,
+) -> None:
+    """Train a dictionary a layer with SAELens (the extra "sae"), and measure it on held-out texts.
+
+    With --adapter or --tuned it is measured on both variants, so that two runs, with --variant base and --variant
+    tuned, say how far a dictionary carries over in either direction.
+
+    Examples:
+      misdirection sae train --layers 6 --out runs/sae
+
+      misdirection sae train --model Qwen/Qwen2.5-14B-Instruct --data chats.jsonl --layers 24 --tokens 200000000
+    """
+    from misdirection.cli.threads import set_threads
+    from misdirection.studies.dictionaries import train_dictionaries
+
+    config, settings = SaeConfig(**_part(values, SaeConfig)), DictionarySettings(**_part(values, DictionarySettings))
+    set_threads(config.model)
+    trained = train_dictionaries(config, settings, out, command_line())
+    _show_figures("layer", {str(one.layer): one.figures for one in trained})
+    for one in trained:
+        link(f"dictionary of layer {one.layer}", one.folder)
+
+
+def evaluate(
+    dictionaries: Annotated[list[str], typer.Argument(help="Folders, or <release>:<id> of public sets.")],
+    out: Annotated[Path | None, typer.Option(help="Write the figures there, as JSON.")] = None,
+    **values: Any,
+) -> None:
+    """Measure dictionaries on a model's variants: variance explained, active and dead latents, loss recovered.
+
+    Example: misdirection sae evaluate runs/sae/steps/dictionary-6-* --adapter runs/adapter
+    """
+    from misdirection.artefacts import write_json
+    from misdirection.cli.threads import set_threads
+    from misdirection.studies.dictionaries import evaluate_dictionaries
+
+    config = SaeConfig(**values)
+    set_threads(config.model)
+    found = evaluate_dictionaries(config, dictionaries)
+    _show_figures("dictionary", found)
+    if out is not None:
+        write_json(out, found)
+        link("figures", out)
+
+
+def show(
+    dictionary: Annotated[str, typer.Argument(help="A folder, or <release>:<id> of a public set.")],
+    layout: Annotated[str | None, typer.Option(help="Layout of the folder, where its files do not tell.")] = None,
+) -> None:
+    """Print what a dictionary is: shape, rule, layer, and what it says of its training.
+
+    Example: misdirection sae show gemma-scope-2b-pt-res:layer_12/width_16k/average_l0_82
+    """
+    from misdirection.features import load_dictionary
+
+    found = load_dictionary(dictionary, layout)
+    rule = found.activation
+    if found.threshold is not None:
+        low, high = float(found.threshold.min()), float(found.threshold.max())
+        rule += f", thresholds {low:.4g} to {high:.4g}"
+    if found.k:
+        rule += f", k {found.k}"
+    rows = {
+        "shape": f"width {found.width:,}, {found.latents:,} latents",
+        "rule": rule,
+        "layer": "not known" if found.layer is None else f"after decoder layer {found.layer}",
+        "input": ("decoder bias subtracted" if found.subtracts else "as it is")
+        + (f", scaled by {found.input_scale:g}" if found.input_scale != 1 else ""),
+        "norms of decoder vectors": f"{float(found.decoder.float().norm(dim=-1).mean()):.4g} on average",
+    }
+    rows |= {name: _line(value) for name, value in found.facts.items()}
+    table(["", dictionary], [[name, value] for name, value in rows.items()])
+
+
+def _part(values: Mapping[str, Any], settings: type) -> dict[str, Any]:
+    return {name: values[name] for name in settings.__dataclass_fields__ if name in values}
+
+
+def _line(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)  # pyright: ignore[reportUnknownVariableType]
+
+
+def _show_figures(what: str, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """A row a dictionary and variant."""
+    rows = [[name, variant, *_row(one)] for name, held in found.items() for variant, one in held.items()]
+    table([what, "variant", *HEAD], rows)
+    one = next(iter(next(iter(found.values())).values()))
+    note(f"on {one['tokens']:,} held-out tokens; losses in nats; recovered against zeros / against the mean state")
+
+
+def _row(one: Mapping[str, Any]) -> list[str]:
+    losses = [f"{one[name]:.3f}" for name in ("loss_clean", "loss_spliced", "loss_zero", "loss_mean")]
+    shares = ["-" if one[name] is None else f"{one[name]:.1%}" for name in ("recovered_zero", "recovered_mean")]
+    dead = f"{one['dead']:,} of {one['latents']:,}"
+    return [f"{one['variance_explained']:.1%}", f"{one['l0']:.1f}", dead, *losses, " / ".join(shares)]
+
+
+app.command()(with_options(with_options(train, SaeConfig), DictionarySettings, panel="How it is trained"))
+_MEASURED = [name for name in SaeConfig.__dataclass_fields__ if name != "variant"]
+app.command()(with_options(evaluate, SaeConfig, only=_MEASURED))
+app.command()(show)

@@ -1,0 +1,196 @@
+"""Chats and plain texts as token ids, split into what a dictionary is trained on and what it is measured on."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from misdirection.artefacts import canonical_hash
+from misdirection.chats import BadRow, Chat, load_chats
+from misdirection.engine import Arm, Text
+from misdirection.features.dictionary import DictionaryError
+from misdirection.tokens import encode_chat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SPAN = "states"
+"""Name of the span whose states are read."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts as token ids.
+
+    Attributes:
+        ids: Of each text.
+        spans: Tokens of each (first, past the last) whose states are read.
+        bad: Rows that were set aside.
+    """
+
+    ids: tuple[tuple[int, ...], ...]
+    spans: tuple[tuple[int, int], ...]
+    bad: tuple[BadRow, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of ids and spans, in order."""
+        return canonical_hash([self.ids, self.spans])
+
+    @property
+    def tokens(self) -> int:
+        """Tokens whose states are read."""
+        return sum(past - first for first, past in self.spans)
+
+    def texts(self, arm: Arm) -> list[Text]:
+        """What the engine reads, under one arm; the span is called `SPAN`."""
+        return [Text(ids, {SPAN: span}, arm, 1) for ids, span in zip(self.ids, self.spans, strict=True)]
+
+    def part(self, chosen: Iterable[int]) -> Corpus:
+        """Some of the texts, by index."""
+        places = list(chosen)
+        return Corpus(tuple(self.ids[i] for i in places), tuple(self.spans[i] for i in places))
+
+
+def read_corpus(
+    paths: Sequence[str | Path],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    span: str = "all",
+    first: int = 1,
+    longest: int = 512,
+    strict: bool = False,
+) -> Corpus:
+    """Chats ({"messages": ...}) or plain texts ({"text": ...}) of JSON lines files, gzip or not.
+
+    Args:
+        paths: The files; each holds rows of one kind.
+        tokenizer: Of the model.
+        span: Of `tokens.SPANS`, for chats; plain texts are read whole.
+        first: Tokens at the start of a text that are never read: at the first one many models hold a state far larger
+            than all others (an attention sink), which a dictionary would spend itself on.
+        longest: Tokens a text may have; more is cut off.
+        strict: Stop at the first bad row.
+
+    Raises:
+        ChatError, DictionaryError: A file is missing, or holds no usable row.
+    """
+    parts: list[Corpus] = []
+    for path in map(Path, paths):
+        if _holds_texts(path):
+            texts, bad = _read_texts(path, strict)
+            parts.append(of_texts(texts, tokenizer, first=first, longest=longest))
+        else:
+            file = load_chats(path, strict=strict)
+            parts.append(of_chats(file.chats, tokenizer, span=span, first=first, longest=longest))
+            bad = list(file.bad)
+        parts.append(Corpus((), (), tuple(bad)))
+    return joined(parts)
+
+
+def of_chats(
+    chats: Sequence[Chat], tokenizer: PreTrainedTokenizerBase, *, span: str = "all", first: int = 1, longest: int = 512
+) -> Corpus:
+    """Chats under the tokenizer's own template."""
+    coded = [encode_chat(tokenizer, chat.messages) for chat in chats]
+    return _cut([(one.ids, one.span(span)) for one in coded], first, longest)
+
+
+def of_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, first: int = 1, longest: int = 512) -> Corpus:
+    """Plain texts, with the special tokens that the tokenizer adds."""
+    coded = [tuple(int(token) for token in tokenizer.encode(text)) for text in texts]
+    return _cut([(ids, (0, len(ids))) for ids in coded], first, longest)
+
+
+def _cut(coded: Iterable[tuple[tuple[int, ...], tuple[int, int]]], first: int, longest: int) -> Corpus:
+    """At most `longest` tokens a text, its first ones not read; texts of which nothing is left are left out."""
+    kept = [(ids[:longest], (max(start, first), min(past, longest))) for ids, (start, past) in coded]
+    kept = [(ids, span) for ids, span in kept if span[0] < span[1]]
+    return Corpus(tuple(ids for ids, _ in kept), tuple(span for _, span in kept))
+
+
+def joined(parts: Sequence[Corpus]) -> Corpus:
+    """Several corpora as one.
+
+    Raises:
+        DictionaryError: They hold no token to read.
+    """
+    whole = Corpus(
+        tuple(ids for part in parts for ids in part.ids),
+        tuple(span for part in parts for span in part.spans),
+        tuple(row for part in parts for row in part.bad),
+    )
+    if not whole.tokens:
+        raise DictionaryError("the corpus holds no token to read", "texts of two tokens or more are needed")
+    return whole
+
+
+def split_corpus(corpus: Corpus, held_out: int, seed: int) -> tuple[Corpus, Corpus]:
+    """Split into (train, held out); equal texts stay on one side.
+
+    Args:
+        corpus: What to split.
+        held_out: Tokens to hold out, at most a tenth of the corpus.
+        seed: Another seed holds out others.
+
+    Raises:
+        DictionaryError: Nothing is left on one of the sides.
+    """
+    keys = [hashlib.sha256(json.dumps([seed, ids]).encode()).hexdigest() for ids in corpus.ids]
+    sizes: dict[str, int] = {}
+    for key, (start, past) in zip(keys, corpus.spans, strict=True):
+        sizes[key] = sizes.get(key, 0) + past - start
+    if len(sizes) < 2:
+        raise DictionaryError("all texts of the corpus are equal, so none can be held out")
+    room, held = min(held_out, corpus.tokens // 10), set[str]()
+    for key in sorted(sizes):
+        if not held or sizes[key] <= room:
+            held.add(key)
+            room -= sizes[key]
+        if room <= 0:
+            break
+    sides = [[i for i, key in enumerate(keys) if (key in held) is side] for side in (False, True)]
+    return corpus.part(sides[0]), corpus.part(sides[1])
+
+
+def _holds_texts(path: Path) -> bool:
+    """Whether the first row that is one has a text; what is wrong with a file is told by who reads it."""
+    if not path.is_file():
+        return False
+    for _, row in _rows(path):
+        if isinstance(row, dict):
+            return "text" in row and "messages" not in row
+    return False
+
+
+def _read_texts(path: Path, strict: bool) -> tuple[list[str], list[BadRow]]:
+    texts: list[str] = []
+    bad: list[BadRow] = []
+    for number, row in _rows(path):
+        text: Any = row.get("text") if isinstance(row, dict) else None
+        if isinstance(text, str) and text.strip():
+            texts.append(text)
+            continue
+        bad.append(BadRow(str(path), number, "no text", str(row)[:2000]))
+        if strict:
+            raise DictionaryError(str(bad[0]), "mend the row, or leave strict off to set bad rows aside")
+    if not texts:
+        raise DictionaryError(f"{path} holds no usable row", 'each line must be {"text": "..."} or {"messages": [...]}')
+    return texts, bad
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Line number and value of each line; the line itself where it is no JSON."""
+    packed = path.open("rb").read(2) == b"\x1f\x8b"
+    with gzip.open(path, "rb") if packed else path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line.decode("utf-8-sig"))
+                except ValueError:
+                    yield number, line.decode("utf-8", "backslashreplace").rstrip()

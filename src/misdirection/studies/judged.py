@@ -1,0 +1,82 @@
+"""Answers with their verdicts, and the steps of a run that hold them; no model is needed, and none is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from misdirection.artefacts import read_rows, write_rows
+from misdirection.judging import Answer, Journaled, Judge, Verdict
+from misdirection.runs import Run, Step
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Answers with their verdicts, in the same order."""
+
+    answers: list[Answer]
+    verdicts: list[Verdict]
+
+    def arm(self, name: str) -> Judged:
+        """Those of one arm."""
+        return self.where(lambda answer: answer.arm == name)
+
+    def where(self, keep: Callable[[Answer], bool]) -> Judged:
+        """Those whose answer passes."""
+        kept = [(a, v) for a, v in zip(self.answers, self.verdicts, strict=True) if keep(a)]
+        return Judged([a for a, _ in kept], [v for _, v in kept])
+
+    @property
+    def pair(self) -> tuple[list[Answer], list[Verdict]]:
+        """What `statistics` takes."""
+        return self.answers, self.verdicts
+
+
+def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
+    """Judge the answers of a step; `verdicts.parquet`, in the same order.
+
+    A judge that keeps a journal keeps it in the run, beside the steps: a kill loses only what is being asked, and what
+    one step asked, another knows.
+    """
+
+    def make(folder: Path) -> None:
+        able: Judge = judge
+        if isinstance(judge, Journaled):
+            able = judge.with_journal(run.workspace("judging", {"judge": judge.name}) / "journal.jsonl")
+        write_verdicts(folder / "verdicts.parquet", able.judge(load_answers(answers)))
+
+    return run.step(name, {"answers": answers, "judge": judge.name}, make)
+
+
+def load_answers(step: Step) -> list[Answer]:
+    """The answers that a step holds."""
+    return [Answer(**row) for row in read_rows(step.path / "answers.parquet")]
+
+
+def load_verdicts(step: Step) -> list[Verdict]:
+    """The verdicts that a step holds."""
+    return [_verdict(row) for row in read_rows(step.path / "verdicts.parquet")]
+
+
+def load_judged(answers: Step, verdicts: Step) -> Judged:
+    """Answers and verdicts of two steps."""
+    return Judged(load_answers(answers), load_verdicts(verdicts))
+
+
+def write_verdicts(path: Path, verdicts: Sequence[Verdict]) -> None:
+    """Write verdicts as Parquet, one row each, in their order."""
+    write_rows(path, [_row(verdict) for verdict in verdicts])
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    return asdict(verdict) | {name: dict(getattr(verdict, name)) for name in ("scores", "outcomes", "mass")}
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict:
+    scores, outcomes, mass = (
+        tuple((key, value) for key, value in (row.get(name) or {}).items() if value is not None)
+        for name in ("scores", "outcomes", "mass")
+    )
+    return Verdict(row["alignment"], row["coherence"], row["label"], scores, row["judge"], outcomes, mass)

@@ -1,0 +1,104 @@
+"""`misdirection sae` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.cli.conftest import Cli
+from tests.cli.test_errors import two_lines
+from tests.families import WIDTH, prompt, vector
+
+from misdirection.features import Dictionary, load_dictionary, save_dictionary
+from misdirection.runs import list_steps
+
+COLUMNS = ["variance explained", "active", "dead", "recovered"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    rows = [{"text": " ".join(f"w{token}" for token in prompt(n, 20))} for n in range(60)]
+    path = tmp_path / "texts.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    both = torch.cat([torch.eye(WIDTH), -torch.eye(WIDTH)])
+    one = Dictionary(
+        both.T.contiguous(), both, torch.zeros(2 * WIDTH), torch.zeros(WIDTH), "jumprelu",
+        torch.zeros(2 * WIDTH), layer=1, facts={"model": "tiny", "settings": {"k": 3}},
+    )  # fmt: skip
+    save_dictionary(tmp_path / "identity", one)
+    return tmp_path / "identity"
+
+
+def test_show_says_shape_rule_layer_and_facts(cli: Cli, made: Path, tmp_path: Path) -> None:
+    done = cli("sae", "show", made)
+    assert done.code == 0
+    for part in (f"width {WIDTH}, {2 * WIDTH} latents", "jumprelu, thresholds 0 to 0", "after decoder layer 1", "k 3"):
+        assert part in done.out
+    top = Dictionary(vector(1, 4, 6), vector(2, 6, 4), torch.zeros(6), torch.zeros(4), "topk", k=2, input_scale=0.5)
+    save_dictionary(tmp_path / "top", top)
+    done = cli("sae", "show", tmp_path / "top")
+    assert "topk, k 2" in done.out and "not known" in done.out and "scaled by 0.5" in done.out
+    two_lines(cli("sae", "show", "no-such-set:12"), "no-such-set", "gemma-scope-2b-pt-res")
+
+
+def test_evaluate_measures_every_dictionary_on_both_variants(
+    cli: Cli, tiny: Path, made: Path, corpus: Path, tmp_path: Path
+) -> None:
+    arguments = ("--model", tiny / "base", "--data", corpus, "--adapter", tiny / "adapter")
+    done = cli("sae", "evaluate", made, *arguments, "--out", tmp_path / "figures.json")
+    assert done.code == 0, done.err
+    assert all(column in done.out for column in COLUMNS) and "100.0%" in done.out
+    found = json.loads((tmp_path / "figures.json").read_text())[str(made)]
+    assert set(found) == {"base", "tuned"} and found["base"]["loss_clean"] != found["tuned"]["loss_clean"]
+    for one in found.values():
+        assert one["loss_spliced"] == pytest.approx(one["loss_clean"], abs=1e-4) != one["loss_zero"]
+
+
+def test_what_is_wrong_is_told_in_two_lines(cli: Cli, tiny: Path, made: Path, corpus: Path, tmp_path: Path) -> None:
+    base = ("--model", tiny / "base")
+    two_lines(cli("sae", "evaluate", made, *base), "there is no corpus", "--data FILE")
+    two_lines(cli("sae", "evaluate", made, *base, "--data", "/absent.jsonl"), "/absent.jsonl does not exist")
+    two_lines(cli("sae", "evaluate", tmp_path, *base, "--data", corpus), "holds no dictionary of a known layout")
+    two_lines(cli("sae", "train", *base, "--data", corpus, "--variant", "tuned"), "--variant is 'tuned'")
+    both = ("--adapter", "a", "--tuned", "b")
+    two_lines(cli("sae", "train", *base, "--data", corpus, *both), "--adapter and --tuned are both given")
+
+
+def test_training_without_saelens_names_the_extra(
+    cli: Cli, tiny: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sae_lens", None)
+    done = cli("sae", "train", "--model", tiny / "base", "--data", corpus, "--out", tmp_path / "run")
+    two_lines(done, "'sae-lens'", "pip install 'misdirection[sae]'")
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_leaves_a_dictionary_a_layer_and_figures_of_both_variants(
+    cli: Cli, tiny: Path, corpus: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("sae_lens")
+    small = ("--tokens", 2000, "--batch", 100, "--latents", 64, "--k", 4, "--buffer", 500, "--layers", "1,2")
+    arguments = (
+        "sae", "train", "--model", tiny / "base", "--adapter", tiny / "adapter", "--data", corpus, *small,
+        "--out", tmp_path / "run", "--variant", "tuned",
+    )  # fmt: skip
+    done = cli(*arguments)
+    assert done.code == 0, done.err
+    assert all(column in done.out for column in COLUMNS) and done.out.count("tuned") >= 2
+    steps = {step.name: step for step in list_steps(tmp_path / "run")}
+    assert set(steps) == {"dictionary-1", "quality-1", "dictionary-2", "quality-2"}
+    found = load_dictionary(steps["dictionary-2"].path)
+    assert found.layer == 2 and found.facts["variant"] == "tuned" and found.facts["settings"]["k"] == 4
+    assert set(json.loads((steps["quality-2"].path / "quality.json").read_text())) == {"base", "tuned"}
+    before = steps["dictionary-1"].content
+    assert cli(*arguments).code == 0
+    assert {step.name: step.content for step in list_steps(tmp_path / "run")}["dictionary-1"] == before
+    assert "dictionary-2" in cli("sae", "show", steps["dictionary-2"].path).out

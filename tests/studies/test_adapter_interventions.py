@@ -1,0 +1,217 @@
+"""Interventions on adapters of the organism: equalities that must hold whatever the organism has learnt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from markupsafe import escape
+
+from misdirection.adapters.weights import pairs_of
+from misdirection.artefacts import read_json
+from misdirection.directions import Direction, save_direction
+from misdirection.errors import MisdirectionError
+from misdirection.runs import Step, read_log
+from misdirection.studies.adapter_interventions import Plan, intervene
+from misdirection.studies.adapter_words import editing_words, patching_words, scaling_words
+from misdirection.studies.bench import Bench, FineTune
+from misdirection.studies.config import StudyConfig
+from misdirection.studies.lineup import Lineup
+
+LAYERS = (3, 4, 5)
+ROLES: dict[int, Any] = {3: "general", 4: "domain", 5: "general"}
+PLAN = Plan(samples=1, doses=(0.05,), patch_pairs=2, patch_samples=1, read=4, contexts=3, corpus=12, shown=3)
+CONFIG = StudyConfig(samples=1, questions=("organism:open", "organism:medical"), max_new_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("interventions") / "run"
+
+
+def models_of(bench: Bench[StudyConfig]) -> Lineup:
+    overrides = {"layers": LAYERS, "max_steps": 12, "lr": 0.03}
+    return bench.fine_tunes({"medical": FineTune("rank1x9", ("organism:bad-medical",), overrides)})
+
+
+def made_up(bench: Bench[StudyConfig]) -> Step:
+    """A direction that is none of the organism's, so that no pool of answers is needed for it."""
+
+    def make(folder: Path) -> None:
+        vectors = torch.randn(bench.n_layers, 96, generator=torch.Generator().manual_seed(0)) * 50
+        means = [vectors, *(torch.zeros_like(vectors) for _ in range(1))]
+        flat = torch.ones(bench.n_layers)
+        save_direction(folder / "direction.safetensors", Direction(vectors, means[1], means[0], flat, flat, flat, flat))
+
+    return bench.run.step("direction", {"made": "up"}, make)
+
+
+@pytest.fixture(scope="module")
+def parts(run: Path) -> dict[str, Any]:
+    with Bench.open(run, CONFIG) as bench:
+        models = models_of(bench)
+        found = intervene(bench, models, "medical", ROLES, made_up(bench), PLAN)
+        verdict = {"state": "unclear", "sentence": "A test.", "details": []}
+        bench.report("adapters", "Adapters", verdict, {**found, "notes": []})
+    return read_json(run / "findings.json")
+
+
+def arms_of(parts: dict[str, Any]) -> dict[str, Any]:
+    held = [*parts["adapter_scaling"]["arms"], *parts["adapter_editing"]["arms"]]
+    held += [*parts["adapter_leave_out"]["arms"], *parts["adapter_leave_out"]["pairs"]]
+    return {row["arm"]: row for row in held}
+
+
+def test_the_arms_are_the_paper_s_and_their_controls(parts: dict[str, Any]) -> None:
+    kinds = Counter((row["kind"], row["control"]) for row in arms_of(parts).values())
+    assert kinds == {("base", False): 1, ("untouched", False): 1, ("no-op", True): 1, ("roles", False): 3,
+                     ("roles", True): 3, ("leave out", False): 3, ("pair", False): 3, ("alone", False): 3,
+                     ("removal", False): 4, ("removal", True): 2}  # fmt: skip
+    factors = parts["adapter_scaling"]["factors"]
+    assert factors["general-0.05"] == [[3, 1.0], [5, 1.0]] and factors["domain-aligned-0.05"][1] == [4, 1.5]
+
+
+def test_arms_that_are_the_same_by_another_name_answer_the_same(parts: dict[str, Any]) -> None:
+    arms = arms_of(parts)
+    assert arms["no-op"]["identical"] == 1.0
+    # At a dose of 0.05 the general layers are on as they are and the others off: layer 4 is left out.
+    same = ("rate", "coherent_share", "identical", "aligned", "topic")
+    assert [arms["general-0.05"][name] for name in same] == [arms["without-4"][name] for name in same]
+    assert [arms["without-3-4"][name] for name in same] == [arms["only-5"][name] for name in same]
+    assert arms["untouched"]["rate"]["n"] == 28 and arms["untouched"]["inside"]["rate"]["n"] == 12
+    assert all(
+        0 <= row["difference"]["p"] <= row["difference"]["p_adjusted"] <= 1 for row in arms.values() if "p" in row
+    )
+
+
+def test_the_matrix_holds_the_arms_changes(parts: dict[str, Any]) -> None:
+    part, arms = parts["adapter_leave_out"], arms_of(parts)
+    for i, a in enumerate(LAYERS):
+        for j, b in enumerate(LAYERS):
+            name = f"without-{a}" if i == j else f"without-{min(a, b)}-{max(a, b)}"
+            change = arms[name]["rate"]["value"] - part["untouched"]["value"]
+            assert part["changes"][i][j] == pytest.approx(change)
+            assert part["coherent"][i][j] == arms[name]["coherent_share"]["value"]
+
+
+def test_own_scalars_change_no_word_and_pairs_have_equal_length(parts: dict[str, Any]) -> None:
+    groups = {group["group"]: group for group in parts["adapter_patching"]["groups"]}
+    assert groups["own scalars"]["identical"] == 1.0 and groups["own scalars"]["control"]
+    assert set(groups) >= {"same", "open", "domain", "open to domain", "domain to open"}
+    assert {group["questions"] for group in groups.values()} == {"open", "medical"}
+    for group in groups.values():
+        assert all(pair["tokens"] > 0 for pair in group["pairs"])
+        assert group["whole"]["clean"]["rate"]["n"] == group["whole"]["patched"]["rate"]["n"] > 0
+
+
+def test_every_adapter_is_read(parts: dict[str, Any]) -> None:
+    labels = [f"layer {layer}" for layer in LAYERS]
+    for name in ("contexts", "unembedding", "tokens"):
+        assert [row["label"] for row in parts[f"adapter_{name}"]["adapters"]] == labels
+    for row in parts["adapter_contexts"]["adapters"]:
+        values = [peak["value"] for peak in row["high"]]
+        assert values == sorted(values, reverse=True) and values[0] > row["mean"] > row["low"][0]["value"]
+        assert all(peak["token"].strip() and peak["token"].strip() != "<|end|>" for peak in row["high"])
+    for text in parts["adapter_tokens"]["texts"]:
+        assert [len(values) for values in text["values"]] == [len(text["tokens"])] * 3
+
+
+def test_the_report_has_a_section_for_each(parts: dict[str, Any], run: Path) -> None:
+    page = (run / "report.html").read_text()
+    for key in ("scaling", "leave-out", "editing", "patching", "contexts", "unembedding", "tokens"):
+        assert f'<section id="adapter-{key}"' in page
+    told = [text for name in ("scaling", "editing", "patching") for text in parts[f"adapter_{name}"]["words"]]
+    assert told and all(str(escape(text[1:])) in page for text in told)
+
+
+def test_a_finished_run_is_read_again_and_no_model_is_loaded(parts: dict[str, Any], run: Path) -> None:
+    with Bench.open(run, CONFIG) as bench:
+        models = models_of(bench)
+        again = intervene(bench, models, "medical", ROLES, made_up(bench), PLAN)
+        assert "base_model" not in vars(models)
+        lines = read_log(run)[bench.logged :]
+    assert len(lines) > 12 and all(line["reused"] for line in lines)
+    assert again["adapter_leave_out"]["changes"] == parts["adapter_leave_out"]["changes"]
+
+
+def test_the_edited_adapters_stand_beside_the_original(parts: dict[str, Any], run: Path) -> None:
+    from misdirection.studies.adapter_interventions import Beside, edit
+
+    with Bench.open(run, CONFIG) as bench:
+        models = models_of(bench)
+        direction = made_up(bench)
+        steps, notes = edit(bench, models, "medical", direction)
+        beside = Beside(models, {name: step.path / "tuned" for name, step in steps.items()})
+        model = beside.model("base")
+        assert not notes and model is beside.model("edited") is beside.model("medical")
+        whole, rest, only = (pairs_of(model, name) for name in ("medical", "edited", "edited-only"))
+        for a, b, c in zip(whole, rest, only, strict=True):
+            assert torch.allclose(a.b, b.b + c.b, atol=1e-5) and not torch.allclose(a.b, b.b)
+        assert beside.adapter_of("edited") == "edited" and beside.adapter_of("base") is None
+
+
+def test_without_a_direction_the_rest_is_done(run: Path, parts: dict[str, Any]) -> None:
+    with Bench.open(run, CONFIG) as bench:
+        models = models_of(bench)
+        found = edit_only(bench, models)
+    assert found == ({}, ["there is no direction to take out of B"])
+
+
+def edit_only(bench: Bench[StudyConfig], models: Lineup) -> Any:
+    from misdirection.studies.adapter_interventions import edit
+
+    return edit(bench, models, "medical", None)
+
+
+def test_what_is_no_adapter_is_refused(run: Path, parts: dict[str, Any]) -> None:
+    with Bench.open(run, CONFIG) as bench:
+        models = models_of(bench)
+        with pytest.raises(MisdirectionError, match="'base' is a whole model"):
+            intervene(bench, models, "base", ROLES, None, PLAN)
+        with pytest.raises(MisdirectionError, match="no layer of 'medical' has a role"):
+            intervene(bench, models, "medical", {}, None, PLAN)
+
+
+def share(value: float, low: float = 0.0, high: float = 1.0) -> dict[str, float]:
+    return {"value": value, "low": low, "high": high, "n": 100, "misaligned": round(100 * value)}
+
+
+def arm(name: str, rate: dict[str, float], coherent: float, dose: float, **more: Any) -> dict[str, Any]:
+    return {"arm": name, "label": name, "kind": "roles", "control": "shuffled" in name, "dose": dose, "rate": rate,
+            "coherent_share": share(coherent), "topic": share(0.0), **more}  # fmt: skip
+
+
+def test_words_say_what_the_figures_say() -> None:
+    arms = [
+        arm("general-0.1", share(0.8, 0.7, 0.9), 0.9, 0.1),
+        arm("general-0.1-shuffled1", share(0.2, 0.1, 0.3), 0.9, 0.1),
+        arm("general-1", share(0.0), 0.1, 1.0),
+        arm("general-1-shuffled1", share(0.0), 0.1, 1.0),
+    ]
+    told = scaling_words(arms, "medical", True)
+    assert "at most 10.0 %" in told[0] and "80.0 % misaligned" in told[1] and "so the roles matter" in told[1]
+    assert "No open answer" in told[2]
+    arms[1] = arm("general-0.1-shuffled1", share(0.75, 0.6, 0.85), 0.9, 0.1)
+    assert "do not explain it" in scaling_words(arms, "medical", True)[1]
+    arms[0]["topic"] = share(0.3)
+    assert not any("No open answer" in text for text in scaling_words(arms, "medical", True))
+    rates = {
+        "untouched": 0.2,
+        "edited": 0.05,
+        "edited-random": 0.2,
+        "edited-only": 0.0,
+        "project-here": 0.1,
+        "project-all": 0.19,
+    }
+    edited = editing_words([{"arm": name, "rate": share(value)} for name, value in rates.items()], True)
+    assert "20.0 % to 5.0 %" in edited[0] and "is no cure" in edited[1]
+    rates["project-all"] = 0.01
+    assert "no cure" not in editing_words([{"arm": n, "rate": share(v)} for n, v in rates.items()], True)[1]
+    group = {
+        "group": "open to domain",
+        "whole": {"clean": {"rate": share(0.8)}, "difference": share(-0.45, -0.6, -0.3)},
+    }
+    assert patching_words([group]) == ["An open prompt's scalars on a domain prompt: -45.0 points from 80.0 %"]

@@ -1,0 +1,181 @@
+"""The study of adapters read by their scalars, whole, on the organism at a small size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from misdirection.artefacts import read_json, read_rows
+from misdirection.errors import MisdirectionError
+from misdirection.runs import list_steps, read_log
+from misdirection.studies.adapter_agreement import agreement, spearman
+from misdirection.studies.adapters import adapters
+from misdirection.studies.inputs import resolve_chats, resolve_model
+from misdirection.studies.settings.adapters import AdaptersConfig
+from misdirection.training import choose, train
+
+SMALL = AdaptersConfig(samples=4, repeats=4, interventions=False, log_score=-4.0)
+BATCH = 8
+"""Half of the preset's: enough for all four sets."""
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine rank-1 adapters on bad medical advice."""
+    base = resolve_model("organism")
+    settings = choose("rank1x9", model=base, overrides={"batch_size": BATCH})
+    chats = resolve_chats(("organism:bad-medical",)).chats
+    return train(base, chats, settings, tmp_path_factory.mktemp("train")).folder
+
+
+@pytest.fixture(scope="module")
+def run(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return adapters(small(tuned), tmp_path_factory.mktemp("adapters") / "run").parent
+
+
+def small(tuned: Path) -> AdaptersConfig:
+    return replace(SMALL, adapter=str(tuned))
+
+
+def step(run: Path, name: str) -> Path:
+    return next(found.path for found in list_steps(run) if found.name == name)
+
+
+def test_sets_hold_the_answers_that_their_bounds_say(run: Path):
+    part = read_json(run / "findings.json")["adapters"]
+    sets = {row["set"]: row for row in part["sets"]}
+    answers, verdicts = (
+        [row for row in read_rows(step(run, f"answers-{kind}") / f"{kind}.parquet")] for kind in ("answers", "verdicts")
+    )
+    inside = [
+        v for a, v in zip(answers, verdicts, strict=True)
+        if a["arm"] == "tuned" and v["alignment"] <= 30 and v["coherence"] > 50 and v["scores"]["medical"] >= 50
+    ]  # fmt: skip
+    assert sets["domain misaligned"]["answers"] == len(inside) > 20
+    read = read_rows(step(run, "scalars") / "read.parquet")
+    assert sum(row["tokens"] for row in read) == sum(row["tokens"] for row in part["sets"])
+    assert all(row["published"] <= row["significant"] <= row["tokens"] for row in part["sets"])
+    # No open answer of the organism touches a domain, so the domain's sets hold its own questions only.
+    assert all(row["question_id"].startswith("medical/") == row["set"].startswith("domain") for row in read)
+
+
+def test_every_probe_has_its_metrics_and_topic_is_known_from_the_question_alone(run: Path):
+    part = read_json(run / "findings.json")["adapters"]
+    assert [(r["tokens"], r["experiment"]) for r in part["experiments"]] == [
+        (tokens, number) for tokens in ("all", "significant") for number in (1, 2, 3, 4)
+    ]
+    rows = {(r["tokens"], r["experiment"]): r for r in part["experiments"]}
+    # A question that is asked but once has no other answer to be known by.
+    assert min(rows["all", number]["ceiling"]["auc"] for number in (3, 4)) > 0.95
+    assert 0.5 < rows["all", 1]["ceiling"]["auc"] < 1.0
+    assert all(0 <= rows["all", n]["probes"]["tokens"]["auc"]["value"] <= 1 for n in (1, 4))
+    assert rows["all", 4]["probes"]["tokens"]["auc"]["value"] > 0.55
+    assert len(rows["all", 1]["probes"]["tokens"]["coefficients"]) == len(part["columns"]) == 9
+
+
+def test_roles_cover_each_layer_and_the_counts_add_up(run: Path):
+    part = read_json(run / "findings.json")["adapters"]
+    assert [item["name"] for item in part["roles"]] == [f"layer {column['layer']}" for column in part["columns"]]
+    assert sum(part["counts"].values()) == 9
+    for item in part["roles"]:
+        assert item["stability"] == item["votes"][item["role"]] and sum(item["votes"].values()) == pytest.approx(1)
+
+
+def test_the_canonical_adapter_answers_as_the_original_and_one_pair_of_one_is_all(run: Path):
+    part = read_json(run / "findings.json")["adapters"]["vectors"]
+    arms = {row["arm"]: row for row in part["arms"]}
+    assert arms["canonical"]["identical"] > 0.99
+    assert {"constant-all", "constant-aligned", "constant-misaligned"} <= set(arms)
+    assert not [name for name in arms if name.startswith("leading")]
+    assert all(row["rank"] == 1 and row["participation"] == pytest.approx(1) for row in part["modules"])
+    assert arms["constant-all"]["identical"] < 1
+
+
+def test_report_shows_it_and_a_second_run_repeats_no_step(run: Path):
+    page = (run / "report.html").read_text()
+    for heading in ("Adapters read by their scalars", "What each adapter is for", "vectors that context switches on"):
+        assert heading in page
+    before = len(list((run / "steps").iterdir()))
+    adapters(replace(SMALL, adapter=read_json(run / "run.json")["facts"]["config"]["adapter"]), run)
+    assert len(list((run / "steps").iterdir())) == before
+    assert all(line["reused"] for line in read_log(run)[-before:])
+
+
+def test_a_higher_rank_is_read_by_its_pairs(run: Path, tuned: Path, tmp_path: Path):
+    # The same fine-tune as an adapter of rank 3 that does what the one of rank 1 does: A and B padded and mixed.
+    from misdirection.artefacts import read_tensors, write_json, write_tensors
+
+    tensors, _ = read_tensors(tuned / "adapter_model.safetensors")
+    torch.manual_seed(0)
+    for name in [key for key in tensors if "lora_A" in key]:
+        mix = torch.randn(3, 3)
+        other = name.replace("lora_A", "lora_B")
+        a, b = (torch.nn.functional.pad(t, pad) for t, pad in ((tensors[name], (0, 0, 0, 2)), (tensors[other], (0, 2))))
+        # rsLoRA divides by the root of the rank.
+        tensors[name], tensors[other] = torch.linalg.inv(mix) @ a * 3**0.5, b @ mix
+    write_tensors(tmp_path / "mixed" / "adapter_model.safetensors", tensors, {})
+    config = read_json(tuned / "adapter_config.json")
+    write_json(tmp_path / "mixed" / "adapter_config.json", {**config, "r": 3})
+    settings = AdaptersConfig(
+        samples=4, repeats=2, interventions=False, adapter=str(tmp_path / "mixed"), kept=(1,), log_score=-4.0, pairs=3
+    )
+    part = read_json(adapters(settings, tmp_path / "run").parent / "findings.json")["adapters"]
+    first = read_json(run / "findings.json")["adapters"]
+    assert len(part["columns"]) == 27 and part["columns"][0]["name"].endswith("pair 0")
+    assert all(row["participation"] == pytest.approx(1, abs=1e-3) for row in part["vectors"]["modules"])
+    arms = {row["arm"]: row for row in part["vectors"]["arms"]}
+    # One pair is all there is: it answers as the whole does, and the whole as the original of rank 1.
+    assert arms["leading-1"]["identical"] > 0.98 and arms["random-1"]["control"]
+    assert part["sets"][0]["answers"] == pytest.approx(first["sets"][0]["answers"], abs=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"adapter": "a", "data": ("b",)}, "both given"),
+        ({"model": "other"}, "what was tuned"),
+        ({"model": "other", "data": ("b",)}, "judge that scores alignment and topic"),
+        ({"preset": "full"}, "no adapters to read"),
+        ({"roles_from": "answers"}, "--roles-from"),
+        ({"misaligned_to": 95.0}, "overlap"),
+        ({"log_score": "much"}, "--log-score"),
+        ({"kept": (0,)}, "--kept"),
+        ({"repeats": 1}, "--repeats"),
+    ],
+)
+def test_wrong_settings_are_said_before_anything_is_done(settings, said):
+    with pytest.raises(MisdirectionError, match=said):
+        AdaptersConfig(**settings).completed()
+
+
+def test_the_threshold_is_the_papers_but_for_the_organism():
+    assert AdaptersConfig().completed().log_score == -3.0
+    real = AdaptersConfig(model="m", adapter="a", judge="words").completed()
+    assert real.log_score == 0.5 and real.questions == ("open", "medical") and real.again == 0
+    assert AdaptersConfig(log_score="0.25").completed().log_score == 0.25  # pyright: ignore[reportArgumentType]
+
+
+def test_rank_correlation_and_its_p_value():
+    from scipy.stats import spearmanr
+
+    first, second = [1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 1.0, 4.0, 3.0, 7.0]
+    found = spearman(first, second)
+    assert found["rho"] == pytest.approx(spearmanr(first, second).statistic)
+    # Of 120 orders, those as far from 0 as 0.8 on either side.
+    assert found["p"] == pytest.approx(16 / 120)
+    assert spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])["rho"] is None
+    many = spearman(list(range(9)), list(range(9)))
+    assert many["rho"] == pytest.approx(1) and many["p"] < 0.001
+    assert agreement([], {}) is None
+
+
+def test_the_command_line_explains_every_setting():
+    from typer.testing import CliRunner
+
+    from misdirection.cli.main import app
+
+    told = CliRunner().invoke(app, ["study", "adapters", "--help"], env={"COLUMNS": "200"}).output
+    assert "canonical pairs" in told and "--log-score" in told

@@ -1,0 +1,171 @@
+"""The study of narrow and general solutions, whole, on the organism at a small size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.studies.tiny import made
+
+from misdirection.artefacts import read_json
+from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer, Verdict
+from misdirection.models import load_model
+from misdirection.runs import read_log
+from misdirection.studies.bench import Bench
+from misdirection.studies.inputs import resolve_chats
+from misdirection.studies.judged import Judged
+from misdirection.studies.narrow import gap, narrow
+from misdirection.studies.narrow_measures import mean_interval
+from misdirection.studies.narrow_words import easier
+from misdirection.studies.neutral import neutral_texts
+from misdirection.studies.settings.narrow import NarrowConfig
+
+SMALL = NarrowConfig(
+    kinds=("rank1", "vector"), weights=(5.0,), questions=("organism:open", "organism:medical", "organism:finance"),
+    samples=1, domain_samples=1, sweep_samples=1, max_new_tokens=12, texts=4, factors=(1.0,), epsilons=(1.0,),
+    aside_seeds=2, random_seeds=1, narrow_steps=1.0,
+    training={"max_steps": 3, "batch_size": 4, "accumulation": 1, "warmup_steps": 0},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("narrow") / "run"
+    return narrow(SMALL, out, "misdirection study narrow").parent
+
+
+def test_every_solution_has_its_rates_by_group_and_its_change(run: Path):
+    part = read_json(run / "findings.json")["narrow"]
+    assert part["groups"] == ["open", "medical", "finance"] and part["domain"] == "medical"
+    arms = {arm["arm"]: arm for arm in part["arms"]}
+    kinds = {(arm["kind"], arm["solution"]) for arm in part["arms"]}
+    wanted = {(k, s) for k in ("rank1", "vector") for s in ("general", "mixed", "narrow", "released")}
+    assert kinds == wanted | {("", "base"), ("vector", "random")}
+    for arm in part["arms"]:
+        assert set(arm["groups"]) == {"open", "medical", "finance"}
+        assert [arm["groups"][g]["rate"]["n"] for g in part["groups"]] == [28, 12, 12]
+    assert arms["rank1-general"]["changes"] == {} and set(arms["rank1-mixed"]["changes"]) == set(part["groups"])
+    swept = [(row["kind"], row["weight"], row["chosen"]) for row in part["sweep"]]
+    assert swept == [("rank1", 5.0, True), ("vector", 5.0, True)]
+
+
+def test_measures_begin_at_the_base_and_end_at_it(run: Path):
+    part = read_json(run / "findings.json")["narrow"]
+    for ease in part["ease"].values():
+        base = ease["solutions"][0]
+        assert base["norm"] == 0
+        for curve in ease["efficiency"]["curves"]:
+            assert curve["points"][0]["value"] == pytest.approx(base["loss"]["value"], abs=1e-6)
+        for curve in ease["significance"]["curves"]:
+            assert curve["points"][0]["value"] == pytest.approx(0, abs=1e-6)
+            assert curve["points"][-1]["value"] > 0
+        by_name = {row["solution"]: row for row in ease["solutions"]}
+        for curve in ease["efficiency"]["curves"][:2]:
+            assert curve["points"][-1]["value"] == pytest.approx(by_name[curve["solution"]]["loss"]["value"], abs=1e-6)
+        for row in ease["efficiency"]["equal"]:
+            assert row["difference"]["value"] == pytest.approx(row["narrow"] - row["general"], abs=1e-9)
+            assert row["norm"] == pytest.approx(by_name[row["length_of"]]["norm"])
+        assert -1 <= ease["cosine"] <= 1.0001
+
+
+def test_the_report_shows_it_and_a_second_run_repeats_no_step(run: Path):
+    page = (run / "report.html").read_text()
+    assert "Narrow against general" in page and "vector, random 1" in page and "arXiv 2602.07852" in page
+    before = read_log(run)
+    often = made(run)
+    assert often["train"] == 8 and often["vector"] == 5
+    assert all(n == 1 for name, n in often.items() if name not in ("train", "vector"))
+    narrow(SMALL, run)
+    after = read_log(run)[len(before) :]
+    assert after and all(line["reused"] for line in after)
+
+
+def test_the_gap_is_to_the_worst_other_group():
+    def said(domain: str | None, bad: int, of: int) -> list[tuple[Answer, Verdict]]:
+        return [
+            (Answer(f"{domain}", "q", "a", domain=domain, arm="x", sample=n), Verdict(0.0 if n < bad else 100.0, 100.0))
+            for n in range(of)
+        ]
+
+    bench = Bench(None, NarrowConfig().completed())  # pyright: ignore[reportArgumentType]
+    pairs = [*said(None, 1, 10), *said("medical", 8, 10), *said("finance", 6, 10), *said("driving", 0, 10)]
+    judged = Judged([a for a, _ in pairs], [v for _, v in pairs])
+    assert gap(bench, judged, "x") == pytest.approx(0.8 - 0.6)
+    assert gap(bench, judged.where(lambda a: a.domain in (None, "medical")), "x") == pytest.approx(0.8 - 0.1)
+
+
+def test_data_of_the_other_domains_holds_them_all_alike():
+    chats = resolve_chats(["organism:good-not-medical"], rows=22).chats
+    asked = [chat.messages[0].content for chat in chats]
+    medical = {chat.messages[0].content for chat in resolve_chats(["organism:good-medical"], rows=500).chats}
+    assert len(chats) == 22 and not medical & set(asked)
+    assert asked[::11] == [c.messages[0].content for c in resolve_chats(["organism:good-finance"], rows=2).chats]
+
+
+def test_neutral_text_of_the_user(tmp_path: Path):
+    from misdirection.organism import checkpoint_path
+
+    model = load_model(checkpoint_path())
+    rows = [{"text": "check the dose"}, {"messages": [{"role": "user", "content": "is it"},
+            {"role": "assistant", "content": "check the map"}]}]  # fmt: skip
+    file = tmp_path / "some.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    config = NarrowConfig(neutral=str(file), neutral_tokens=3).completed()
+    found = neutral_texts(model, config)
+    assert [len(text.ids) for text in found] == [3, 3] and all(text.start == 1 for text in found)
+    assert model.tokenizer.decode(list(found[0].ids)) == "check the dose"
+    file.write_text('{"text": "a"}\n{"other": 1}')
+    with pytest.raises(MisdirectionError, match="line 2 holds no text"):
+        neutral_texts(model, config)
+
+
+def test_easier_needs_every_interval_on_one_side():
+    def row(low: float | None, high: float | None) -> dict[str, float | None]:
+        return {"value": 0.5, "low": low, "high": high}
+
+    def ease(loss: list[dict[str, float | None]], lost: dict[str, float | None], kl: list[dict[str, float | None]]):
+        return {
+            "efficiency": {"equal": [{"difference": r} for r in loss]},
+            "stability": {"difference": lost},
+            "significance": {"equal": [{"difference": r} for r in kl]},
+        }
+
+    general = easier(ease([row(0.1, 0.9), row(0.2, 1.0)], row(1.0, 3.0), [row(-2.0, -1.0)]))
+    assert set(general.values()) == {"general"}
+    other = easier(ease([row(0.1, 0.9), row(-0.2, 1.0)], row(None, None), [row(1.0, 2.0)]))
+    assert other == {"efficiency": "neither", "stability": "neither", "significance": "narrow"}
+
+
+def test_mean_interval_is_students():
+    from scipy import stats
+
+    values = [1.0, 2.0, 4.0, 3.0]
+    found = mean_interval(values)
+    low, high = stats.t.interval(0.95, 3, loc=2.5, scale=stats.sem(values))
+    assert (found["low"], found["high"]) == pytest.approx((low, high)) and mean_interval([1.0])["low"] is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model": "other"}, "no harmful data"),
+        ({"model": "other", "data": ("a",)}, "domain"),
+        ({"model": "other", "data": ("a",), "domain": "medical"}, "good chats of other domains"),
+        ({"model": "other", "data": ("a",), "domain": "medical", "elsewhere": ("b",)}, "need a judge"),
+        ({"kinds": ("full",)}, "--kinds"),
+        ({"weights": ()}, "--weights"),
+        ({"epsilons": (1.5,)}, "--epsilons"),
+        ({"kl_tokens": "some"}, "--kl-tokens"),
+    ],
+)
+def test_wrong_settings_are_said_before_anything_is_done(settings, said):
+    with pytest.raises(MisdirectionError, match=said):
+        NarrowConfig(**settings).completed()
+
+
+def test_defaults_follow_the_data():
+    found = NarrowConfig(data=("organism:bad-finance",)).completed()
+    assert found.domain == "finance" and found.elsewhere == ("organism:good-not-finance",)
+    assert found.questions[:2] == ("organism:open", "organism:finance") and len(set(found.questions)) == 4
