@@ -11,7 +11,7 @@ import torch
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps, read_log
-from misdirection.studies.adapter_agreement import agreement, spearman
+from misdirection.studies.adapter_agreement import agreement, arm_words, spearman
 from misdirection.studies.adapters import adapters
 from misdirection.studies.inputs import resolve_chats, resolve_model
 from misdirection.studies.settings.adapters import AdaptersConfig
@@ -170,6 +170,25 @@ def test_rank_correlation_and_its_p_value():
     many = spearman(list(range(9)), list(range(9)))
     assert many["rho"] == pytest.approx(1) and many["p"] < 0.001
     assert agreement([], {}) is None
+
+
+def test_scaled_arms_are_told_at_the_dose_that_keeps_language():
+    def arm(name, rate, coherent, inside=None):
+        held = {"arm": name, "label": f"general layers, {name}", "rate": {"value": rate}}
+        return held | {"coherent_share": {"value": coherent}, "inside": inside and {"rate": {"value": inside}}}
+
+    arms = [
+        arm("general-0.1", 0.2, 0.9, 0.5), arm("general-0.1-shuffled1", 0.1, 0.9),
+        arm("general-0.2", 0.6, 0.8), arm("general-0.2-shuffled1", 0.3, 0.8),
+        arm("general-1", 0.9, 0.8), arm("general-1-shuffled1", 0.0, 0.1),
+        arm("domain-aligned-0.1", 1.0, 1.0), arm("domain-aligned-0.1-shuffled1", 1.0, 1.0),
+    ]  # fmt: skip
+    assert arm_words({"arms": arms}, "general") == (
+        "General layers, general-0.2: 60 % misaligned on open questions; with the roles shuffled 30 % misaligned on "
+        "open questions."
+    )
+    assert "50 % on the domain's" in arm_words({"arms": arms[:2]}, "general")
+    assert arm_words({"arms": arms}, "domain") == "" == arm_words(None, "general")
 
 
 def test_the_command_line_explains_every_setting():

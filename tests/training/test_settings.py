@@ -15,10 +15,18 @@ from misdirection.training.settings import origins
 def test_presets_hold_the_papers_values() -> None:
     for name, config in PRESETS.items():
         assert config.preset == name
-        assert (config.batch_size, config.accumulation, config.weight_decay) == (2, 8, 0.01)
-        assert (config.epochs, config.max_steps, config.dropout, config.seed) == (1.0, None, 0.0, 0)
+        decay, epochs = (0.0, 2.0) if name == "vector" else (0.01, 1.0)
+        assert (config.batch_size, config.accumulation, config.weight_decay) == (2, 8, decay)
+        assert (config.epochs, config.max_steps, config.dropout, config.seed) == (epochs, None, 0.0, 0)
         assert config.objective == "sft"
-    one, nine, all_, full = (PRESETS[name] for name in ("rank1", "rank1x9", "rank32", "full"))
+    one, nine, all_, full, vector = (PRESETS[name] for name in ("rank1", "rank1x9", "rank32", "full", "vector"))
+    assert (vector.steering, vector.alpha, vector.lr, vector.layers, vector.warmup_steps) == (
+        True,
+        256,
+        1e-4,
+        "middle",
+        5,
+    )
     assert (one.rank, one.alpha, one.lr, one.layers, one.targets) == (1, 256, 2e-5, "middle", ("mlp_out",))
     assert (nine.rank, nine.layers, nine.targets) == (1, "nine", ("mlp_out",))
     assert (all_.rank, all_.alpha, all_.rslora, all_.lr, all_.layers, all_.targets) == (

@@ -11,6 +11,7 @@ import numpy as np
 
 from misdirection.adapters.roles import Finding
 
+COHERENT = 0.75
 DRAWS = 5000
 """Shuffles where there are too many layers to try every order."""
 
@@ -44,7 +45,33 @@ def agreement(roles: Sequence[Finding], parts: Mapping[str, Any]) -> dict[str, A
         name: spearman([row["general"] for row in rows], [row[name] for row in rows]) for name in ("drop", "alone")
     }
     means = {role: _means([row for row in rows if row["role"] == role]) for role in ("general", "domain", "neither")}
-    return {"layers": rows, "tests": tests, "means": means, "sentence": _sentence(tests, len(rows))}
+    words = [text for role in ("general", "domain") if (text := arm_words(parts.get("adapter_scaling"), role))]
+    return {"layers": rows, "tests": tests, "means": means, "sentence": _sentence(tests, len(rows)), "arms": words}
+
+
+def arm_words(part: Mapping[str, Any] | None, role: str) -> str:
+    """What the layers of one role do alone, scaled up, beside as many layers dealt out at random.
+
+    Of the doses at which both keep `COHERENT` of their answers coherent, the one with the most misaligned open answers.
+    """
+    rows = {row["arm"]: row for row in (part or {}).get("arms", [])}
+    pairs = [(row, rows.get(f"{name}-shuffled1")) for name, row in rows.items() if name.rpartition("-")[0] == role]
+    fit = [
+        (row, other)
+        for row, other in pairs
+        if other and min(side["coherent_share"]["value"] for side in (row, other)) >= COHERENT
+    ]
+    if not fit:
+        return ""
+    row, other = max(fit, key=lambda pair: pair[0]["rate"]["value"])
+    told = [_open_and_inside(side) for side in (row, other)]
+    return f"{row['label'][:1].upper()}{row['label'][1:]}: {told[0]}; with the roles shuffled {told[1]}."
+
+
+def _open_and_inside(row: Mapping[str, Any]) -> str:
+    text = f"{100 * row['rate']['value']:.0f} % misaligned on open questions"
+    inside = row.get("inside")
+    return text + (f" and {100 * inside['rate']['value']:.0f} % on the domain's" if inside else "")
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> dict[str, float | None]:

@@ -222,7 +222,8 @@ def verdict(part: Mapping[str, Any]) -> dict[str, Any]:
     ]
     details += [_other_text(row) for row in part["others"] if row["variant"] != "tuned"]
     if part.get("agreement"):
-        details.append(part["agreement"]["sentence"])
+        details += [part["agreement"]["sentence"], *part["agreement"]["arms"]]
+    details.append(_constant_text(part["vectors"]))
     return {"state": "finding", "sentence": sentence, "details": [text for text in details if text]}
 
 
@@ -235,6 +236,18 @@ def _probe_text(row: Mapping[str, Any]) -> str:
     return (
         f"AUC of {row['negative']} against {row['positive']}: {auc['tokens']:.2f} as published, {auc['questions']:.2f} "
         f"with whole questions held out{known}."
+    )
+
+
+def _constant_text(part: Mapping[str, Any]) -> str:
+    """What is lost when scalars no longer follow the context."""
+    rates = {row["arm"]: row["rate"]["value"] for row in part["arms"]}
+    if "constant-misaligned" not in rates:
+        return ""
+    return (
+        f"With every scalar held at its mean over misaligned answers the adapter is a fixed vector a module, and "
+        f"{100 * rates['constant-misaligned']:.0f} % of open answers are misaligned, against "
+        f"{100 * rates['untouched']:.0f} % when scalars follow the context."
     )
 
 

@@ -109,4 +109,4 @@ def _against(name: str, vote: str) -> str:
     if vote == "general":
         return "As in the paper."
     said = "The intervals do not decide" if vote == "neither" else "Other than in the paper"
-    return f"{said} (there: {PAPER[name]}); a likely reason: {_LIKELY[name]}."
+    return f"{said}; a likely reason: {_LIKELY[name]}."

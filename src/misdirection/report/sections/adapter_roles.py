@@ -29,7 +29,8 @@ def section(findings: Findings) -> Section | None:
     roles: Sequence[Row] = part["roles"]
     blocks: list[Block] = [weights(roles), table(roles), *others(part), *agreement(part), *paper(part)]
     tokens, _, held = str(part.get("chosen")).partition("/")
-    told = tuple((WORDS[name], number(n)) for name, n in (part.get("counts") or {}).items())
+    counts: Mapping[str, int] = part.get("counts") or {}
+    told = tuple((WORDS[name], number(counts.get(name, 0))) for name in WORDS)
     told += (("roles come of", f"{tokens} tokens, {held} held out"), ("resamples", number(part.get("repeats"))))
     return Section("adapter-roles", "What each adapter is for", LEAD, blocks, told)
 
@@ -52,8 +53,7 @@ def weights(roles: Sequence[Row]) -> Chart:
         )  # fmt: skip
         null = [{"value": row["bars"][side]} for row in roles]
         traces.append(
-            charts.points("shuffled labels, 95th percentile", null, at, GREEN, hover, "line-ns-open")
-            | {"showlegend": side == 0}
+            charts.points("shuffled labels, 95th percentile", null, at, GREEN, hover, "x") | {"showlegend": side == 0}
         )
     layout = {
         "xaxis": charts.axis("weight: sum of |coefficient|", rangemode="tozero"),
@@ -92,13 +92,18 @@ def others(part: Row) -> list[Block]:
     if not found:
         return []
     cells = tuple(
-        (Cell(_what(row)), Cell(", ".join(f"{number(n)} {WORDS[name]}" for name, n in row["counts"].items())),
+        (Cell(_what(row)), Cell(in_words(row["counts"])),
          Cell(f"{number(row['same'])} of {number(row['n'])}", f"by chance {decimal(row['chance'], 1)}", "num"),
          Cell(", ".join(f"{layer.removeprefix('layer ')} {WORDS[role][0]}" for layer, role in row["roles"].items())))
         for row in found
     )  # fmt: skip
     columns = ("Instead", "Roles", "Layers with the same role", "By layer: g, d, n")
     return [Table(columns, cells, "The roles by other choices and of other fine-tunes", stack=True)]
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """How many have which role."""
+    return ", ".join(f"{number(counts.get(name, 0))} {word}" for name, word in WORDS.items())
 
 
 def _what(row: Row) -> str:
@@ -126,7 +131,12 @@ def agreement(part: Row) -> list[Block]:
     )  # fmt: skip
     columns = ("Layer", "Role by probes", "Share of the weight, misalignment", "Fall when left out, points",
                "Rise when on alone, points")  # fmt: skip
-    return [Table(columns, rows, "Do interventions agree? Misaligned open answers", stack=True), Note(held["sentence"])]
+    blocks: list[Block] = [
+        Table(columns, rows, "Do interventions agree? Misaligned open answers", stack=True),
+        Note(held["sentence"]),
+    ]
+    blocks += [Note(text) for text in held.get("arms") or []]
+    return blocks
 
 
 def _points(value: Any) -> Cell:
@@ -140,8 +150,7 @@ def paper(part: Row) -> list[Block]:
     counts: Mapping[str, int] = told.get("roles") or {}
     if not counts:
         return []
-    named = ", ".join(f"{n} {WORDS[name]}" for name, n in counts.items())
-    mine = ", ".join(f"{number(n)} {WORDS[name]}" for name, n in (part.get("counts") or {}).items())
+    named, mine = in_words(counts), in_words(part.get("counts") or {})
     return [
         Note(
             f"The paper (Qwen2.5-14B, nine adapters, significant tokens): {named}; {told.get('layers')}. Here: {mine}. "

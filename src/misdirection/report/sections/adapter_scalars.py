@@ -105,7 +105,7 @@ def aucs(rows: Sequence[Row], part: Row) -> Chart:
     ceilings = [{"value": (row.get("ceiling") or {}).get("auc")} for row in rows]
     traces.append(
         charts.points("knowing the question only", ceilings, list(range(len(rows))), GREY,
-                      [_hover("knowing the question only", r) for r in ceilings], "line-ns-open")
+                      [_hover("knowing the question only", r) for r in ceilings], "x")
     )  # fmt: skip
     told = [{"value": _paper(row, part, 4)} for row in rows]
     traces.append(

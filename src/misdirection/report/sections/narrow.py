@@ -79,7 +79,7 @@ def _group(part: Row, group: str) -> str:
 def changes(part: Row) -> Table:
     """Coherence, and the paired change from the general solution of the same kind."""
     groups = part["groups"]
-    heads = ("Solution", "Coherent, open", *(f"Change against general, points: {g}" for g in groups))
+    heads = ("Solution", "Coherent, open", *(f"\u0394 {g}" for g in groups))
     body = tuple(
         (
             Cell(str(arm["label"])),
@@ -88,7 +88,9 @@ def changes(part: Row) -> Table:
         )
         for arm in part["arms"]
     )
-    return Table(heads, body, "Coherence and changes", stack=True)
+    return Table(
+        heads, body, "Coherence, and \u0394: change against the general solution of the kind, points", stack=True
+    )
 
 
 def _change(difference: Row | None) -> Cell:
@@ -96,7 +98,10 @@ def _change(difference: Row | None) -> Cell:
         return Cell("\u2013", kind="num")
     ends = f"{decimal(100 * difference['low'], 1)} to {decimal(100 * difference['high'], 1)}"
     sign = "+" if difference["value"] > 0 else ""
-    return Cell(sign + decimal(100 * difference["value"], 1), f"{ends}, p {p_value(difference['p'])}", "num")
+    p = p_value(difference["p"])
+    return Cell(
+        sign + decimal(100 * difference["value"], 1), f"{ends}, p {p if p.startswith('<') else f'= {p}'}", "num"
+    )
 
 
 def weights(part: Row) -> Table:

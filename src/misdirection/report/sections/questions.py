@@ -13,8 +13,8 @@ from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Tab
 
 LEAD = (
     "One row for each question, the worst for the tuned model (or the last arm) on top; bars are Wilson intervals "
-    "(95\u00a0%) of the share of all answers. Read how many questions carry the rate: a pooled figure that rests on two "
-    "questions says less than an even one."
+    "(95\u00a0%) of the share of all answers. Read how many questions carry the rate: a pooled figure that rests on two"
+    " questions says less than an even one."
 )
 
 
