@@ -7,6 +7,8 @@ PYTHON ?= $(or $(FOUND),python3)
 BIN := .venv/bin
 # Two threads lose against one on small models.
 export OMP_NUM_THREADS ?= 1
+# Tests run in this many processes, a file in one of them; 0 runs them in make's own.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: demo test test-all bench bench-judging lint help clean clean-venv
@@ -15,10 +17,10 @@ demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the dir
 	$(BIN)/misdirection audit --out runs/demo
 
 test: .venv/.ok ## the default tests (under 10 minutes on two cores)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-all: .venv/.ok ## every test, the slow ones too
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
 
 bench: .venv/bench/.ok ## the engine beside its rivals, printed as ratios (installs the rivals); ARGS="--threads 2"
 	HF_HUB_OFFLINE=1 .venv/bench/bin/python -m benchmarks.engine $(ARGS)

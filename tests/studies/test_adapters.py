@@ -17,7 +17,7 @@ from misdirection.studies.inputs import resolve_chats, resolve_model
 from misdirection.studies.settings.adapters import AdaptersConfig
 from misdirection.training import choose, train
 
-SMALL = AdaptersConfig(samples=4, repeats=4, interventions=False, log_score=-4.0)
+SMALL = AdaptersConfig(samples=4, repeats=4, scalars_only=True, log_score=-4.0)
 BATCH = 8
 """Half of the preset's: enough for all four sets."""
 
@@ -120,7 +120,7 @@ def test_a_higher_rank_is_read_by_its_pairs(run: Path, tuned: Path, tmp_path: Pa
     config = read_json(tuned / "adapter_config.json")
     write_json(tmp_path / "mixed" / "adapter_config.json", {**config, "r": 3})
     settings = AdaptersConfig(
-        samples=4, repeats=2, interventions=False, adapter=str(tmp_path / "mixed"), kept=(1,), log_score=-4.0, pairs=3
+        samples=4, repeats=2, scalars_only=True, adapter=str(tmp_path / "mixed"), kept=(1,), log_score=-4.0, pairs=3
     )
     part = read_json(adapters(settings, tmp_path / "run").parent / "findings.json")["adapters"]
     first = read_json(run / "findings.json")["adapters"]

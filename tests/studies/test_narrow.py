@@ -18,7 +18,7 @@ from misdirection.studies.inputs import resolve_chats
 from misdirection.studies.judged import Judged
 from misdirection.studies.narrow import gap, narrow
 from misdirection.studies.narrow_measures import mean_interval
-from misdirection.studies.narrow_words import easier
+from misdirection.studies.narrow_words import easier, isolated
 from misdirection.studies.neutral import neutral_texts
 from misdirection.studies.settings.narrow import NarrowConfig
 
@@ -136,6 +136,15 @@ def test_easier_needs_every_interval_on_one_side():
     assert set(general.values()) == {"general"}
     other = easier(ease([row(0.1, 0.9), row(-0.2, 1.0)], row(None, None), [row(1.0, 2.0)]))
     assert other == {"efficiency": "neither", "stability": "neither", "significance": "narrow"}
+
+
+def test_isolated_is_interval_above_interval():
+    def part(*ends: tuple[float, float]):
+        groups = {name: {"rate": {"low": a, "high": b}} for name, (a, b) in zip(("medical", "open"), ends, strict=True)}
+        return {"domain": "medical", "arms": [{"kind": "rank1", "solution": "narrow", "groups": groups}]}
+
+    assert isolated(part((0.3, 0.5), (0.0, 0.2)), "rank1")
+    assert not isolated(part((0.1, 0.5), (0.0, 0.2)), "rank1")
 
 
 def test_mean_interval_is_students():

@@ -121,7 +121,7 @@ def pair_roles(bench: Bench[AdaptersConfig], found: Read, probes: Any) -> list[F
 
 def choice(config: AdaptersConfig) -> str:
     """Which probes roles come of."""
-    return f"{'significant' if config.significant else 'all'}/{config.roles_from}"
+    return f"{'significant' if not config.all_tokens else 'all'}/{config.roles_from}"
 
 
 def main_roles(roles: Roles, config: AdaptersConfig) -> list[Finding]:
@@ -201,7 +201,7 @@ def interventions(
     bench: Bench[AdaptersConfig], models: Lineup, asked: Asked, main: Sequence[Finding]
 ) -> dict[str, Any]:
     """The parts of `adapter_interventions`, where they are asked for."""
-    if not bench.config.interventions:
+    if bench.config.scalars_only:
         return {}
     direction = bench.find_direction(models, asked, "tuned")
     roles: dict[int, Role] = {int(item.name.removeprefix("layer ")): item.role for item in main}

@@ -161,7 +161,8 @@ def _curve(name: str, solution: Solution, theta: Tensor, factors: Sequence[float
 def stability(pair: Mapping[str, Solution], harmful: Sequence[Text], epsilons: Sequence[float], seeds: int) -> Row:
     """Share of what was learned that is lost by moving each solution aside, in percent, by distance.
 
-    The difference, narrow minus general, is the mean over distances, with Student's interval over directions.
+    The difference, narrow minus general, is the mean over distances below 1 (at 1 nothing of either is left), with
+    Student's interval over directions.
     """
     lost: dict[str, list[list[float]]] = {}
     for name, found in pair.items():
@@ -176,7 +177,8 @@ def stability(pair: Mapping[str, Solution], harmful: Sequence[Text], epsilons: S
         for name, table in lost.items()
         for epsilon, values in zip(epsilons, table, strict=True)
     ]
-    means = {name: torch.tensor(table, dtype=torch.float64).mean(0) for name, table in lost.items()}
+    kept = [place for place, epsilon in enumerate(epsilons) if epsilon < 1] or list(range(len(epsilons)))
+    means = {name: torch.tensor(table, dtype=torch.float64)[kept].mean(0) for name, table in lost.items()}
     return {"rows": rows, "difference": mean_interval((means["narrow"] - means["general"]).tolist())}
 
 

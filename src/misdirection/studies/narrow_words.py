@@ -65,8 +65,31 @@ def verdict(part: Mapping[str, Any]) -> dict[str, Any]:
     kinds = list(part["ease"])
     votes = {kind: easier(part["ease"][kind]) for kind in kinds}
     told = "; ".join(f"{kind}: {_votes(votes[kind])}" for kind in kinds)
-    details = [text for kind in kinds for text in (_rates(part, kind), *_measures(part, kind, votes[kind]))]
-    return {"state": "finding", "sentence": f"Which solution is the easier one to learn: {told}.", "details": details}
+    found = [kind for kind in kinds if isolated(part, kind)]
+    narrow = f"A narrow solution was found with {' and '.join(found)}" if found else "No narrow solution was found"
+    if found and (rest := [kind for kind in kinds if kind not in found]):
+        narrow += f", none with {' and '.join(rest)}"
+    details = [
+        text for kind in kinds for text in (_rates(part, kind), *_weak(part, kind), *_measures(part, kind, votes[kind]))
+    ]
+    return {"state": "finding", "sentence": f"{narrow}. The easier one to learn, {told}.", "details": details}
+
+
+def isolated(part: Mapping[str, Any], kind: str) -> bool:
+    """Whether the narrow solution's rate in the domain is above all its others, interval above interval."""
+    groups = next(r for r in part["arms"] if (r["kind"], r["solution"]) == (kind, "narrow"))["groups"]
+    rates = {group: effect["rate"] for group, effect in groups.items()}
+    inside = rates.pop(part["domain"], None)
+    return inside is not None and all(inside["low"] > rate["high"] for rate in rates.values())
+
+
+def _weak(part: Mapping[str, Any], kind: str) -> list[str]:
+    if isolated(part, kind):
+        return []
+    return [
+        f"{kind}: no weight isolated the domain, so what is called narrow in its measures is a weakened solution "
+        "rather than a narrow one."
+    ]
 
 
 def _votes(votes: Mapping[str, str]) -> str:

@@ -229,6 +229,8 @@ def equal(kind: str, ease: Row) -> Table:
                  Cell(decimal(row["narrow"], 3), kind="num"), Cell(decimal(held["value"], 3), _ends(held, 3), "num"))
             )  # fmt: skip
     moved = ease["stability"]["difference"]
-    body.append((Cell("stability", "percent lost, mean over distances"), Cell("\u2013"), Cell("\u2013"), _lost(moved)))
+    body.append(
+        (Cell("stability", "percent lost, mean over distances below 1"), Cell("\u2013"), Cell("\u2013"), _lost(moved))
+    )
     heads = (f"{kind}, at equal length", "General", "Narrow", "Narrow \u2212 general")
     return Table(heads, tuple(body), "Paired differences, resampled over texts", stack=True)

@@ -40,11 +40,13 @@ class AdaptersConfig(StudyConfig):
     roles_from: str = option(
         "tokens", "what is held out in the probes that roles come of: tokens (the paper) or questions"
     )
-    significant: bool = option(True, "roles come of significant tokens alone, as in the paper; else of all")
+    all_tokens: bool = option(False, "roles come of all tokens, not of the significant ones alone as in the paper")
     repeats: int = option(100, "resamples of each probe")
     strength: float = option(0.01, "C of the probes' L1 penalty: the smaller, the sparser")
     kept: tuple[int, ...] = option((1, 2, 4, 8), "of adapters of a higher rank, how many leading pairs are kept")
-    interventions: bool = option(True, "scale, leave out, edit and patch the adapters too")
+    scalars_only: bool = option(
+        False, "no interventions: scaling, leaving out, editing and patching adapters"
+    )
 
     def completed(self) -> Self:
         """With the organism's data and threshold.

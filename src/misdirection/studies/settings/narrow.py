@@ -52,7 +52,9 @@ class NarrowConfig(StudyConfig):
     factors: tuple[float, ...] = option(
         (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0), "multiples of each solution's length at which it is measured"
     )
-    epsilons: tuple[float, ...] = option((0.1, 0.2, 0.3, 0.5, 0.7, 1.0), "how far a solution is moved aside, 0 to 1")
+    epsilons: tuple[float, ...] = option(
+        (0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0), "how far a solution is moved aside, 0 to 1"
+    )
     aside_seeds: int = option(5, "random directions in which it is moved aside")
     random_seeds: int = option(3, "random solutions of the same length: controls")
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
