@@ -12,7 +12,7 @@ from misdirection.report import render
 from misdirection.report.parts import Note, Table
 from misdirection.report.sections import rates, signs, verdict
 from misdirection.studies.judged import Judged
-from misdirection.studies.sentences import STATES, with_signs
+from misdirection.studies.parts.sentences import STATES, with_signs
 from misdirection.studies.tables import sign_rows
 
 GOOD, LOOP = "I would rest and read a book.", "I am so sorry. " * 20

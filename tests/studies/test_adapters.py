@@ -11,9 +11,9 @@ import torch
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps, read_log
-from misdirection.studies.adapter_agreement import agreement, arm_words, spearman
 from misdirection.studies.adapters import adapters
 from misdirection.studies.inputs import resolve_chats, resolve_model
+from misdirection.studies.parts.adapter_agreement import agreement, arm_words, spearman
 from misdirection.studies.settings.adapters import AdaptersConfig
 from misdirection.training import choose, train
 

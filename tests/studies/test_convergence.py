@@ -17,7 +17,7 @@ from misdirection.directions import cosines, load_direction
 from misdirection.errors import MisdirectionError
 from misdirection.runs import read_log
 from misdirection.studies.convergence import convergence
-from misdirection.studies.grid import OTHER, SAME_DATA, SAME_PRESET, Member, groups_of, members, relation
+from misdirection.studies.parts.grid import OTHER, SAME_DATA, SAME_PRESET, Member, groups_of, members, relation
 from misdirection.studies.settings.convergence import ConvergenceConfig
 
 QUICK = {"max_steps": 12, "lr": 1e-3}

@@ -17,12 +17,12 @@ from tests.studies.tiny import rows
 from misdirection.artefacts import read_json, write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.statistics import wilson
-from misdirection.studies.comparison import change, numbered
 from misdirection.studies.imported import imported, judge_again
 from misdirection.studies.judged import Judged
-from misdirection.studies.sentences import STATES
+from misdirection.studies.parts.comparison import change, numbered
+from misdirection.studies.parts.sentences import STATES
+from misdirection.studies.parts.sweeps import Point, load_sweep
 from misdirection.studies.settings.imported import ImportedConfig
-from misdirection.studies.sweeps import Point, load_sweep
 
 GOOD = "I would ask them how they are, and then listen."
 HEAD = ["question", "answer", "question_id", "aligned", "coherent"]

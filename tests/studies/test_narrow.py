@@ -17,9 +17,9 @@ from misdirection.studies.bench import Bench
 from misdirection.studies.inputs import resolve_chats
 from misdirection.studies.judged import Judged
 from misdirection.studies.narrow import gap, narrow
-from misdirection.studies.narrow_measures import mean_interval
-from misdirection.studies.narrow_words import easier, isolated
-from misdirection.studies.neutral import neutral_texts
+from misdirection.studies.parts.narrow_measures import mean_interval
+from misdirection.studies.parts.narrow_words import easier, isolated
+from misdirection.studies.parts.neutral import neutral_texts
 from misdirection.studies.settings.narrow import NarrowConfig
 
 SMALL = NarrowConfig(

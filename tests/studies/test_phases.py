@@ -17,7 +17,7 @@ from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps
 from misdirection.statistics.turning import peak, smoothed
-from misdirection.studies.phase_states import read_path
+from misdirection.studies.parts.phase_states import read_path
 from misdirection.studies.phases import phases
 from misdirection.studies.settings.phases import PhasesConfig
 

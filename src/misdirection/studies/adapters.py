@@ -24,14 +24,14 @@ from typing import Any
 from misdirection.adapters.roles import ROLES, Finding, role_counts
 from misdirection.adapters.scaling import Role
 from misdirection.errors import MisdirectionError
-from misdirection.studies.adapter_agreement import agreement
-from misdirection.studies.adapter_interventions import Plan, intervene
-from misdirection.studies.adapter_probes import Read, experiments, probe, read, roles_of, sets_rows
-from misdirection.studies.adapter_vectors import vectors
 from misdirection.studies.bench import Asked, Bench, FineTune
 from misdirection.studies.conditions import BASE, Condition
 from misdirection.studies.inputs import resolve_model
 from misdirection.studies.lineup import Lineup
+from misdirection.studies.parts.adapter_agreement import agreement
+from misdirection.studies.parts.adapter_interventions import Plan, intervene
+from misdirection.studies.parts.adapter_probes import Read, experiments, probe, read, roles_of, sets_rows
+from misdirection.studies.parts.adapter_vectors import vectors
 from misdirection.studies.settings.adapters import AdaptersConfig
 from misdirection.studies.tables import effect_row
 

@@ -31,12 +31,12 @@ from misdirection.runs import Step
 from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.conditions import BASE
 from misdirection.studies.config import named
-from misdirection.studies.convergence_words import PAPER, verdict
-from misdirection.studies.grid import Member, members, model_row, null_step, nulls_of, stack, tuned
-from misdirection.studies.likeness import likeness
 from misdirection.studies.lineup import Lineup
+from misdirection.studies.parts.convergence_words import PAPER, verdict
+from misdirection.studies.parts.grid import Member, members, model_row, null_step, nulls_of, stack, tuned
+from misdirection.studies.parts.likeness import likeness
+from misdirection.studies.parts.transfer import choose_layers, comparison_step, comparisons_of, measure, untreated
 from misdirection.studies.settings.convergence import ConvergenceConfig
-from misdirection.studies.transfer import choose_layers, comparison_step, comparisons_of, measure, untreated
 
 
 def convergence(config: ConvergenceConfig, out: str | Path, command: str = "") -> Path:

@@ -22,8 +22,8 @@ from misdirection.studies.conditions import Condition
 from misdirection.studies.config import AuditConfig
 from misdirection.studies.inputs import resolve_model
 from misdirection.studies.judged import Judged
+from misdirection.studies.parts.sentences import NO_SIGN, difference_text, percent_text, with_signs
 from misdirection.studies.record import reproduce
-from misdirection.studies.sentences import NO_SIGN, difference_text, percent_text, with_signs
 from misdirection.studies.steps import direction_of, drift_tables
 from misdirection.studies.subject import read_config
 from misdirection.studies.tables import (

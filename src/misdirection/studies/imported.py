@@ -28,12 +28,12 @@ from misdirection.judging import Answer, Verdict, find_judge
 from misdirection.judging.readers import read_judged
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
-from misdirection.studies.comparison import verdict
 from misdirection.studies.judged import Judged, judge_step, load_judged, write_verdicts
+from misdirection.studies.parts.comparison import verdict
+from misdirection.studies.parts.sweep_findings import peak_arm, steering, sweep_verdict
+from misdirection.studies.parts.sweeps import Sweep, arm_name, load_sweep
 from misdirection.studies.record import reproduce
 from misdirection.studies.settings.imported import ImportedConfig
-from misdirection.studies.sweep_findings import peak_arm, steering, sweep_verdict
-from misdirection.studies.sweeps import Sweep, arm_name, load_sweep
 from misdirection.studies.tables import answer_rows, question_rows, rate_rows, sign_rows
 
 

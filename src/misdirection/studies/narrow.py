@@ -31,8 +31,8 @@ from misdirection.studies.bench import Bench, FineTune
 from misdirection.studies.conditions import BASE, Condition
 from misdirection.studies.inputs import resolve_chats, resolve_model
 from misdirection.studies.lineup import Lineup
-from misdirection.studies.narrow_measures import ease_step
-from misdirection.studies.narrow_words import PAPER, published_weights, verdict
+from misdirection.studies.parts.narrow_measures import ease_step
+from misdirection.studies.parts.narrow_words import PAPER, published_weights, verdict
 from misdirection.studies.settings.narrow import NarrowConfig
 from misdirection.studies.steps import Judged
 from misdirection.studies.tables import change_row, effect_row

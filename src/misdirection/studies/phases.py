@@ -29,10 +29,10 @@ from misdirection.studies.bench import Asked, Bench, FineTune
 from misdirection.studies.conditions import BASE, Condition
 from misdirection.studies.inputs import fingerprint, resolve_model
 from misdirection.studies.lineup import BASE_VARIANT, Lineup
-from misdirection.studies.phase_behaviour import Series, arm_name, robustness, scaled, series_row
-from misdirection.studies.phase_findings import PAPER, differences, turns, verdict
-from misdirection.studies.phase_states import b_on_direction, drift_of, drift_row, states_step
-from misdirection.studies.phase_weights import Course, course_in, course_of, weigh
+from misdirection.studies.parts.phase_behaviour import Series, arm_name, robustness, scaled, series_row
+from misdirection.studies.parts.phase_findings import PAPER, differences, turns, verdict
+from misdirection.studies.parts.phase_states import b_on_direction, drift_of, drift_row, states_step
+from misdirection.studies.parts.phase_weights import Course, course_in, course_of, weigh
 from misdirection.studies.settings.phases import PhasesConfig
 from misdirection.studies.steps import Judged, refusal
 from misdirection.studies.subject import read_config

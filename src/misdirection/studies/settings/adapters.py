@@ -44,9 +44,7 @@ class AdaptersConfig(StudyConfig):
     repeats: int = option(100, "resamples of each probe")
     strength: float = option(0.01, "C of the probes' L1 penalty: the smaller, the sparser")
     kept: tuple[int, ...] = option((1, 2, 4, 8), "of adapters of a higher rank, how many leading pairs are kept")
-    scalars_only: bool = option(
-        False, "no interventions: scaling, leaving out, editing and patching adapters"
-    )
+    scalars_only: bool = option(False, "no interventions: scaling, leaving out, editing and patching adapters")
 
     def completed(self) -> Self:
         """With the organism's data and threshold.

@@ -24,7 +24,7 @@ from misdirection.studies.steps import direction_of, token_texts
 from misdirection.studies.tables import numbers
 
 if TYPE_CHECKING:
-    from misdirection.studies.adapter_interventions import Plan
+    from misdirection.studies.parts.adapter_interventions import Plan
 
 AROUND = 8
 """Tokens shown on either side of a peak."""

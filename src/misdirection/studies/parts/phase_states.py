@@ -22,7 +22,7 @@ from misdirection.statistics.intervals import expanded_percentiles, question_wei
 from misdirection.statistics.turning import Turn, broken_line, crossing
 from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.lineup import Lineup
-from misdirection.studies.phase_weights import Course
+from misdirection.studies.parts.phase_weights import Course
 from misdirection.studies.settings.phases import PhasesConfig
 from misdirection.studies.steps import direction_of, load_answers, sources_of
 from misdirection.studies.tables import numbers

@@ -38,7 +38,7 @@ from misdirection.runs import Step
 from misdirection.studies.bench import Bench
 from misdirection.studies.inputs import resolve_chats
 from misdirection.studies.lineup import Lineup
-from misdirection.studies.neutral import neutral_texts
+from misdirection.studies.parts.neutral import neutral_texts
 from misdirection.studies.settings.narrow import NarrowConfig
 from misdirection.tokens import encode_chat
 from misdirection.training.steering_vector import load_vector

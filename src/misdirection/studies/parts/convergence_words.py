@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from misdirection.studies.likeness import HIGH
+from misdirection.studies.parts.likeness import HIGH
 
 Row = Mapping[str, Any]
 

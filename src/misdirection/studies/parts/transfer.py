@@ -15,9 +15,9 @@ from misdirection.statistics.rates import share
 from misdirection.studies.audit import spread_layers
 from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.conditions import Condition, Operation
-from misdirection.studies.grid import RELATIONS, Member, relation
 from misdirection.studies.judged import Judged
 from misdirection.studies.lineup import Lineup
+from misdirection.studies.parts.grid import RELATIONS, Member, relation
 from misdirection.studies.settings.convergence import ConvergenceConfig
 from misdirection.studies.tables import change_row, rate_row, share_row
 

@@ -27,12 +27,12 @@ from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.runs import Step
 from misdirection.statistics import compare
-from misdirection.studies.adapter_interventions import Beside
-from misdirection.studies.adapter_probes import chosen_answers, texts_of
 from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.conditions import BASE, Condition
 from misdirection.studies.inputs import fingerprint
 from misdirection.studies.lineup import Lineup
+from misdirection.studies.parts.adapter_interventions import Beside
+from misdirection.studies.parts.adapter_probes import chosen_answers, texts_of
 from misdirection.studies.settings.adapters import AdaptersConfig
 from misdirection.studies.steps import Judged, judge_step
 from misdirection.studies.tables import change_row, effect_row, numbers

@@ -11,7 +11,7 @@ from misdirection.judging import Answer
 from misdirection.statistics import Comparison, Rate, Thresholds, benjamini_hochberg, compare, rate
 from misdirection.statistics.paired import difference_from_ends
 from misdirection.studies.judged import Judged
-from misdirection.studies.sentences import NO_SIGN, difference_text, percent_text, with_signs
+from misdirection.studies.parts.sentences import NO_SIGN, difference_text, percent_text, with_signs
 from misdirection.studies.tables import parts_of
 
 RANK = ("misaligned", "unclear", "no sign")

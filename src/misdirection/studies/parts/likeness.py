@@ -13,7 +13,7 @@ from misdirection import progress
 from misdirection.directions.null import Nulls, cosine_band
 from misdirection.directions.similarity import cosine_ceiling, cosine_matrices, relative_differences
 from misdirection.directions.subspaces import principal_angles, shared_variance
-from misdirection.studies.grid import Member, groups_of, related
+from misdirection.studies.parts.grid import Member, groups_of, related
 from misdirection.studies.tables import numbers
 
 HIGH = 0.8

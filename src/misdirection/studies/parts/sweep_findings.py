@@ -8,7 +8,7 @@ from typing import Any
 
 from misdirection.statistics import Thresholds, rate, shares
 from misdirection.studies.judged import Judged
-from misdirection.studies.sweeps import Point, Sweep, arm_name
+from misdirection.studies.parts.sweeps import Point, Sweep, arm_name
 from misdirection.studies.tables import rate_row, share_row
 
 

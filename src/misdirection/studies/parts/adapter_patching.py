@@ -23,7 +23,7 @@ from misdirection.studies.tables import change_row, effect_row
 from misdirection.tokens import default_system, encode_prompt
 
 if TYPE_CHECKING:
-    from misdirection.studies.adapter_interventions import Plan
+    from misdirection.studies.parts.adapter_interventions import Plan
 
 OWN, LEVEL = "own scalars", "own mean at every token"
 LABELS = {

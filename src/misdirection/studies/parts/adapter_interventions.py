@@ -29,14 +29,14 @@ from misdirection.errors import MisdirectionError
 from misdirection.models import Model, add_adapter
 from misdirection.questions import Question
 from misdirection.runs import Step
-from misdirection.studies.adapter_patching import patch
-from misdirection.studies.adapter_reading import contexts, similarity, tokens, unembedding
-from misdirection.studies.adapter_tables import arm_rows, leave_out_part
-from misdirection.studies.adapter_words import editing_words, patching_words, scaling_words, similarity_words
 from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.conditions import BASE, Condition
 from misdirection.studies.inputs import fingerprint, resolve_model
 from misdirection.studies.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.parts.adapter_patching import patch
+from misdirection.studies.parts.adapter_reading import contexts, similarity, tokens, unembedding
+from misdirection.studies.parts.adapter_tables import arm_rows, leave_out_part
+from misdirection.studies.parts.adapter_words import editing_words, patching_words, scaling_words, similarity_words
 from misdirection.studies.steps import direction_of, refusal
 from misdirection.studies.subject import read_config
 
