@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from misdirection import progress
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps, read_log
@@ -70,7 +71,7 @@ def test_every_probe_has_its_metrics_and_topic_is_known_from_the_question_alone(
     rows = {(r["tokens"], r["experiment"]): r for r in part["experiments"]}
     # A question that is asked but once has no other answer to be known by.
     assert min(rows["all", number]["ceiling"]["auc"] for number in (3, 4)) > 0.95
-    assert 0.5 < rows["all", 1]["ceiling"]["auc"] < 1.0
+    assert 0.3 < rows["all", 1]["ceiling"]["auc"] < 0.9
     assert all(0 <= rows["all", n]["probes"]["tokens"]["auc"]["value"] <= 1 for n in (1, 4))
     assert rows["all", 4]["probes"]["tokens"]["auc"]["value"] > 0.55
     assert len(rows["all", 1]["probes"]["tokens"]["coefficients"]) == len(part["columns"]) == 9
@@ -197,4 +198,6 @@ def test_the_command_line_explains_every_setting():
     from misdirection.cli.main import app
 
     told = CliRunner().invoke(app, ["study", "adapters", "--help"], env={"COLUMNS": "200"}).output
+    # The command line shows progress on a stream that the runner closes.
+    progress.disable()
     assert "canonical pairs" in told and "--log-score" in told

@@ -45,6 +45,7 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version)
     ] = False,
@@ -56,6 +57,7 @@ def options(
         os.environ["MISDIRECTION_THREADS"] = str(threads)
     if not quiet:
         progress.enable()
+        context.call_on_close(progress.disable)
 
 
 def main() -> None:
