@@ -12,7 +12,7 @@
 - `organism`: the figures that the embedded organism must show.
 
 What they share: a run with its verbs (`bench`, `workbench`), each a step that is done once (`steps`, `judged`); the
-models (`subject`, `lineup`), what is done to them (`conditions`), what the names on a command line stand for (`inputs`),
+models (`subject`, `lineup`) and what is done to them (`conditions`); what names on a command line stand for (`inputs`);
 rows of findings (`tables`, `findings`, `record`). Settings by study are in `settings/`, what one study alone needs in
 `parts/`.
 """
