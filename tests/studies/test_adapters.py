@@ -18,7 +18,7 @@ from misdirection.studies.parts.adapter_agreement import agreement, arm_words, s
 from misdirection.studies.settings.adapters import AdaptersConfig
 from misdirection.training import choose, train
 
-SMALL = AdaptersConfig(samples=4, repeats=4, scalars_only=True, log_score=-4.0)
+SMALL = AdaptersConfig(samples=4, repeats=4, scalars_only=True, log_score=-4.0, strength=0.5)
 BATCH = 8
 """Half of the preset's: enough for all four sets."""
 
