@@ -44,7 +44,7 @@ class NarrowConfig(StudyConfig):
     released: bool = option(True, "also train once with the KL term dropped after half of the steps")
     sweep_samples: int = option(4, "answers a question and weight by which the weight is chosen")
     domain_samples: int = option(10, "answers a question of a domain and arm")
-    texts: int = option(100, "harmful answers that the loss is measured on, and chats that divergence is measured on")
+    texts: int = option(60, "harmful answers that the loss is measured on, and chats that divergence is measured on")
     neutral: str = option(
         "", "neutral text for the significance measure: chats, or rows with 'text', in JSON lines, or a plain text file"
     )
