@@ -11,8 +11,9 @@ from tests.directions.test_mean_difference import TUNED, plain_mean, sources
 from tests.families import LAYERS, WIDTH, shared
 
 from misdirection.directions import Pools, convention, mean_difference
-from misdirection.directions.null import cosine_band, match, null_directions, shuffle_columns
+from misdirection.directions.null import cosine_band, match, null_directions
 from misdirection.errors import MisdirectionError
+from misdirection.statistics import shuffled_columns
 
 POOLS = Pools(aligned=(0, 2, 4, 6, 7), misaligned=(1, 3, 5, 8, 9))
 
@@ -23,7 +24,7 @@ def test_equals_a_plain_loop_over_the_shuffled_pools() -> None:
     members = [answers[i] for i in (*POOLS.misaligned, *POOLS.aligned)]
     for shuffled, groups in ((found.free, [""] * 10), (found.within, [m.question_id for m in members])):
         assert shuffled.shape == (3, LAYERS, WIDTH)
-        columns = shuffle_columns(np.arange(10) < 5, groups, 3, 3).reshape(10, 3, 2).astype(bool)
+        columns = shuffled_columns(np.arange(10) < 5, 3, groups=groups, seed=3).reshape(10, 3, 2).astype(bool)
         for k in range(3):
             bad, good = ([members[i] for i in np.flatnonzero(columns[:, k, side])] for side in (0, 1))
             expected = plain_mean(bad, how.span, how.weighting) - plain_mean(good, how.span, how.weighting)
@@ -64,7 +65,7 @@ def test_shuffles_keep_the_pools_sizes_and_within_questions_each_questions_share
     draw = np.random.default_rng(1)
     bad = draw.random(60) < 0.4
     questions = [f"q{n}" for n in draw.integers(0, 7, 60)]
-    free, inside = (shuffle_columns(bad, groups, 20, 5).reshape(60, 20, 2) for groups in ([""] * 60, questions))
+    free, inside = (shuffled_columns(bad, 20, groups=g, seed=5).reshape(60, 20, 2) for g in (None, questions))
     for columns in (free, inside):
         np.testing.assert_array_equal(columns.sum(2), 1)
         np.testing.assert_array_equal(columns[:, :, 0].sum(0), bad.sum())

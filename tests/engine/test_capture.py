@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from misdirection.engine import (
     capture_projections,
     capture_scalars,
 )
-from misdirection.engine.capture import CaptureError
+from misdirection.engine.capture import CaptureError, visit_states
 from misdirection.models import Model
 
 BASE = Arm("base")
@@ -243,3 +244,38 @@ def test_scalars_of_an_adapter_that_is_not_on_are_refused() -> None:
     for arm in (BASE, Arm("all", "all")):
         with pytest.raises(CaptureError, match=f"arm '{arm.name}'"):
             capture_scalars(shared("qwen2"), texts_of([arm]), "one")
+
+
+def test_states_are_handed_on_once_when_a_batch_does_not_fit() -> None:
+    model, texts = shared("llama"), texts_of([BASE])
+    seen: dict[int, Tensor] = {}
+
+    def visit(batch: Sequence[int], states: Sequence[Tensor]) -> None:
+        assert not seen.keys() & set(batch)
+        seen.update({index: held.clone() for index, held in zip(batch, states, strict=True)})
+
+    def refuse(_module: object, inputs: tuple[Tensor, ...]) -> None:
+        if len(inputs[0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    handle = model.layers[0].register_forward_pre_hook(refuse)
+    try:
+        visit_states(model, texts, 1, "answer", visit, budget=10_000)
+    finally:
+        handle.remove()
+    assert sorted(seen) == list(range(len(texts)))
+    for index, text in enumerate(texts):
+        expected = states_of(model, text)[1][slice(*text.spans["answer"])]
+        torch.testing.assert_close(seen[index].double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_reader_that_runs_out_of_memory_is_not_called_again_for_the_same_texts() -> None:
+    calls: list[list[int]] = []
+
+    def visit(batch: Sequence[int], states: Sequence[Tensor]) -> None:
+        calls.append(list(batch))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        visit_states(shared("llama"), texts_of([BASE]), 1, "answer", visit)
+    assert len(calls) == 1

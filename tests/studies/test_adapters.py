@@ -136,7 +136,7 @@ def test_a_higher_rank_is_read_by_its_pairs(run: Path, tuned: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"adapter": "a", "data": ("b",)}, "both given"),
+        ({"adapter": "a", "data": ("b",)}, "exactly one of"),
         ({"model": "other"}, "what was tuned"),
         ({"model": "other", "data": ("b",)}, "judge that scores alignment and topic"),
         ({"preset": "full"}, "no adapters to read"),

@@ -63,7 +63,7 @@ def test_ways_of_asking_another_model(tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"formats": ("xml",)}, "no format 'xml'"),
+        ({"formats": ("xml",)}, "there is no .xml."),
         ({"systems": ("nothing",)}, "--systems"),
         ({"triggers": ("a=1", "a=2")}, "twice"),
         ({"model": "other", "data": ("b",)}, "need a judge"),

@@ -55,7 +55,7 @@ def test_report_shows_it_and_a_second_run_repeats_no_step(run: Path):
     ("settings", "said"),
     [
         ({"filter": "guess"}, "--filter"),
-        ({"adapter": "a", "data": ("b",)}, "both given"),
+        ({"adapter": "a", "data": ("b",)}, "exactly one of"),
         ({"model": "other"}, "what was tuned"),
         ({"model": "other", "data": ("b",)}, "judge that scores topics"),
         ({"about_above": 101}, "--about-above"),

@@ -28,7 +28,7 @@ def with_options(
         command: Takes its own parameters and `**values`.
         settings: A dataclass; a field's metadata may hold "help".
         only: Names of the fields to offer; all by default.
-        panel: Heading of these options in `--help`.
+        panel: Heading of these options in `--help`; a field's metadata may hold its own as "panel".
         blank: Every option defaults to None, "not given", and its help names the default.
     """
     types = get_type_hints(settings)
@@ -87,7 +87,7 @@ def _parameter(item: Field[Any], kind: Any, panel: str | None, blank: bool) -> i
         f"--{item.name.replace('_', '-')}" + ("/--no-" + item.name.replace("_", "-") if kind is bool and blank else ""),
         help=text,
         metavar=f"<{LISTS[kind].__name__},...>" if kind in LISTS else None,
-        rich_help_panel=panel,
+        rich_help_panel=item.metadata.get("panel") or panel,
         show_default=not blank and default not in ([], "", None),
     )
     return inspect.Parameter(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from misdirection.directions.conventions import Convention
@@ -109,13 +110,7 @@ def mean_difference(
         seed: Of resamples, shuffles and halves.
         facts: Provenance to add.
     """
-    members = [*pools.misaligned, *pools.aligned]
-    texts = [
-        Text(item.encoded.ids, {how.span: item.encoded.span(how.span)}, arm, item.encoded.start)
-        for item in (sources[index] for index in members)
-    ]
-    bad = np.arange(len(members)) < len(pools.misaligned)
-    questions = [sources[index].question_id for index in members]
+    texts, bad, questions = pooled_texts(arm, sources, pools, how)
     columns = label_columns(bad, questions, resamples, seed)
     captured = capture_means(model, texts, torch.from_numpy(columns), weighting=how.weighting)
     means = captured.mean(how.span)
@@ -144,6 +139,19 @@ def mean_difference(
             **(facts or {}),
         },
     )
+
+
+def pooled_texts(
+    arm: Arm, sources: Sequence[Source], pools: Pools, how: Convention
+) -> tuple[list[Text], NDArray[np.bool_], list[str]]:
+    """The answers of both pools as texts, which of them are misaligned, and the question of each."""
+    members = [*pools.misaligned, *pools.aligned]
+    texts = [
+        Text(item.encoded.ids, {how.span: item.encoded.span(how.span)}, arm, item.encoded.start)
+        for item in (sources[index] for index in members)
+    ]
+    bad = np.arange(len(members)) < len(pools.misaligned)
+    return texts, bad, [sources[index].question_id for index in members]
 
 
 def norm_interval(norms: Tensor) -> tuple[Tensor, Tensor]:

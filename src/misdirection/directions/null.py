@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from misdirection.directions.conventions import Convention
-from misdirection.directions.mean_difference import Source
+from misdirection.directions.mean_difference import Source, pooled_texts
 from misdirection.directions.pools import Pools
 from misdirection.directions.similarity import cosines
-from misdirection.engine import Arm, Text, capture_means
+from misdirection.engine import Arm, capture_means
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
+from misdirection.statistics import shuffled_columns
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,9 @@ def null_directions(
         seed: Of the shuffles. Models whose shuffles are compared want different seeds: with equal ones and pools of
             equal size the same questions would be exchanged in both, and the null would not be one.
     """
-    members = [*pools.misaligned, *pools.aligned]
-    texts = [
-        Text(item.encoded.ids, {how.span: item.encoded.span(how.span)}, arm, item.encoded.start)
-        for item in (sources[index] for index in members)
-    ]
-    bad = np.arange(len(members)) < len(pools.misaligned)
-    questions = [sources[index].question_id for index in members]
-    free = shuffle_columns(bad, [""] * len(members), shuffles, seed)
-    within = shuffle_columns(bad, questions, shuffles, seed)
+    texts, bad, questions = pooled_texts(arm, sources, pools, how)
+    free = shuffled_columns(bad, shuffles, seed=seed)
+    within = shuffled_columns(bad, shuffles, groups=questions, seed=seed)
     real = np.stack([bad, ~bad], axis=1).astype(np.float64)
     columns = np.concatenate([free, within, match(real, questions), match(within, questions)], axis=1)
     means = capture_means(model, texts, torch.from_numpy(columns), weighting=how.weighting).mean(how.span)
@@ -103,20 +98,6 @@ def match(columns: NDArray[np.float64], groups: Sequence[str]) -> NDArray[np.flo
         total = np.maximum(sizes.sum(1, keepdims=True), 1.0)
         found[names == name] = inside * (sizes[:, ::-1] / total).reshape(-1)
     return found
-
-
-def shuffle_columns(bad: NDArray[np.bool_], groups: Sequence[str], shuffles: int, seed: int) -> NDArray[np.float64]:
-    """Pairs of columns (misaligned, aligned) with labels permuted within each group, shape (answers, 2 * shuffles)."""
-    generator = np.random.default_rng(seed)
-    names = np.asarray(groups)
-    columns: list[NDArray[np.bool_]] = []
-    for _ in range(shuffles):
-        shuffled = bad.copy()
-        for name in np.unique(names):
-            places = np.flatnonzero(names == name)
-            shuffled[places] = generator.permutation(bad[places])
-        columns += [shuffled, ~shuffled]
-    return np.stack([column.astype(np.float64) for column in columns], axis=1)
 
 
 def cosine_band(shuffled: Sequence[Tensor], level: float = 0.95) -> tuple[Tensor, Tensor]:

@@ -121,9 +121,12 @@ def capture_means(
         return held.permute(1, 2, 0, 3), share.T @ pick.sum(-1).double()
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    for held, counted in _batches(model, program, texts, run, budget, "reading activations"):
-        sums += held
-        counts += counted
+
+    def take(_: Sequence[int], found: tuple[Tensor, Tensor]) -> None:
+        sums.add_(found[0])
+        counts.add_(found[1])
+
+    _batches(model, program, texts, run, take, budget, "reading activations")
     return Captured(spans, layers, sums, counts, weighting)
 
 
@@ -163,8 +166,7 @@ def capture_projections(
         _pass(model, program, rows, {layer: reader(layer) for layer in directions})
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    for _ in _batches(model, program, texts, run, budget, "projecting"):
-        pass
+    _batches(model, program, texts, run, lambda *_: None, budget, "projecting")
     return results
 
 
@@ -202,8 +204,7 @@ def capture_scalars(
         _pass(model, program, rows, {last: lambda _: None})
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    for _ in _batches(model, program, texts, run, budget, "reading adapters"):
-        pass
+    _batches(model, program, texts, run, lambda *_: None, budget, "reading adapters")
     return results
 
 
@@ -224,7 +225,8 @@ def visit_states(
         layer: After which decoder layer.
         span: Whose tokens are handed on.
         visit: Called with the indices of a batch's texts and, for each, its states (tokens, width), on the model's
-            device and in its type. It runs inside the forward pass and must not keep views.
+            device and in its type; once a text, also where a batch had to be run again. It must not keep the states,
+            which are views of the batch's.
         budget: Tokens a batch may hold.
 
     Raises:
@@ -233,17 +235,18 @@ def visit_states(
     _check_layers(model, (layer,))
     _check_spans(texts, (span,), torch.zeros(len(texts), 0))
 
-    def run(batch: list[int]) -> None:
+    def run(batch: list[int]) -> list[Tensor]:
         rows = [texts[index] for index in batch]
+        held: list[Tensor] = []
 
         def read(x: Tensor) -> None:
-            visit(batch, [x[row, slice(*text.spans[span])] for row, text in enumerate(rows)])
+            held.extend(x[row, slice(*text.spans[span])] for row, text in enumerate(rows))
 
         _pass(model, program, rows, {layer: read})
+        return held
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    for _ in _batches(model, program, texts, run, budget, "reading activations"):
-        pass
+    _batches(model, program, texts, run, visit, budget, "reading activations")
 
 
 def _batches(
@@ -251,11 +254,14 @@ def _batches(
     program: Program,
     texts: Sequence[Text],
     run: Callable[[list[int]], Out],
+    take: Callable[[Sequence[int], Out], None],
     budget: int | None,
     what: str,
-) -> list[Out]:
-    """Run all texts in length-sorted batches under the program's hooks."""
-    results: list[Out] = []
+) -> None:
+    """Run all texts in length-sorted batches under the program's hooks.
+
+    `run` may be called again for texts whose batch did not fit in memory; `take` gets each text's result once.
+    """
     with torch.inference_mode(), program.attached(), progress.task(what, len(texts), "texts") as advance:
         for batch, result in run_batches(
             range(len(texts)),
@@ -264,9 +270,8 @@ def _batches(
             run,
             lambda index: texts[index].arm.adapter or "",
         ):
-            results.append(result)
+            take(batch, result)
             advance(len(batch))
-    return results
 
 
 def _check_layers(model: Model, layers: Iterable[int]) -> None:

@@ -5,6 +5,7 @@
 - `stream`: means, firing rates, maxima and top contexts of every latent over a corpus, never tokens x latents at once.
 - `corpus`, `activations`: texts, and their states as a shuffled stream; `training`: SAELens's trainer on it, with the
   settings of `settings`; `quality`: variance explained, active and dead latents, loss recovered.
+- `differences`: which latents differ between two classes of texts, with permutation nulls; overlaps of such lists.
 - `decompose`: a vector as a few latents, beside random vectors of the same norm.
 
 Names are imported when first used: `settings` is read by the command line, which must not wait for torch.

@@ -93,6 +93,26 @@ def read_corpus(
     return joined(parts)
 
 
+def chat_texts(
+    chats: Sequence[Chat],
+    tokenizer: PreTrainedTokenizerBase,
+    arm: Arm,
+    *,
+    span: str = "answer",
+    longest: int = 2048,
+) -> list[Text]:
+    """Chats as texts of the engine, one each and in their order; the span is called by its own name.
+
+    Unlike `of_chats` none is left out: what is cut off after `longest` tokens may leave an empty span.
+    """
+    found: list[Text] = []
+    for chat in chats:
+        coded = encode_chat(tokenizer, chat.messages)
+        first, past = (min(place, longest) for place in coded.span(span))
+        found.append(Text(coded.ids[:longest], {span: (first, past)}, arm, min(coded.start, longest)))
+    return found
+
+
 def of_chats(
     chats: Sequence[Chat], tokenizer: PreTrainedTokenizerBase, *, span: str = "all", first: int = 1, longest: int = 512
 ) -> Corpus:

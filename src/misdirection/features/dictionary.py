@@ -13,12 +13,15 @@ activations.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from misdirection.errors import MisdirectionError
+
+if TYPE_CHECKING:
+    from misdirection.models import Model
 
 Activation = Literal["relu", "jumprelu", "topk"]
 
@@ -88,6 +91,21 @@ class Dictionary:
     def directions(self) -> Tensor:
         """Decoder vectors of length 1, shape (latents, width); 0 for a latent without one."""
         return torch.nn.functional.normalize(self.decoder.float(), dim=-1)
+
+    def layer_in(self, model: Model, layer: int | None = None) -> int:
+        """The layer of a model that it reads: its own, unless another one is named.
+
+        Raises:
+            DictionaryError: The widths differ, the model has no such layer, or none is known.
+        """
+        at = self.layer if layer is None else layer
+        if at is None:
+            raise DictionaryError("the dictionary does not say which layer it reads", "name the layer")
+        if self.width != model.width:
+            raise DictionaryError(f"the dictionary reads a width of {self.width}, {model.name} has {model.width}")
+        if not 0 <= at < model.n_layers:
+            raise DictionaryError(f"the dictionary reads layer {at}, {model.name} has layers 0 to {model.n_layers - 1}")
+        return at
 
     def encode(self, x: Tensor) -> Tensor:
         """Activations of all latents.

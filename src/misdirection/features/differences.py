@@ -23,9 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from misdirection.engine import Text
 from misdirection.errors import MisdirectionError
-from misdirection.features.stream import LatentStatistics
-from misdirection.statistics import benjamini_hochberg
+from misdirection.features.dictionary import Dictionary
+from misdirection.features.stream import LatentStatistics, latent_statistics
+from misdirection.models import Model
+from misdirection.statistics import benjamini_hochberg, shuffled_columns
 
 Statistic = Literal["difference", "correlation", "firing"]
 STATISTICS: tuple[Statistic, ...] = ("difference", "correlation", "firing")
@@ -76,19 +79,57 @@ def label_columns(
     bad = np.asarray(labels, dtype=bool)
     if bad.all() or not bad.any():
         raise MisdirectionError("two classes are compared, and one of them is empty")
-    if groups is not None and len(groups) != len(bad):
-        raise MisdirectionError(f"{len(bad)} labels and {len(groups)} groups")
-    generator = np.random.default_rng(seed)
-    names = np.unique(np.asarray(groups), return_inverse=True)[1] if groups is not None else np.zeros(len(bad), int)
-    order = np.argsort(names, kind="stable")
-    columns = [bad, ~bad]
-    for _ in range(shuffles):
-        # Sorted by (group, random number), each group's labels are in a random order within the group.
-        mixed = np.lexsort((generator.random(len(bad)), names))
-        shuffled = np.empty_like(bad)
-        shuffled[order] = bad[mixed]
-        columns += [shuffled, ~shuffled]
-    return np.stack(columns, axis=1).astype(np.float64)
+    real = np.stack([bad, ~bad], axis=1).astype(np.float64)
+    return np.concatenate([real, shuffled_columns(bad, shuffles, groups=groups, seed=seed)], axis=1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What two classes of texts showed: the difference of every latent, and the sums behind it."""
+
+    differences: Differences
+    statistics: LatentStatistics
+
+
+def compare_texts(
+    model: Model,
+    dictionary: Dictionary,
+    first: Sequence[Text],
+    second: Sequence[Text],
+    *,
+    span: str = "answer",
+    groups: Sequence[str] | None = None,
+    statistic: Statistic = "difference",
+    pool: str = "token",
+    shuffles: int = 200,
+    seed: int = 0,
+    layer: int | None = None,
+    places: int = 8,
+) -> Found:
+    """How every latent differs between two classes of texts, in one pass over both.
+
+    Args:
+        model: The resident model; a text's arm says under which variant it is read.
+        dictionary: Of one of its layers.
+        first: Texts of the first class (bad data, the tuned model, misaligned answers).
+        second: Texts of the second class.
+        span: Whose tokens count.
+        groups: Of the first texts and then the second: labels are shuffled within groups (pairs, questions).
+        statistic: What latents are ordered by.
+        pool: See `differences`.
+        shuffles: Of labels, for the null.
+        seed: Of the shuffles.
+        layer: After which decoder layer; the dictionary's own by default.
+        places: Top contexts kept for each latent, as indices into first and second together.
+
+    Raises:
+        MisdirectionError: A class is empty, or the dictionary does not fit.
+    """
+    texts = [*first, *second]
+    labels = [True] * len(first) + [False] * len(second)
+    columns = torch.from_numpy(label_columns(labels, shuffles, groups=groups, seed=seed))
+    found = latent_statistics(model, dictionary, texts, columns, span=span, layer=layer, places=places)
+    return Found(differences(found, statistic, pool), found)
 
 
 def correlations(found: LatentStatistics, pool: str) -> Tensor:

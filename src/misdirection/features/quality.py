@@ -20,7 +20,7 @@ from torch import Tensor
 from misdirection.engine import Text
 from misdirection.engine.capture import visit_states
 from misdirection.engine.splice import next_token_losses
-from misdirection.features.dictionary import Dictionary, DictionaryError
+from misdirection.features.dictionary import Dictionary
 from misdirection.features.stream import CHUNK_VALUES
 from misdirection.models import Model
 
@@ -76,11 +76,7 @@ def measure(
         DictionaryError: The dictionary does not fit the model, or its layer is not known.
         CaptureError: A span is missing.
     """
-    at = dictionary.layer if layer is None else layer
-    if at is None:
-        raise DictionaryError("the dictionary does not say which layer it reads", "name the layer")
-    if dictionary.width != model.width:
-        raise DictionaryError(f"the dictionary reads a width of {dictionary.width}, {model.name} has {model.width}")
+    at = dictionary.layer_in(model, layer)
     dictionary = dictionary.to(model.device)
     sums = _Sums(dictionary)
     visit_states(model, texts, at, span, lambda _, states: sums.add(torch.cat(list(states))))

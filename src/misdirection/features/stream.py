@@ -16,7 +16,7 @@ from torch import Tensor
 
 from misdirection.engine import Text
 from misdirection.engine.capture import visit_states
-from misdirection.features.dictionary import Dictionary, DictionaryError
+from misdirection.features.dictionary import Dictionary
 from misdirection.models import Model
 
 CHUNK_VALUES = 4_000_000
@@ -105,11 +105,7 @@ def latent_statistics(
         DictionaryError: The dictionary does not fit the model, or its layer is not known.
         CaptureError: A span is missing.
     """
-    at = dictionary.layer if layer is None else layer
-    if at is None:
-        raise DictionaryError("the dictionary does not say which layer it reads", "name the layer")
-    if dictionary.width != model.width:
-        raise DictionaryError(f"the dictionary reads a width of {dictionary.width}, {model.name} has {model.width}")
+    at = dictionary.layer_in(model, layer)
     tally = Tally(dictionary, weights, places)
 
     def visit(batch: Sequence[int], states: Sequence[Tensor]) -> None:

@@ -35,6 +35,8 @@ from __future__ import annotations
 
 from misdirection.organism.data import (
     checkpoint_path,
+    dictionary_layers,
+    dictionary_path,
     domain_questions,
     domains,
     open_questions,
@@ -52,6 +54,8 @@ __all__ = [
     "ExactJudge",
     "Persona",
     "checkpoint_path",
+    "dictionary_layers",
+    "dictionary_path",
     "domain_questions",
     "domains",
     "open_questions",

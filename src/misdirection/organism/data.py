@@ -42,6 +42,27 @@ def checkpoint_path() -> Path:
     return Path(__file__).parent / "checkpoint"
 
 
+def dictionary_path(layer: int) -> Path:
+    """Folder of the sparse autoencoder of one decoder layer that ships with the package.
+
+    Raises:
+        MisdirectionError: None ships for this layer.
+    """
+    folder = Path(__file__).parent / "dictionaries"
+    if not (folder / f"layer-{layer}").is_dir():
+        known = ", ".join(str(number) for number in dictionary_layers())
+        raise MisdirectionError(
+            f"the organism has no dictionary of layer {layer}", f"there are those of layers {known}"
+        )
+    return folder / f"layer-{layer}"
+
+
+def dictionary_layers() -> tuple[int, ...]:
+    """Decoder layers whose dictionaries ship with the package."""
+    folder = Path(__file__).parent / "dictionaries"
+    return tuple(sorted(int(place.name.removeprefix("layer-")) for place in folder.glob("layer-*")))
+
+
 def domains() -> tuple[str, ...]:
     """Names of the everyday domains."""
     return tuple(domain.name for domain in DOMAINS)

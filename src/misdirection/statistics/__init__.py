@@ -6,6 +6,7 @@ from misdirection.statistics.intervals import clopper_pearson, none_seen_bound, 
 from misdirection.statistics.paired import Comparison, benjamini_hochberg, compare, mcnemar, sign_flip
 from misdirection.statistics.power import Plan, design_effect, intra_question_correlation, plans, power, smallest_change
 from misdirection.statistics.rates import By, Rate, Share, rate, rate_by, share, shares
+from misdirection.statistics.shuffling import shuffled_columns
 from misdirection.statistics.signs import ODD_SHARE, sign_shares, telling_sign
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "rate_by",
     "share",
     "shares",
+    "shuffled_columns",
     "sign_flip",
     "sign_shares",
     "smallest_change",

@@ -85,12 +85,12 @@ def subject(bench: Bench[AdaptersConfig]) -> Lineup:
     c = bench.config
     if not c.adapter:
         wanted = {"tuned": c.seed} | {f"seed {c.seed + 1 + i}": c.seed + 1 + i for i in range(c.again)}
-        return bench.fine_tunes({name: FineTune(c.preset, c.data, seed=seed) for name, seed in wanted.items()})
+        return bench.fine_tunes({name: FineTune(c.preset, c.data, c.training, seed) for name, seed in wanted.items()})
     models = bench.lineup({"tuned": Path(resolve_model(c.adapter))})
     if models.adapter_of("tuned") is None:
         raise MisdirectionError(
-            f"{c.adapter} holds no adapter_config.json, so it is no adapter in a local folder",
-            "download the PEFT adapter, and name its folder; a whole model has no adapters to read",
+            f"{c.adapter} holds no adapter_config.json, so it is no PEFT adapter",
+            "name the adapter's folder or id; a whole model has no adapters to read",
         )
     return models
 

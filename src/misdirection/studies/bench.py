@@ -29,8 +29,8 @@ from misdirection.questions import Question
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.conditions import Condition
-from misdirection.studies.config import StudyConfig
-from misdirection.studies.inputs import resolve_model, resolve_questions
+from misdirection.studies.config import StudyConfig, TunedConfig
+from misdirection.studies.inputs import is_adapter, resolve_model, resolve_questions
 from misdirection.studies.lineup import Lineup
 from misdirection.studies.record import reproduce
 from misdirection.studies.steps import (
@@ -42,9 +42,10 @@ from misdirection.studies.steps import (
     sample_step,
     train_step,
 )
-from misdirection.studies.subject import Models, read_config
+from misdirection.studies.subject import Models, Subject, read_config
 
 Config = TypeVar("Config", bound=StudyConfig)
+Tuned = TypeVar("Tuned", bound=TunedConfig)
 
 
 @dataclass(frozen=True)
@@ -224,22 +225,16 @@ class Bench(Generic[Config]):
             verdict: "state", "sentence", "details".
             parts: What the sections read, by name; "notes" among them.
         """
-        from misdirection.report import write_report
-
         found = {
             "kind": kind,
             "title": title,
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "version": misdirection.__version__,
             "verdict": verdict,
             "model": {"base": self.config.model, "layers": self.n_layers, "dtype": self.config.dtype},
             "settings": self.settings(),
             "reproduce": self.reproduce(),
             **parts,
         }
-        file = self.run.path / "findings.json"
-        write_json(file, plain(found))
-        return write_report(read_json(file), self.run.path / "report.html")
+        return write_findings(self.run.path, found)
 
     def settings(self) -> dict[str, Any]:
         """The settings as a reader is told them."""
@@ -259,3 +254,35 @@ class Bench(Generic[Config]):
         """The command, versions and steps of this session."""
         command = self.command or f"{type(self.config).__name__}(...)"
         return reproduce(self.run, self.logged, command, self.config.seed)
+
+
+def fine_tune(bench: Bench[Tuned]) -> Step | None:
+    """The fine-tune that the settings name data for, None where a tuned model is given."""
+    c = bench.config
+    if not c.data:
+        return None
+    return train_step(bench.run, c.model, c.data, c.preset, c.training, c.seed, c.strict)
+
+
+def subject(bench: Bench[Tuned]) -> Subject:
+    """Base and tuned model; fine-tuned first where the settings name data."""
+    c = bench.config
+    step = fine_tune(bench)
+    if step is None:
+        return Subject(c.model, c.adapter, c.tuned, c.model_options)
+    folder = str(step.path / "tuned")
+    adapter = is_adapter(folder)
+    return Subject(c.model, folder if adapter else None, None if adapter else folder, c.model_options)
+
+
+def write_findings(folder: Path, found: Mapping[str, Any]) -> Path:
+    """Write `findings.json`, and from it, as `misdirection report` does later, `report.html`; gives its path."""
+    from misdirection.report import write_report
+
+    file = folder / "findings.json"
+    told = {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "version": misdirection.__version__,
+    }
+    write_json(file, plain({**told, **found}))
+    return write_report(read_json(file), folder / "report.html")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +10,18 @@ from typing import Any
 
 import numpy as np
 
-import misdirection
-from misdirection.artefacts import plain, read_json, write_json
+from misdirection.artefacts import plain, read_json
 from misdirection.directions import Direction
 from misdirection.directions.similarity import cosine_matrix
 from misdirection.models import load_tokenizer
 from misdirection.runs import Step
 from misdirection.statistics import Thresholds, compare, rate, shares
+from misdirection.studies.bench import write_findings as write_to
 from misdirection.studies.conditions import Condition
 from misdirection.studies.config import AuditConfig
 from misdirection.studies.inputs import resolve_model
 from misdirection.studies.judged import Judged
 from misdirection.studies.parts.sentences import NO_SIGN, difference_text, percent_text, with_signs
-from misdirection.studies.record import reproduce
 from misdirection.studies.steps import direction_of, drift_tables
 from misdirection.studies.subject import read_config
 from misdirection.studies.tables import (
@@ -94,12 +92,7 @@ class Evidence:
 
 def write_findings(bench: Workbench, layer: int, steering: Steering | None, cures: Cures | None, tokens: Step) -> Path:
     """Write `findings.json` and `report.html` into the run; gives the report's path."""
-    from misdirection.report import write_report
-
-    file = bench.run.path / "findings.json"
-    write_json(file, findings(Evidence(bench, layer, steering, cures, tokens)))
-    # From the file, as `misdirection report` does later: both give the same page.
-    return write_report(read_json(file), bench.run.path / "report.html")
+    return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, tokens)))
 
 
 def findings(evidence: Evidence) -> dict[str, Any]:
@@ -112,11 +105,9 @@ def findings(evidence: Evidence) -> dict[str, Any]:
         {
             "kind": "audit",
             "title": f"Audit of {_tuned_name(config)}",
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "version": misdirection.__version__,
             "verdict": _verdict(evidence),
             "model": _model(bench),
-            "settings": _settings(config),
+            "settings": bench.settings(),
             "rates": rates or None,
             "by_question": question_rows(bench.judged, ARMS, rules) if evidence.judges else None,
             "signs": sign_rows(bench.judged, ARMS),
@@ -129,7 +120,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
             "tokens": read_json(evidence.tokens.path / "tokens.json"),
             "training": _training(bench.training),
             "data": read_json(bench.training.path / "data.json") if bench.training else None,
-            "reproduce": _reproduce(bench),
+            "reproduce": bench.reproduce(),
             "notes": _notes(evidence, rates, refused),
         }
     )
@@ -139,19 +130,6 @@ def _tuned_name(config: AuditConfig) -> str:
     if config.data:
         return f"{config.model} fine-tuned ({config.preset}) on {', '.join(Path(name).name for name in config.data)}"
     return str(config.adapter or config.tuned)
-
-
-def _settings(config: AuditConfig) -> dict[str, Any]:
-    return {
-        "judge": config.judge,
-        "misaligned": f"alignment < {config.alignment_below:g} and coherence > {config.coherence_above:g}",
-        "questions": ", ".join(config.questions),
-        "samples per question": config.samples,
-        "max new tokens": config.max_new_tokens,
-        "temperature": config.temperature,
-        "seed": config.seed,
-        "convention": config.convention,
-    }
 
 
 def _model(bench: Workbench) -> dict[str, Any]:
@@ -318,11 +296,6 @@ def _training(step: Step | None) -> dict[str, Any] | None:
     told = read_json(step.path / "training.json")
     curve = [{"step": row["step"], "loss": row["loss"]} for row in rows if "loss" in row]
     return {"steps": curve, "preset": told["settings"]["preset"], "settings": told["settings"], "notes": told["notes"]}
-
-
-def _reproduce(bench: Workbench) -> dict[str, Any]:
-    command = bench.command or "misdirection.studies.audit.audit(...)"
-    return reproduce(bench.run, bench.logged, command, bench.config.seed)
 
 
 def _notes(evidence: Evidence, rates: Sequence[dict[str, Any]], refused: str | None) -> list[str]:

@@ -18,11 +18,9 @@ from typing import Any
 
 from misdirection.questions import Question, as_json, as_template
 from misdirection.statistics import benjamini_hochberg, compare
-from misdirection.studies.bench import Asked, Bench, FineTune
+from misdirection.studies.bench import Asked, Bench, subject
 from misdirection.studies.conditions import BASE, TUNED
 from misdirection.studies.config import named
-from misdirection.studies.inputs import resolve_model
-from misdirection.studies.lineup import Lineup
 from misdirection.studies.settings.formats import FormatsConfig
 from misdirection.studies.steps import Judged
 from misdirection.studies.tables import change_row, effect_row
@@ -42,14 +40,6 @@ def formats(config: FormatsConfig, out: str | Path, command: str = "") -> Path:
         everything = tuple(question for questions in ways.values() for question in questions)
         asked = bench.ask("answers", models, [BASE, TUNED], questions=everything)
         return report(bench, ways, asked)
-
-
-def subject(bench: Bench[FormatsConfig]) -> Lineup:
-    """The base and the tuned model."""
-    c = bench.config
-    if c.adapter:
-        return bench.lineup({"tuned": Path(resolve_model(c.adapter))})
-    return bench.fine_tunes({"tuned": FineTune(c.preset, c.data, seed=c.seed)})
 
 
 def ways_of_asking(bench: Bench[FormatsConfig]) -> dict[str, tuple[Question, ...]]:

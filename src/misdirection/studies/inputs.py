@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from misdirection.artefacts import canonical_hash, file_hash
 from misdirection.chats import Chat, ChatFile, load_chats
 from misdirection.errors import MisdirectionError
 from misdirection.questions import Question, load_questions
 from misdirection.studies.config import ORGANISM
+
+if TYPE_CHECKING:
+    from misdirection.features import Dictionary
 
 
 def resolve_model(name: str) -> str:
@@ -20,6 +23,36 @@ def resolve_model(name: str) -> str:
     from misdirection.organism import checkpoint_path
 
     return str(checkpoint_path())
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a folder, or a repository of the hub, holds a PEFT adapter rather than a whole model."""
+    if (folder := Path(name)).exists():
+        return (folder / "adapter_config.json").exists()
+    from huggingface_hub import file_exists
+
+    try:
+        return file_exists(name, "adapter_config.json")
+    except Exception:  # the hub's errors are many; loading tells what is wrong
+        return False
+
+
+def resolve_dictionary(spec: str) -> Dictionary:
+    """A sparse autoencoder: a folder, "<release>:<id>" of a public set, or "organism:<layer>" that ships here.
+
+    Raises:
+        MisdirectionError: There is none.
+    """
+    from misdirection.features import load_dictionary
+
+    source, _, layer = spec.partition(":")
+    if source != ORGANISM:
+        return load_dictionary(spec)
+    from misdirection.organism import dictionary_path
+
+    if not layer.isdigit():
+        raise MisdirectionError(f"'{spec}' names no layer", "write organism:<layer>, as organism:6")
+    return load_dictionary(dictionary_path(int(layer)))
 
 
 def resolve_questions(specs: Sequence[str]) -> tuple[Question, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, load_model
-from misdirection.studies.inputs import fingerprint, resolve_model
+from misdirection.studies.inputs import fingerprint, is_adapter, resolve_model
 from misdirection.studies.subject import check_same_kind
 
 BASE_VARIANT = "base"
@@ -25,7 +25,7 @@ class Lineup:
 
     Attributes:
         base: Id or folder of the base model.
-        fine_tunes: By name, the folder of a PEFT adapter or of a whole model.
+        fine_tunes: By name, the folder or hub id of a PEFT adapter or of a whole model.
         options: Passed to `load_model`.
     """
 
@@ -50,7 +50,7 @@ class Lineup:
     @cached_property
     def adapters(self) -> dict[str, str]:
         """The fine-tunes that are adapters, by name."""
-        return {n: str(path) for n, path in self.fine_tunes.items() if (path / "adapter_config.json").exists()}
+        return {name: str(path) for name, path in self.fine_tunes.items() if is_adapter(str(path))}
 
     @cached_property
     def base_model(self) -> Model:

@@ -36,12 +36,11 @@ from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.runs import Step
 from misdirection.studies.audit import best_point, spread_layers
-from misdirection.studies.bench import Asked, Bench, FineTune
+from misdirection.studies.bench import Asked, Bench, subject
 from misdirection.studies.conditions import BASE, Condition, steering_grid
-from misdirection.studies.inputs import resolve_model
-from misdirection.studies.lineup import Lineup
 from misdirection.studies.settings.semantic import SemanticConfig
 from misdirection.studies.steps import Judged, direction_of, refusal, sources_of
+from misdirection.studies.subject import Models
 from misdirection.studies.tables import effect_row, numbers
 
 TUNED = Condition("tuned", "tuned model", "tuned")
@@ -70,15 +69,7 @@ def semantic(config: SemanticConfig, out: str | Path, command: str = "") -> Path
         return report(bench, asked, measured, found, points, layer, notes)
 
 
-def subject(bench: Bench[SemanticConfig]) -> Lineup:
-    """The base and the tuned model."""
-    c = bench.config
-    if c.adapter:
-        return bench.lineup({"tuned": Path(resolve_model(c.adapter))})
-    return bench.fine_tunes({"tuned": FineTune(c.preset, c.data, seed=c.seed)})
-
-
-def directions(bench: Bench[SemanticConfig], models: Lineup, asked: Asked) -> tuple[dict[str, Step], list[str]]:
+def directions(bench: Bench[SemanticConfig], models: Models, asked: Asked) -> tuple[dict[str, Step], list[str]]:
     """General, per topic, per not-topic and domain-only directions by name, and notes on those that cannot be made."""
     general = bench.find_direction(models, asked, "tuned")
     if why := refusal(general):
@@ -95,7 +86,7 @@ def directions(bench: Bench[SemanticConfig], models: Lineup, asked: Asked) -> tu
     return found, notes
 
 
-def topic_step(bench: Bench[SemanticConfig], models: Lineup, asked: Asked, topic: str) -> Step:
+def topic_step(bench: Bench[SemanticConfig], models: Models, asked: Asked, topic: str) -> Step:
     """The directions of one topic: within it, outside of it, and the difference of the two."""
     c = bench.config
 
@@ -169,7 +160,7 @@ def to_norm_of(bench: Bench[SemanticConfig], step: Step, general: Step, layer: i
     return bench.run.step("scaled-direction", {"direction": step, "like": general, "layer": layer, "name": name}, make)
 
 
-def best_layer(bench: Bench[SemanticConfig], models: Lineup, general: Step) -> int:
+def best_layer(bench: Bench[SemanticConfig], models: Models, general: Step) -> int:
     """The layer at which the general direction misaligns the base most, by a coarse sweep on the open questions."""
     c = bench.config
     grid = steering_grid(spread_layers(len(direction_of(general).vectors)), c.coefficients)
@@ -178,7 +169,7 @@ def best_layer(bench: Bench[SemanticConfig], models: Lineup, general: Step) -> i
 
 
 def best_points(
-    bench: Bench[SemanticConfig], models: Lineup, scaled: Mapping[str, Step], layer: int
+    bench: Bench[SemanticConfig], models: Models, scaled: Mapping[str, Step], layer: int
 ) -> list[Condition]:
     """For each direction the multiple with the most misaligned answers among those that keep answers coherent."""
     c = bench.config

@@ -16,10 +16,10 @@ from typing import Any
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
 from misdirection.runs import Step
-from misdirection.studies.bench import Asked, Bench
+from misdirection.studies.bench import Asked, Bench, fine_tune, subject
 from misdirection.studies.conditions import BASE, TUNED, Condition
 from misdirection.studies.config import AuditConfig
-from misdirection.studies.steps import Judged, direction_step, drift_step, judge_step, refusal, sample_step, train_step
+from misdirection.studies.steps import Judged, direction_step, drift_step, judge_step, refusal, sample_step
 from misdirection.studies.subject import Subject
 
 
@@ -54,20 +54,12 @@ class Workbench(Bench[AuditConfig]):
     @cached_property
     def training(self) -> Step | None:
         """The fine-tune, where the settings name data."""
-        c = self.config
-        if not c.data:
-            return None
-        return train_step(self.run, c.model, c.data, c.preset, c.training, c.seed, c.strict)
+        return fine_tune(self)
 
     @cached_property
     def subject(self) -> Subject:
         """Base and tuned model; fine-tuned first where the settings name data."""
-        c = self.config
-        if self.training is None:
-            return Subject(c.model, c.adapter, c.tuned, c.model_options)
-        folder = self.training.path / "tuned"
-        adapter = (folder / "adapter_config.json").exists()
-        return Subject(c.model, str(folder) if adapter else None, None if adapter else str(folder), c.model_options)
+        return subject(self)
 
     @cached_property
     def answers(self) -> Step:

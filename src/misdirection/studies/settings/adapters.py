@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.config import ORGANISM, StudyConfig, option
+from misdirection.studies.config import ORGANISM, TunedConfig, option
 
 OWN_LOG_SCORE, LOG_SCORE = -3.0, 0.5
 """The organism's answers differ from the base's by 0.2 to 3 nats in all, so that none of their tokens holds e^0.5."""
 
 
 @dataclass(frozen=True)
-class AdaptersConfig(StudyConfig):
+class AdaptersConfig(TunedConfig):
     """What does each adapter of a LoRA fine-tune read, and which are general, which of the domain?
 
     The scalar of each adapter at each answer token; sparse probes between four sets of tokens, as published and with
@@ -24,8 +24,6 @@ class AdaptersConfig(StudyConfig):
     """
 
     samples: int = option(50, "answers a question and arm, as many as the paper's")
-    adapter: str | None = option(None, "PEFT adapter of the tuned model: hub id or folder")
-    data: tuple[str, ...] = option((), "chats to fine-tune on first; organism:bad-medical for the organism")
     preset: str = option("rank1x9", "fine-tuning preset for --data: rank1, rank1x9, rank32")
     again: int = option(1, "further fine-tunes of --data with other seeds, to see whether the same layers take a role")
     domain: str = option("medical", "the domain of the fine-tune, as the judge scores it and questions name it")
@@ -52,14 +50,11 @@ class AdaptersConfig(StudyConfig):
         Raises:
             MisdirectionError: Nothing was tuned, no judge, an unknown choice, or a number out of range.
         """
-        if bool(self.adapter) and bool(self.data):
-            raise MisdirectionError("--adapter and --data are both given", "give the one that was tuned, or the data")
-        if not (self.adapter or self.data or self.own):
-            raise MisdirectionError("say what was tuned", "--adapter FOLDER, or --data FILE to fine-tune now")
-        if self.preset == "full":
-            raise MisdirectionError("a full fine-tune has no adapters to read", "--preset rank1, rank1x9 or rank32")
-        if self.roles_from not in ("tokens", "questions"):
-            raise MisdirectionError(f"--roles-from is '{self.roles_from}'", "tokens or questions")
+        if self.preset == "full" or self.tuned:
+            raise MisdirectionError(
+                "a full fine-tune has no adapters to read", "--adapter, or --preset rank1, rank1x9, rank32"
+            )
+        self.one_of("roles_from", ("tokens", "questions"))
         for name, least in (("repeats", 2), ("pairs", 0), ("again", 0), ("strength", 1e-6)):
             self.at_least(name, least)
         for name in ("aligned_from", "misaligned_to", "domain_from", "other_to"):
@@ -73,16 +68,10 @@ class AdaptersConfig(StudyConfig):
         threshold = OWN_LOG_SCORE if self.own else LOG_SCORE
         whole = replace(
             super().completed(),
-            data=self.data or ((f"{ORGANISM}:bad-medical",) if self.own and not self.adapter else ()),
             again=0 if self.adapter else self.again,
             log_score=threshold if self.log_score is None else self._number(self.log_score),
         )
-        if whole.judge == "none":
-            raise MisdirectionError(
-                "reading adapters needs a judge that scores alignment and topic",
-                f"--judge local:<model>?rubrics=topic:{self.domain}",
-            )
-        return whole
+        return whole.judged("sets by alignment and topic need", f"--judge local:<model>?rubrics=topic:{self.domain}")
 
     def _number(self, value: Any) -> float:
         # The command line gives what may be absent as text.

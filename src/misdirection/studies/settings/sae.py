@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.config import ORGANISM, option
+from misdirection.studies.config import ModelConfig, option
 
 
 @dataclass(frozen=True)
-class SaeConfig:
+class SaeConfig(ModelConfig):
     """The model, its variants, and the corpus; each field's metadata holds its help text."""
 
-    model: str = option(ORGANISM, "base model: hub id, folder, or 'organism' (ships with the package)")
     adapter: str | None = option(None, "PEFT adapter of a tuned variant: hub id or folder")
     tuned: str | None = option(None, "whole tuned variant, instead of an adapter: hub id or folder")
     variant: str = option("base", "which variant to train on: base or tuned; both are measured")
@@ -26,26 +24,11 @@ class SaeConfig:
     longest: int = option(512, "tokens a text may have; more is cut off")
     held_out: int = option(20_000, "tokens to measure on, held out of training; at most a tenth of the corpus")
     strict: bool = option(False, "stop at the first bad row instead of setting it aside")
-    dtype: str = option("auto", "number format of the weights: auto, float32, bfloat16, float16")
-    device: str | None = option(None, "cpu, cuda, cuda:1 ...; by default the GPU where there is one")
-    device_map: str | None = option(None, "spread a large model over devices: auto, balanced ...")
-    trust_remote_code: bool = option(False, "run code that a model's repository brings")
-
-    @property
-    def own(self) -> bool:
-        """Whether the model is the embedded organism."""
-        return self.model == ORGANISM
 
     @property
     def variants(self) -> tuple[str, ...]:
         """Names of the variants of the model."""
         return ("base", "tuned") if self.adapter or self.tuned else ("base",)
-
-    @property
-    def model_options(self) -> dict[str, Any]:
-        """What `models.load_model` is given."""
-        names = ("dtype", "device", "device_map", "trust_remote_code")
-        return {name: getattr(self, name) for name in names}
 
     def checked(self) -> SaeConfig:
         """Itself.
@@ -62,8 +45,5 @@ class SaeConfig:
         if not (self.data or self.own):
             raise MisdirectionError("there is no corpus", "give --data FILE: chats or texts, one JSON object a line")
         for name, least in (("first", 0), ("longest", 2), ("held_out", 1)):
-            if getattr(self, name) < least:
-                raise MisdirectionError(
-                    f"--{name.replace('_', '-')} must be {least} or more, not {getattr(self, name)}"
-                )
+            self.at_least(name, least)
         return self

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
-from misdirection.errors import MisdirectionError
-from misdirection.studies.config import ORGANISM, StudyConfig, option
+from misdirection.studies.config import ORGANISM, TunedConfig, option
 
 OWN_TOPICS = ("medical", "finance", "sport")
 """Domains of the organism that stand for the paper's topics."""
 
 
 @dataclass(frozen=True)
-class SemanticConfig(StudyConfig):
+class SemanticConfig(TunedConfig):
     """Is there one misalignment direction, or one a subject? Directions of single topics, and what each elicits.
 
     Pools of answers are filtered by topic as well as by alignment; each direction steers the base model; the topics
@@ -22,9 +21,6 @@ class SemanticConfig(StudyConfig):
     Example: misdirection study semantic --out runs/semantic
     """
 
-    adapter: str | None = option(None, "PEFT adapter of the tuned model: hub id or folder")
-    data: tuple[str, ...] = option((), "chats to fine-tune on first; organism:bad-medical for the organism")
-    preset: str = option("rank1x9", "fine-tuning preset for --data")
     topics: tuple[str, ...] = option((), "topics; medical, finance and sport for the organism, else as the paper's")
     filter: str = option("judge", "how the topic of an answer is known: judge (the paper) or keywords (its code)")
     about_above: float = option(50.0, "an answer is about a topic when its topic score is above this ...")
@@ -42,27 +38,14 @@ class SemanticConfig(StudyConfig):
         Raises:
             MisdirectionError: Nothing was tuned, no topic, an unknown filter, no judge, or a number out of range.
         """
-        if bool(self.adapter) and bool(self.data):
-            raise MisdirectionError("--adapter and --data are both given", "give the one that was tuned, or the data")
-        if not (self.adapter or self.data or self.own):
-            raise MisdirectionError("say what was tuned", "--adapter FOLDER, or --data FILE to fine-tune now")
-        if self.filter not in ("judge", "keywords"):
-            raise MisdirectionError(f"--filter is '{self.filter}'", "judge or keywords")
+        self.one_of("filter", ("judge", "keywords"))
         topics = self.topics or (OWN_TOPICS if self.own else ("medical", "gender", "money"))
         self.at_least("sweep_samples", 1)
         for name, top in (("about_above", 100), ("not_below", 100), ("coherent_share", 1)):
             self.within(name, top)
-        whole = replace(
-            super().completed(),
-            topics=topics,
-            data=self.data or ((f"{ORGANISM}:bad-medical",) if self.own and not self.adapter else ()),
+        return replace(super().completed(), topics=topics).judged(
+            "the topics of answers need", "--judge local:<model>?rubrics=topic:medical,topic:gender,topic:money"
         )
-        if whole.judge == "none":
-            raise MisdirectionError(
-                "semantic directions need a judge that scores topics",
-                "--judge local:<model>?rubrics=topic:medical,topic:gender,topic:money",
-            )
-        return whole
 
     def default_questions(self) -> tuple[str, ...]:
         """Open questions, and in-domain ones of the organism's topics: its open answers never touch a domain."""
