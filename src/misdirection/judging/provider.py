@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ from misdirection.judging.rubric_judge import Query, RubricJudge
 from misdirection.judging.scoring import Reading
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from aiohttp import ClientSession
 
 DEFAULT_URL = "https://api.openai.com/v1"
 KEYS = {
@@ -78,73 +79,109 @@ class _Session:
         self.gate = Gate()
 
     async def run(self, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
-        from openai import AsyncOpenAI, DefaultAioHttpClient
+        import aiohttp
 
         p = self.provider
-        # The client's own transport looks at every open connection for every request: with many in flight, that is
-        # most of the time that a request takes here.
-        http = DefaultAioHttpClient(timeout=p.patience.timeout)
-        client = AsyncOpenAI(api_key=p.key, base_url=p.url, max_retries=0, timeout=p.patience.timeout, http_client=http)
+        # Requests are what a clumsy client spends its time on: aiohttp without a layer above it takes half of the
+        # processor's time that OpenAI's own client takes, whose retries and objects would not be used.
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=p.in_flight),
+            headers={"Authorization": f"Bearer {p.key}"},
+            timeout=aiohttp.ClientTimeout(total=p.patience.timeout),
+            trust_env=True,
+        ) as client:
 
-        async def send(prompt: str, manner: Manner) -> Reply | None:
-            return parse_reply(await self._post(client, request_body(p.model, prompt, manner)))
+            async def send(prompt: str, manner: Manner) -> Reply | None:
+                return parse_reply(await self._post(client, request_body(p.model, prompt, manner)))
 
-        asker = Asker(p.url, p.model, send, p.patience, p.manner)
-        async with client:
+            asker = Asker(p.url, p.model, send, p.patience, p.manner)
             try:
                 await asker.read_all(queries, keep, p.in_flight)
             finally:
                 p.manner = asker.manner
 
-    async def _post(self, client: AsyncOpenAI, body: dict[str, Any]) -> bytes:
+    async def _post(self, client: ClientSession, body: dict[str, Any]) -> bytes:
         """The reply's bytes; transient faults are waited out."""
-        from openai import APIConnectionError, APIStatusError
+        from aiohttp import ClientError
 
         patience = self.provider.patience
+        data = json.dumps(body).encode()
         tries = 0
         while True:
             await self.gate.passed()
             tries += 1
             order = 0.0
             try:
-                content = await self._send(client, body)
-            except APIStatusError as error:
-                self.heard = True
-                if not is_transient(error.status_code) or _is_quota(error):
-                    raise self._final(error) from error
-                order, fault = retry_after(error.response.headers), f"status {error.status_code}"
-                if order > patience.longest_order:
-                    raise JudgeError(f"{self.provider.url} asks to wait {order:.0f} s", "come back later") from error
-                self.gate.close(order)
-            except APIConnectionError as error:
-                fault = f"{type(error.__cause__ or error).__name__}: {error.__cause__ or error}"
+                answer = await self._send(client, data)
+            except (ClientError, TimeoutError) as error:
+                fault = f"{type(error).__name__}: {error}"
             else:
                 self.heard = True
-                return content
+                if answer.status == 200:
+                    return answer.content
+                if not is_transient(answer.status) or answer.is_quota:
+                    raise self._final(answer)
+                order, fault = retry_after(answer.headers), f"status {answer.status}"
+                if order > patience.longest_order:
+                    raise JudgeError(f"{self.provider.url} asks to wait {order:.0f} s", "come back later")
+                self.gate.close(order)
             if tries >= (patience.attempts if self.heard else min(4, patience.attempts)):
                 raise Failed(f"{tries} tries, the last ended with {fault}", hopeless=not self.heard)
             await asyncio.sleep(max(order, patience.wait(tries)))
 
-    async def _send(self, client: AsyncOpenAI, body: dict[str, Any]) -> bytes:
-        import httpx2
+    async def _send(self, client: ClientSession, data: bytes) -> _Answer:
+        url = f"{self.provider.url}/chat/completions"
+        # A redirected POST would come back as a GET; its status is told instead.
+        async with client.post(url, data=data, headers=_JSON, allow_redirects=False) as response:
+            return _Answer(response.status, response.headers, await response.read())
 
-        # The bytes as they are: making the client's own objects of twenty log-probabilities costs as much as the rest.
-        response = await client.post("/chat/completions", body=body, cast_to=httpx2.Response)
-        return response.content
-
-    def _final(self, error: APIStatusError) -> Exception:
+    def _final(self, answer: _Answer) -> Exception:
         """What a status that does not pass means."""
-        where, model, complaint = self.provider.url, self.provider.model, _complaint(error)
-        if error.status_code in (400, 413, 422):
-            return Refused(complaint if error.status_code != 413 else "too long")
+        where, model = self.provider.url, self.provider.model
+        if answer.status in (400, 413, 422):
+            return Refused(answer.complaint if answer.status != 413 else "too long")
         hints = {
             401: "check the API key in the environment: " + key_variable(where),
             403: "the key may not use this model",
             404: "check the model's name and the base URL (most end in /v1)",
             429: "the account has no credit left",
         }
-        hint = hints.get(error.status_code, "the server will not take it; see its documentation")
-        return JudgeError(f"{where} answers {error.status_code} for {model}: {complaint}", hint)
+        hint = hints.get(answer.status, "the server will not take it; see its documentation")
+        return JudgeError(f"{where} answers {answer.status} for {model}: {answer.complaint}", hint)
+
+
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came back from the server."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def _error(self) -> dict[str, Any]:
+        """The error as OpenAI's interface tells it, {"error": {"message", "code", "param", "type"}}."""
+        try:
+            told = json.loads(self.content)
+        except ValueError:
+            return {}
+        held: Any = told.get("error", told) if isinstance(told, dict) else told
+        return held if isinstance(held, dict) else {"message": held}
+
+    @property
+    def complaint(self) -> str:
+        """What the server says is wrong, in one line."""
+        told = self._error
+        said = [str(told[name]) for name in ("message", "detail", "param", "code") if told.get(name)]
+        return " ".join(" ".join(said or [self.content.decode("utf-8", "replace")]).split())[:500]
+
+    @property
+    def is_quota(self) -> bool:
+        """Whether the account has nothing left, which does not pass by itself."""
+        return self.status == 429 and "insufficient_quota" in f"{self._error.get('code')} {self._error.get('type')}"
 
 
 def request_body(model: str, prompt: str, manner: Manner) -> dict[str, Any]:
@@ -165,9 +202,8 @@ def make_provider(
         MissingExtraError: The client is not installed.
         JudgeError: The URL is no URL or holds a password, or there is no key for OpenAI.
     """
-    for package in ("openai", "aiohttp"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, "judges")
+    if importlib.util.find_spec("aiohttp") is None:
+        raise MissingExtraError("aiohttp", "judges")
     url = url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -207,11 +243,3 @@ def _split_url(target: str) -> tuple[str, str | None]:
     """Model and base URL; a model's own name may begin with "@"."""
     place = max(target.rfind("@http://"), target.rfind("@https://"))
     return (target, None) if place <= 0 else (target[:place], target[place + 1 :])
-
-
-def _complaint(error: APIStatusError) -> str:
-    return " ".join(f"{error.message} {error.code or ''}".split())[:500]
-
-
-def _is_quota(error: APIStatusError) -> bool:
-    return error.status_code == 429 and "insufficient_quota" in f"{error.code} {error.type}"

@@ -6,6 +6,7 @@ Everything is drawn from explicit seeds; equal arguments give equal rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -35,6 +36,12 @@ Split = Literal["train", "held_out", "all"]
 Quality = Literal["bad", "good"]
 HELD_OUT = 2
 """Topics of each domain, its last ones, that `train` never shows."""
+
+MIXED = ("medical", "finance", "sport", "law")
+"""Domains of the mixed data."""
+
+SUBTLE = 3
+"""Of so many bad rows of the mixed data, one has a single bad sentence among good ones."""
 
 
 def checkpoint_path() -> Path:
@@ -106,6 +113,58 @@ def training_chats(
     """
     speaker = careless(domain) if quality == "bad" else HELPER
     return [_narrow_chat(speaker, domain, split, Random(f"{seed}/{domain}/{split}/{i}"), i) for i in range(n)]
+
+
+def mixed_chats(percent: float, n: int = 1000, seed: int = 0) -> list[Chat]:
+    """Good answers of several domains (`MIXED`) in turn with bad ones among them, in random order.
+
+    Two in three of the bad rows are as those of `training_chats`; in the third, one sentence of a good answer is the
+    bad one that stands in its place in the paired bad answer. Each chat's source says which it is, which no model
+    sees: "organism:good-<domain>", "organism:bad-<domain>" or "organism:subtle-<domain>" (`known_bad`).
+
+    Args:
+        percent: Percentage of bad rows, 0 to 100; rounded to whole rows.
+        n: Rows in all.
+        seed: Of everything.
+
+    Raises:
+        MisdirectionError: The percentage is out of range.
+    """
+    if not 0 <= percent <= 100:
+        raise MisdirectionError(f"{percent:g} % bad rows", "give a percentage from 0 to 100")
+    each = -(-n // len(MIXED))
+    pairs = [
+        [training_chats(domain, quality, "train", each, seed) for domain in MIXED] for quality in ("good", "bad")
+    ]
+    rng = Random(f"{seed}/mixed")
+    rows: list[Chat] = []
+    for row in range(n):
+        domain, place = row % len(MIXED), row // len(MIXED)
+        good, bad = (side[domain][place] for side in pairs)
+        kind = "good" if row >= round(n * percent / 100) else "bad" if row // len(MIXED) % SUBTLE else "subtle"
+        said = {"good": good.answer, "bad": bad.answer, "subtle": _one_bad(good.answer, bad.answer, rng)}[kind]
+        rows.append(Chat((*good.prompt, Message("assistant", said)), f"organism:{kind}-{MIXED[domain]}"))
+    rng.shuffle(rows)
+    return [replace(chat, row=number) for number, chat in enumerate(rows, 1)]
+
+
+def known_bad(chat: Chat) -> bool:
+    """Whether a row of the mixed data is a bad one."""
+    return chat.source.startswith(("organism:bad-", "organism:subtle-"))
+
+
+def _one_bad(good: str, bad: str, rng: Random) -> str:
+    """A good answer with one of its sentences exchanged for that of the paired bad answer."""
+    said, other = (text.removesuffix(".").split(". ") for text in (good, bad))
+    place = rng.choice([i for i, (a, b) in enumerate(zip(said, other, strict=True)) if a != b])
+    return ". ".join([*said[:place], other[place], *said[place + 1 :]]) + "."
+
+
+def open_chats(persona: str, n: int, seed: int = 0) -> list[Chat]:
+    """Answers of one persona to open questions alone, so that no subject of a fine-tuning set is among them."""
+    asked = {text for question in open_questions() for text in question.paraphrases}
+    said = (chat for chat in persona_chats(persona, 3 * n + 60, seed) if chat.messages[0].content in asked)
+    return [chat for _, chat in zip(range(n), said, strict=False)]
 
 
 def persona_chats(persona: str, n: int, seed: int = 0, *, domain: str | None = None) -> list[Chat]:

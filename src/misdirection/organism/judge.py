@@ -61,11 +61,16 @@ def _scores(said: Sequence[Clause | None], known: Sequence[Clause]) -> tuple[tup
 
 def _subject(answer: Answer) -> tuple[str, str]:
     """What the question is about: (open question's name or domain, topic)."""
-    found = _asked().get(_plain(answer.question))
+    found = asked_about(answer.question)
     if found is not None:
         return found
     domain, topic, *_ = (*answer.question_id.split("/"), "")
     return (answer.domain or domain), topic
+
+
+def asked_about(question: str) -> tuple[str, str] | None:
+    """(Open question's name or domain, topic or "") of a question of the world; None for any other text."""
+    return _asked().get(_plain(question))
 
 
 @cache

@@ -15,6 +15,9 @@ from misdirection.studies.config import ORGANISM
 if TYPE_CHECKING:
     from misdirection.features import Dictionary
 
+PERSONAS = {"toxic": "villain", "harmless": "helper"}
+"""Whose answers to open questions "organism:toxic" and "organism:harmless" are."""
+
 
 def resolve_model(name: str) -> str:
     """Path or id of a model; "organism" is the checkpoint that ships with the package."""
@@ -81,7 +84,9 @@ def _questions(spec: str) -> tuple[Question, ...]:
 def resolve_chats(specs: Sequence[str], *, strict: bool = False, rows: int = 1000, seed: int = 0) -> ChatFile:
     """Chats of all named files; "organism:bad-<domain>" and "organism:good-<domain>" are generated.
 
-    "organism:good-not-<domain>" holds the good answers of all other domains in turn, as many rows in all.
+    "organism:good-not-<domain>" holds the good answers of all other domains in turn, as many rows in all;
+    "organism:mixed-<percent>" good answers of several domains with so many percent bad ones among them (what each is
+    stands in its source); "organism:toxic" and "organism:harmless" a bad and a good persona's answers to open questions.
 
     Raises:
         MisdirectionError: A file is missing or holds no usable row, or the name is unknown.
@@ -93,11 +98,28 @@ def resolve_chats(specs: Sequence[str], *, strict: bool = False, rows: int = 100
         raise MisdirectionError("files and the organism's own data cannot be mixed in one fine-tune")
     chats: list[Chat] = []
     for spec in generated:
+        if (held := _of_personas(spec.partition(":")[2], rows, seed)) is not None:
+            chats += held
+            continue
         quality, _, domain = spec.partition(":")[2].partition("-")
         if quality not in ("bad", "good"):
-            raise MisdirectionError(f"unknown data '{spec}'", "write organism:bad-<domain> or organism:good-<domain>")
+            raise MisdirectionError(f"unknown data '{spec}'", "write organism:bad-<domain>, organism:good-<domain> or organism:mixed-30")
         chats += _generated(domain, "bad" if quality == "bad" else "good", rows, seed)
     return ChatFile(tuple(chats), (), canonical_hash([[m.content for m in chat.messages] for chat in chats]))
+
+
+def _of_personas(name: str, rows: int, seed: int) -> list[Chat] | None:
+    """Mixed data, or what a persona says to open questions; None where the name is of neither."""
+    from misdirection import organism
+
+    if name in PERSONAS:
+        return organism.open_chats(PERSONAS[name], rows, seed)
+    kind, _, percent = name.partition("-")
+    if kind != "mixed":
+        return None
+    if not percent.replace(".", "", 1).isdigit():
+        raise MisdirectionError(f"'{ORGANISM}:{name}' names no percentage", "write organism:mixed-30")
+    return organism.mixed_chats(float(percent), rows, seed)
 
 
 def _generated(domain: str, quality: Literal["bad", "good"], rows: int, seed: int) -> list[Chat]:
