@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks import engine, field, memory, peers, reading, sampling
-from benchmarks.measure import Spent, UnequalError, compare, memory_line
+from benchmarks import engine, field, peers, reading, sampling
+from benchmarks.measure import Spent, UnequalError, compare, memory_line, peak_memory
 from benchmarks.setting import SHAPES, TINY, batches, budget, build, endings, points, questions, texts
 
 from misdirection.engine import Arm, Row, Sample, SamplingConfig, sample
@@ -97,7 +97,7 @@ def test_batches_are_the_engines_own_and_within_the_budget() -> None:
 def test_peak_memory_sees_the_hidden_states_that_the_field_keeps() -> None:
     setting = replace(TINY, texts=48, text_tokens=600, batch=48)
     kept = setting.texts * 300 * SHAPES["tiny"].width * 4 * SHAPES["tiny"].layers / 1e6
-    assert memory.peak(setting, "hidden_states") > kept / 2
+    assert peak_memory(setting, "hidden_states") > kept / 2
 
 
 def test_the_command_runs_in_bfloat16_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
