@@ -11,6 +11,10 @@ Kind = Literal["batchtopk", "topk", "jumprelu"]
 KINDS: tuple[str, ...] = ("batchtopk", "topk", "jumprelu")
 
 
+HELD_BYTES = 2**29
+"""What the activations that wait in the buffer may take in float32."""
+
+
 def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
@@ -33,7 +37,7 @@ class DictionarySettings:
     decay: float = _option(0.2, "share of the steps, the last ones, over which it falls to 0")
     sparsity: float = _option(1.0, "weight of jumprelu's penalty on the number of active latents")
     dead_after: int = _option(0, "steps without firing that make a latent dead in training; 0: a tenth of them")
-    buffer: int = _option(65_536, "tokens whose activations are held at once, to be shuffled")
+    buffer: int = _option(0, "tokens whose activations are held at once, to be shuffled; 0: as many as take 512 MB")
     seed: int = _option(0, "seed of the first weights and of every shuffle")
 
     def completed(self, width: int) -> DictionarySettings:
@@ -46,7 +50,9 @@ class DictionarySettings:
             raise MisdirectionError(f"--kind is '{self.kind}'", f"one of {', '.join(KINDS)}")
         for name, least in (("k", 1), ("batch", 1), ("tokens", 1), ("latents", 0), ("dead_after", 0), ("seed", 0)):
             self._check(name, getattr(self, name) >= least, f"{least} or more")
-        self._check("buffer", self.buffer >= self.batch, f"at least --batch ({self.batch})")
+        # A corpus that fits is read once for the whole training; windows of a larger one are read again every epoch.
+        room = self.buffer or max(self.batch, HELD_BYTES // (4 * width))
+        self._check("buffer", room >= self.batch, f"at least --batch ({self.batch})")
         self._check("lr", self.lr >= 0, "0 or more")
         for name in ("warm_up", "decay"):
             self._check(name, 0 <= getattr(self, name) <= 0.5, "from 0 to 0.5")
@@ -55,6 +61,7 @@ class DictionarySettings:
         return replace(
             self,
             latents=latents,
+            buffer=room,
             lr=self.lr or 2e-4 / (latents / 16_384) ** 0.5,
             dead_after=self.dead_after or max(1, min(1000, self.steps // 10)),
         )
