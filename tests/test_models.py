@@ -26,13 +26,13 @@ from misdirection.models import (
     ModelError,
     NotEnoughMemoryError,
     UnreachableModelError,
-    add_adapter,
     find_layers,
     layer_of,
     load_model,
     load_tokenizer,
     wrap,
 )
+from misdirection.peft_adapters import add_adapter
 from misdirection.tokens import PLAIN_TEMPLATE
 
 BASE = Arm("base")
