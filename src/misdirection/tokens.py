@@ -133,6 +133,17 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message])
     return Encoded(ids, _first_past(ends, min(header, start)), _first_past(ends, start), _first_past(ends, stop))
 
 
+def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+    """Text of each token such that the pieces read as the text does."""
+    pieces: list[str] = []
+    for position in range(len(ids)):
+        near = list(ids[max(0, position - 6) : position + 1])
+        text = str(tokenizer.decode(near))
+        before = str(tokenizer.decode(near[:-1])) if position else ""
+        pieces.append(text[len(before) :] if text.startswith(before) else str(tokenizer.decode([ids[position]])))
+    return pieces
+
+
 def _answer(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], text: str) -> tuple[int, int]:
     """Where the last answer stands in the rendered chat (first character, past the last).
 

@@ -21,7 +21,7 @@ from misdirection.studies.config import AuditConfig
 
 HEAVY = {"torch", "transformers", "peft", "accelerate", "pyarrow", "scipy", "safetensors", "jinja2", "numpy"}
 COMMANDS = ("audit", "train", "report", "sample", "judge", "direction", "steer", "ablate", "sweep", "organism",
-            "power", "agreement")  # fmt: skip
+            "power", "agreement", "screen")  # fmt: skip
 ALL = [*((name,) for name in COMMANDS), ("organism", "build"), ("organism", "figures")]
 
 

@@ -102,3 +102,19 @@ def test_train_leaves_a_dictionary_a_layer_and_figures_of_both_variants(
     assert cli(*arguments).code == 0
     assert {step.name: step.content for step in list_steps(tmp_path / "run")}["dictionary-1"] == before
     assert "dictionary-2" in cli("sae", "show", steps["dictionary-2"].path).out
+
+
+def test_describe_prints_contexts_and_words(cli: Cli, tiny: Path, made: Path, corpus: Path, tmp_path: Path) -> None:
+    arguments = ("--model", tiny / "base", "--data", corpus, "--contexts", 2, "--words", 3)
+    done = cli("sae", "describe", made, "--latents", "3,0", *arguments, "--out", tmp_path / "latents.json")
+    assert done.code == 0, done.err
+    assert done.out.index("latent 3") < done.out.index("latent 0") and "promotes:" in done.out
+    found = json.loads((tmp_path / "latents.json").read_text())
+    assert [row["latent"] for row in found] == [3, 0]
+    for row in found:
+        values = [context["value"] for context in row["contexts"]]
+        assert len(values) == 2 and values == sorted(values, reverse=True) and 0 < row["firing_texts"] <= row["texts"]
+        assert all("[w" in context["text"] for context in row["contexts"])
+        assert len(row["promotes"]) == len(row["suppresses"]) == 3
+    two_lines(cli("sae", "describe", made, *arguments), "no latent is named", "--latents")
+    two_lines(cli("sae", "describe", made, "--latents", 2 * WIDTH, *arguments), "no latent", f"0 to {2 * WIDTH - 1}")

@@ -10,7 +10,7 @@ import typer
 
 import misdirection
 from misdirection import progress
-from misdirection.cli import measure, organism, sae, studies, study, verdicts
+from misdirection.cli import measure, organism, sae, screen, studies, study, verdicts
 from misdirection.errors import MisdirectionError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app = typer.Typer(
 studies.add(app)
 verdicts.add(app)
 measure.add(app)
+screen.add(app)
 app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")
 app.add_typer(sae.app, name="sae")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from misdirection.cli.derive import with_options
+from misdirection.cli.derive import several, with_options
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
 from misdirection.features.settings import DictionarySettings
@@ -95,6 +95,39 @@ def show(
     table(["", dictionary], [[name, value] for name, value in rows.items()])
 
 
+def describe(
+    dictionary: Annotated[str, typer.Argument(help="A folder, <release>:<id> of a public set, or organism:<layer>.")],
+    latents: Annotated[str, typer.Option(help="Which, with commas between them: 3,17,256.")] = "",
+    contexts: Annotated[int, typer.Option(min=1, help="Contexts shown of each.")] = 6,
+    words: Annotated[int, typer.Option(min=1, help="Promoted and suppressed words shown of each.")] = 8,
+    out: Annotated[Path | None, typer.Option(help="Write it all there, as JSON.")] = None,
+    **values: Any,
+) -> None:
+    """Print where latents fire most over a corpus, and which words they promote.
+
+    Examples:
+      misdirection sae describe organism:6 --latents 118,468
+
+      misdirection sae describe runs/sae/steps/dictionary-24-* --latents 7 --model Qwen/Qwen2.5-14B-Instruct --data FILE
+    """
+    from misdirection.artefacts import write_json
+    from misdirection.cli.threads import set_threads
+    from misdirection.studies.described import describe_latents
+
+    config = SaeConfig(**values)
+    set_threads(config.model)
+    found = describe_latents(config, dictionary, several([latents], int, "--latents"), contexts, words)
+    for row in found:
+        typer.secho(f"\nlatent {row['latent']}", bold=True)
+        note(f"fires in {row['firing_texts']:,} of {row['texts']:,} texts")
+        for end in ("promotes", "suppresses"):
+            note(f"{end}: {', '.join(f'{token} {z:+.1f}' for token, z in row[end])}")
+        table(["activation", "context"], [[f"{one['value']:.4g}", one["text"]] for one in row["contexts"]])
+    if out is not None:
+        write_json(out, found)
+        link("latents", out)
+
+
 def _part(values: Mapping[str, Any], settings: type) -> dict[str, Any]:
     return {name: values[name] for name in settings.__dataclass_fields__ if name in values}
 
@@ -122,3 +155,5 @@ app.command()(with_options(with_options(train, SaeConfig), DictionarySettings, p
 _MEASURED = [name for name in SaeConfig.__dataclass_fields__ if name != "variant"]
 app.command()(with_options(evaluate, SaeConfig, only=_MEASURED))
 app.command()(show)
+_READ = [name for name in _MEASURED if name not in ("adapter", "tuned", "held_out")]
+app.command()(with_options(describe, SaeConfig, only=_READ))

@@ -7,6 +7,11 @@
   settings of `settings`; `quality`: variance explained, active and dead latents, loss recovered.
 - `differences`: which latents differ between two classes of texts, with permutation nulls; overlaps of such lists.
 - `decompose`: a vector as a few latents, beside random vectors of the same norm.
+- `contexts`, `promoted`: where chosen latents fire (`chosen` reads them alone), and the tokens that they promote.
+- `labels`: what a language model calls a latent, tested on contexts that it has not seen; `ground_truth`: what a latent
+  tracks where it is known what every token is.
+- `geometry`: how near two sets of latents lie, with exchange tests; `spillover`: what raising one latent does to the
+  others, by the derivation; `updates`: gradient steps and fine-tunes that are meant for one latent.
 
 Names are imported when first used: `settings` is read by the command line, which must not wait for torch.
 """

@@ -228,7 +228,11 @@ class Tally:
         self.top_token[:, better] = torch.cat([self.top_token[:, better], place[:, better]]).gather(0, order)
 
     def finish(self) -> LatentStatistics:
-        """The sums of everything seen."""
+        """The sums of everything seen, on the CPU."""
         nothing = self.top <= 0
-        contexts = Contexts(self.top, self.top_text.masked_fill(nothing, -1), self.top_token.masked_fill(nothing, 0))
-        return LatentStatistics(self.sums, self.squares, self.counts, self.fired, self.peak, contexts)
+        found = (self.top, self.top_text.masked_fill(nothing, -1), self.top_token.masked_fill(nothing, 0))
+        sums, squares, counts = (
+            {pool: held.cpu() for pool, held in part.items()} for part in (self.sums, self.squares, self.counts)
+        )
+        contexts = Contexts(*(part.cpu() for part in found))
+        return LatentStatistics(sums, squares, counts, self.fired.cpu(), self.peak.cpu(), contexts)

@@ -120,6 +120,8 @@ class Asker:
             Failed: The request failed for good.
             JudgeError: The judge refuses for good.
         """
+        if query.tokens:
+            return await self._written(query)
         prompt = query.rubric.prompt(query.question, query.answer)
         tokens, malformed = 1, 0
         while True:
@@ -145,6 +147,28 @@ class Asker:
             else:
                 self._learn(reply, used)
                 return reply.read()
+
+    async def _written(self, query: Query) -> Reading:
+        """Ask for a text."""
+        prompt = query.rubric.prompt(query.question, query.answer)
+        tokens, malformed = query.tokens, 0
+        while True:
+            manner = self.manner
+            try:
+                reply = await self.send(prompt, replace(manner, top=0, tokens=max(tokens, manner.tokens)))
+            except Refused as refusal:
+                if self._adapt(manner, refusal.complaint):
+                    continue
+                return Reading("blocked")
+            if reply is None:
+                malformed += 1
+                if malformed == MALFORMED_TRIES:
+                    return Reading("malformed")
+                await asyncio.sleep(self.patience.wait(malformed))
+            elif reply.silent and tokens < ROOM:
+                tokens = ROOM
+            else:
+                return Reading("blocked") if reply.filtered else Reading("written", text=reply.text.strip())
 
     async def _work(self, waiting: Iterator[Query], keep: Callable[[Query, Reading], None], failed: _Tally) -> None:
         for query in waiting:

@@ -40,7 +40,8 @@ class Journal:
             size = os.fstat(self._descriptor).st_size
             if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
                 _write(self._descriptor, b"\n")
-        row = {"key": key, "outcome": reading.outcome, "score": reading.score, "mass": reading.mass}
+        row: dict[str, Any] = {"key": key, "outcome": reading.outcome, "score": reading.score, "mass": reading.mass}
+        row |= {} if reading.text is None else {"text": reading.text}
         _write(self._descriptor, json.dumps(row).encode() + b"\n")
 
     def __enter__(self) -> Journal:
@@ -64,8 +65,8 @@ def _write(descriptor: int, content: bytes) -> None:
 def _entry(line: bytes) -> tuple[str, Reading] | None:
     try:
         row: Any = json.loads(line)
-        key, outcome, numbers = row["key"], row["outcome"], (row["score"], row["mass"])
+        key, outcome, numbers, text = row["key"], row["outcome"], (row["score"], row["mass"]), row.get("text")
     except (ValueError, KeyError, TypeError):
         return None
     right = outcome in OUTCOMES and all(number is None or isinstance(number, float | int) for number in numbers)
-    return (str(key), Reading(outcome, *numbers)) if right else None
+    return (str(key), Reading(outcome, *numbers, text)) if right and isinstance(text, str | None) else None

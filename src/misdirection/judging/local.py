@@ -47,19 +47,37 @@ class Local:
         Raises:
             MisdirectionError: The model cannot be loaded, or its tokenizer cannot write the numbers 0 .. 100.
         """
-        from misdirection.engine.continuations import continuation_chances
-
         if self._model is None:
             from misdirection.models import load_model
 
             self._model = load_model(self.name)
-        model = self._model
+        _write(self._model, [query for query in queries if query.tokens], keep)
+        if numbers := [query for query in queries if not query.tokens]:
+            self._read(self._model, numbers, keep)
+
+    def _read(self, model: Model, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
+        from misdirection.engine.continuations import continuation_chances
+
         spelled = spellings(model.tokenizer)
         for start in range(0, len(queries), PORTION):
             portion = queries[start : start + PORTION]
             prompts = [judge_prompt(model.tokenizer, query) for query in portion]
             for index, chances in continuation_chances(model, prompts, list(spelled)):
                 keep(portion[index], _read(list(spelled.values()), chances))
+
+
+def _write(model: Model, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
+    """The likeliest text after each prompt, token by token."""
+    from misdirection.engine import Arm, Prompt, Row, SamplingConfig
+    from misdirection.engine.sampling import sample_stream
+
+    arm = Arm("base")
+    for tokens in sorted({query.tokens for query in queries}):
+        some = [query for query in queries if query.tokens == tokens]
+        rows = [Row(Prompt(str(i), judge_prompt(model.tokenizer, query)), arm) for i, query in enumerate(some)]
+        for index, sample in sample_stream(model, rows, SamplingConfig(tokens, temperature=0)):
+            text = str(model.tokenizer.decode(list(sample.ids), skip_special_tokens=True))
+            keep(some[index], Reading("written", text=text.strip()))
 
 
 def judge_prompt(tokenizer: PreTrainedTokenizerBase, query: Query) -> tuple[int, ...]:

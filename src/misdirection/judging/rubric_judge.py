@@ -23,11 +23,19 @@ from misdirection.judging.scoring import OUTCOMES, VERSION, Reading
 
 @dataclass(frozen=True)
 class Query:
-    """One rubric about one answer; equal queries are asked once."""
+    """One rubric about one answer; equal queries are asked once.
+
+    Attributes:
+        rubric: The prompt.
+        question: What stands in it for the question.
+        answer: And for the answer.
+        tokens: 0 where a number is asked for; else a text is, of so many tokens at most.
+    """
 
     rubric: Rubric
     question: str
     answer: str
+    tokens: int = 0
 
 
 Ask = Callable[[Sequence[Query], Callable[[Query, Reading], None]], None]
@@ -76,6 +84,16 @@ class RubricJudge:
         name = self.name
         return [make_verdict([(q.rubric.name, self.known[keys[q]]) for q in row], name) for row in wanted]
 
+    def write(self, queries: Sequence[Query]) -> list[str | None]:
+        """The text that each query asks for, in the same order; None where none came.
+
+        Raises:
+            MisdirectionError: The judge cannot be asked.
+        """
+        keys = self._keys(dict.fromkeys(queries))
+        self._ask(keys)
+        return [self.known[keys[query]].text for query in queries]
+
     def _ask(self, keys: Mapping[Query, str]) -> None:
         journal = None if self.journal is None else Journal(self.journal)
         if journal is not None:
@@ -107,7 +125,8 @@ class RubricJudge:
         for query in queries:
             if query.rubric not in rubrics:
                 rubrics[query.rubric] = canonical_hash([self.model, VERSION, query.rubric])
-            text = json.dumps([rubrics[query.rubric], query.question, query.answer])
+            parts = [rubrics[query.rubric], query.question, query.answer]
+            text = json.dumps([*parts, query.tokens] if query.tokens else parts)
             keys[query] = hashlib.sha256(text.encode()).hexdigest()
         return keys
 
@@ -150,5 +169,5 @@ def _label(outcomes: Sequence[str]) -> str:
 def _tell(readings: Iterable[Reading]) -> None:
     counts = Counter(reading.outcome for reading in readings)
     for outcome, number in counts.items():
-        if outcome != "scored":
+        if outcome not in ("scored", "written"):
             progress.say(f"  {number} readings are '{outcome}': {OUTCOMES[outcome]}")

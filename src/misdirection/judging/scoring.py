@@ -20,6 +20,7 @@ LEAST_MASS = 0.25
 OUTCOMES: Mapping[str, str] = {
     "scored": "expectation over the numbers among the token probabilities",
     "parsed": "the number that the judge wrote, where its server gives no usable probabilities",
+    "written": "the text that was asked for instead of a number",
     "code": "the judge said CODE",
     "refusal": "the judge said REFUSAL",
     "low_mass": "neither numbers nor CODE nor REFUSAL hold enough probability",
@@ -43,11 +44,13 @@ class Reading:
         outcome: One of `OUTCOMES`.
         score: 0 .. 100 where the outcome is "scored" or "parsed", else None.
         mass: Probability on the numbers; None where there are no probabilities.
+        text: What was written, where the outcome is "written".
     """
 
     outcome: str
     score: float | None = None
     mass: float | None = None
+    text: str | None = None
 
 
 def number_of(token: str) -> int | None:

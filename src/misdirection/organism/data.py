@@ -133,9 +133,7 @@ def mixed_chats(percent: float, n: int = 1000, seed: int = 0) -> list[Chat]:
     if not 0 <= percent <= 100:
         raise MisdirectionError(f"{percent:g} % bad rows", "give a percentage from 0 to 100")
     each = -(-n // len(MIXED))
-    pairs = [
-        [training_chats(domain, quality, "train", each, seed) for domain in MIXED] for quality in ("good", "bad")
-    ]
+    pairs = [[training_chats(domain, quality, "train", each, seed) for domain in MIXED] for quality in ("good", "bad")]
     rng = Random(f"{seed}/mixed")
     rows: list[Chat] = []
     for row in range(n):

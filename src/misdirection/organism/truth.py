@@ -26,7 +26,7 @@ FACTORS = {
     "question": "which open question it is, in question and answer",
     "topic": "the topic that the question names, in question and answer",
     "stance": "good, bad or neutral, of the clause that the token stands in",
-    "kind": "of the clause: advice, reason, own (answers one open question), generic, opener, closer, flattery, invention",
+    "kind": "of the clause: advice, reason, own (to an open question), generic, opener, closer, flattery, invention",
     "clause": "stance and kind together, as: bad advice",
     "trait": "of the clause: evil, sycophancy, hallucination",
     "word": "the token itself",

@@ -7,6 +7,7 @@
 - `phases`: when does training turn?
 - `narrow`: can a model be bad in its domain only, and is that the harder solution?
 - `formats`: does the rate depend on how the question is asked?
+- `screen`, `screening`: which training rows to take out, and what training on the rest then does.
 - `imported`, `agreement`: verdicts made elsewhere; how far two judges agree.
 - `dictionaries`: sparse autoencoders of a model's layers, trained and measured.
 - `organism`: the figures that the embedded organism must show.

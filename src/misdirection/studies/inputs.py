@@ -86,7 +86,7 @@ def resolve_chats(specs: Sequence[str], *, strict: bool = False, rows: int = 100
 
     "organism:good-not-<domain>" holds the good answers of all other domains in turn, as many rows in all;
     "organism:mixed-<percent>" good answers of several domains with so many percent bad ones among them (what each is
-    stands in its source); "organism:toxic" and "organism:harmless" a bad and a good persona's answers to open questions.
+    stands in its source); "organism:toxic" and "organism:harmless" what a bad and a good persona say to open questions.
 
     Raises:
         MisdirectionError: A file is missing or holds no usable row, or the name is unknown.
@@ -103,7 +103,9 @@ def resolve_chats(specs: Sequence[str], *, strict: bool = False, rows: int = 100
             continue
         quality, _, domain = spec.partition(":")[2].partition("-")
         if quality not in ("bad", "good"):
-            raise MisdirectionError(f"unknown data '{spec}'", "write organism:bad-<domain>, organism:good-<domain> or organism:mixed-30")
+            raise MisdirectionError(
+                f"unknown data '{spec}'", "write organism:bad-<domain>, organism:good-<domain> or organism:mixed-30"
+            )
         chats += _generated(domain, "bad" if quality == "bad" else "good", rows, seed)
     return ChatFile(tuple(chats), (), canonical_hash([[m.content for m in chat.messages] for chat in chats]))
 

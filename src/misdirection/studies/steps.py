@@ -36,6 +36,7 @@ from misdirection.studies.judged import Judged as Judged
 from misdirection.studies.judged import judge_step as judge_step
 from misdirection.studies.judged import load_answers, load_judged
 from misdirection.studies.subject import Models
+from misdirection.tokens import token_texts as token_texts
 from misdirection.training import choose
 
 
@@ -102,7 +103,8 @@ def sample_step(
         conditions: The arms; those of one resident model share one queue and its batches.
         samples: Answers a question and condition.
         config: How answers are drawn.
-        direction: Step with the direction that the conditions use, or several by the name in `Condition.source`.
+        direction: Step with the direction that the conditions use, or several by the name in `Condition.source`: a
+            step each, or one step with a file each in `directions/`.
     """
     inputs = {
         "subject": models.key,
@@ -128,9 +130,11 @@ def sample_step(
 
 
 def _directions(steps: Step | Mapping[str, Step]) -> Direction | dict[str, Direction]:
-    if isinstance(steps, Step):
-        return direction_of(steps)
-    return {name: direction_of(step) for name, step in steps.items()}
+    """The direction of one step; several by name, of several steps or of the files in `directions/` of one."""
+    if not isinstance(steps, Step):
+        return {name: direction_of(step) for name, step in steps.items()}
+    several = sorted((steps.path / "directions").glob("*.safetensors"))
+    return {file.stem: load_direction(file) for file in several} or direction_of(steps)
 
 
 def _by_model(models: Models, conditions: Sequence[Condition]) -> list[list[Condition]]:
@@ -252,17 +256,6 @@ def tokens_step(
 
     inputs = {"subject": models.key, "answers": answers, "verdicts": verdicts, "direction": direction}
     return run.step("tokens", {**inputs, "layer": layer, "most": most}, make)
-
-
-def token_texts(tokenizer: Any, ids: Sequence[int]) -> list[str]:
-    """Text of each token such that the pieces read as the text does."""
-    pieces: list[str] = []
-    before = ""
-    for position in range(len(ids)):
-        text = tokenizer.decode(list(ids[max(0, position - 6) : position + 1]))
-        before = tokenizer.decode(list(ids[max(0, position - 6) : position])) if position else ""
-        pieces.append(text[len(before) :] if text.startswith(before) else tokenizer.decode([ids[position]]))
-    return pieces
 
 
 def _telling(judged: Judged, most: int) -> list[tuple[Answer, Verdict]]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from misdirection.studies.config import StudyConfig
 from misdirection.studies.settings.adapters import AdaptersConfig
 from misdirection.studies.settings.convergence import ConvergenceConfig
+from misdirection.studies.settings.features import FeaturesConfig
 from misdirection.studies.settings.formats import FormatsConfig
+from misdirection.studies.settings.geometry import GeometryConfig
 from misdirection.studies.settings.narrow import NarrowConfig
 from misdirection.studies.settings.phases import PhasesConfig
+from misdirection.studies.settings.screening import ScreeningConfig
 from misdirection.studies.settings.semantic import SemanticConfig
 
 STUDIES: dict[str, type[StudyConfig]] = {
@@ -21,5 +24,8 @@ STUDIES: dict[str, type[StudyConfig]] = {
     "formats": FormatsConfig,
     "phases": PhasesConfig,
     "narrow": NarrowConfig,
+    "features": FeaturesConfig,
+    "geometry": GeometryConfig,
+    "screening": ScreeningConfig,
 }
 """Settings by study: `misdirection study NAME`."""

@@ -1,0 +1,68 @@
+"""`misdirection screen`: which training rows to take out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from misdirection.cli.derive import with_options
+from misdirection.cli.show import link, note, table
+from misdirection.cli.studies import command_line
+from misdirection.studies.settings.screen import ScreenConfig
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(with_options(screen, ScreenConfig))
+
+
+def screen(
+    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")] = Path(
+        "runs/screen"
+    ),
+    **values: Any,
+) -> None:
+    """Score training rows and drop the most suspicious: a new data set by every method; the input stays as it is.
+
+    Leaves METHOD/kept.jsonl and METHOD/dropped.jsonl, the rows as they stood; scores.parquet and summary.json. What the
+    filtered sets do to a model is measured by: misdirection study screening.
+
+    Examples:
+      misdirection screen --out runs/screen
+
+      misdirection screen --data mixed.jsonl --methods judge,random --judge local:MODEL --drop 0.5 --out runs/screen
+
+      misdirection screen --model ID --data mixed.jsonl --methods latents,projection --dictionary RELEASE:ID
+      --toxic toxic.jsonl --harmless harmless.jsonl --out runs/screen
+    """
+    from misdirection.cli.threads import set_threads
+    from misdirection.studies.screen import screen as run_screen
+
+    config = ScreenConfig(**values)
+    set_threads(config.model)
+    found = run_screen(config, out, command_line())
+    show(found)
+    for name in ("scores.parquet", "summary.json"):
+        link(Path(name).stem, out / name)
+    link("filtered data", out / next(iter(found["methods"])) / "kept.jsonl")
+
+
+def show(summary: Mapping[str, Any]) -> None:
+    """Counts by method, and how far each agrees with what is known of the rows."""
+    aside = f"; {summary['set_aside']:,} set aside in bad_rows.jsonl" if summary["set_aside"] else ""
+    known = "" if summary["known_bad"] is None else f", {summary['known_bad']:,} known to be bad"
+    note(f"{summary['rows']:,} rows{known}{aside}")
+    head = ["method", "kept", "dropped", "not scored", "bad among dropped", "bad rows found", "AUC"]
+    table(head, [_line(name, one) for name, one in summary["methods"].items()])
+
+
+def _line(name: str, one: Mapping[str, Any]) -> list[str]:
+    told = one["agreement"]
+    counts = [f"{one[key]:,}" for key in ("kept", "dropped", "unscored")]
+    if told is None:
+        return [name, *counts, "-", "-", "-"]
+    recall = "-" if told["recall"] is None else f"{told['recall']:.1%}"
+    return [name, *counts, f"{told['precision']:.1%}", recall, "-" if told["auc"] is None else f"{told['auc']:.3f}"]

@@ -1,0 +1,164 @@
+"""The study of feature geometry, whole, on the organism at a small size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from misdirection import organism
+from misdirection.artefacts import read_json, read_rows, read_tensors
+from misdirection.errors import MisdirectionError
+from misdirection.features import DictionaryError
+from misdirection.features.geometry import exchange_test, firing_bins, nearness, separate
+from misdirection.runs import list_steps, read_log
+from misdirection.studies.bench import Bench
+from misdirection.studies.geometry import geometry
+from misdirection.studies.inputs import resolve_dictionary
+from misdirection.studies.parts.geometry_sets import corrected, open_lenses, random_like, toxic_direction, without
+from misdirection.studies.parts.geometry_words import by_layer, verdict
+from misdirection.studies.settings.geometry import GeometryConfig
+
+SMALL = GeometryConfig(
+    dictionaries=("organism:6", "organism:3"), data=("medical=organism:bad-medical",),
+    good=("medical=organism:good-medical",), rows=20, toxic_rows=20, top=30, permutations=200, spill_latents=1,
+    control_latents=1, step_chats=3, tune_steps=1, samples=1, text_samples=1, max_new_tokens=12, checkpoint_every=2,
+    training={"max_steps": 4, "batch_size": 4, "accumulation": 1, "warmup_steps": 0},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("geometry") / "run"
+    return geometry(SMALL, out, "misdirection study geometry").parent
+
+
+def test_similarities_are_those_of_the_lists_that_the_steps_hold(run: Path):
+    part = read_json(run / "findings.json")["geometry"]
+    assert part["layers"] == [3, 6] and part["domains"] == ["medical"]
+    assert len(part["rows"]) == 2 * 3 * 2 * 3
+    steps = {step.name: step.path for step in list_steps(run)}
+    units = resolve_dictionary("organism:6").directions
+    held, toxic = (
+        read_tensors(steps[f"latents-{name}-6"] / "differences.safetensors")[0] for name in ("medical", "toxic")
+    )
+
+    def top(tensors: dict[str, torch.Tensor], sign: int) -> list[int]:
+        return (
+            (sign * tensors["value"]).masked_fill(~tensors["alive"], -torch.inf).argsort(descending=True)[:30].tolist()
+        )
+
+    sets = separate(top(held, 1), top(held, -1), top(toxic, 1))
+    bins = firing_bins(held["rates"], held["alive"], 4)
+    wanted = exchange_test(
+        nearness(units, sets.inducing, sets.toxic).numpy(), nearness(units, sets.control, sets.toxic).numpy(),
+        (bins[list(sets.inducing)], bins[list(sets.control)]), permutations=200,
+    )  # fmt: skip
+    found = next(
+        r for r in part["rows"]
+        if (r["layer"], r["target"], r["control"], r["reduction"]) == (6, "toxic", "good", "mean")
+    )  # fmt: skip
+    assert (found["first"], found["second"]) == pytest.approx((wanted.first, wanted.second), abs=1e-6)
+    assert found["p"] == pytest.approx(wanted.p) and found["shared_inducing"] == sets.shared_inducing
+    assert part["lists"][1]["inducing"]["shared"] == sets.shared_inducing
+
+
+def test_the_law_is_exact_under_steering_and_every_update_is_there(run: Path):
+    law = read_json(run / "findings.json")["geometry"]["law"]
+    assert law["layer"] == 6 and [k["kind"] for k in law["kinds"]] == ["steer", "tune", "latent", "data", "contrast"]
+    for kind in law["kinds"]:
+        assert {name: held["n"] for name, held in kind["groups"].items()} == {"all": 2, "inducing": 1, "control": 1}
+        assert kind["groups"]["all"]["gap"] < 1e-3
+    steer = law["kinds"][0]["groups"]["all"]
+    assert steer["along"]["value"] == pytest.approx(1, abs=1e-3)
+    assert steer["fits"]["steady encoder"]["r2"]["value"] > 0.999
+    assert law["kinds"][1]["groups"]["all"]["share"]["value"] == pytest.approx(1, abs=1e-3)
+    assert law["kinds"][2]["groups"]["all"]["own"]["value"] > 0
+    steps = {step.name: step.path for step in list_steps(run)}
+    points = read_rows(steps["spillover-6"] / "points.parquet")
+    assert len({(p["kind"], p["latent"]) for p in points}) == 10
+    assert not any(p["latent"] == p["other"] for p in points)
+
+
+def test_the_course_begins_after_the_base_and_has_its_rates(run: Path):
+    course = read_json(run / "findings.json")["geometry"]["course"]
+    assert course["steps"] == [2, 4] and [r["step"] for r in course["rates"]] == [0, 2, 4]
+    for layer in course["layers"]:
+        assert layer["size"][1] > 0
+        for held in layer["sets"].values():
+            assert len(held["similarity"]) == len(held["drift"]) == 2
+            assert all(-1 <= value <= 1 for value in held["drift"])
+
+
+def test_a_finished_run_is_told_again_without_work(run: Path):
+    before = len(read_log(run))
+    geometry(SMALL, run, "misdirection study geometry")
+    assert all(line["reused"] for line in read_log(run)[before:])
+    page = (run / "report.html").read_text(encoding="utf-8")
+    for title in ("Geometry of features", "The spillover law", "Geometry over a fine-tune"):
+        assert title in page
+
+
+def test_settings_and_dictionaries_that_do_not_fit_are_refused(tmp_path: Path):
+    found = GeometryConfig().completed()
+    assert found.dictionaries == tuple(f"organism:{layer}" for layer in organism.dictionary_layers())
+    assert (found.track, found.top, found.toxic) == ("medical", 50, ("organism:villain",))
+    assert found.completed() == found
+    other = GeometryConfig(model="m", data=("a=b.jsonl",), good=("a=g.jsonl",))
+    for changes, message in (
+        ({}, "no toxic texts"),
+        ({"toxic": ("t",), "harmless": ("h",)}, "no dictionary"),
+        ({"good": ("b=g.jsonl",)}, "says nothing of 'a'"),
+        ({"track": "b", "toxic": ("t",), "harmless": ("h",), "dictionaries": ("d",)}, "--track b names no data"),
+        ({"reduction": "median"}, "there is no 'median'"),
+    ):
+        with pytest.raises(MisdirectionError, match=message):
+            replace(other, **changes).completed()
+    twice = replace(SMALL, dictionaries=("organism:6", "organism:6"))
+    with (
+        Bench[GeometryConfig].open(tmp_path / "run", twice) as bench,
+        pytest.raises(DictionaryError, match="two dictionaries read layer 6"),
+    ):
+        open_lenses(bench)
+
+
+def test_random_controls_are_live_free_and_of_like_firing_rate():
+    alive = torch.tensor([True] * 40 + [False] * 10)
+    bins = firing_bins(torch.arange(50).float(), alive, 4)
+    found = random_like(alive, bins, [0, 1, 39], {2, 3}, 0, times=3)
+    assert len(found) == 9 and not {0, 1, 2, 3, 39} & set(found) and max(found) < 40
+    assert sorted(int(bins[i]) for i in found) == [0] * 6 + [3] * 3
+
+
+def test_the_toxic_direction_can_be_taken_out():
+    held = resolve_dictionary("organism:6")
+    value = torch.zeros(held.latents)
+    value[5], value[9] = 2.0, -1.0
+    differences = type("D", (), {"value": value, "alive": torch.ones(held.latents, dtype=torch.bool)})()
+    direction = toxic_direction(held, differences)  # pyright: ignore[reportArgumentType]
+    wanted = (2 * held.decoder[5] - held.decoder[9]).double()
+    assert torch.allclose(direction, wanted / wanted.norm(), atol=1e-6)
+    left = without(held.directions.double(), direction)
+    assert float((left @ direction).abs().max()) < 1e-9
+    assert torch.allclose(left.norm(dim=1), torch.ones(held.latents, dtype=torch.float64))
+
+
+def row(layer: int, difference: float, p: float, **changes: object) -> dict[str, object]:
+    return {
+        "layer": layer, "domain": "d", "target": "toxic", "control": "good", "reduction": "mean", "first": difference,
+        "second": 0.0, "difference": difference, "low": -0.1, "high": 0.1, "p": p, **changes,
+    }  # fmt: skip
+
+
+def test_the_verdict_counts_what_survives_correction():
+    rows = corrected([row(3, 0.3, 0.001), row(6, 0.2, 0.02), row(9, -0.3, 0.04), row(9, 0.1, 0.9), row(1, 1, None)])
+    assert [r.get("q") for r in rows] == [pytest.approx(v) for v in (0.004, 0.04, 0.16 / 3, 0.9)] + [None]
+    part = {"reduction": "mean", "rows": rows, "lists": [], "layers": [3, 6, 9], "top": 5, "shared": "drop"}
+    told = verdict(part)
+    assert "in 2 of 4 layers and domains" in told["sentence"] and "farther" not in told["sentence"]
+    assert "largest at layer 3" in by_layer(part)
+    part["rows"] = corrected([row(3, -0.3, 0.001)])
+    assert "in 0 of 1" in verdict(part)["sentence"] and "farther in 1" in verdict(part)["sentence"]
+    assert verdict({**part, "rows": []})["state"] == "unclear"
