@@ -11,8 +11,7 @@ from tests.families import WIDTH, shared
 
 from misdirection.engine import Arm, Text
 from misdirection.features import Dictionary
-from misdirection.features.differences import Differences, Found, differences, label_columns
-from misdirection.features.readings import Reading, compare_readings
+from misdirection.features.differences import Differences, Found, Side, compare_texts, differences, label_columns
 from misdirection.features.stream import Tally
 from misdirection.studies.parts.latent_comparison import Comparison, mean_comparison, unlabelled
 from misdirection.studies.parts.latent_overlap import overlaps, pair_row, shared_list, top_list
@@ -55,7 +54,7 @@ def test_a_latent_that_is_the_label_alone_leaves_nothing_under_shuffles(paired: 
         states.append(one)
     groups = [str(place % 10) for place in range(20)] if paired else None
     found = found_of(states, 10, 15, groups)
-    sides = [Reading(shared("llama"), texts_of(part)) for part in (states[:10], states[10:])]
+    sides = [Side(shared("llama"), texts_of(part)) for part in (states[:10], states[10:])]
     noise = unlabelled(found, *sides, "answer", groups, "difference", "token", 15, 3)
     assert noise.shape == (15, 6)
     assert noise[:, 0].abs().max() < 1e-12 < noise[:, 1].abs().max()
@@ -122,9 +121,9 @@ def test_two_models_are_compared_as_one_model_with_two_arms() -> None:
         return [Text(prompt(n, 12), {"answer": (4, 12)}, arm, 4) for n in range(6)]
 
     groups = 2 * [str(n) for n in range(6)]
-    same = compare_readings(both, Reading(one, texts("all")), Reading(one, texts(None)), span="answer", groups=groups,
+    same = compare_texts(both, Side(one, texts("all")), Side(one, texts(None)), span="answer", groups=groups,
                             shuffles=5)  # fmt: skip
-    apart = compare_readings(both, Reading(one, texts("all")), Reading(again, texts(None)), span="answer",
+    apart = compare_texts(both, Side(one, texts("all")), Side(again, texts(None)), span="answer",
                              groups=groups, shuffles=5)  # fmt: skip
     assert torch.allclose(same.differences.value, apart.differences.value, atol=1e-5)
     assert torch.allclose(same.differences.p, apart.differences.p, atol=1e-3)

@@ -16,7 +16,7 @@ from misdirection.directions import load_direction
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.features.corpus import chat_texts
-from misdirection.features.differences import compare_texts
+from misdirection.features.differences import Side, compare_texts
 from misdirection.models import load_model
 from misdirection.report import render
 from misdirection.runs import read_log
@@ -59,9 +59,10 @@ def lists(models: Lineup, dictionary: Any) -> dict[str, list[int]]:
     """Latents by how much more the villain's answers hold them than the helper's, and two of them again."""
     base = models.base_model
     sides = [
-        chat_texts(organism.persona_chats(name, 200), base.tokenizer, Arm("base")) for name in ("villain", "helper")
+        Side(base, chat_texts(organism.persona_chats(name, 200), base.tokenizer, Arm("base")))
+        for name in ("villain", "helper")
     ]
-    found = compare_texts(base, dictionary, *sides, shuffles=0).differences.top(100)
+    found = compare_texts(dictionary, *sides, shuffles=0).differences.top(100)
     return {"villain": found, "again": found[1:3]}
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from misdirection.engine import Text
 from misdirection.errors import MisdirectionError
 from misdirection.features.dictionary import Dictionary
-from misdirection.features.stream import LatentStatistics, latent_statistics
+from misdirection.features.stream import LatentStatistics, Tally, tally_texts
 from misdirection.models import Model
 from misdirection.statistics import benjamini_hochberg, shuffled_columns
 
@@ -91,11 +91,18 @@ class Found:
     statistics: LatentStatistics
 
 
+@dataclass(frozen=True)
+class Side:
+    """One class of texts, and the resident model that reads them, each under its arm."""
+
+    model: Model
+    texts: Sequence[Text]
+
+
 def compare_texts(
-    model: Model,
     dictionary: Dictionary,
-    first: Sequence[Text],
-    second: Sequence[Text],
+    first: Side,
+    second: Side,
     *,
     span: str = "answer",
     groups: Sequence[str] | None = None,
@@ -109,10 +116,9 @@ def compare_texts(
     """How every latent differs between two classes of texts, in one pass over both.
 
     Args:
-        model: The resident model; a text's arm says under which variant it is read.
-        dictionary: Of one of its layers.
-        first: Texts of the first class (bad data, the tuned model, misaligned answers).
-        second: Texts of the second class.
+        dictionary: Of one layer of the model, or of both where each class has a model of its own.
+        first: The first class (bad data, the tuned model, misaligned answers).
+        second: The second class.
         span: Whose tokens count.
         groups: Of the first texts and then the second: labels are shuffled within groups (pairs, questions).
         statistic: What latents are ordered by.
@@ -123,12 +129,19 @@ def compare_texts(
         places: Top contexts kept for each latent, as indices into first and second together.
 
     Raises:
-        MisdirectionError: A class is empty, or the dictionary does not fit.
+        MisdirectionError: A class is empty, or the dictionary does not fit a model.
     """
-    texts = [*first, *second]
-    labels = [True] * len(first) + [False] * len(second)
+    labels = [True] * len(first.texts) + [False] * len(second.texts)
     columns = torch.from_numpy(label_columns(labels, shuffles, groups=groups, seed=seed))
-    found = latent_statistics(model, dictionary, texts, columns, span=span, layer=layer, places=places)
+    held = dictionary.to(first.model.device)
+    tally = Tally(held, columns, places)
+    if first.model is second.model:
+        # Together, for length-sorted batches are fuller.
+        tally_texts(tally, held, first.model, [*first.texts, *second.texts], span, layer=layer)
+    else:
+        tally_texts(tally, held, first.model, first.texts, span, layer=layer)
+        tally_texts(tally, held, second.model, second.texts, span, layer=layer, before=len(first.texts))
+    found = tally.finish()
     return Found(differences(found, statistic, pool), found)
 
 

@@ -105,15 +105,35 @@ def latent_statistics(
         DictionaryError: The dictionary does not fit the model, or its layer is not known.
         CaptureError: A span is missing.
     """
-    at = dictionary.layer_in(model, layer)
     tally = Tally(dictionary, weights, places)
+    tally_texts(tally, dictionary, model, texts, span, layer=layer, budget=budget)
+    return tally.finish()
+
+
+def tally_texts(
+    tally: Tally,
+    dictionary: Dictionary,
+    model: Model,
+    texts: Sequence[Text],
+    span: str,
+    *,
+    layer: int | None = None,
+    before: int = 0,
+    budget: int | None = None,
+) -> None:
+    """Read texts into a tally, whose rows for them start at `before`.
+
+    Raises:
+        DictionaryError: The dictionary does not fit the model, or its layer is not known.
+        CaptureError: A span is missing.
+    """
+    at = dictionary.layer_in(model, layer)
 
     def visit(batch: Sequence[int], states: Sequence[Tensor]) -> None:
-        tally.read([(index, texts[index].spans[span][0], held) for index, held in zip(batch, states, strict=True)])
+        tally.read([(before + i, texts[i].spans[span][0], held) for i, held in zip(batch, states, strict=True)])
 
     with torch.inference_mode():
         visit_states(model, texts, at, span, visit, budget=budget)
-    return tally.finish()
 
 
 def _chunks(lengths: Sequence[int], most: int) -> list[list[tuple[int, int, int]]]:

@@ -31,7 +31,7 @@ from misdirection.engine import Arm
 from misdirection.engine.capture import visit_states
 from misdirection.features import Dictionary
 from misdirection.features.corpus import chat_texts
-from misdirection.features.differences import compare_texts
+from misdirection.features.differences import Side, compare_texts
 from misdirection.features.stream import CHUNK_VALUES
 from misdirection.models import Model
 from misdirection.screening.context import Context, LatentOptions, Scores
@@ -76,10 +76,13 @@ def toxic_latents(context: Context) -> Toxic:
     assert context.dictionary is not None
     options, model = context.latents, context.model
     toxic, harmless = context.examples("toxic latents")
-    texts = [chat_texts(part, model.tokenizer, Arm("base"), longest=context.longest) for part in (toxic, harmless)]
+    sides = [
+        Side(model, chat_texts(part, model.tokenizer, Arm("base"), longest=context.longest))
+        for part in (toxic, harmless)
+    ]
     found = compare_texts(
-        model, context.dictionary.to(model.device), texts[0], texts[1], statistic=options.statistic, pool=options.pool,
-        shuffles=0, layer=options.layer, places=1,
+        context.dictionary, *sides, statistic=options.statistic, pool=options.pool, shuffles=0, layer=options.layer,
+        places=1,
     )  # fmt: skip
     chosen = [latent for latent in found.differences.top(options.top) if found.differences.correlation[latent] > 0]
     if not chosen:

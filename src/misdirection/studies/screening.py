@@ -131,6 +131,12 @@ def notes(screener: Screener) -> list[str]:
         "few seeds they are wide where seeds differ.",
         "Every fine-tune has the same number of optimiser steps: a filtered set is seen more often than the whole one.",
     ]
+    if c.own:
+        told.append(
+            "On the organism good and bad answers differ in words that the base model tells apart, so that scores, "
+            "perplexity included, separate them better than on real data: read the order of the methods and the "
+            "controls, not the heights."
+        )
     if "judge" in c.methods and c.judge == "exact":
         told.append("The judge that screens is the organism's exact one: its score is the truth on each row, and its "
                     "figures are a ceiling for judges, not what a language model would reach.")  # fmt: skip

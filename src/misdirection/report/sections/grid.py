@@ -63,23 +63,27 @@ def chart(found: Sequence[Row]) -> Chart:
     return Chart(
         "grid-rates", "Misaligned answers of each fine-tune", traces, layout,
         Table(("Fine-tune", *map(group_name, groups)), cells), 150 + 46 * len(found),
-        "Small markers: questions of a domain that the fine-tune was not trained on.",
+        "Small markers: questions of a domain that the fine-tune was not trained on." if len(groups) > 1 else "",
         labels=tuple(str(row["model"]) for row in found), wide=True,
     )  # fmt: skip
 
 
 def table(found: Sequence[Row], paper: Mapping[str, str]) -> Table:
     """Rates, coherence, the answers that the direction was made of, and the paper's rate by preset."""
-    cells = tuple(_cells(row, paper) for row in found)
-    heads = (
-        "Fine-tune",
-        "Misaligned, open",
-        "Coherent, open",
-        "Misaligned, own domain",
-        "Answers in each pool",
-        "Paper",
+    inside = any(row["domain"] in row["groups"] for row in found)
+    heads = {
+        "Fine-tune": True,
+        "Misaligned, open": True,
+        "Coherent, open": True,
+        "Misaligned, own domain": inside,
+        "Answers in each pool": True,
+        "Paper": bool(paper),
+    }
+    shown = [head for head, told in heads.items() if told]
+    cells = tuple(
+        tuple(cell for head, cell in zip(heads, _cells(row, paper), strict=True) if heads[head]) for row in found
     )
-    return Table(heads, cells, stack=True)
+    return Table(tuple(shown), cells, stack=True)
 
 
 def _cells(row: Row, paper: Mapping[str, str]) -> tuple[Cell, ...]:

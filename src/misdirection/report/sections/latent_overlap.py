@@ -91,7 +91,7 @@ def table(pairs: Sequence[Row], caption: str) -> Table:
         for row in pairs
     )  # fmt: skip
     heads = ("Lists", "Shared", "Odds ratio", "Shared under shuffled labels", "Rank correlation")
-    return Table(heads, cells, caption, stack=True)
+    return Table(heads, cells, f"{caption}, taken from the latents that live in both comparisons", stack=True)
 
 
 def _odds(row: Row) -> str:

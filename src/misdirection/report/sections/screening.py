@@ -67,7 +67,7 @@ def rates(part: Row) -> Chart:
         traces.append(charts.points(name, held, places, colour, hover, symbol))
     whole = methods[0]["open"]["misaligned"]["value"]
     layout = {
-        "xaxis": charts.share_axis("share of all answers", side="top", range=[0, 1.0]),
+        "xaxis": charts.share_axis("share of all answers", side="top", range=[0, 1.05]),
         "yaxis": charts.label_axis(len(methods)),
         "shapes": [charts.level(whole, "x")] if known(whole) else [],
         "showlegend": True,

@@ -22,6 +22,7 @@ def verdict(parts: Mapping[str, Any]) -> dict[str, Any]:
     """One sentence on what the lists share, and the figures behind it."""
     found: Sequence[Row] = parts["latents"]["lists"]
     details = [*map(_significance, found), *_pairs(parts["latent_overlap"]), *_domains(parts["latent_overlap"])]
+    details = [*_both_ways(parts.get("latent_steering")), *_warned(parts.get("mixtures")), *details]
     details += [*_decomposed(parts.get("latent_decomposition")), *_steered(parts.get("latent_steering"))]
     if len(found) < 2:
         return {
@@ -120,6 +121,37 @@ def _steered(part: Row | None) -> list[str]:
     if not told:
         return []
     return [f"Steered latents that turn the base model bad, the fine-tune good, and both: {'; '.join(told)}."]
+
+
+def _both_ways(part: Row | None) -> list[str]:
+    """The latents that turn the base bad and the fine-tune good."""
+    told = [
+        f"latent {row['latent']} ({_change(row['up'])} in the base model, {_change(row['down'])} in '{part['target']}')"
+        for row in (part or {"rows": []})["rows"]
+        if part and row["both"]
+    ]
+    return [f"Steered up it misaligns, steered down it cures: {', '.join(told)}."] if told else []
+
+
+def _change(side: Row) -> str:
+    held = side["difference"]
+    return f"{100 * held['value']:+.0f} points, {100 * held['low']:+.0f} to {100 * held['high']:+.0f}"
+
+
+def _warned(part: Row | None) -> list[str]:
+    """Which of the watched latents move at a smaller share of bad rows than the behaviour does."""
+    if not part:
+        return []
+    onsets: Row = part["onsets"]
+    last = onsets["open"]
+    early = [
+        f"{row['latent']} at {row['shared']:g} %"
+        for row in onsets["latents"]
+        if row["shared"] is not None and (last is None or row["shared"] < last)
+    ]
+    behaviour = "at no mixture" if last is None else f"from {last:g} % bad rows on"
+    warns = f"latents that move earlier: {', '.join(early)}" if early else "no watched latent moves earlier"
+    return [f"Mixtures of bad and good rows: answers to open questions turn bad {behaviour}; {warns}."]
 
 
 def _range(values: Sequence[float]) -> str:

@@ -18,7 +18,7 @@ from misdirection.engine import Arm, Text
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, DictionaryError
 from misdirection.features.corpus import SPAN, chat_texts, read_corpus
-from misdirection.features.differences import Differences, Found, Statistic, compare_texts, overlap
+from misdirection.features.differences import Differences, Found, Side, Statistic, compare_texts, overlap
 from misdirection.features.geometry import (
     REDUCTIONS,
     Exchange,
@@ -172,8 +172,8 @@ def _compare(
 ) -> Found:
     c = bench.config
     return compare_texts(
-        model, lens.dictionary, first, second, span=span, groups=groups, statistic=cast(Statistic, c.statistic),
-        pool=c.pool, shuffles=SHUFFLES, seed=c.seed, layer=lens.layer, places=1,
+        lens.dictionary, Side(model, first), Side(model, second), span=span, groups=groups,
+        statistic=cast(Statistic, c.statistic), pool=c.pool, shuffles=SHUFFLES, seed=c.seed, layer=lens.layer, places=1,
     )  # fmt: skip
 
 

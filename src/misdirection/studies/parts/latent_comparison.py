@@ -17,8 +17,15 @@ from torch import Tensor
 
 from misdirection.artefacts import canonical_hash, read_tensors, write_tensors
 from misdirection.features import Dictionary, DictionaryError
-from misdirection.features.differences import Differences, Found, Statistic, correlations, label_columns
-from misdirection.features.readings import Reading, compare_readings
+from misdirection.features.differences import (
+    Differences,
+    Found,
+    Side,
+    Statistic,
+    compare_texts,
+    correlations,
+    label_columns,
+)
 from misdirection.runs import Step
 from misdirection.statistics import benjamini_hochberg
 from misdirection.studies.bench import Bench
@@ -98,7 +105,7 @@ def compared(
     which: str,
     name: str,
     inputs: Mapping[str, Any],
-    read: Callable[[], tuple[Reading, Reading]],
+    read: Callable[[], tuple[Side, Side]],
     span: str,
     groups: Sequence[str] | None,
     facts: Mapping[str, Any],
@@ -109,7 +116,7 @@ def compared(
 
     def make(folder: Path) -> None:
         first, second = read()
-        found = compare_readings(
+        found = compare_texts(
             lens.dictionary, first, second, span=span, groups=groups, statistic=statistic, pool=c.pool,
             shuffles=c.shuffles, seed=c.seed, layer=lens.layer, places=1,
         )  # fmt: skip
@@ -151,8 +158,8 @@ def statistic_columns(found: Found, statistic: Statistic, pool: str) -> Tensor:
 
 def unlabelled(
     found: Found,
-    first: Reading,
-    second: Reading,
+    first: Side,
+    second: Side,
     span: str,
     groups: Sequence[str] | None,
     statistic: Statistic,

@@ -16,7 +16,7 @@ from misdirection.directions.conventions import Convention
 from misdirection.directions.pools import SMALLEST
 from misdirection.engine import Arm, Text
 from misdirection.features.corpus import chat_texts
-from misdirection.features.readings import Reading
+from misdirection.features.differences import Side
 from misdirection.models import Model
 from misdirection.questions import Question
 from misdirection.studies.bench import Asked, Bench
@@ -40,10 +40,10 @@ SPAN = "answer"
 def data_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name: str, chats: PairedChats) -> Comparison:
     """Q1: bad against good answers to the same questions, both read in the base model; labels shuffled within pairs."""
 
-    def read() -> tuple[Reading, Reading]:
+    def read() -> tuple[Side, Side]:
         model = models.model(BASE_VARIANT)
         one, other = (
-            Reading(model, chat_texts(side, model.tokenizer, Arm(BASE_VARIANT), span=SPAN))
+            Side(model, chat_texts(side, model.tokenizer, Arm(BASE_VARIANT), span=SPAN))
             for side in (chats.bad, chats.good)
         )
         return one, other
@@ -65,7 +65,7 @@ def model_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name: s
     base_answers = [] if prompts else [a for a in asked.judged.arm(BASE_VARIANT).answers if a.answer.strip()]
     many = sum(len(question.paraphrases) for question in bench.open_questions) if prompts else len(base_answers)
 
-    def read() -> tuple[Reading, Reading]:
+    def read() -> tuple[Side, Side]:
         base = models.model(BASE_VARIANT)
         arm = Arm(BASE_VARIANT)
         if prompts:
@@ -75,7 +75,7 @@ def model_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name: s
             texts = [Text(one.ids, {span: one.span(span)}, arm, one.start) for one in coded]
         tuned = Arm(name, models.adapter_of(name))
         moved = [Text(text.ids, text.spans, tuned, text.start) for text in texts]
-        return Reading(models.model(name), moved), Reading(base, texts)
+        return Side(models.model(name), moved), Side(base, texts)
 
     key = models.key
     inputs = {"base": key["base"], "dtype": key["dtype"], "tuned": key["fine_tunes"][name]}
@@ -98,12 +98,12 @@ def answers_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name:
     except PoolError as error:
         return f"The answers of {name} cannot be compared: {error.message}; {error.hint}"
 
-    def read() -> tuple[Reading, Reading]:
+    def read() -> tuple[Side, Side]:
         model, arm = models.model(name), Arm(name, models.adapter_of(name))
 
-        def side(places: Sequence[int]) -> Reading:
+        def side(places: Sequence[int]) -> Side:
             coded = [encode_answer(model, judged.answers[i]) for i in places]
-            return Reading(model, [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in coded])
+            return Side(model, [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in coded])
 
         return side(bad), side(good)
 

@@ -39,8 +39,8 @@ def verdict(part: Mapping[str, Any]) -> dict[str, Any]:
         )
         return {"state": "unclear", "sentence": f"{said}.", "details": details}
     above, below = found["low"] > PAPER["reduction"], found["high"] < PAPER["reduction"]
-    state = "above" if above else "below" if below else "unclear"
-    told = {"above": "more than", "below": "less than", "unclear": "not told apart from"}[state]
+    state = "above the published figure" if above else "below the published figure" if below else "unclear"
+    told = "more than" if above else "less than" if below else "not told apart from"
     sentence = (
         f"Dropping {part['dropped']:,} of {part['rows']:,} rows by closeness to toxic latents reduces EM by "
         f"{_share(found)}: {told} the published 34.5 %."
