@@ -41,7 +41,7 @@ def part(known: int | None = 40) -> dict[str, Any]:
 
 
 def page(found: dict[str, Any]) -> str:
-    verdict = {"state": "above the published figure", "sentence": "s", "details": []}
+    verdict = {"state": "finding", "sentence": "s", "details": []}
     return render({"kind": "screening", "title": "t", "verdict": verdict, "screening": found, "settings": {}})
 
 

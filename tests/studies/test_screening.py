@@ -162,22 +162,24 @@ def _row(name: str, value: float, low: float, high: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("ends", "state", "said"),
-    [((0.8, 0.5, 0.9), "above", "more than"), ((0.1, -0.2, 0.3), "below", "less than"),
-     ((0.4, 0.1, 0.7), "unclear", "not told apart")],
-)  # fmt: skip
-def test_the_verdict_is_on_the_published_reduction(ends: tuple[float, float, float], state: str, said: str) -> None:
+    ("ends", "said"),
+    [((0.8, 0.5, 0.9), "more than"), ((0.1, -0.2, 0.3), "less than"), ((0.4, 0.1, 0.7), "not told apart")],
+)
+def test_the_verdict_stands_beside_random_removal_and_the_published_reduction(
+    ends: tuple[float, float, float], said: str
+) -> None:
     rate = {"value": 0.1, "low": 0.0, "high": 0.2}
     whole = {"name": "unfiltered", "open": {"misaligned": rate}}
     part = {
-        "methods": [whole, _row("latents", *ends)],
+        "methods": [whole, _row("latents", *ends), _row("random", 0.05, -0.1, 0.2)],
         "rows": 100,
         "dropped": 50,
         "base": {"open": {"misaligned": rate}},
     }
     found = verdict(part)
-    assert found["state"].startswith(state) and said in found["sentence"] and "34.5 %" in found["sentence"]
-    assert len(found["details"]) == 2
+    assert found["state"] == "finding" and "at random by 5 % (-10 to 20)" in found["sentence"]
+    assert said in found["details"][0] and "34.5 %" in found["details"][0]
+    assert len(found["details"]) == 4
     part["methods"] = [whole]
     assert verdict(part)["state"] == "unclear"
 

@@ -38,14 +38,23 @@ def verdict(part: Mapping[str, Any]) -> dict[str, Any]:
             else "The published reduction is of the method latents, which is not among those asked"
         )
         return {"state": "unclear", "sentence": f"{said}.", "details": details}
-    above, below = found["low"] > PAPER["reduction"], found["high"] < PAPER["reduction"]
-    state = "above the published figure" if above else "below the published figure" if below else "unclear"
-    told = "more than" if above else "less than" if below else "not told apart from"
+    chance = (rows.get("random") or {"open": {}})["open"].get("reduction")
+    beside = "" if chance is None else f", as many rows at random by {_share(chance)}"
     sentence = (
         f"Dropping {part['dropped']:,} of {part['rows']:,} rows by closeness to toxic latents reduces EM by "
-        f"{_share(found)}: {told} the published 34.5 %."
+        f"{_share(found)}{beside}."
     )
-    return {"state": state, "sentence": sentence, "details": details}
+    return {"state": "finding", "sentence": sentence, "details": [_published(found), *details]}
+
+
+def _published(found: Mapping[str, Any]) -> str:
+    """How the reduction compares with the paper's, and what the comparison is worth."""
+    above, below = found["low"] > PAPER["reduction"], found["high"] < PAPER["reduction"]
+    told = "more than" if above else "less than" if below else "not told apart from"
+    return (
+        f"This is {told} the published 34.5 % on Gemma-2; other data, other model: where a method finds nearly all bad "
+        "rows, little is left to spread."
+    )
 
 
 def _line(row: Mapping[str, Any]) -> str:
