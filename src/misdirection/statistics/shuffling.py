@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from misdirection.errors import MisdirectionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def shuffled_columns(
@@ -28,6 +30,8 @@ def shuffled_columns(
     Raises:
         MisdirectionError: There are not as many groups as labels.
     """
+    import numpy as np
+
     labels = np.asarray(first, dtype=bool)
     if groups is not None and len(groups) != len(labels):
         raise MisdirectionError(f"{len(labels)} labels and {len(groups)} groups")

@@ -266,11 +266,14 @@ def fine_tune(bench: Bench[Tuned]) -> Step | None:
 
 def subject(bench: Bench[Tuned]) -> Subject:
     """Base and tuned model; fine-tuned first where the settings name data."""
-    c = bench.config
-    step = fine_tune(bench)
-    if step is None:
+    return subject_of(bench.config, fine_tune(bench))
+
+
+def subject_of(c: TunedConfig, made: Step | None) -> Subject:
+    """Base and tuned model of the settings, or of the fine-tune that was made."""
+    if made is None:
         return Subject(c.model, c.adapter, c.tuned, c.model_options)
-    folder = str(step.path / "tuned")
+    folder = str(made.path / "tuned")
     adapter = is_adapter(folder)
     return Subject(c.model, folder if adapter else None, None if adapter else folder, c.model_options)
 

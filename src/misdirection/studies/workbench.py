@@ -16,7 +16,7 @@ from typing import Any
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
 from misdirection.runs import Step
-from misdirection.studies.bench import Asked, Bench, fine_tune, subject
+from misdirection.studies.bench import Asked, Bench, fine_tune, subject_of
 from misdirection.studies.conditions import BASE, TUNED, Condition
 from misdirection.studies.config import AuditConfig
 from misdirection.studies.steps import Judged, direction_step, drift_step, judge_step, refusal, sample_step
@@ -59,7 +59,7 @@ class Workbench(Bench[AuditConfig]):
     @cached_property
     def subject(self) -> Subject:
         """Base and tuned model; fine-tuned first where the settings name data."""
-        return subject(self)
+        return subject_of(self.config, self.training)
 
     @cached_property
     def answers(self) -> Step:
