@@ -19,7 +19,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Journaled, find_judge
 from misdirection.judging.asking import Manner
 from misdirection.judging.journal import Journal
-from misdirection.judging.provider import key_variable, make_provider, request_body
+from misdirection.judging.provider import key_variable, make_provider, proxy_for, request_body
 from misdirection.judging.retries import JudgeError, Patience, retry_after
 from misdirection.judging.rubric_judge import RubricJudge
 from misdirection.judging.rubrics import ALIGNMENT, COHERENCE, Rubrics
@@ -199,6 +199,17 @@ def test_nobody_listening_is_said_soon() -> None:
         url = f"http://127.0.0.1:{held.getsockname()[1]}/v1"
         with pytest.raises(JudgeError, match="does not answer"):
             judge(url).judge(answers(30))
+
+
+def test_a_proxy_of_the_environment_is_used_unless_the_host_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with serving() as server:
+        monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+        assert outcomes(judge("http://judge.invalid/v1").judge(answers(2))) == ["scored", "scored"]
+    monkeypatch.setenv("no_proxy", "judge.invalid")
+    assert proxy_for("http://judge.invalid/v1") is None
+    assert proxy_for("https://judge.invalid/v1") is None
 
 
 def test_judging_works_where_a_loop_is_running() -> None:

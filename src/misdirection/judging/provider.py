@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from misdirection.errors import MissingExtraError
 from misdirection.judging.asking import Asker, Failed, Manner, Refused, run
@@ -77,6 +78,7 @@ class _Session:
         self.provider = provider
         self.heard = False
         self.gate = Gate()
+        self.proxy = proxy_for(provider.url)
 
     async def run(self, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
         import aiohttp
@@ -88,7 +90,6 @@ class _Session:
             connector=aiohttp.TCPConnector(limit=p.in_flight),
             headers={"Authorization": f"Bearer {p.key}"},
             timeout=aiohttp.ClientTimeout(total=p.patience.timeout),
-            trust_env=True,
         ) as client:
 
             async def send(prompt: str, manner: Manner) -> Reply | None:
@@ -132,7 +133,7 @@ class _Session:
     async def _send(self, client: ClientSession, data: bytes) -> _Answer:
         url = f"{self.provider.url}/chat/completions"
         # A redirected POST would come back as a GET; its status is told instead.
-        async with client.post(url, data=data, headers=_JSON, allow_redirects=False) as response:
+        async with client.post(url, data=data, headers=_JSON, allow_redirects=False, proxy=self.proxy) as response:
             return _Answer(response.status, response.headers, await response.read())
 
     def _final(self, answer: _Answer) -> Exception:
@@ -182,6 +183,15 @@ class _Answer:
     def is_quota(self) -> bool:
         """Whether the account has nothing left, which does not pass by itself."""
         return self.status == 429 and "insufficient_quota" in f"{self._error.get('code')} {self._error.get('type')}"
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a server (HTTPS_PROXY and so on), None where there is none.
+
+    Asked once: aiohttp's own `trust_env` looks it up in a thread for every request, which costs as much as the request.
+    """
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def request_body(model: str, prompt: str, manner: Manner) -> dict[str, Any]:
