@@ -120,25 +120,16 @@ class Asker:
             Failed: The request failed for good.
             JudgeError: The judge refuses for good.
         """
-        if query.tokens:
-            return await self._written(query)
         prompt = query.rubric.prompt(query.question, query.answer)
-        tokens, malformed = 1, 0
+        if query.tokens:
+            return await self._written(prompt, query.tokens)
+        tokens = 1
         while True:
-            manner = self.manner
-            used = replace(manner, tokens=max(tokens, manner.tokens))
-            try:
-                reply = await self.send(prompt, used)
-            except Refused as refusal:
-                if self._adapt(manner, refusal.complaint):
-                    continue
-                return Reading("blocked")
-            if reply is None:
-                malformed += 1
-                if malformed == MALFORMED_TRIES:
-                    return Reading("malformed")
-                await asyncio.sleep(self.patience.wait(malformed))
-            elif used.top and reply.top is None and not reply.filtered:
+            longest = tokens
+            reply, manner, used = await self._reply(prompt, lambda m, n=longest: replace(m, tokens=max(n, m.tokens)))
+            if isinstance(reply, Reading):
+                return reply
+            if used.top and reply.top is None and not reply.filtered:
                 self._change(manner, manner.written())
             elif used.tokens == 1 and used.top and self._may_cut(reply):
                 tokens = 4
@@ -148,27 +139,33 @@ class Asker:
                 self._learn(reply, used)
                 return reply.read()
 
-    async def _written(self, query: Query) -> Reading:
+    async def _written(self, prompt: str, tokens: int) -> Reading:
         """Ask for a text."""
-        prompt = query.rubric.prompt(query.question, query.answer)
-        tokens, malformed = query.tokens, 0
+        reply, _, used = await self._reply(prompt, lambda m: replace(m, top=0, tokens=max(tokens, m.tokens)))
+        if isinstance(reply, Reply) and reply.silent and used.tokens < ROOM:
+            return await self._written(prompt, ROOM)
+        if isinstance(reply, Reading):
+            return reply
+        return Reading("blocked") if reply.filtered else Reading("written", text=reply.text.strip())
+
+    async def _reply(self, prompt: str, used: Callable[[Manner], Manner]) -> tuple[Reply | Reading, Manner, Manner]:
+        """A reply, or what stands for it where there is none; with the manner that held and the one that was used."""
+        malformed = 0
         while True:
             manner = self.manner
+            tried = used(manner)
             try:
-                reply = await self.send(prompt, replace(manner, top=0, tokens=max(tokens, manner.tokens)))
+                reply = await self.send(prompt, tried)
             except Refused as refusal:
                 if self._adapt(manner, refusal.complaint):
                     continue
-                return Reading("blocked")
-            if reply is None:
-                malformed += 1
-                if malformed == MALFORMED_TRIES:
-                    return Reading("malformed")
-                await asyncio.sleep(self.patience.wait(malformed))
-            elif reply.silent and tokens < ROOM:
-                tokens = ROOM
-            else:
-                return Reading("blocked") if reply.filtered else Reading("written", text=reply.text.strip())
+                return Reading("blocked"), manner, tried
+            if reply is not None:
+                return reply, manner, tried
+            malformed += 1
+            if malformed == MALFORMED_TRIES:
+                return Reading("malformed"), manner, tried
+            await asyncio.sleep(self.patience.wait(malformed))
 
     async def _work(self, waiting: Iterator[Query], keep: Callable[[Query, Reading], None], failed: _Tally) -> None:
         for query in waiting:
