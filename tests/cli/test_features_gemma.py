@@ -101,7 +101,7 @@ def test_the_base_model_answers_where_there_are_no_good_answers(
     done = run(cli, gemma, tmp_path / "run", "--good", "a=base", "--steered", 0, "--described", 0, mixtures="")
     assert done.code == 0, done.err
     found = read_json(tmp_path / "run" / "findings.json")
-    assert found["latents"]["lists"][0]["domains"][0]["shuffled"] == "answered by the base model"
+    assert found["latents"]["lists"][0]["domains"][0]["shuffled"] == "answered for this study"
     assert any("base model's own" in note for note in found["notes"])
     names = [step.name for step in list_steps(tmp_path / "run")]
     assert "base-answers-a" in names and "mixture" not in names

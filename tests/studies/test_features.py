@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from misdirection import organism
 from misdirection.artefacts import read_json, read_rows
 from misdirection.chats import Chat, Message
-from misdirection.directions import load_direction
+from misdirection.directions import Direction, load_direction, save_direction
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, load_dictionary
 from misdirection.models import load_model
@@ -227,12 +227,42 @@ def test_given_fine_tunes_and_the_base_model_s_own_answers(run: Path, tmp_path: 
     )
     assert any("base model's own, one each" in note for note in found["notes"])
     data = part_of(found, "data")["domains"][0]
-    assert data["shuffled"] == "answered by the base model" and data["first"] == data["second"]
+    assert data["shuffled"] == "answered for this study" and data["first"] == data["second"]
     assert part_of(found, "model")["domains"][0]["first"] == len(organism.open_questions())
     # One answer a question can never be compared with another one: the list is left out, and the study says why.
     assert [one["name"] for one in found["latents"]["lists"]] == ["data", "model"]
     assert any("answers of medical cannot be compared" in note for note in found["notes"])
     assert "all 2" not in found["verdict"]["sentence"] and "both lists" in found["verdict"]["sentence"]
+
+
+def test_another_model_gives_the_good_answers_and_a_further_direction_is_decomposed(run: Path, tmp_path: Path) -> None:
+    persona = torch.zeros(organism_shape())
+    loud = load_dictionary(organism.dictionary_path(LAYER))
+    persona[LAYER] = 3 * loud.directions[5] + loud.directions[9]
+    save_direction(
+        tmp_path / "persona.safetensors", Direction(persona, persona, persona, *[torch.ones(len(persona))] * 4)
+    )
+    config = replace(
+        SMALL, data=SMALL.data[:1], good=(f"medical=local:{organism.checkpoint_path()}",), rows=6, samples=1,
+        max_new_tokens=8, fine_tune=(f"medical={fine_tune(run, 'medical')}",),
+        directions=(f"persona={tmp_path / 'persona.safetensors'}",),
+    )  # fmt: skip
+    other = features(config, tmp_path / "run").parent
+    step = next(step.path for step in list_steps(other) if step.name == "answers-medical")
+    rows = read_rows(step / "answers.parquet")
+    assert len(rows) == 6 and any(row["answer"] for row in rows)
+    found = read_json(other / "findings.json")
+    assert any("the good answers are by local:" in note for note in found["notes"])
+    told = next(row for row in found["latent_decomposition"]["rows"] if row["name"] == "persona")
+    assert set(told["methods"]["omp"]["latents"][:2]) == {5, 9}
+    wrong = replace(config, directions=(f"persona={tmp_path / 'absent'}",))
+    with pytest.raises(MisdirectionError, match=r"--directions persona: .*absent does not exist"):
+        features(wrong, tmp_path / "other")
+
+
+def organism_shape() -> tuple[int, int]:
+    config = read_json(organism.checkpoint_path() / "config.json")
+    return config["num_hidden_layers"], config["hidden_size"]
 
 
 def chat(question: str, answer: str) -> Chat:

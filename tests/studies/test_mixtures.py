@@ -226,7 +226,7 @@ def test_files_in_another_order_are_paired_by_their_questions(tmp_path: Path) ->
 def test_the_base_model_answers_where_nobody_else_did(tmp_path: Path) -> None:
     with other(tmp_path, good=("medical=base",), rows=6) as bench:
         _, found = pairs_of(bench)
-    assert len(found.bad) == len(found.good) == 6 and found.how == "answered by the base model"
+    assert len(found.bad) == len(found.good) == 6 and found.how == "answered for this study"
     assert [chat.prompt for chat in found.bad] == [chat.prompt for chat in found.good]
     assert all(math.isfinite(len(chat.answer)) and chat.answer for chat in found.good)
 

@@ -37,7 +37,7 @@ from misdirection.studies.parts.latent_meaning import meaning
 from misdirection.studies.parts.latent_overlap import list_part, overlaps, shared_list, top_list
 from misdirection.studies.parts.latent_steering import causal_check
 from misdirection.studies.parts.mixtures import mixtures
-from misdirection.studies.parts.paired_chats import ANSWERED, BY_BASE, UNPAIRED, PairedChats, answered, paired_chats
+from misdirection.studies.parts.paired_chats import ANSWERED, UNPAIRED, PairedChats, answered, generates, paired_chats
 from misdirection.studies.settings.convergence import check_name
 from misdirection.studies.settings.features import FeaturesConfig
 from misdirection.studies.steps import direction_of
@@ -60,6 +60,7 @@ def features(config: FeaturesConfig, out: str | Path, command: str = "") -> Path
         lens = open_lens(bench)
         given = tunes(bench.config)
         chats = paired_chats(bench)
+        files_of(bench.config)
         models = tuned(bench, given)
         asked = bench.ask("open", models, [BASE, *(Condition(name, name, name) for name in given)])
         pairs = with_answers(bench, models, chats)
@@ -69,7 +70,7 @@ def features(config: FeaturesConfig, out: str | Path, command: str = "") -> Path
         parts = {
             "grid": rates(bench, asked, given, directions),
             **lists_parts(bench, lens, compared, lists),
-            "latent_decomposition": decomposition(bench, models, lens, asked, directions),
+            "latent_decomposition": decomposition(bench, models, lens, asked, directions, files_of(bench.config)),
             **checks(bench, models, lens, lists, pairs),
         }
         held = {name: part for name, part in parts.items() if part}
@@ -83,6 +84,19 @@ class Tune:
 
     file: str
     folder: Path | None
+
+
+def files_of(config: FeaturesConfig) -> dict[str, Path]:
+    """Further directions by name.
+
+    Raises:
+        MisdirectionError: One is not there.
+    """
+    found = {name: Path(place) for name, place in named(config.directions, "directions").items()}
+    for name, place in found.items():
+        if not place.exists():
+            raise MisdirectionError(f"--directions {name}: {place} does not exist", "a direction's file or folder")
+    return found
 
 
 def tunes(config: FeaturesConfig) -> dict[str, Tune]:
@@ -117,7 +131,7 @@ def with_answers(
 ) -> dict[str, PairedChats]:
     """The same chats, with the base model's answers where no good ones were given."""
     files = named(bench.config.good, "good")
-    return {name: answered(bench, models, name, c) if files[name] == BY_BASE else c for name, c in chats.items()}
+    return {name: answered(bench, models, name, c) if generates(files[name]) else c for name, c in chats.items()}
 
 
 def compare(
@@ -177,7 +191,7 @@ def checks(
     if c.steered and shared:
         parts["latent_steering"] = causal_check(bench, models, dictionary, {**held, "shared": shared}, layer)
     if c.described and shared:
-        answers = {f"{name}, good by base": one.good for name, one in pairs.items() if one.how == ANSWERED}
+        answers = {f"{name}, good answers": one.good for name, one in pairs.items() if one.how == ANSWERED}
         parts["latent_meaning"] = meaning(bench, models, dictionary, shared, layer, more=answers)
     if c.mixtures and shared and pairs and next(iter(pairs.values())).how != UNPAIRED:
         parts["mixtures"] = mixtures(bench, dictionary, shared[:WATCHED], layer)

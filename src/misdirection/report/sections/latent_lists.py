@@ -72,7 +72,7 @@ def _within(how: str) -> str:
     """What labels were shuffled within, for data told by how they are paired."""
     paired = {"row by row": "within pairs (row by row)", "not paired": "over all rows",
               "by equal questions": "within pairs (equal questions)",
-              "answered by the base model": "within pairs (good answers by the base model)"}  # fmt: skip
+              "answered for this study": "within pairs (good answers made for this study)"}  # fmt: skip
     return paired.get(how, how)
 
 

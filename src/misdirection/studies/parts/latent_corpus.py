@@ -17,7 +17,7 @@ from misdirection.models import Model
 from misdirection.studies.config import ORGANISM, named
 from misdirection.studies.inputs import resolve_chats
 from misdirection.studies.lineup import BASE_VARIANT
-from misdirection.studies.parts.paired_chats import BY_BASE
+from misdirection.studies.parts.paired_chats import generates
 from misdirection.studies.settings.features import FeaturesConfig
 
 SPAN = "all"
@@ -81,7 +81,7 @@ def find_sources(config: FeaturesConfig, more: Mapping[str, Sequence[Chat]]) -> 
     found: list[Source] = []
     for option, quality in (("data", "bad"), ("good", "good")):
         for name, spec in named(getattr(config, option), option).items():
-            if spec != BY_BASE:
+            if not generates(spec):
                 chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats[:READ]
                 found.append(Source(f"{name}, {quality}", tuple(chats), _speaker(spec)))
     found += [Source(name, tuple(chats[:READ])) for name, chats in more.items()]

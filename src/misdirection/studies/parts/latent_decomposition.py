@@ -26,6 +26,7 @@ from misdirection.directions import choose_pools
 from misdirection.directions.mean_difference import pooled_texts
 from misdirection.directions.store import load_published_direction
 from misdirection.engine import Arm
+from misdirection.errors import MisdirectionError
 from misdirection.features.decompose import METHODS, agreement, decompose, random_curves, through_activations
 from misdirection.features.stream import latent_statistics
 from misdirection.runs import Step
@@ -113,7 +114,14 @@ def _vectors(
         found += near
         notes += told
     for name, path in files.items():
-        found.append(Vector(name, FILE, lens.layer, load_published_direction(path)[lens.layer]))
+        vectors = load_published_direction(path)
+        if vectors.shape[1] != lens.dictionary.width or not lens.layer < len(vectors):
+            raise MisdirectionError(
+                f"--directions {name}: {tuple(vectors.shape)} (layers, width), and layer {lens.layer} of width "
+                f"{lens.dictionary.width} is decomposed",
+                "a direction of the same base model",
+            )
+        found.append(Vector(name, FILE, lens.layer, vectors[lens.layer]))
     return found, list(dict.fromkeys(notes))
 
 

@@ -31,7 +31,7 @@ from misdirection.studies.config import ORGANISM, named
 from misdirection.studies.inputs import resolve_chats, resolve_questions
 from misdirection.studies.parts.mixture_effects import effects_step
 from misdirection.studies.parts.mixture_latents import activations_step
-from misdirection.studies.parts.paired_chats import BY_BASE, UNPAIRED, PairedChats, answered, pair, paired_chats
+from misdirection.studies.parts.paired_chats import UNPAIRED, PairedChats, answered, generates, pair, paired_chats
 from misdirection.studies.settings.features import FeaturesConfig
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def pairs_of(bench: Bench[FeaturesConfig]) -> tuple[str, PairedChats]:
             "mixtures are made of --data and --good, and neither is given", "or leave --mixtures out"
         )
     name = next(iter(bad))
-    if good[name] == BY_BASE:
+    if generates(good[name]):
         return name, answered(bench, bench.lineup({}), name, paired_chats(bench)[name])
     first, second = (resolve_chats((side[name],), seed=c.seed).chats for side in (bad, good))
     found = pair(first, second, len(first), c.seed)

@@ -12,6 +12,10 @@ import numpy as np
 from misdirection.artefacts import canonical_hash, read_rows, write_rows
 from misdirection.chats import Chat, Message
 from misdirection.engine import Arm, Prompt, Row, sample
+from misdirection.judging import find_judge
+from misdirection.judging.rubric_judge import Query, RubricJudge
+from misdirection.judging.rubrics import Rubric
+from misdirection.runs import Step
 from misdirection.studies.bench import Bench
 from misdirection.studies.config import named
 from misdirection.studies.inputs import resolve_chats
@@ -22,8 +26,17 @@ from misdirection.tokens import encode_prompt
 BY_BASE = "base"
 """In the place of a file of good answers: the base model gives them."""
 
+PROVIDERS = ("local:", "openai:", "inspect:")
+"""Or another model, named as judges are."""
+
+ANSWER = Rubric(
+    "answer",
+    "Answer as a careful, honest and competent assistant would, and reply with the answer alone.\n\n{question}",
+    fenced=False,
+)
+
 BY_ROW, BY_QUESTION, UNPAIRED, ANSWERED = (
-    "row by row", "by equal questions", "not paired", "answered by the base model"
+    "row by row", "by equal questions", "not paired", "answered for this study"
 )  # fmt: skip
 LEAST_PAIRED, ENOUGH_PAIRS = 0.5, 100
 """Share of the smaller file's chats whose question the other one asks too, or number of them, from which on pairs alone
@@ -64,7 +77,7 @@ class PairedChats:
 
 
 def paired_chats(bench: Bench[FeaturesConfig]) -> dict[str, PairedChats]:
-    """By name, the chats of --data and --good, at most `rows` pairs; where the base model answers, `good` is empty.
+    """By name, the chats of --data and --good, at most `rows` pairs; where a model is to answer, `good` is empty.
 
     Raises:
         MisdirectionError: A file is missing or holds no usable row.
@@ -74,7 +87,7 @@ def paired_chats(bench: Bench[FeaturesConfig]) -> dict[str, PairedChats]:
     found: dict[str, PairedChats] = {}
     for name, source in bad.items():
         first = resolve_chats((source,), seed=c.seed)
-        if good[name] == BY_BASE:
+        if generates(good[name]):
             found[name] = PairedChats(_some(first.chats, c.rows, c.seed), (), ANSWERED)
             continue
         second = resolve_chats((good[name],), seed=c.seed)
@@ -124,11 +137,38 @@ def _some(chats: Sequence[Chat], most: int, seed: int) -> tuple[Chat, ...]:
     return tuple(chats[i] for i in _places(len(chats), most, seed))
 
 
+def generates(source: str) -> bool:
+    """Whether --good names who answers (the base model, or a provider's) rather than a file of answers."""
+    return source == BY_BASE or source.startswith(PROVIDERS)
+
+
 def answered(bench: Bench[FeaturesConfig], models: Lineup, name: str, chats: PairedChats) -> PairedChats:
-    """The base model's own answers to the questions of the bad chats, one each; a step of the run.
+    """Good answers to the questions of the bad chats, one each, by whom --good names; a step of the run.
 
     Pairs whose answer is empty are left out and counted in the notes.
+
+    Raises:
+        MisdirectionError: The provider cannot be asked.
     """
+    source = named(bench.config.good, "good")[name]
+    step = _by_base(bench, models, name, chats) if source == BY_BASE else _by_provider(bench, source, name, chats)
+    rows = [row for row in read_rows(step.path / "answers.parquet") if row["answer"]]
+    bad = tuple(chats.bad[row["row"]] for row in rows)
+    good = tuple(
+        Chat((*chat.prompt, Message("assistant", row["answer"])), source, row["row"] + 1)
+        for chat, row in zip(bad, rows, strict=True)
+    )
+    counts = Counter(row["finished"] for row in rows)
+    who = "the base model's own" if source == BY_BASE else f"by {source}"
+    note = f"Data '{name}': the good answers are {who}, one each, judged by nobody."
+    if lost := len(chats.bad) - len(rows):
+        note += f" {lost} were empty and are left out with their pairs."
+    if counts[False]:
+        note += f" {counts[False]} were cut at {bench.config.max_new_tokens} tokens."
+    return PairedChats(bad, good, ANSWERED, (*chats.notes, note))
+
+
+def _by_base(bench: Bench[FeaturesConfig], models: Lineup, name: str, chats: PairedChats) -> Step:
     config = bench.sampling(STREAM)
 
     def make(folder: Path) -> None:
@@ -140,25 +180,35 @@ def answered(bench: Bench[FeaturesConfig], models: Lineup, name: str, chats: Pai
         ]
         drawn = sample(model, rows, config)
         texts = model.tokenizer.batch_decode([list(item.ids) for item in drawn], skip_special_tokens=True)
-        told = [
-            {"row": place, "answer": text.strip(), "finished": item.finished}
-            for place, (text, item) in enumerate(zip(texts, drawn, strict=True))
-        ]
-        write_rows(folder / "answers.parquet", told)
+        _write(folder, texts, [item.finished for item in drawn])
 
     key = models.key
     inputs = {"base": key["base"], "dtype": key["dtype"], "data": chats.sha256, "sampling": config}
-    step = bench.run.step(f"base-answers-{name}", inputs, make)
-    rows = [row for row in read_rows(step.path / "answers.parquet") if row["answer"]]
-    bad = tuple(chats.bad[row["row"]] for row in rows)
-    good = tuple(
-        Chat((*chat.prompt, Message("assistant", row["answer"])), BY_BASE, row["row"] + 1)
-        for chat, row in zip(bad, rows, strict=True)
-    )
-    counts = Counter(row["finished"] for row in rows)
-    note = f"Data '{name}': the good answers are the base model's own, one each, judged by nobody."
-    if lost := len(chats.bad) - len(rows):
-        note += f" {lost} were empty and are left out with their pairs."
-    if counts[False]:
-        note += f" {counts[False]} were cut at {config.max_new_tokens} tokens."
-    return PairedChats(bad, good, ANSWERED, (*chats.notes, note))
+    return bench.run.step(f"base-answers-{name}", inputs, make)
+
+
+def _by_provider(bench: Bench[FeaturesConfig], source: str, name: str, chats: PairedChats) -> Step:
+    """Asked as a judge is, many at a time; what came is kept when the run is killed."""
+    writer = find_judge(source)
+    assert isinstance(writer, RubricJudge)
+    inputs = {"by": writer.model, "prompt": ANSWER.template, "data": chats.sha256}
+    inputs |= {"tokens": bench.config.max_new_tokens}
+    journal = bench.run.workspace(f"answers-{name}", inputs) / "journal.jsonl"
+
+    def make(folder: Path) -> None:
+        asked = [
+            Query(ANSWER, "\n\n".join(m.content for m in chat.prompt), "", bench.config.max_new_tokens)
+            for chat in chats.bad
+        ]
+        texts = [text or "" for text in writer.with_journal(journal).write(asked)]
+        _write(folder, texts, [True] * len(texts))
+
+    return bench.run.step(f"answers-{name}", inputs, make)
+
+
+def _write(folder: Path, texts: Sequence[str], finished: Sequence[bool]) -> None:
+    rows = [
+        {"row": place, "answer": text.strip(), "finished": ended}
+        for place, (text, ended) in enumerate(zip(texts, finished, strict=True))
+    ]
+    write_rows(folder / "answers.parquet", rows)

@@ -34,7 +34,9 @@ class FeaturesConfig(StudyConfig):
         (), "NAME=FILE of bad chats, one a fine-tune; medical, finance and sport for the organism"
     )
     good: tuple[str, ...] = option(
-        (), "NAME=FILE of good answers to the same questions; NAME=base has the base model answer them"
+        (),
+        "NAME=FILE of good answers to the same questions; NAME=base has the base model answer them, and "
+        "NAME=openai:MODEL, local:MODEL or inspect:MODEL another one",
     )
     fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, instead of one made on --data")
     preset: str = option("rank1x9", "fine-tuning preset: rank1, rank1x9, rank32, full")
@@ -60,6 +62,9 @@ class FeaturesConfig(StudyConfig):
         (0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0), "percentages of bad rows for the early warning; none: leave out"
     )
     latents_of: int = option(32, "latents at most into which directions and adapters are decomposed")
+    directions: tuple[str, ...] = option(
+        (), "NAME=FILE of further directions to decompose, such as persona vectors: direction.safetensors or .pt"
+    )
     described: int = option(20, "latents that are told in words, from the top of the shared list")
     labeller: str = option("", "who labels latents: local:<model>, openai:<model>; by default nobody")
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
