@@ -49,6 +49,13 @@ def test_show_says_shape_rule_layer_and_facts(cli: Cli, made: Path, tmp_path: Pa
     two_lines(cli("sae", "show", "no-such-set:12"), "no-such-set", "gemma-scope-2b-pt-res")
 
 
+def test_the_dictionaries_that_ship_are_shown_by_layer(cli: Cli) -> None:
+    told = cli("sae", "show", "organism:6").out
+    assert "768 latents" in told and "after decoder layer 6" in told and "--k 16" in told
+    two_lines(cli("sae", "show", "organism:2"), "layer 2", "layers 3, 6, 9")
+    two_lines(cli("sae", "show", "organism:middle"), "names no layer", "organism:6")
+
+
 def test_evaluate_measures_every_dictionary_on_both_variants(
     cli: Cli, tiny: Path, made: Path, corpus: Path, tmp_path: Path
 ) -> None:

@@ -45,7 +45,9 @@ def train(
 
 
 def evaluate(
-    dictionaries: Annotated[list[str], typer.Argument(help="Folders, or <release>:<id> of public sets.")],
+    dictionaries: Annotated[
+        list[str], typer.Argument(help="Folders, <release>:<id> of public sets, or organism:<layer>.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Write the figures there, as JSON.")] = None,
     **values: Any,
 ) -> None:
@@ -67,16 +69,16 @@ def evaluate(
 
 
 def show(
-    dictionary: Annotated[str, typer.Argument(help="A folder, or <release>:<id> of a public set.")],
+    dictionary: Annotated[str, typer.Argument(help="A folder, <release>:<id> of a public set, or organism:<layer>.")],
     layout: Annotated[str | None, typer.Option(help="Layout of the folder, where its files do not tell.")] = None,
 ) -> None:
     """Print what a dictionary is: shape, rule, layer, and what it says of its training.
 
     Example: misdirection sae show gemma-scope-2b-pt-res:layer_12/width_16k/average_l0_82
     """
-    from misdirection.features import load_dictionary
+    from misdirection.studies.inputs import resolve_dictionary
 
-    found = load_dictionary(dictionary, layout)
+    found = resolve_dictionary(dictionary, layout)
     rule = found.activation
     if found.threshold is not None:
         low, high = float(found.threshold.min()), float(found.threshold.max())

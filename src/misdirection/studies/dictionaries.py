@@ -19,7 +19,7 @@ from misdirection.features.training import sae_lens, train_dictionary
 from misdirection.models import Model
 from misdirection.runs import Run
 from misdirection.studies.config import ORGANISM
-from misdirection.studies.inputs import resolve_chats
+from misdirection.studies.inputs import resolve_chats, resolve_dictionary
 from misdirection.studies.settings.sae import SaeConfig
 from misdirection.studies.subject import Subject
 
@@ -91,7 +91,7 @@ def evaluate_dictionaries(config: SaeConfig, specs: Sequence[str]) -> dict[str, 
     config = config.checked()
     if len(config.layers) > 1:
         raise MisdirectionError("a dictionary reads one layer", "give one --layers, or none: its own is taken")
-    dictionaries = {spec: load_dictionary(spec) for spec in specs}
+    dictionaries = {spec: resolve_dictionary(spec) for spec in specs}
     subject = _subject(config)
     held = split_corpus(read(config, subject.base_model), config.held_out, 0)[1]
     layer = config.layers[0] if config.layers else None

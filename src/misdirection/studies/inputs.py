@@ -40,7 +40,7 @@ def is_adapter(name: str) -> bool:
         return False
 
 
-def resolve_dictionary(spec: str) -> Dictionary:
+def resolve_dictionary(spec: str, layout: str | None = None) -> Dictionary:
     """A sparse autoencoder: a folder, "<release>:<id>" of a public set, or "organism:<layer>" that ships here.
 
     Raises:
@@ -50,7 +50,7 @@ def resolve_dictionary(spec: str) -> Dictionary:
 
     source, _, layer = spec.partition(":")
     if source != ORGANISM:
-        return load_dictionary(spec)
+        return load_dictionary(spec, layout)
     from misdirection.organism import dictionary_path
 
     if not layer.isdigit():
