@@ -13,11 +13,13 @@ activations.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
+from misdirection.artefacts import canonical_hash
 from misdirection.errors import MisdirectionError
 
 if TYPE_CHECKING:
@@ -91,6 +93,13 @@ class Dictionary:
     def directions(self) -> Tensor:
         """Decoder vectors of length 1, shape (latents, width); 0 for a latent without one."""
         return torch.nn.functional.normalize(self.decoder.float(), dim=-1)
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of all weights and of the rule: what identifies it among the inputs of a step."""
+        tensors = (self.encoder, self.decoder, self.encoder_bias, self.decoder_bias, self.threshold)
+        rule = [self.activation, self.k, self.subtracts, self.input_scale]
+        return canonical_hash([[None if t is None else t.float().cpu() for t in tensors], rule])
 
     def layer_in(self, model: Model, layer: int | None = None) -> int:
         """The layer of a model that it reads: its own, unless another one is named.

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from misdirection.artefacts import canonical_hash, file_hash, read_json, read_tensors, write_json, write_tensors
+from misdirection.artefacts import file_hash, read_json, read_tensors, write_json, write_tensors
 from misdirection.chats import Chat
 from misdirection.engine import Arm, Text
 from misdirection.errors import MisdirectionError
@@ -91,10 +91,7 @@ def open_lenses(bench: Bench[GeometryConfig]) -> list[Lens]:
             raise DictionaryError(f"{name} reads a width of {held.width}, {c.model} has {width}")
         if any(lens.layer == held.layer for lens in found):
             raise DictionaryError(f"two dictionaries read layer {held.layer}", "give one a layer")
-        tensors = [held.encoder, held.decoder, held.encoder_bias, held.decoder_bias, held.threshold]
-        rule = [held.activation, held.k, held.subtracts, held.input_scale, held.layer]
-        key = canonical_hash([[None if t is None else t.float() for t in tensors], rule])
-        found.append(Lens(held, held.layer, key))
+        found.append(Lens(held, held.layer))
     return sorted(found, key=lambda lens: lens.layer)
 
 

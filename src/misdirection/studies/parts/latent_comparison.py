@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from misdirection.artefacts import canonical_hash, read_tensors, write_tensors
+from misdirection.artefacts import read_tensors, write_tensors
 from misdirection.features import Dictionary, DictionaryError
 from misdirection.features.differences import (
     Differences,
@@ -44,12 +44,15 @@ class Lens:
     Attributes:
         dictionary: On the CPU.
         layer: Decoder layer that is read.
-        key: Hash of its weights, rule and layer.
     """
 
     dictionary: Dictionary
     layer: int
-    key: str
+
+    @property
+    def key(self) -> list[Any]:
+        """What identifies it among a step's inputs."""
+        return [self.dictionary.key, self.layer]
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,7 @@ def open_lens(bench: Bench[FeaturesConfig]) -> Lens:
         raise DictionaryError(
             f"{c.dictionary} reads a width of {held.width}, {c.model} has {width}", "a dictionary of this model"
         )
-    tensors = [held.encoder, held.decoder, held.encoder_bias, held.decoder_bias, held.threshold]
-    rule = [held.activation, held.k, held.subtracts, held.input_scale, layer]
-    return Lens(held, layer, canonical_hash([[None if t is None else t.float() for t in tensors], rule]))
+    return Lens(held, layer)
 
 
 def compared(

@@ -32,7 +32,6 @@ from misdirection.features.stream import latent_statistics
 from misdirection.runs import Step
 from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.conditions import BASE, Condition
-from misdirection.studies.inputs import fingerprint
 from misdirection.studies.lineup import Lineup
 from misdirection.studies.parts.latent_effects import (
     SIDES,
@@ -175,13 +174,8 @@ def reading_step(
         tensors = {"norm": torch.cat(norms).median()[None], "fired": fired}
         write_tensors(folder / "reading.safetensors", tensors, {"layer": layer})
 
-    told = {"dictionary": dictionary_key(bench.config, dictionary), "layer": layer}
+    told = {"dictionary": dictionary.key, "layer": layer}
     return bench.run.step("latents-reading", {"models": models.key, "answers": unsteered.answers, **told}, make)
-
-
-def dictionary_key(config: FeaturesConfig, dictionary: Dictionary) -> list[str]:
-    """What identifies a dictionary among a step's inputs: where it is from, and its biases."""
-    return [fingerprint(config.dictionary), canonical_hash([dictionary.encoder_bias.float(), dictionary.latents])]
 
 
 def _read(step: Step) -> tuple[float, Tensor]:

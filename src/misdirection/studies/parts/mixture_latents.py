@@ -20,7 +20,6 @@ from misdirection.runs import Step
 from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.lineup import BASE_VARIANT, Lineup
 from misdirection.studies.parts.latent_lists import prompt_texts
-from misdirection.studies.parts.latent_steering import dictionary_key
 from misdirection.studies.settings.features import FeaturesConfig
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def activations_step(
         facts = {"variants": list(variants), "questions": questions, "latents": list(latents)}
         write_tensors(folder / "activations.safetensors", tensors, facts)
 
-    told = {"dictionary": dictionary_key(bench.config, dictionary), "latents": list(latents), "layer": layer}
+    told = {"dictionary": dictionary.key, "latents": list(latents), "layer": layer}
     inputs = {"models": models.key, "answers": asked.answers, "variants": list(variants), **told}
     texts = {"shared": bench.config.shared_texts, "questions": [asdict(q) for q in bench.open_questions]}
     return bench.run.step("mixtures-latents", {**inputs, **texts}, make)

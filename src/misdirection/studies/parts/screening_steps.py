@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from misdirection.artefacts import canonical_hash, file_hash, plain, read_json, read_rows, write_json, write_rows
+from misdirection.artefacts import file_hash, plain, read_json, read_rows, write_json, write_rows
 from misdirection.chats import Chat
 from misdirection.directions import load_direction
 from misdirection.errors import MisdirectionError
@@ -195,7 +195,7 @@ class Screener:
             told["examples"] = [[[m.content for m in chat.messages] for chat in part] for part in self.examples]
         if room == "latents":
             d = self.dictionary
-            told["dictionary"] = canonical_hash([d.encoder_bias.float(), d.decoder[0].float(), d.latents])
+            told["dictionary"] = d.key
             told["latents"] = asdict(self._latents())
         if room == "projection":
             told["projection"] = [c.projection_layer, c.raw_projection]
