@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from tests.families import EOS, FAMILIES, LAYERS, WIDTH, network, prompt, words
 from torch import nn
 
-from misdirection import models
 from misdirection.engine import Arm, Prompt, Row, SamplingConfig, Text, capture_projections, sample
 from misdirection.errors import MisdirectionError
 from misdirection.models import (
@@ -26,13 +25,14 @@ from misdirection.models import (
     ModelError,
     NotEnoughMemoryError,
     UnreachableModelError,
+    add_adapter,
     find_layers,
     layer_of,
     load_model,
     load_tokenizer,
     wrap,
 )
-from misdirection.peft_adapters import add_adapter
+from misdirection.models import tokenizer as tokenizer_module
 from misdirection.tokens import PLAIN_TEMPLATE
 
 BASE = Arm("base")
@@ -304,7 +304,7 @@ def test_a_word_level_tokenizer_is_not_replaced_by_the_familys_own(
 
 
 def test_a_tokenizer_that_never_encodes_as_its_file_is_an_error(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_encodes_as_its_file", lambda *_: False)
+    monkeypatch.setattr(tokenizer_module, "_encodes_as_its_file", lambda *_: False)
     with pytest.raises(ModelError, match=r"does not encode as .*tokenizer\.json(?s:.)*save_pretrained"):
         load_model(copied)
 
@@ -312,7 +312,7 @@ def test_a_tokenizer_that_never_encodes_as_its_file_is_an_error(copied: Path, mo
 # Adapters
 
 
-def logits(model: models.Model, arm: Arm) -> torch.Tensor:
+def logits(model: Model, arm: Arm) -> torch.Tensor:
     eye = {LAYERS - 1: torch.eye(WIDTH)}
     return capture_projections(model, [Text(prompt(0, 9), {}, arm)], eye)[0][LAYERS - 1]
 

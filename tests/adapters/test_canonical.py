@@ -14,7 +14,7 @@ from misdirection.adapters.canonical import canonical, turn, write_canonical
 from misdirection.adapters.weights import AdapterError, pairs_of
 from misdirection.artefacts import read_tensors
 from misdirection.engine import Arm, Text, capture_means, capture_scalars
-from misdirection.peft_adapters import add_adapter
+from misdirection.models import add_adapter
 
 
 def pair(rank: int, inputs: int = 11, outputs: int = 7, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,7 @@ from tests.families import LAYERS, WIDTH, build
 
 from misdirection.adapters.editing import edit_adapter, split_b, uneditable
 from misdirection.adapters.weights import AdapterError, pairs_of
-from misdirection.peft_adapters import add_adapter
+from misdirection.models import add_adapter
 
 
 @pytest.fixture(scope="module")

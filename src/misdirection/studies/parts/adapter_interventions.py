@@ -26,8 +26,7 @@ from misdirection.adapters.weights import POST_NORMED
 from misdirection.artefacts import read_json, write_json
 from misdirection.directions import random_like
 from misdirection.errors import MisdirectionError
-from misdirection.models import Model
-from misdirection.peft_adapters import add_adapter
+from misdirection.models import Model, add_adapter
 from misdirection.questions import Question
 from misdirection.runs import Step
 from misdirection.studies.bench import Asked, Bench

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from misdirection.models import AdapterMismatchError, Model, ModelError, lora_modules
+from misdirection.models.errors import AdapterMismatchError, ModelError
+from misdirection.models.resident import Model, lora_modules
 
 
 def add_adapter(model: Model, adapter: str, path: str | Path) -> None:

@@ -1,0 +1,41 @@
+"""Any Hugging Face causal language model and its PEFT adapters, ready for measurement.
+
+`load_model` gives one resident `Model`: the base weights and any number of LoRA adapters beside each other. Which
+adapter is on is decided row by row in the engine, so base and tuned model never need two copies of the weights.
+
+- `resident`: the model in memory, its layers and its LoRA modules.
+- `loading`, `tokenizer`: from a name to both; `memory`: whether they fit; `errors`, `explain`: what can be wrong.
+- `adapters`: PEFT LoRA adapters, checked before anything is touched.
+"""
+
+from misdirection.models.adapters import add_adapter
+from misdirection.models.errors import (
+    AdapterMismatchError,
+    GatedModelError,
+    MissingTokenizerError,
+    MissingWeightsError,
+    ModelError,
+    NotEnoughMemoryError,
+    UnreachableModelError,
+)
+from misdirection.models.loading import load_model
+from misdirection.models.resident import Model, find_layers, layer_of, lora_modules, wrap
+from misdirection.models.tokenizer import load_tokenizer
+
+__all__ = [
+    "AdapterMismatchError",
+    "GatedModelError",
+    "MissingTokenizerError",
+    "MissingWeightsError",
+    "Model",
+    "ModelError",
+    "NotEnoughMemoryError",
+    "UnreachableModelError",
+    "add_adapter",
+    "find_layers",
+    "layer_of",
+    "load_model",
+    "load_tokenizer",
+    "lora_modules",
+    "wrap",
+]

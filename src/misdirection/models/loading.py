@@ -1,0 +1,85 @@
+"""`load_model`: any Hugging Face decoder, its tokenizer and its adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from misdirection.models.adapters import add_adapter
+from misdirection.models.errors import ModelError, NotEnoughMemoryError
+from misdirection.models.explain import explain
+from misdirection.models.memory import MEMORY_HINT, check_memory
+from misdirection.models.resident import Model, wrap
+from misdirection.models.tokenizer import load_tokenizer
+
+
+def load_model(
+    name: str | Path,
+    *,
+    adapters: Mapping[str, str | Path] | None = None,
+    dtype: str | torch.dtype = "auto",
+    device: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Model:
+    """Load a causal language model, its tokenizer and any number of PEFT LoRA adapters.
+
+    Args:
+        name: Hub id or local folder.
+        adapters: Hub id or local folder of each adapter by the name that rows will call it.
+        dtype: "auto" takes the checkpoint's; else a torch dtype or its name.
+        device: "cpu", "cuda", ... ; the default is the GPU where there is one.
+        device_map: Passed to transformers to spread a large model ("auto"); excludes `device`.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Run code that the repository brings. Off unless asked for.
+
+    Raises:
+        ModelError: One of its heirs, each with what to do.
+    """
+    from transformers import AutoModelForCausalLM
+
+    name = str(name)
+    tokenizer = load_tokenizer(name, revision=revision, trust_remote_code=trust_remote_code)
+    device = _device(device)
+    number_format = _dtype(dtype)
+    check_memory(name, number_format, device, device_map)
+    settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        # Weights that are a pickle are never read.
+        lm: Any = AutoModelForCausalLM.from_pretrained(
+            name, dtype=number_format, device_map=device_map, use_safetensors=True, **settings
+        )
+        lm = lm if device_map else lm.to(device)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise NotEnoughMemoryError(f"{name} does not fit on {device}: {error}", MEMORY_HINT) from error
+    except Exception as error:
+        raise explain(name, error) from error
+    facts: dict[str, Any] = {"model": name, "dtype": str(lm.dtype), "device": str(lm.device)}
+    facts["tokenizer"] = type(tokenizer).__name__
+    model = wrap(lm, tokenizer, name, facts)
+    for adapter, path in (adapters or {}).items():
+        add_adapter(model, adapter, path)
+    return model
+
+
+def _dtype(name: str | torch.dtype) -> str | torch.dtype:
+    if name == "auto" or isinstance(name, torch.dtype):
+        return name
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ModelError(f"'{name}' is no number format for weights", "auto, float32, bfloat16 or float16")
+    return found
+
+
+def _device(name: str | None) -> str:
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(f"there is no device '{name}' here: {error}", "cpu, cuda, cuda:1, mps") from error
+    return name
