@@ -22,6 +22,7 @@ from misdirection.models import (
     GatedModelError,
     MissingTokenizerError,
     MissingWeightsError,
+    Model,
     ModelError,
     NotEnoughMemoryError,
     UnreachableModelError,
