@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from misdirection.engine.head import contiguous_head
 from misdirection.engine.interventions import Ablate, Arm, Intervention, PatchAdapter, ScaleAdapter, Steer
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
@@ -97,7 +98,8 @@ class Program:
         try:
             for module in training:
                 module.training = False
-            yield self
+            with contiguous_head(self.model.lm):
+                yield self
         finally:
             for handle in handles:
                 handle.remove()
