@@ -29,7 +29,7 @@ _GROUP = 50
 
 @dataclass(frozen=True)
 class Row:
-    """A chat's token ids; those from `start` on are learned: the last answer and what ends its turn.
+    """A chat's token ids; those from `start` on are learned: the last answer, its thought, and what ends its turn.
 
     Attributes:
         ids: Token ids.
@@ -76,7 +76,7 @@ class DataReport:
 def prepare(
     tokenizer: PreTrainedTokenizerBase, chats: Iterable[Chat], max_length: int
 ) -> tuple[tuple[Row, ...], DataReport]:
-    """Encode chats; labels begin at `Encoded.start`, so only the last answer of a chat is learned.
+    """Encode chats; labels begin at `Encoded.begin`, so the last answer of a chat is learned behind its prompt.
 
     Args:
         tokenizer: With a chat template.
@@ -99,7 +99,7 @@ def prepare(
                 refused.append(f"{chat.source or 'chat'}:{chat.row}: {error.message}")
                 continue
             # The first token is predicted by nothing, so it cannot be learned.
-            start = max(encoded.start, 1)
+            start = max(encoded.begin, 1)
             if start >= min(len(encoded.ids), max_length):
                 cut += 1
                 continue
