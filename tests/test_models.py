@@ -405,7 +405,7 @@ def test_a_name_can_be_taken_once(saved: Path, tmp_path: Path) -> None:
         add_adapter(model, "a", folder)
 
 
-def test_an_adapter_for_another_base_is_refused_before_it_touches_the_model(saved: Path, tmp_path: Path) -> None:
+def test_an_adapter_for_another_base_is_refused_and_leaves_the_model_as_it_was(saved: Path, tmp_path: Path) -> None:
     wider = tmp_path / "wider"
     shutil.copytree(adapter_folder(tmp_path / "adapter"), wider)
     file = wider / "adapter_model.safetensors"
@@ -413,10 +413,10 @@ def test_an_adapter_for_another_base_is_refused_before_it_touches_the_model(save
         {key: torch.zeros(len(v), 2 * v.shape[1]) if "lora_A" in key else v for key, v in load_file(file).items()}, file
     )
     model = load_model(saved)
-    with pytest.raises(AdapterMismatchError, match=r"takes \d+ numbers at model\.layers\.\d(?s:.)*names tiny-llama"):
+    with pytest.raises(AdapterMismatchError, match=r"of shape \(4, \d+\) where the model has \(4, \d+\)"):
         add_adapter(model, "a", wider)
     neox = adapter_folder(tmp_path / "neox", "gpt-neox", target_modules=["dense_4h_to_h"])
-    with pytest.raises(AdapterMismatchError, match=r"no linear layer at gpt_neox\.layers"):
+    with pytest.raises(AdapterMismatchError, match=r"dense_4h_to_h(?s:.)*not found"):
         add_adapter(model, "a", neox)
     assert model.adapters == ()
     assert not any("lora" in name for name, _ in model.lm.named_modules())

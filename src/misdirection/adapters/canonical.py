@@ -25,6 +25,7 @@ from torch import Tensor
 
 from misdirection.adapters.weights import AdapterError, Pair
 from misdirection.artefacts import read_json, read_tensors, write_tensors
+from misdirection.models import matrices_in
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -105,25 +106,26 @@ def write_canonical(source: Path, target: Path, keep: Mapping[str, Sequence[int]
 
     Raises:
         AdapterError: The folder holds no LoRA adapter, or one whose modules hold more than A and B.
+        ModelError: A key of its file is no A or B with its other half.
     """
     _check(source)
     tensors, _ = read_tensors(source / WEIGHTS)
-    for name in [key for key in tensors if key.endswith(_A)]:
-        path = name.removesuffix(_A)
-        a, b = tensors[name], tensors[path + _B]
+    held = matrices_in(tensors, source / WEIGHTS)
+    foreign = [path for path in keep or () if path not in held]
+    if foreign:
+        raise AdapterError(f"{source} adapts no module called {foreign[0]}", f"its first is {next(iter(held))}")
+    for path, (left, right) in held.items():
+        a, b = tensors[left], tensors[right]
         form = canonical(a, b)
-        kept = _mask(len(form.values), None if keep is None else keep.get(_module(path), ()))
+        kept = _mask(len(form.values), None if keep is None else keep.get(path, ()))
         # Where a side of the module is shorter than the rank, there are fewer pairs than rows: the rest stay 0.
         new_a, new_b = torch.zeros_like(a), torch.zeros_like(b)
         new_a[: len(kept)] = (form.a * kept[:, None]).to(a.dtype)
         new_b[:, : len(kept)] = (form.left * kept).to(b.dtype)
-        tensors[name], tensors[path + _B] = new_a, new_b
+        tensors[left], tensors[right] = new_a, new_b
     target.mkdir(parents=True, exist_ok=True)
     write_tensors(target / WEIGHTS, tensors, {"canonical form of": source.name})
     shutil.copy(source / CONFIG, target / CONFIG)
-
-
-_A, _B = ".lora_A.weight", ".lora_B.weight"
 
 
 def _check(source: Path) -> None:
@@ -132,11 +134,6 @@ def _check(source: Path) -> None:
     config = read_json(source / CONFIG)
     if config.get("use_dora") or config.get("bias", "none") != "none" or config.get("lora_bias"):
         raise AdapterError(f"{source} holds more than A and B (DoRA or biases)", "plain LoRA and rsLoRA can be turned")
-
-
-def _module(path: str) -> str:
-    """A module's path in the model, of its path in the file."""
-    return path.removeprefix("base_model.model.")
 
 
 def _mask(size: int, keep: Sequence[int] | None) -> Tensor:

@@ -5,10 +5,11 @@ adapter is on is decided row by row in the engine, so base and tuned model never
 
 - `resident`: the model in memory, its layers and its LoRA modules.
 - `loading`, `tokenizer`: from a name to both; `memory`: whether they fit; `errors`, `explain`: what can be wrong.
-- `adapters`: PEFT LoRA adapters, checked before anything is touched.
+- `adapters`: PEFT LoRA adapters; `adapter_kinds`: which are plain; `in_effect`: that what was loaded acts.
 """
 
-from misdirection.models.adapters import add_adapter
+from misdirection.models.adapter_kinds import matrices_in
+from misdirection.models.adapters import add_adapter, remove_adapter
 from misdirection.models.errors import (
     AdapterMismatchError,
     GatedModelError,
@@ -37,5 +38,7 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "lora_modules",
+    "matrices_in",
+    "remove_adapter",
     "wrap",
 ]

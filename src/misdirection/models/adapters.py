@@ -1,19 +1,26 @@
-"""PEFT LoRA adapters beside a resident model: found, checked against it before anything is touched, and attached."""
+"""PEFT LoRA adapters beside a resident model: found, attached, and checked to be in effect, or nothing is changed."""
 
 from __future__ import annotations
 
-import re
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from misdirection.models.adapter_kinds import check_plain_keys, check_plain_lora, unknown_settings
 from misdirection.models.errors import AdapterMismatchError, ModelError
+from misdirection.models.in_effect import changes_nothing, check_in_effect, check_tensors, mismatch
 from misdirection.models.resident import Model, lora_modules
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
     """Load one more PEFT LoRA adapter beside those that are there, off until a row asks for it.
+
+    A refused adapter leaves the model as it was.
 
     Args:
         model: The resident model; changed in place.
@@ -21,39 +28,103 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
         path: Local folder or hub id.
 
     Raises:
-        AdapterMismatchError: It was made for another base.
-        ModelError: There is no adapter there, it is no LoRA adapter, or the name is taken.
+        AdapterMismatchError: It was made for another base, or would be in effect in part only.
+        ModelError: There is no adapter there, it is no plain LoRA adapter, or the name is taken.
     """
-    from peft import PeftConfig, PeftModel
+    from peft import PeftConfig
 
     if adapter in model.adapters:
         raise ModelError(f"there is an adapter called '{adapter}' already", "give this one another name")
+    if not adapter or "." in adapter:
+        raise ModelError(f"'{adapter}' cannot be an adapter's name", "a name has a letter or more, and no dot")
     try:
         config: Any = PeftConfig.from_pretrained(str(path))
         weights = _adapter_weights(str(path))
     except Exception as error:
         hint = "expected a folder with adapter_config.json and adapter_model.safetensors, or a hub id"
         raise ModelError(f"adapter '{adapter}': {path} holds no PEFT adapter", hint) from error
-    _check_plain_lora(adapter, str(path), config)
-    _check_adapter_shapes(model.lm, adapter, weights, config)
+    tied = bool(getattr(model.lm.config, "tie_word_embeddings", False))
+    check_plain_lora(adapter, str(path), config, tied)
+    tensors = _read(adapter, weights)
+    check_plain_keys(adapter, weights, list(tensors), tied)
+    check_tensors(adapter, weights, tensors)
     trained_on = str(config.base_model_name_or_path or "")
-    try:
-        if model.peft is None:
-            model.peft = PeftModel.from_pretrained(model.lm, str(weights.parent), adapter_name=adapter)
-        else:
-            model.peft.load_adapter(str(weights.parent), adapter_name=adapter)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise AdapterMismatchError(
-            f"adapter '{adapter}' ({path}) does not fit {model.name}: {error}",
-            f"it was trained on {trained_on or 'another base'}",
-        ) from error
+    _attach(model, adapter, str(path), weights.parent, tensors, trained_on)
     if trained_on and Path(trained_on).name.lower() != Path(model.name).name.lower():
         model.facts["warnings"].append(f"adapter '{adapter}' names the base {trained_on}; it is used on {model.name}")
+    for setting in unknown_settings(config, weights.parent):
+        model.facts["warnings"].append(f"adapter '{adapter}' sets {setting}, which the installed PEFT does not know")
     model.facts.setdefault("adapters", {})[adapter] = {"path": str(path), "trained_on": trained_on}
-    model.lm.eval()
-    model.lm.requires_grad_(False)
+    if changes_nothing(model, adapter):
+        model.facts["adapters"][adapter]["changes_nothing"] = True
+        model.facts["warnings"].append(
+            f"adapter '{adapter}' changes nothing: B A is 0 in all of its modules, as before any training"
+        )
     model.lora = lora_modules(model.lm)
     model.adapters = (*model.adapters, adapter)
+
+
+def remove_adapter(lm: nn.Module, name: str | None) -> None:
+    """Take an adapter out (every one, for None), and PEFT's wrapper with the last of a module's adapters."""
+    from peft.tuners.lora import LoraLayer
+
+    gone: list[str] = []
+    for path, module in list(lm.named_modules()):
+        # PEFT wraps fused parameters twice: what lies inside of a wrapper that is gone went with it.
+        if not isinstance(module, LoraLayer) or any(path.startswith(f"{outer}.") for outer in gone):
+            continue
+        for adapter in [name] if name else list(module.lora_A):
+            if adapter in module.lora_A:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message=".* was active which is now deleted")
+                    module.delete_adapter(adapter)
+        if not len(module.lora_A):
+            parent, _, child = path.rpartition(".")
+            setattr(lm.get_submodule(parent), child, module.get_base_layer())
+            gone.append(path)
+
+
+def _attach(model: Model, adapter: str, path: str, folder: Path, tensors: dict[str, Tensor], trained_on: str) -> None:
+    """Load through PEFT and see that all is in effect; whatever goes wrong, the model is left as it was."""
+    from peft import PeftModel
+
+    before, attributes, done = model.peft, set(vars(model.lm)), False
+    try:
+        with warnings.catch_warnings():
+            # Said as an error by `check_in_effect`.
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")
+            warnings.filterwarnings("ignore", message=r"Adapter name .* should not be contained in the prefix")
+            if before is None:
+                model.peft = PeftModel.from_pretrained(model.lm, str(folder), adapter_name=adapter)
+            else:
+                before.load_adapter(str(folder), adapter_name=adapter)
+        check_in_effect(model, adapter, path, tensors)
+        done = True
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise AdapterMismatchError(
+            f"adapter '{adapter}' ({path}) does not fit {model.name}: {mismatch(error)}",
+            f"it was trained on {trained_on or 'another base'}",
+        ) from error
+    finally:
+        if not done:
+            remove_adapter(model.lm, adapter)
+            model.peft = before
+            if before is not None:
+                before.peft_config.pop(adapter, None)
+            for name in set(vars(model.lm)) - attributes:
+                delattr(model.lm, name)
+        model.lm.eval()
+        model.lm.requires_grad_(False)
+
+
+def _read(adapter: str, file: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
+
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ModelError(f"adapter '{adapter}': {file} is damaged: {error}") from error
 
 
 def _adapter_weights(path: str) -> Path:
@@ -67,64 +138,3 @@ def _adapter_weights(path: str) -> Path:
 
     hf_hub_download(path, "adapter_config.json")
     return Path(hf_hub_download(path, "adapter_model.safetensors"))
-
-
-def _check_plain_lora(adapter: str, path: str, config: Any) -> None:
-    """Refuse what is more than B·A·x added to a linear layer: it could not be switched off and on row by row."""
-    more = [name for name in _BEYOND_LORA if getattr(config, name, None)]
-    if str(getattr(config, "bias", "none")) != "none":
-        more.append("bias")
-    # These change the base weights when they are loaded.
-    if str(getattr(config, "init_lora_weights", True)).split("_")[0].lower() in ("pissa", "olora", "corda", "loftq"):
-        more.append(f"init_lora_weights={config.init_lora_weights}")
-    if str(getattr(config.peft_type, "value", config.peft_type)) != "LORA" or more:
-        raise ModelError(
-            f"adapter '{adapter}' ({path}) is no plain LoRA adapter, the one kind that is supported: it is "
-            f"{config.peft_type}{' with ' + ', '.join(more) if more else ''}",
-            "merge it into its base (PEFT's merge_and_unload) and load the two as separate models",
-        )
-
-
-_BEYOND_LORA = (
-    "use_dora",
-    "lora_bias",
-    "modules_to_save",
-    "trainable_token_indices",
-    "target_parameters",
-    "alora_invocation_tokens",
-    "layer_replication",
-    "use_qalora",
-    "use_bdlora",
-    "arrow_config",
-    "kasa_config",
-)
-
-
-def _check_adapter_shapes(lm: nn.Module, adapter: str, file: Path, config: Any) -> None:
-    """Compare each stored A and B with the linear layer that it would sit on, before PEFT touches the model."""
-    from safetensors import SafetensorError, safe_open
-
-    modules = dict(lm.named_modules())
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ModelError(f"adapter '{adapter}': {file} is damaged: {error}") from error
-    for key, shape in shapes.items():
-        found = re.fullmatch(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.\w+)?\.weight", key)
-        if found is None:
-            raise ModelError(
-                f"adapter '{adapter}' ({file}) holds {key}, so it is more than a plain LoRA adapter",
-                "merge it into its base (PEFT's merge_and_unload) and load the two as separate models",
-            )
-        where, side = found[1], 1 if found[2] == "A" else 0
-        target = modules.get(where)
-        target = getattr(target, "base_layer", target)
-        size = getattr(target, "in_features" if side else "out_features", None)
-        if shape[side] != size:
-            has = "no linear layer" if size is None else f"one that {'takes' if side else 'gives'} {size} numbers"
-            raise AdapterMismatchError(
-                f"adapter '{adapter}' ({file.parent}) was made for another base: it holds {key} of shape {shape}, "
-                f"and the model has {has} at {where}",
-                f"it names {config.base_model_name_or_path} as its base",
-            )

@@ -26,7 +26,7 @@ class GatedModelError(ModelError):
 
 
 class AdapterMismatchError(ModelError):
-    """The adapter was made for another base model."""
+    """The adapter was made for another base model, or would be in effect on this one in part only."""
 
 
 class NotEnoughMemoryError(ModelError):

@@ -18,12 +18,12 @@ from peft import inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from misdirection.models import Model, load_model
+from misdirection.models import Model, load_model, remove_adapter
 from misdirection.tokens import PLAIN_TEMPLATE
 from misdirection.training.errors import TrainingError
 from misdirection.training.presets import TrainConfig
 from misdirection.training.steering_vector import remove_vector, vectors_in
-from misdirection.training.targets import Plan, paths_of
+from misdirection.training.targets import Plan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -111,7 +111,7 @@ def borrowed(lm: PreTrainedModel) -> Generator[None, None, None]:
     try:
         yield
     finally:
-        remove_adapter(lm)
+        remove_adapter(lm, ADAPTER)
         remove_vector(lm)
         lm.config.use_cache = cache
         for module, before in zip(layers, active, strict=True):
@@ -147,21 +147,6 @@ def add_adapter(lm: PreTrainedModel, plan: Plan, seed: int) -> list[nn.Parameter
         value.data = value.data.float()
         value.requires_grad_(True)
     return found
-
-
-def remove_adapter(lm: nn.Module, name: str | None = ADAPTER) -> None:
-    """Take the adapter out (every one, for None), and PEFT's wrapper with the last of a module's adapters."""
-    for path, module in paths_of(lm).items():
-        if not isinstance(module, LoraLayer):
-            continue
-        for adapter in [name] if name else list(module.lora_A):
-            if adapter in module.lora_A:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", message=".* was active which is now deleted")
-                    module.delete_adapter(adapter)
-        if not len(module.lora_A):
-            parent, _, child = path.rpartition(".")
-            setattr(lm.get_submodule(parent), child, module.get_base_layer())
 
 
 @contextmanager

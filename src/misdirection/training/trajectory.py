@@ -19,13 +19,12 @@ from torch import Tensor
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
-from misdirection.models import layer_of
+from misdirection.models import ModelError, layer_of, matrices_in
 
 Matrix = Literal["A", "B"]
 
 _WEIGHTS = "adapter_model.safetensors"
 _CONFIG = "adapter_config.json"
-_PARTS: tuple[tuple[Matrix, str], ...] = (("A", ".lora_A.weight"), ("B", ".lora_B.weight"))
 
 
 class TrajectoryError(MisdirectionError):
@@ -167,11 +166,10 @@ def random_adapter(adapter: str | Path, out: str | Path, seed: int) -> None:
     target.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
     tensors = load_file(source / _WEIGHTS)
-    for name in sorted(tensors):
-        if name.endswith(_PARTS[1][1]):
-            drawn = torch.randn(tensors[name].shape, generator=generator)
-            norms = tensors[name].float().norm(dim=0)
-            tensors[name] = (drawn / drawn.norm(dim=0) * norms).to(tensors[name].dtype)
+    for name in sorted(b for _, b in _keys(source, tensors).values()):
+        drawn = torch.randn(tensors[name].shape, generator=generator)
+        norms = tensors[name].float().norm(dim=0)
+        tensors[name] = (drawn / drawn.norm(dim=0) * norms).to(tensors[name].dtype)
     save_file(tensors, target / _WEIGHTS, metadata={"format": "pt"})
     shutil.copy(source / _CONFIG, target / _CONFIG)
 
@@ -191,15 +189,15 @@ def _matrices(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
 
     _must_be_adapter(folder)
     tensors = load_file(folder / _WEIGHTS)
-    found: dict[str, dict[str, Tensor]] = {}
-    for name, values in tensors.items():
-        for part, ending in _PARTS:
-            if name.endswith(ending):
-                found.setdefault(name.removesuffix(ending).removeprefix("base_model.model."), {})[part] = values.float()
-    whole = {name: (pair["A"], pair["B"]) for name, pair in found.items() if len(pair) == 2}
-    if not whole:
-        raise TrajectoryError(f"{folder} holds no LoRA matrices", "give a PEFT LoRA adapter")
+    whole = {name: (tensors[a].float(), tensors[b].float()) for name, (a, b) in _keys(folder, tensors).items()}
     return {name: whole[name] for name in sorted(whole, key=_place)}
+
+
+def _keys(folder: Path, tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, str]]:
+    try:
+        return matrices_in(tensors, folder / _WEIGHTS)
+    except ModelError as error:
+        raise TrajectoryError(error.message, error.hint) from error
 
 
 def _place(name: str) -> tuple[int, str]:

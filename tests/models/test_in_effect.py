@@ -1,0 +1,290 @@
+"""An adapter is in effect, whole and with its values as plain PEFT has them, or it is refused and nothing is left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from tests.families import network, prompt, words
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
+
+from misdirection.chats import Chat, Message
+from misdirection.models import AdapterMismatchError, Model, ModelError, add_adapter, load_model, wrap
+
+Tensors = dict[str, Tensor]
+FILE = "adapter_model.safetensors"
+
+
+def made(folder: Path, lm: Any, **settings: Any) -> Path:
+    """A trained adapter as PEFT saves it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peft = get_peft_model(lm, LoraConfig(**{"r": 4, "target_modules": ["down_proj", "q_proj"]} | settings))
+    torch.manual_seed(3)
+    for name, values in peft.named_parameters():
+        if "lora_" in name:
+            nn.init.normal_(values, std=0.3)
+    peft.save_pretrained(folder)
+    return folder
+
+
+def configure(folder: Path, **change: Any) -> None:
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+
+
+def rewrite(folder: Path, change: Callable[[Tensors], Tensors]) -> None:
+    save_file(change(load_file(folder / FILE)), folder / FILE, metadata={"format": "pt"})
+
+
+def renamed(old: str, new: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {key.replace(old, new, 1): values for key, values in tensors.items()}
+
+
+def only(wanted: Callable[[str], bool]) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {key: values for key, values in tensors.items() if wanted(key)}
+
+
+def first(values: Tensor) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: tensors | {next(iter(tensors)): values}
+
+
+def twice(tensors: Tensors) -> Tensors:
+    """A second tensor for the same place, under the name that older transformers would have given it."""
+    key = next(iter(tensors))
+    return tensors | {key.replace("model.language_model.", "language_model.model."): tensors[key] + 1}
+
+
+def logits(model: Model) -> Tensor:
+    with torch.no_grad():
+        return model.lm(torch.tensor([prompt(0, 9)])).logits
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("adapters") / "right", network("llama"))
+
+
+BROKEN: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
+    "no tensor": (lambda _: {}, "holds no tensor(?s:.)*ZeRO-3"),
+    "an empty tensor": (first(torch.zeros(0)), "empty tensor(?s:.)*ZeRO-3"),
+    "not a number": (first(torch.full((4, 48), torch.nan)), "numbers that are none"),
+    "adapter's name": (renamed(".weight", ".default.weight"), "fit nowhere(?s:.)*the adapter's name 'default'"),
+    "no prefix": (renamed("base_model.model.", ""), "lack PEFT's prefix"),
+    "half a prefix": (renamed("base_model.model.", "base_model."), "fit nowhere"),
+    "torch.compile outside": (renamed("base_model", "_orig_mod.base_model"), r"torch.compile put '_orig_mod\.'"),
+    "torch.compile inside": (renamed("model.layers", "_orig_mod.model.layers"), r"torch.compile put '_orig_mod\.'"),
+    "DDP": (renamed("base_model", "module.base_model"), "DistributedDataParallel"),
+    "FSDP": (renamed("model.layers", "model._fsdp_wrapped_module.layers"), "FSDP"),
+    "half of the layers": (only(lambda key: "layers.3" not in key), "4 of its 16 matrices(?s:.)*in part"),
+    "one module": (only(lambda key: "layers.3.mlp" not in key), "2 of its 16 matrices"),
+    "all B": (only(lambda key: "lora_A" in key), "8 of its 16 matrices got nothing"),
+    "one A": (only(lambda key: "layers.0.mlp.down_proj.lora_A" not in key), "1 of its 16 matrices"),
+    "another shape": (first(torch.zeros(4, 47)), r"of shape \(4, 47\) where the model has \(4, 48\)"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_file_that_is_not_wholly_in_effect_is_refused_and_nothing_stays(
+    tmp_path: Path, right: Path, what: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "broken"))
+    change, said = BROKEN[what]
+    rewrite(folder, change)
+    bare = logits(wrap(network("llama"), words()))
+    model = wrap(network("llama"), words(), "tiny")
+    with pytest.raises(ModelError, match=said):
+        add_adapter(model, "tuned", folder)
+    assert (model.adapters, model.lora, model.peft) == ((), {}, None)
+    assert not any("lora" in name or "base_layer" in name for name, _ in model.lm.named_parameters())
+    assert not hasattr(model.lm, "peft_config")
+    assert torch.equal(logits(model), bare)
+    add_adapter(model, "good", right)
+    with pytest.raises(ModelError, match=said):
+        add_adapter(model, "tuned", folder)
+    assert (model.adapters, list(model.lora), list(model.peft.peft_config)) == (("good",), ["good"], ["good"])
+    with torch.no_grad():
+        wanted = PeftModel.from_pretrained(network("llama"), right)(torch.tensor([prompt(0, 9)])).logits
+    assert torch.equal(logits(model), wanted)
+    add_adapter(model, "tuned", right)
+    assert model.adapters == ("good", "tuned")
+    assert not [item for item in recwarn if "missing adapter keys" in str(item.message)]
+
+
+@pytest.mark.parametrize("name", ["default", "lora", "down_proj", "layers", "lora_A", "model", "A"])
+def test_an_adapter_is_whole_under_any_name(right: Path, name: str) -> None:
+    wanted = logits(wrap(PeftModel.from_pretrained(network("llama"), right), words()))  # type: ignore[arg-type]
+    model = wrap(network("llama"), words(), "tiny")
+    add_adapter(model, name, right)
+    assert torch.equal(logits(model), wanted)
+
+
+def test_a_name_with_a_dot_is_refused(right: Path) -> None:
+    model = wrap(network("llama"), words(), "tiny")
+    with pytest.raises(ModelError, match="cannot be an adapter's name"):
+        add_adapter(model, "v1.0", right)
+
+
+def test_gemma_3_keys_of_older_transformers_load(tmp_path: Path) -> None:
+    new = made(tmp_path / "new", network("gemma3-vision"), target_modules=r".*language_model.*\.(q_proj|down_proj)")
+    old = Path(shutil.copytree(new, tmp_path / "old"))
+    rewrite(old, renamed("model.language_model.", "language_model.model."))
+    found = []
+    for folder in (new, old):
+        model = wrap(network("gemma3-vision"), words(), "tiny")
+        bare = logits(model)
+        add_adapter(model, "tuned", folder)
+        found.append(logits(model))
+        assert not torch.allclose(found[-1], bare, atol=0.1)
+    assert torch.equal(found[0], found[1])
+    both = Path(shutil.copytree(new, tmp_path / "both"))
+    rewrite(both, twice)
+    with pytest.raises(AdapterMismatchError, match=r"17 tensors for 16 matrices"):
+        add_adapter(wrap(network("gemma3-vision"), words(), "tiny"), "tuned", both)
+
+
+def gpt2(folder: Path) -> Path:
+    from transformers import GPT2Config
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=64, n_embd=32, n_layer=4, n_head=4, n_positions=64, bos_token_id=2, eos_token_id=1)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    words().save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_gpt_2_adapters_load_and_equal_pefts(tmp_path: Path, turned: bool) -> None:
+    base = gpt2(tmp_path / "gpt2")
+    lm = AutoModelForCausalLM.from_pretrained(base)
+    folder = made(tmp_path / "adapter", lm, target_modules=["c_attn", "c_proj"], fan_in_fan_out=True)
+    configure(folder, fan_in_fan_out=turned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wanted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder).eval()
+        model = load_model(base, adapters={"tuned": folder})
+    with torch.no_grad():
+        assert torch.equal(logits(model), wanted(torch.tensor([prompt(0, 9)])).logits)
+
+
+def test_the_projects_own_gpt_2_adapter_loads(tmp_path: Path) -> None:
+    from misdirection.training import TrainConfig, train
+
+    base = gpt2(tmp_path / "gpt2")
+    chats = [Chat((Message("user", "w3"), Message("assistant", f"w{4 + row} w5"))) for row in range(4)]
+    config = TrainConfig(rank=2, layers=(1, 2), max_steps=2, lr=0.1)
+    done = train(base, chats, config, tmp_path / "run")
+    model = load_model(base, adapters={"tuned": done.folder})
+    bare = load_model(base)
+    assert not torch.equal(logits(model), logits(bare))
+
+
+STARTS = {
+    "lora_ga": "path_initial_model_for_weight_conversion",
+    "pissa": "path_initial_model_for_weight_conversion",
+    "pissa_niter_4": "path_initial_model_for_weight_conversion",
+    "olora": "path_initial_model_for_weight_conversion",
+    "OLoRA": "path_initial_model_for_weight_conversion",
+    "corda": "path_initial_model_for_weight_conversion",
+    "loftq": "init_lora_weights set to true",
+    "some_day": "merge it",
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_ways_to_begin_that_move_the_base_are_refused(tmp_path: Path, right: Path, start: str) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "adapter"))
+    configure(folder, init_lora_weights=start, **({"loftq_config": {"loftq_bits": 4}} if start == "loftq" else {}))
+    model = wrap(network("llama"), words(), "tiny")
+    with pytest.raises(ModelError, match=f"init_lora_weights={start}(?s:.)*{STARTS[start]}") as error:
+        add_adapter(model, "tuned", folder)
+    assert start == "some_day" or "merge it" not in str(error.value)
+
+
+@pytest.mark.parametrize("start", [True, False, None, "gaussian", "eva", "orthogonal", "mica"])
+def test_ways_to_begin_that_leave_the_base_alone_load(tmp_path: Path, right: Path, start: Any) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "adapter"))
+    configure(folder, init_lora_weights=start)
+    model = wrap(network("llama"), words(), "tiny")
+    bare = logits(model)
+    add_adapter(model, "tuned", folder)
+    with model.peft.disable_adapter():
+        assert torch.equal(logits(model), bare)
+    assert torch.equal(logits(model), logits(wrap(PeftModel.from_pretrained(network("llama"), right), words())))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("setting", ["monteclora_config", "kasa_config", "arrow_config"])
+def test_variants_that_do_not_run_a_and_b_are_refused(tmp_path: Path, right: Path, setting: str) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "adapter"))
+    configure(folder, **{setting: {}})
+    with pytest.raises(ModelError, match=f"no plain LoRA adapter(?s:.)*{setting}|holds no PEFT adapter"):
+        add_adapter(wrap(network("llama"), words(), "tiny"), "tuned", folder)
+
+
+def test_merging_is_not_advised_where_the_head_is_tied(tmp_path: Path) -> None:
+    lm = network("qwen2-window")
+    folder = made(tmp_path / "adapter", lm, target_modules=["q_proj"], modules_to_save=["lm_head"])
+    with pytest.raises(ModelError, match="tie_word_embeddings=False"):
+        add_adapter(wrap(network("qwen2-window"), words(), "tiny"), "tuned", folder)
+
+
+@pytest.mark.parametrize("what", ["B", "A", "alpha"])
+def test_an_adapter_without_an_effect_loads_and_says_so(tmp_path: Path, right: Path, what: str) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "adapter"))
+    if what == "alpha":
+        configure(folder, lora_alpha=0)
+    else:
+        rewrite(folder, lambda held: {k: v * 0 if f"lora_{what}" in k else v for k, v in held.items()})
+    model = wrap(network("llama"), words(), "tiny")
+    bare = logits(model)
+    add_adapter(model, "tuned", folder)
+    assert model.facts["adapters"]["tuned"]["changes_nothing"] is True
+    assert any("changes nothing" in warning for warning in model.facts["warnings"])
+    assert torch.equal(logits(model), bare)
+    add_adapter(model, "right", right)
+    assert "changes_nothing" not in model.facts["adapters"]["right"]
+
+
+def test_a_setting_that_this_peft_does_not_know_is_told(tmp_path: Path, right: Path) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "adapter"))
+    configure(folder, use_something_new=True, something_else=None)
+    model = wrap(network("llama"), words(), "tiny")
+    add_adapter(model, "tuned", folder)
+    assert [w for w in model.facts["warnings"] if "use_something_new=True" in w]
+    assert not [w for w in model.facts["warnings"] if "something_else" in w]
+
+
+def test_older_adapters_of_single_experts_are_refused_where_the_experts_are_fused(tmp_path: Path) -> None:
+    """PEFT turns them into adapters of fused parameters, which would act on every row of a batch."""
+    from transformers import MixtralConfig
+
+    torch.manual_seed(0)
+    config = MixtralConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=2, num_experts_per_tok=1, bos_token_id=2, eos_token_id=1,
+    )  # fmt: skip
+    lm = AutoModelForCausalLM.from_config(config).eval()
+    folder = made(tmp_path / "adapter", AutoModelForCausalLM.from_config(config), target_modules=["q_proj"])
+    experts: Tensors = {}
+    for layer in range(2):
+        for expert in range(2):
+            for name, (inside, out) in {"w1": (32, 48), "w2": (48, 32), "w3": (32, 48)}.items():
+                where = f"base_model.model.model.layers.{layer}.block_sparse_moe.experts.{expert}.{name}"
+                experts[f"{where}.lora_A.weight"] = torch.randn(4, inside) * 0.1
+                experts[f"{where}.lora_B.weight"] = torch.randn(out, 4) * 0.1
+    rewrite(folder, lambda _: experts)
+    configure(folder, target_modules=["w1", "w2", "w3"])
+    model = wrap(lm, words(), "tiny")
+    bare = logits(model)
+    with pytest.raises(ModelError, match="fused experts"):
+        add_adapter(model, "tuned", folder)
+    assert torch.equal(logits(model), bare)
