@@ -147,7 +147,7 @@ def test_a_direction_per_layer_is_the_same_as_one_steer_per_layer() -> None:
 
 
 def test_a_direction_of_no_length_cannot_be_projected_on() -> None:
-    for item in (Ablate(torch.zeros(WIDTH), (1,)), Set(torch.full((WIDTH,), float("nan")), (1,), 1.0)):
+    for item in (Ablate(torch.zeros(WIDTH), (1,)), Set(torch.zeros(WIDTH), (1,), 1.0)):
         with pytest.raises(InterventionError, match="layer 1 has no length"):
             Program(shared("qwen2"), [Arm("x", None, (item,))])
 

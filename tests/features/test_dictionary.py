@@ -75,6 +75,9 @@ def test_directions_have_length_one_and_a_missing_one_stays_zero():
         ({"decoder": torch.zeros(3, 3)}, "decoder has the shape"),
         ({"encoder_bias": torch.zeros(3)}, "encoder_bias"),
         ({"threshold": None}, "no threshold"),
+        ({"threshold": torch.full((LATENTS,), float("nan"))}, "threshold holds NaN"),
+        ({"decoder_bias": torch.full((WIDTH,), float("nan"))}, "decoder_bias holds numbers that are none"),
+        ({"encoder": torch.full((WIDTH, LATENTS), float("inf"))}, "encoder holds numbers that are none"),
         ({"activation": "topk", "threshold": None}, "its k"),
     ],
 )

@@ -13,9 +13,11 @@ hold) and a sample index; a batch mixes rows of different arms freely, because a
 - `shared_prefix`, `split_layer`: samples of a prompt attend to one copy of it; `cache`: copies, for other attention.
 - `capture`: means, projections and LoRA scalars of given texts in one pass without the LM head.
 - `likelihood`: log-likelihood of texts and KL divergence between two arms.
+- `finite`: NaN and infinity, traced to layer and cause.
 """
 
 from misdirection.engine.capture import Captured, Text, capture_means, capture_projections, capture_scalars
+from misdirection.engine.finite import NotFiniteError
 from misdirection.engine.interventions import (
     Ablate,
     Arm,
@@ -34,6 +36,7 @@ __all__ = [
     "Captured",
     "Intervention",
     "Likelihood",
+    "NotFiniteError",
     "PatchAdapter",
     "Prompt",
     "Row",

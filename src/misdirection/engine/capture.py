@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from misdirection import progress
 from misdirection.engine.batching import default_budget, run_batches
+from misdirection.engine.finite import demand, explained
 from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
 from misdirection.errors import MisdirectionError
@@ -98,6 +99,7 @@ def capture_means(
 
     Raises:
         CaptureError: A layer is beyond the model, a span beyond its text, or a span or weight is missing.
+        NotFiniteError: A state inside a span is NaN or infinite.
     """
     layers = tuple(range(model.n_layers)) if layers is None else tuple(sorted(set(layers)))
     _check_layers(model, layers)
@@ -111,10 +113,15 @@ def capture_means(
         rows = [texts[index] for index in batch]
         pick = _span_weights(rows, spans, weighting)
         share = weights[batch]
+        counted = (pick != 0).any(1)[..., None]
         held = torch.zeros(len(layers), weights.shape[1], len(spans), model.width, dtype=torch.float64)
 
         def read(place: int, x: Tensor) -> None:
             inside = torch.bmm(pick.to(x.device), x.float())
+            if not bool(inside.isfinite().all()):
+                # Padding and tokens of no span do not count, and 0 times what is no number is none.
+                inside = torch.bmm(pick.to(x.device), x.float().masked_fill(~counted.to(x.device), 0.0))
+                _demand(model, rows, [inside[row].isfinite() for row in range(len(rows))])
             held[place] = torch.einsum("bc,bsd->csd", share.to(x.device), inside.double()).cpu()
 
         _pass(model, program, rows, {layer: _reader(read, place) for place, layer in enumerate(layers)})
@@ -145,9 +152,13 @@ def capture_projections(
         For each text and layer a tensor (tokens, directions), float32.
 
     Raises:
-        CaptureError: A layer is beyond the model.
+        CaptureError: A layer is beyond the model, or a direction not finite.
+        NotFiniteError: A projection is NaN or infinite.
     """
     _check_layers(model, directions)
+    for layer, vectors in directions.items():
+        if not bool(vectors.isfinite().all()):
+            raise CaptureError(f"the direction at layer {layer} holds numbers that are none (NaN or infinite)")
     results: list[dict[int, Tensor]] = [{} for _ in texts]
 
     def run(batch: list[int]) -> None:
@@ -160,6 +171,7 @@ def capture_projections(
                 values = (x.float() @ matrix.to(x.device).T).cpu()
                 for row, index in enumerate(batch):
                     results[index][layer] = values[row, : len(rows[row].ids)].clone()
+                _demand(model, rows, [results[index][layer].isfinite() for index in batch])
 
             return read
 
@@ -182,6 +194,7 @@ def capture_scalars(
 
     Raises:
         CaptureError: A text's arm has another adapter, or none.
+        NotFiniteError: A scalar is NaN or infinite.
     """
     results: list[dict[str, Tensor]] = [{} for _ in texts]
     for text in texts:
@@ -199,6 +212,7 @@ def capture_scalars(
             held = values.float().cpu()
             for row, index in enumerate(batch):
                 results[index][path] = held[row, : len(rows[row].ids)].clone()
+            _demand(model, rows, [results[index][path].isfinite() for index in batch], "scalars of the adapter")
 
         program.observe = observe
         _pass(model, program, rows, {last: lambda _: None})
@@ -231,6 +245,7 @@ def visit_states(
 
     Raises:
         CaptureError: The layer is beyond the model, or the span beyond its text.
+        NotFiniteError: A state inside the span is NaN or infinite.
     """
     _check_layers(model, (layer,))
     _check_spans(texts, (span,), torch.zeros(len(texts), 0))
@@ -241,6 +256,7 @@ def visit_states(
 
         def read(x: Tensor) -> None:
             held.extend(x[row, slice(*text.spans[span])] for row, text in enumerate(rows))
+            _demand(model, rows, [states.isfinite() for states in held])
 
         _pass(model, program, rows, {layer: read})
         return held
@@ -262,7 +278,8 @@ def _batches(
 
     `run` may be called again for texts whose batch did not fit in memory; `take` gets each text's result once.
     """
-    with torch.inference_mode(), program.attached(), progress.task(what, len(texts), "texts") as advance:
+    work = progress.task(what, len(texts), "texts")
+    with explained(), torch.inference_mode(), program.attached(), work as advance:
         for batch, result in run_batches(
             range(len(texts)),
             lambda index: len(texts[index].ids),
@@ -272,6 +289,11 @@ def _batches(
         ):
             take(batch, result)
             advance(len(batch))
+
+
+def _demand(model: Model, texts: list[Text], sound: list[Tensor], what: str = "activations") -> None:
+    for text, finite in zip(texts, sound, strict=True):
+        demand(finite, model, what, text.ids, text.arm, text.start)
 
 
 def _check_layers(model: Model, layers: Iterable[int]) -> None:

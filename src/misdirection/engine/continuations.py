@@ -15,6 +15,7 @@ from torch import Tensor
 
 from misdirection.engine.batching import default_budget, run_batches
 from misdirection.engine.cache import select_rows
+from misdirection.engine.finite import demand, explained
 from misdirection.engine.interventions import Arm
 from misdirection.engine.passes import forward, prefill
 from misdirection.engine.program import Program
@@ -49,6 +50,9 @@ def continuation_chances(
 
     Yields:
         (index of the prompt, one probability a continuation), batch by batch.
+
+    Raises:
+        NotFiniteError: The logits are no numbers.
     """
     root = _tree(continuations)
     depth = max(len(ids) for ids in continuations)
@@ -58,7 +62,7 @@ def continuation_chances(
         rows = [Row(Prompt("", prompts[index]), arm) for index in batch]
         return _run_batch(model, program, rows, root, len(continuations), floor)
 
-    with torch.inference_mode(), program.attached():
+    with explained(), torch.inference_mode(), program.attached():
         budget = default_budget(model)
         for batch, found in run_batches(range(len(prompts)), lambda index: len(prompts[index]) + depth, budget, run):
             yield from zip(batch, found, strict=True)
@@ -84,6 +88,8 @@ def _run_batch(
     members = [(index, root, 1.0) for index in range(len(rows))]
     for step in itertools.count():
         onward: list[tuple[int, int, int, _Node, float]] = []
+        for (index, *_), finite in zip(members, logits.amax(-1).isfinite().cpu(), strict=True):
+            demand(finite, model, "logits", rows[index].prompt.ids, rows[index].arm, len(rows[index].prompt.ids))
         for place, ((index, node, chance), after) in enumerate(zip(members, _chances(logits, members), strict=True)):
             for number in node.ends:
                 found[index][number] += chance * max(0.0, 1.0 - sum(after.values()))

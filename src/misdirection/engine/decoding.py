@@ -11,6 +11,7 @@ from transformers import DynamicCache
 from misdirection.engine import passes
 from misdirection.engine.cache import select_rows
 from misdirection.engine.choosing import choose
+from misdirection.engine.finite import demand
 from misdirection.engine.program import Program
 from misdirection.engine.rows import Row, Sample, SamplingConfig
 from misdirection.engine.shared_prefix import SharedPrompts, can_share
@@ -67,6 +68,7 @@ class Batch:
 
     def step(self) -> list[tuple[int, Sample]]:
         """Draw one token a row and run the model on it; the answers of rows that leave."""
+        self._demand_numbers()
         place = self._steps.clamp(max=self.config.max_new_tokens - 1)[:, None].to(self.model.device)
         tokens = choose(self._logits, self._draws.gather(1, place)[:, 0], self.config.temperature, self.config.top_p)
         ended = torch.isin(tokens, self._ends)
@@ -93,6 +95,15 @@ class Batch:
     def bind(self) -> None:
         """Gather the arms' tensors for the rows that run now."""
         self.program.bind(self._arms, None, None, (self._lengths + self._steps)[:, None])
+
+    def _demand_numbers(self) -> None:
+        # A row's largest logit is NaN or infinite where one is NaN or +inf or all are -inf; a banned token's may be.
+        sound = self._logits.amax(-1).isfinite() | self._done
+        if not bool(sound.all()):
+            place = int((~sound).nonzero()[0, 0])
+            row, written = self.all[self.running[place]], self._written[place]
+            prompt = row.prompt.ids
+            demand(sound, self.model, "logits", (*prompt, *written[written >= 0].tolist()), row.arm, len(prompt))
 
     def _add(self, rows: list[Row], logits: Tensor) -> None:
         device, config, count = logits.device, self.config, len(rows)

@@ -16,6 +16,7 @@ from torch import Tensor
 from misdirection import progress
 from misdirection.engine.batching import run_batches
 from misdirection.engine.capture import Text, bind_texts, pad_right
+from misdirection.engine.finite import demand, explained
 from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
 from misdirection.errors import MisdirectionError
@@ -56,6 +57,7 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
 
     Raises:
         LikelihoodError: The models have different vocabularies, or a text has no token before its answer.
+        NotFiniteError: An arm's logits are no numbers.
     """
     vocabulary, other = (int(model.lm.config.get_text_config().vocab_size) for model, _ in (first, second))
     if vocabulary != other:
@@ -63,7 +65,12 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
 
     def run(rows: list[Text]) -> list[Likelihood]:
         sides = [_log_chances(model, [replace(text, arm=arm) for text in rows]) for model, arm in (first, second)]
-        return _compare(rows, *sides)
+        found = _compare(rows, *sides)
+        for (model, arm), side in zip((first, second), ("first", "second"), strict=True):
+            _demand(model, [replace(text, arm=arm) for text in rows], [getattr(one, side) for one in found])
+        for text, one in zip(rows, found, strict=True):
+            demand(~one.divergence.isnan(), second[0], "KL divergences", text.ids, second[1], text.start)
+        return found
 
     return _batched(texts, vocabulary, run, "comparing likelihoods")
 
@@ -75,11 +82,14 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
 
     Raises:
         LikelihoodError: A text has no token before its answer.
+        NotFiniteError: An arm's logits are no numbers.
     """
 
     def run(rows: list[Text]) -> list[Tensor]:
         chances = _log_chances(model, rows)
-        return [_picked(chances[row], text, _first(rows)) for row, text in enumerate(rows)]
+        found = [_picked(chances[row], text, _first(rows)) for row, text in enumerate(rows)]
+        _demand(model, rows, found)
+        return found
 
     return _batched(texts, int(model.lm.config.get_text_config().vocab_size), run, "reading likelihoods")
 
@@ -94,7 +104,7 @@ def _batched(
                 "the first token of an answer is predicted from the token before it, so `start` is 1 or more",
             )
     results: dict[int, Found] = {}
-    with torch.inference_mode(), progress.task(what, len(texts), "texts") as advance:
+    with explained(), torch.inference_mode(), progress.task(what, len(texts), "texts") as advance:
         for batch, found in run_batches(
             range(len(texts)),
             lambda index: len(texts[index].ids),
@@ -104,6 +114,12 @@ def _batched(
             results.update(zip(batch, found, strict=True))
             advance(len(batch))
     return [results[index] for index in range(len(texts))]
+
+
+def _demand(model: Model, texts: list[Text], found: list[Tensor]) -> None:
+    """A log-likelihood may be -inf (the model rules the token out), and never NaN."""
+    for text, values in zip(texts, found, strict=True):
+        demand(~values.isnan(), model, "log-likelihoods", text.ids, text.arm, text.start)
 
 
 def _log_chances(model: Model, texts: list[Text]) -> Tensor:
@@ -124,8 +140,8 @@ def _first(texts: Sequence[Text]) -> int:
 def _compare(texts: list[Text], first: Tensor, second: Tensor) -> list[Likelihood]:
     second = second.to(first.device)
     chances = second.exp()
-    # A token that the second arm rules out (log 0) adds nothing, whatever the first says.
-    divergence = torch.where(chances > 0, chances * (second - first), 0.0).sum(-1).cpu()
+    # A token that the second arm rules out (log 0) adds nothing, whatever the first says; NaN stays NaN.
+    divergence = torch.where(chances == 0, 0.0, chances * (second - first)).sum(-1).cpu()
     offset = _first(texts)
     found: list[Likelihood] = []
     for row, text in enumerate(texts):

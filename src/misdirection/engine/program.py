@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from misdirection.engine.head import contiguous_head
-from misdirection.engine.interventions import Ablate, Arm, Intervention, PatchAdapter, ScaleAdapter, Steer
+from misdirection.engine.interventions import Ablate, Arm, Intervention, PatchAdapter, ScaleAdapter, Set, Steer
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
 
@@ -59,7 +59,7 @@ class Program:
         arms: Every arm that rows of this call belong to.
 
     Raises:
-        InterventionError: A direction, layer or adapter does not fit the model.
+        InterventionError: A direction, layer or adapter does not fit the model, or a number is none in its format.
     """
 
     def __init__(self, model: Model, arms: Sequence[Arm]) -> None:
@@ -210,6 +210,8 @@ def _check(model: Model, arm: Arm) -> None:
                 raise InterventionError(f"arm '{arm.name}' changes an adapter, and has none")
             if isinstance(item, PatchAdapter):
                 _check_scalars(model, arm, arm.adapter, item)
+            else:
+                _check_numbers(arm, "factors", torch.tensor([*item.factors.values(), item.others]))
             continue
         shapes = ((model.width,), (model.n_layers, model.width))
         if tuple(item.direction.shape) not in shapes:
@@ -222,6 +224,33 @@ def _check(model: Model, arm: Arm) -> None:
                 f"arm '{arm.name}': layers {item.layers} reach beyond the model",
                 f"it has layers 0..{model.n_layers - 1}",
             )
+        _check_size(model, arm, item)
+
+
+def _check_numbers(arm: Arm, what: str, values: Tensor) -> None:
+    if not bool(values.isfinite().all()):
+        raise InterventionError(f"arm '{arm.name}': its {what} hold numbers that are none (NaN or infinite)")
+
+
+def _check_size(model: Model, arm: Arm, item: Steer | Ablate | Set) -> None:
+    """Refuse a direction or size that is no number, or none in the model's own number format."""
+    direction = item.direction if item.direction.ndim == 1 else item.direction[list(item.layers)]
+    _check_numbers(arm, "directions", direction)
+    if isinstance(item, Ablate):
+        return
+    if isinstance(item, Steer):
+        _check_numbers(arm, "coefficients", torch.tensor(item.coefficient))
+        largest = abs(item.coefficient) * float(direction.double().abs().amax()) if direction.numel() else 0.0
+    else:
+        values = torch.as_tensor(item.value).double()
+        values = values[list(item.layers)] if values.ndim else values
+        _check_numbers(arm, "values", values)
+        largest = float(values.abs().amax()) if values.numel() else 0.0
+    if largest > (limit := torch.finfo(model.dtype).max):
+        raise InterventionError(
+            f"arm '{arm.name}' moves the residual stream by up to {largest:.3g}, and {model.dtype} ends at {limit:.3g}",
+            "take a smaller coefficient, or load the model in bfloat16 or float32",
+        )
 
 
 def _check_scalars(model: Model, arm: Arm, adapter: str, item: PatchAdapter) -> None:
@@ -235,6 +264,7 @@ def _check_scalars(model: Model, arm: Arm, adapter: str, item: PatchAdapter) -> 
                 f"arm '{arm.name}': scalars of shape {tuple(values.shape)} do not fit {path}",
                 f"expected (tokens, {rank})",
             )
+        _check_numbers(arm, "scalars", values)
 
 
 def _affine(item: Intervention, layer: int) -> tuple[Tensor, Tensor, int] | None:

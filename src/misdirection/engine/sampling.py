@@ -16,6 +16,7 @@ import torch
 from misdirection import progress
 from misdirection.engine.batching import attempt, default_budget, halved
 from misdirection.engine.decoding import Batch
+from misdirection.engine.finite import explained
 from misdirection.engine.program import Program
 from misdirection.engine.rows import Prompt, Row, Sample, SamplingConfig
 from misdirection.engine.shared_prefix import can_share
@@ -30,6 +31,7 @@ def sample(model: Model, rows: Sequence[Row], config: SamplingConfig | None = No
     Raises:
         InterventionError: An arm does not fit the model.
         NotEnoughMemoryError: Not even a single row fits.
+        NotFiniteError: A row's logits are no numbers.
     """
     results: dict[int, Sample] = dict(sample_stream(model, rows, config))
     return [results[index] for index in range(len(rows))]
@@ -44,7 +46,8 @@ def sample_stream(
     if config.max_new_tokens < 1:
         yield from ((index, Sample((), False)) for index in range(len(rows)))
         return
-    with torch.inference_mode(), program.attached(), progress.task("sampling", len(rows), "answers") as advance:
+    work = progress.task("sampling", len(rows), "answers")
+    with explained(), torch.inference_mode(), program.attached(), work as advance:
         for left in _decode(model, program, rows, config):
             advance(len(left))
             yield from left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from misdirection import progress
 from misdirection.engine.batching import run_batches
 from misdirection.engine.capture import CaptureError, Text, bind_texts, pad_right
+from misdirection.engine.finite import NotFiniteError
 from misdirection.engine.program import Program
 from misdirection.models import Model
 
@@ -60,6 +62,7 @@ def next_token_losses(
 
     Raises:
         CaptureError: The layer is beyond the model, or no token of a span has a next one.
+        NotFiniteError: A loss is NaN or infinite.
     """
     if not 0 <= layer < model.n_layers:
         raise CaptureError(f"layer {layer} cannot be edited", f"{model.name} has layers 0..{model.n_layers - 1}")
@@ -107,4 +110,10 @@ def _losses(
                 logits = model.lm(input_ids=ids.to(model.device), use_cache=False).logits
         chosen = logits[:, :-1][counted.to(logits.device)].float()
         found[name] = float(nn.functional.cross_entropy(chosen, targets.to(logits.device), reduction="sum"))
+        if not math.isfinite(found[name]):
+            cause = "" if edit is None else f" with the edit '{name}' of layer {layer}"
+            raise NotFiniteError(
+                f"the next-token losses of {model.name} are not numbers (NaN or infinite) in {model.dtype}{cause}",
+                "try --dtype bfloat16 or float32" if edit is None else "look at what the edit puts into the stream",
+            )
     return found, len(targets)

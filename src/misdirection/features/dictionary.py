@@ -50,7 +50,7 @@ class Dictionary:
         facts: Model, release, id, format, training.
 
     Raises:
-        DictionaryError: Shapes that do not fit, a threshold or k that is missing.
+        DictionaryError: Shapes that do not fit, weights that are no numbers, a threshold or k that is missing.
     """
 
     encoder: Tensor
@@ -74,6 +74,12 @@ class Dictionary:
                 raise DictionaryError(
                     f"{name} has the shape {tuple(getattr(self, name).shape)}, the encoder asks for {shape}"
                 )
+        for name in ("encoder", "decoder", "encoder_bias", "decoder_bias"):
+            if not bool(getattr(self, name).isfinite().all()):
+                raise DictionaryError(f"{name} holds numbers that are none (NaN or infinite)", "fetch or save it again")
+        # An infinite threshold switches a latent off.
+        if self.threshold is not None and bool(self.threshold.isnan().any()):
+            raise DictionaryError("threshold holds NaN", "fetch or save it again")
         if self.activation == "jumprelu" and self.threshold is None:
             raise DictionaryError("a JumpReLU dictionary has no threshold")
         if self.activation == "topk" and not self.k:
