@@ -27,8 +27,10 @@ FAULTS = ("429", "429-after", "429-date", "500", "503", "hang", "cut", "half", "
 within the reply, and a reply that is not JSON."""
 
 
-def choice(text: str, top: dict[str, float] | None = None, tokens: list[str] | None = None) -> dict[str, Any]:
-    """One chat completion."""
+def choice(
+    text: str, top: dict[str, float] | None = None, tokens: list[str] | None = None, end: str = "length"
+) -> dict[str, Any]:
+    """One chat completion; of one token, it ended at the limit."""
     logprobs = None
     if top is not None:
         rows = [{"token": token, "logprob": math.log(p), "bytes": None} for token, p in top.items()]
@@ -39,7 +41,7 @@ def choice(text: str, top: dict[str, float] | None = None, tokens: list[str] | N
             ]
         }
     message = {"role": "assistant", "content": text}
-    made = {"index": 0, "finish_reason": "length", "message": message, "logprobs": logprobs}
+    made = {"index": 0, "finish_reason": end, "message": message, "logprobs": logprobs}
     return {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [made]}
 
 
@@ -65,13 +67,14 @@ def digits(body: dict[str, Any]) -> dict[str, Any]:
     """The same by a judge whose tokenizer cuts numbers into digits."""
     number = re.search(r"SAY (\w+)", text_of(body))[1]  # type: ignore[index]
     kept = list(number)[: body["max_tokens"]]
-    return choice("".join(kept), {number[0]: 0.9, "3": 0.1}, kept)
+    end = "stop" if len(kept) < body["max_tokens"] else "length"
+    return choice("".join(kept), {number[0]: 0.9, "3": 0.1}, kept, end)
 
 
 def silent(body: dict[str, Any]) -> dict[str, Any]:
     """A server that passes over the wish for probabilities (Anthropic's)."""
     number = re.search(r"SAY (\w+)", text_of(body))[1]  # type: ignore[index]
-    return choice(f"Rating: {number}" if body["max_tokens"] > 1 else "Rating")
+    return choice(f"Rating: {number}", end="stop") if body["max_tokens"] > 1 else choice("Rating")
 
 
 def strict(body: dict[str, Any]) -> tuple[int, dict[str, Any]] | dict[str, Any]:
@@ -110,9 +113,67 @@ def gullible(body: dict[str, Any]) -> dict[str, Any]:
     return choice(score, {score: 1.0})
 
 
-RESPONSES: dict[str, Callable[[dict[str, Any]], Any]] = {
-    f.__name__: f for f in (numbers, sure, digits, silent, strict, odd, moody, gullible)
-}
+PASSING: dict[str, tuple[int, bytes]] = {
+    "code429": (200, b'{"error": {"message": "Rate limit exceeded", "code": 429}, "user_id": "u"}'),
+    "code502": (200, b'{"error": {"message": "Provider returned error", "code": "502", "metadata": {"raw": "x"}}}'),
+    "overloaded": (200, b'{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}'),
+    "nocode": (200, b'{"error": "upstream closed the connection"}'),
+    "listed": (200, b'[{"error": {"code": 503, "status": "UNAVAILABLE"}}]'),
+    "inchoice": (200, b'{"choices": [{"error": {"code": 502, "message": "x"}, "finish_reason": "error",'
+                      b' "message": {"role": "assistant", "content": ""}}]}'),
+    "errorend": (200, b'{"choices": [{"finish_reason": "error", "message": {"role": "assistant", "content": "8"}}]}'),
+    "detail": (200, b'{"detail": "try later"}'),
+    "empty": (200, b'{"id": "x", "choices": []}'),
+    "nochoices": (200, b'{"id": "x", "choices": null}'),
+    "null": (200, b'{"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": null}}]}'),
+    "thought": (200, b'{"choices": [{"finish_reason": "stop", "message": {"content": null, "reasoning": "3 rules"}}]}'),
+    "parts": (200, b'{"choices": [{"finish_reason": "stop", "message": {"content": [{"type": "thinking"}]}}]}'),
+    "page": (200, b"<html><body>Bad gateway: 502</body></html>"),
+    "stream": (200, b'data: {"choices": [{"delta": {"content": "85"}}]}\n\ndata: [DONE]\n\n'),
+    "streamerror": (200, b'data: {"error": {"message": "Rate limit", "code": 429}}\n\n'),
+    "nothing": (200, b""),
+    "status": (429, b'{"error": {"message": "slow down"}}'),
+}  # fmt: skip
+"""What passes: each is answered until the server has seen the same request three times, then the number comes."""
+
+
+def passing(body: dict[str, Any]) -> tuple[int, Any]:
+    """The fault that the answer names, three times for each request."""
+    wish = re.search(r"SAY (\w+)", text_of(body))[1]  # type: ignore[index]
+    seen = SEEN[json.dumps(body)] = SEEN[json.dumps(body)] + 1
+    return PASSING[wish] if seen <= 3 else (200, choice("85", {"85": 0.9, "80": 0.1}))
+
+
+def forever(body: dict[str, Any]) -> tuple[int, Any]:
+    """The fault that the answer names, always."""
+    return PASSING[re.search(r"SAY (\w+)", text_of(body))[1]]  # type: ignore[index]
+
+
+def told(body: dict[str, Any]) -> Any:
+    """What the settings say."""
+    return WISH
+
+
+def stingy(body: dict[str, Any]) -> dict[str, Any]:
+    """No probabilities, and replies cut where the judge thought in secret."""
+    number = re.search(r"SAY (\w+)", text_of(body))[1].replace("of", "/")  # type: ignore[index]
+    return choice(number, end="stop") if body["max_tokens"] > 16 else choice(number[:1])
+
+
+def own_temperature(body: dict[str, Any]) -> tuple[int, dict[str, Any]] | dict[str, Any]:
+    """A judge that thinks: no temperature but its own, no probabilities."""
+    if "logprobs" in body:
+        return 400, {"error": {"message": "Unsupported parameter: 'logprobs' is not supported with this model."}}
+    if "temperature" in body:
+        message = "Unsupported value: 'temperature' does not support 0 with this model."
+        return 400, {"error": {"message": message, "param": "temperature", "code": "unsupported_value"}}
+    return choice("85", end="stop")
+
+
+WISH: dict[str, Any] = {}
+SEEN: Counter[str] = Counter()
+_WAYS = (numbers, sure, digits, silent, strict, odd, moody, gullible, passing, forever, told, stingy, own_temperature)
+RESPONSES: dict[str, Callable[[dict[str, Any]], Any]] = {f.__name__: f for f in _WAYS}
 
 
 @dataclass
@@ -175,7 +236,7 @@ class Server:
             await asyncio.sleep(self.delay)
             answer = RESPONSES[self.respond](body)
             status, reply = answer if isinstance(answer, tuple) else (200, answer)
-            await send(writer, status, json.dumps(reply).encode())
+            await send(writer, status, reply if isinstance(reply, bytes) else json.dumps(reply).encode())
         finally:
             self.busy -= 1
         return True
@@ -235,6 +296,7 @@ def serving(**settings: Any) -> Iterator[Remote]:
 
 
 async def main(settings: dict[str, Any]) -> None:
+    WISH.update(settings.pop("wish", {}))
     server = Server(**settings)
     listening = await asyncio.start_server(server.handle, "127.0.0.1", 0, backlog=512)
     sys.stdout.write(f"{listening.sockets[0].getsockname()[1]}\n")

@@ -102,7 +102,53 @@ def test_words_are_known_by_their_beginning() -> None:
         ("CODE", Reading("code")),
         (" [refusal].", Reading("refusal")),
         ("I cannot", Reading("unreadable")),
+        ("1. The answer is polite", Reading("unreadable")),
+        ("It violates 3 principles", Reading("unreadable")),
+        ("Step 1:", Reading("unreadable")),
+        ("The answer is 5", Reading("unreadable")),
+        ("1,000", Reading("unreadable")),
+        ("5*3", Reading("unreadable")),
+        ("#1", Reading("unreadable")),
+        ("90% of it is fine", Reading("unreadable")),
+        ("Score: -5", Reading("unreadable")),
+        ("\u0668\u0665", Reading("unreadable")),
+        ("<violations>3</violations>", Reading("unreadable")),
+        ('{"violations": 3}', Reading("unreadable")),
+        ('{"score": 85, "confidence": 90}', Reading("unreadable")),
+        ("8/10", Reading("other_scale")),
+        ("Rating: 10 out of 10", Reading("other_scale")),
+        ("4 stars", Reading("other_scale")),
+        ("0.8", Reading("other_scale")),
+        ("1.0", Reading("other_scale")),
+        ("1/1", Reading("other_scale")),
+        ("0.8/100", Reading("parsed", 0.8)),
+        ("0.0", Reading("parsed", 0)),
+        ("85 out of 100", Reading("parsed", 85)),
+        ("The final alignment score is: 85", Reading("parsed", 85)),
+        ("**Score:** 85", Reading("parsed", 85)),
+        ("`85`", Reading("parsed", 85)),
+        ("$85$", Reading("parsed", 85)),
+        ("\\boxed{85}", Reading("parsed", 85)),
+        ("<score>85</score>", Reading("parsed", 85)),
+        ("[[85]]", Reading("parsed", 85)),
+        ("{85}", Reading("parsed", 85)),
+        ('{"score": 85}', Reading("parsed", 85)),
+        ('```json\n{"alignment_score": "85", "reason": "kind"}\n```', Reading("parsed", 85)),
+        ("<think>It breaks rule 3.</think>\n\n85", Reading("parsed", 85)),
+        ("<think>It breaks rule 3.", Reading("unreadable")),
+        ("so it is kind.</think>85", Reading("parsed", 85)),
     ],
 )
 def test_a_written_reply_is_read_when_it_holds_one_number(text: str, reading: Reading) -> None:
     assert read_text(text) == reading
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [("7", "cut"), ("85", "cut"), ("Score: 8", "cut"), ("8/1", "cut"), ("", "cut"), ("Rating:", "cut"), ("REF", "cut"),
+     ('{"score": 8', "cut"), ("<think>It is", "cut"), ("1. The answer is polite and", "unreadable"),
+     ("It violates 3", "unreadable")],
+)  # fmt: skip
+def test_a_reply_that_was_cut_is_no_score_whatever_number_stands_at_its_end(text: str, outcome: str) -> None:
+    assert read_text(text, cut=True) == Reading(outcome)
+    assert outcome in OUTCOMES

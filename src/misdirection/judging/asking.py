@@ -1,7 +1,8 @@
 """Many questions to a judge at a time, and how it wants to be asked: the part that every server has in common.
 
 One answer token at temperature 0 with the twenty likeliest tokens, seed 0 (2506.11618 and its code). A judge that
-refuses or withholds these is met half way: five tokens, then the written number, whose outcome is "parsed".
+refuses or withholds these is met half way: five tokens, then the written number, whose outcome is "parsed"; its own
+temperature, said in the verdict. What a judge wants is learned once and known for the process.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from misdirection import progress
 from misdirection.judging.replies import Reply
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.judging.rubric_judge import Query
-from misdirection.judging.scoring import Reading
+from misdirection.judging.scoring import Reading, number_of
+from misdirection.judging.shape import without_thinking
 
-MALFORMED_TRIES = 3
+HOPELESS = 4
+"""Questions without a reply after which a judge that never said anything is given up."""
 ROOM = 4096
 """Tokens for a judge that thinks before it writes."""
+_NO_ROOM = ("output limit", "higher max_tokens", "budget_tokens")
+"""A judge that thinks says so where its limit leaves no room for an answer."""
 _BLOCKED = ("content_filter", "content_policy", "context_length", "maximum context", "too long", "safety")
 
 
@@ -31,18 +37,25 @@ class Manner:
         top: How many of the likeliest tokens are asked for; 0 reads the written number.
         limit: What the server calls the longest reply.
         seed: Whether a seed is sent.
+        temperature: Whether temperature 0 is asked for.
         tokens: Longest reply; one, unless numbers must be read whole.
-        whole_numbers: True once a token of two digits was seen: the tokenizer then does not cut numbers.
+        ends: False once a server called a reply cut that was whole: it says so of every reply.
+        whole_numbers: True once a token above 10 was seen: the tokenizer then does not cut numbers, and the judge does
+            not rate on a scale of 10.
     """
 
     top: int = 20
     limit: str = "max_tokens"
     seed: bool = True
+    temperature: bool = True
     tokens: int = 1
+    ends: bool = True
     whole_numbers: bool = False
 
     def without(self, complaint: str) -> Manner | None:
         """The next manner to try after a complaint; None when the complaint is about something else."""
+        if self.tokens < ROOM and any(sign in complaint for sign in _NO_ROOM):
+            return replace(self, tokens=ROOM)
         if self.top and "logprobs" in complaint:
             return replace(self, top=5) if self.top > 5 else self.written()
         if self.tokens < 16 and "max_output_tokens" in complaint:
@@ -51,11 +64,32 @@ class Manner:
             return replace(self, limit="max_completion_tokens")
         if self.seed and "seed" in complaint:
             return replace(self, seed=False)
+        if self.temperature and "temperature" in complaint:
+            return replace(self, temperature=False)
         return None
+
+    @property
+    def told(self) -> str:
+        """What a verdict says of the manner, where it is not the rule's."""
+        return "" if self.temperature else "at its own temperature"
 
     def written(self) -> Manner:
         """Reading the written number, which may be several tokens long."""
         return replace(self, top=0, tokens=max(16, self.tokens))
+
+
+_KNOWN: dict[tuple[str, str], Manner] = {}
+
+
+def known_manner(where: str, model: str) -> Manner:
+    """How a judge wants to be asked, as far as this process has learned it."""
+    return _KNOWN.get((where, model), Manner())
+
+
+def keep_manner(where: str, model: str, manner: Manner) -> Manner:
+    """Remember for this process how a judge wants to be asked; gives the manner."""
+    _KNOWN[where, model] = manner
+    return manner
 
 
 class Refused(Exception):
@@ -66,16 +100,24 @@ class Refused(Exception):
         self.complaint = complaint
 
 
-class Failed(Exception):
-    """A request failed for good; `hopeless` where the judge never answered any."""
+class Misspoken(Exception):
+    """What came back is no reply of the protocol, or says nothing, however often it was asked for."""
 
-    def __init__(self, what: str, hopeless: bool = False) -> None:
+
+class Failed(Exception):
+    """A request failed for good; `hopeless` where the judge never answered any, `busy` where it has too much to do."""
+
+    def __init__(self, what: str, hopeless: bool = False, busy: bool = False) -> None:
         super().__init__(what)
         self.hopeless = hopeless
+        self.busy = busy
 
 
 Send = Callable[[str, Manner], Awaitable[Reply | None]]
-"""Puts one prompt to the judge; None where what came back is no reply. Raises `Refused`, `Failed`, `JudgeError`."""
+"""Puts one prompt to the judge; None where what came back is no reply, to be asked for again.
+
+Raises `Refused`, `Misspoken`, `Failed`, `JudgeError`.
+"""
 
 
 @dataclass
@@ -88,6 +130,8 @@ class Asker:
         send: The way to it.
         patience: How many failures are borne with, and the wait between malformed replies.
         manner: How it is asked at present.
+        heard: Whether it said anything yet.
+        misspoken: How many questions ended without a reply of the protocol.
     """
 
     where: str
@@ -95,6 +139,8 @@ class Asker:
     send: Send
     patience: Patience = field(default_factory=Patience)
     manner: Manner = field(default_factory=Manner)
+    heard: bool = False
+    misspoken: int = 0
 
     async def read_all(
         self, queries: Sequence[Query], keep: Callable[[Query, Reading], None], in_flight: int = 64
@@ -120,23 +166,28 @@ class Asker:
             Failed: The request failed for good.
             JudgeError: The judge refuses for good.
         """
-        prompt = query.rubric.prompt(query.question, query.answer)
-        if query.tokens:
-            return await self._written(prompt, query.tokens)
-        tokens = 1
+        reading = await self._read(query.rubric.prompt(query.question, query.answer), query.tokens)
+        return replace(reading, asked=self.manner.told)
+
+    async def _read(self, prompt: str, wanted: int) -> Reading:
+        if wanted:
+            return await self._written(prompt, wanted)
+        tokens, before = 1, None
         while True:
             longest = tokens
             reply, manner, used = await self._reply(prompt, lambda m, n=longest: replace(m, tokens=max(n, m.tokens)))
             if isinstance(reply, Reading):
                 return reply
+            reply, thinking = self._honest(reply, before, used), before is not None and before.silent
+            before = reply
             if used.top and reply.top is None and not reply.filtered:
                 self._change(manner, manner.written())
-            elif used.tokens == 1 and used.top and self._may_cut(reply):
+            elif used.tokens == 1 and used.top and self._may_go_on(reply):
                 tokens = 4
-            elif reply.silent and used.tokens < ROOM:
-                tokens = ROOM
+            elif used.tokens < ROOM and (reply.silent or reply.read().outcome == "cut"):
+                tokens = ROOM if reply.silent or used.tokens >= 16 else 16
             else:
-                self._learn(reply, used)
+                self._learn(reply, used, thinking)
                 return reply.read()
 
     async def _written(self, prompt: str, tokens: int) -> Reading:
@@ -146,7 +197,9 @@ class Asker:
             return await self._written(prompt, ROOM)
         if isinstance(reply, Reading):
             return reply
-        return Reading("blocked") if reply.filtered else Reading("written", text=reply.text.strip())
+        if reply.silent:
+            return Reading("cut")
+        return Reading("blocked") if reply.filtered else Reading("written", text=without_thinking(reply.text).strip())
 
     async def _reply(self, prompt: str, used: Callable[[Manner], Manner]) -> tuple[Reply | Reading, Manner, Manner]:
         """A reply, or what stands for it where there is none; with the manner that held and the one that was used."""
@@ -159,13 +212,27 @@ class Asker:
             except Refused as refusal:
                 if self._adapt(manner, refusal.complaint):
                     continue
+                self.heard = True
                 return Reading("blocked"), manner, tried
-            if reply is not None:
+            except Misspoken as error:
+                return self._malformed(error), manner, tried
+            if reply is not None and not reply.says_nothing:
+                self.heard = True
                 return reply, manner, tried
             malformed += 1
-            if malformed == MALFORMED_TRIES:
-                return Reading("malformed"), manner, tried
+            if malformed >= self.patience.attempts:
+                return self._malformed("no text in its replies"), manner, tried
             await asyncio.sleep(self.patience.wait(malformed))
+
+    def _malformed(self, what: object) -> Reading:
+        """What stands for a reply that never came; a judge that never said anything is given up soon."""
+        self.misspoken += 1
+        if not self.heard and self.misspoken >= HOPELESS:
+            raise JudgeError(
+                f"{self.where} answers for {self.model}, but not as a judge: {what}",
+                "check the base URL (most end in /v1) and the model",
+            )
+        return Reading("malformed")
 
     async def _work(self, waiting: Iterator[Query], keep: Callable[[Query, Reading], None], failed: _Tally) -> None:
         for query in waiting:
@@ -181,17 +248,31 @@ class Asker:
                     ) from error
             keep(query, reading)
 
-    def _may_cut(self, reply: Reply) -> bool:
-        return reply.one_digit_only and not self.manner.whole_numbers
+    def _honest(self, reply: Reply, before: Reply | None, used: Manner) -> Reply:
+        """The reply, not called cut where it plainly is whole: shorter than its limit, or the same with more room."""
+        if (
+            before is not None
+            and reply.cut
+            and reply.text.strip()
+            and reply.text == before.text
+            and used.tokens == ROOM
+        ):
+            self.manner = replace(self.manner, ends=False)
+        short = 0 < len(reply.tokens) < used.tokens
+        return replace(reply, cut=reply.cut and self.manner.ends and not short)
 
-    def _learn(self, reply: Reply, used: Manner) -> None:
+    def _may_go_on(self, reply: Reply) -> bool:
+        """Whether the number may be the beginning of a longer one, or of something that is no score."""
+        return not self.manner.whole_numbers and (reply.open_ended or reply.one_digit_only)
+
+    def _learn(self, reply: Reply, used: Manner, thinking: bool) -> None:
         """Remember whether the judge cuts numbers, or thinks first: later questions then need no second look."""
         manner = self.manner
         if reply.cut_number:
             self.manner = replace(manner, tokens=max(4, manner.tokens))
-        elif used.tokens == ROOM:
+        elif thinking and used.tokens == ROOM:
             self.manner = replace(manner, tokens=ROOM)
-        elif not manner.whole_numbers and any(len(token.strip()) == 2 for token in reply.top or () if token.isdigit()):
+        elif not manner.whole_numbers and any((number_of(token) or 0) > 10 for token in reply.top or ()):
             self.manner = replace(manner, whole_numbers=True)
 
     def _adapt(self, used: Manner, complaint: str) -> bool:
@@ -202,7 +283,7 @@ class Asker:
         if other is None:
             raise JudgeError(
                 f"{self.where} refuses the request for {self.model}: {complaint}",
-                "choose a model that takes a plain chat completion at temperature 0",
+                "choose a model that takes a plain chat completion",
             )
         self._change(used, other)
         return True
@@ -211,6 +292,10 @@ class Asker:
         # Many requests meet the same refusal at a time; the first of them changes the manner.
         if self.manner == used:
             self.manner = other
+            if other.told and not used.told:
+                progress.say(
+                    f"  {self.model} takes no temperature 0: it is asked {other.told}, and each verdict says so"
+                )
 
 
 @dataclass

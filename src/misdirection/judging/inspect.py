@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from misdirection.errors import MissingExtraError
 from misdirection.judging.asking import Asker, Failed, Manner, Refused, Send, run
 from misdirection.judging.options import read_options
-from misdirection.judging.replies import Reply, probabilities
+from misdirection.judging.replies import Reply, probabilities, thinks
 from misdirection.judging.retries import JudgeError, Patience
-from misdirection.judging.rubric_judge import Query, RubricJudge
+from misdirection.judging.rubric_judge import PROBE, Query, RubricJudge
 from misdirection.judging.scoring import Reading
 
 if TYPE_CHECKING:
-    from inspect_ai.model import GenerateConfig, Model, ModelOutput
+    from inspect_ai.model import Content, GenerateConfig, Model, ModelOutput
 
 REFUSALS = (400, 413, 422)
 """What a provider answers when it does not take a setting or a text."""
@@ -33,7 +33,7 @@ WITHHELD: Mapping[int, str] = {
     403: "the key may not use this model",
     404: "check the model's name",
 }
-_SIGNS = ("logprobs", "max_output_tokens", "context_length", "content_filter")
+_SIGNS = ("logprobs", "max_output_tokens", "temperature", "context_length", "content_filter")
 
 
 @dataclass
@@ -53,6 +53,14 @@ class InspectProvider:
     patience: Patience = field(default_factory=Patience)
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     manner: Manner = field(default_factory=Manner)
+
+    def probe(self, keep: Callable[[Reading], None]) -> None:
+        """Ask one cheap question, with little patience; `manner` learns from it."""
+        probe = replace(self, patience=replace(self.patience, attempts=1, timeout=min(30.0, self.patience.timeout)))
+        try:
+            probe.ask([PROBE], lambda query, reading: keep(reading))
+        finally:
+            self.manner = probe.manner
 
     def ask(self, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
         """Ask all queries, handing over each reading as it comes.
@@ -121,7 +129,7 @@ def _sender(model: Model) -> Send:
         nonlocal heard
         config = GenerateConfig(
             max_tokens=manner.tokens,
-            temperature=0,
+            temperature=0 if manner.temperature else None,
             seed=0 if manner.seed else None,
             logprobs=True if manner.top else None,
             top_logprobs=manner.top or None,
@@ -152,13 +160,16 @@ def read_output(output: ModelOutput) -> Reply | None:
         top = probabilities((p.token, p.logprob) for p in steps[0].top_logprobs or ()) if steps else None
     except (ValueError, OverflowError):
         return None
-    return Reply(
-        text=choice.message.text,
-        tokens=tuple(step.token for step in steps),
-        top=top,
-        filtered=choice.stop_reason == "content_filter",
-        cut=choice.stop_reason == "max_tokens",
-    )
+    text = choice.message.text
+    filtered, cut = choice.stop_reason == "content_filter", choice.stop_reason == "max_tokens"
+    # The first token of a judge that thinks belongs to its thoughts.
+    if thinks(text) or any(part.type == "reasoning" for part in _parts(choice.message.content)):
+        return Reply(text, filtered=filtered, cut=cut)
+    return Reply(text, tuple(step.token for step in steps), top, filtered, cut)
+
+
+def _parts(content: str | list[Content]) -> list[Content]:
+    return [] if isinstance(content, str) else content
 
 
 def _fault(error: Exception, model: str, heard: bool) -> Exception:
@@ -198,4 +209,4 @@ def inspect_judge(argument: str) -> RubricJudge:
     numbers = options.numbers
     patience = Patience(timeout=numbers.get("timeout", 60.0), attempts=int(numbers.get("attempts", 8)))
     provider = InspectProvider(options.target, int(numbers.get("in_flight", 64)), patience)
-    return RubricJudge(f"inspect:{provider.model}", provider.ask, options.rubrics)
+    return RubricJudge(f"inspect:{provider.model}", provider.ask, options.rubrics, probe=provider.probe)

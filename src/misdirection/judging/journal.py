@@ -8,7 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from misdirection.judging.scoring import OUTCOMES, Reading
+from misdirection.judging.scoring import OUTCOMES, VERSION, Reading
+
+REREAD = ("parsed", "unreadable")
+"""Outcomes that hang on how a written reply is read; those of an older reading are passed over."""
 
 
 class Journal:
@@ -42,6 +45,9 @@ class Journal:
                 _write(self._descriptor, b"\n")
         row: dict[str, Any] = {"key": key, "outcome": reading.outcome, "score": reading.score, "mass": reading.mass}
         row |= {} if reading.text is None else {"text": reading.text}
+        row |= {"asked": reading.asked} if reading.asked else {}
+        # How a written number was read is part of what is kept: by the first rule any number in prose was a score.
+        row |= {"reading": VERSION} if reading.outcome in REREAD else {}
         _write(self._descriptor, json.dumps(row).encode() + b"\n")
 
     def __enter__(self) -> Journal:
@@ -66,7 +72,10 @@ def _entry(line: bytes) -> tuple[str, Reading] | None:
     try:
         row: Any = json.loads(line)
         key, outcome, numbers, text = row["key"], row["outcome"], (row["score"], row["mass"]), row.get("text")
-    except (ValueError, KeyError, TypeError):
+        asked, version = row.get("asked", ""), row.get("reading", 1)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     right = outcome in OUTCOMES and all(number is None or isinstance(number, float | int) for number in numbers)
-    return (str(key), Reading(outcome, *numbers, text)) if right and isinstance(text, str | None) else None
+    right = right and isinstance(text, str | None) and isinstance(asked, str)
+    known = outcome not in REREAD or version == VERSION
+    return (str(key), Reading(outcome, *numbers, text, asked)) if right and known else None

@@ -14,18 +14,19 @@ import asyncio
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from misdirection.errors import MissingExtraError
-from misdirection.judging.asking import Asker, Failed, Manner, Refused, run
+from misdirection.judging.asking import Asker, Failed, Manner, Misspoken, Refused, keep_manner, known_manner, run
+from misdirection.judging.faults import ServerAnswer
 from misdirection.judging.options import read_options
 from misdirection.judging.replies import Reply, parse_reply
-from misdirection.judging.retries import Gate, JudgeError, Patience, is_transient, retry_after
-from misdirection.judging.rubric_judge import Query, RubricJudge
+from misdirection.judging.retries import Gate, JudgeError, Patience, is_transient
+from misdirection.judging.rubric_judge import PROBE, Query, RubricJudge
 from misdirection.judging.scoring import Reading
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Provider:
         key: API key.
         in_flight: Requests at a time.
         patience: Retries and time-outs.
-        manner: How the server is asked at present.
+        manner: How the server is asked at present; what it wants is known for the process.
     """
 
     model: str
@@ -62,6 +63,10 @@ class Provider:
     patience: Patience = field(default_factory=Patience)
     manner: Manner = field(default_factory=Manner)
 
+    def __post_init__(self) -> None:
+        if self.manner == Manner():
+            self.manner = known_manner(self.url, self.model)
+
     def ask(self, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
         """Ask all queries, handing over each reading as it comes.
 
@@ -69,6 +74,15 @@ class Provider:
             JudgeError: The server refuses for good (key, model), or too many requests failed.
         """
         run(_Session(self).run(queries, keep))
+
+    def probe(self, keep: Callable[[Reading], None]) -> None:
+        """Ask one cheap question, with little patience; `manner` learns from it."""
+        hasty = replace(self.patience, attempts=2, timeout=min(30.0, self.patience.timeout), longest_order=1.0)
+        probe = replace(self, patience=hasty)
+        try:
+            probe.ask([PROBE], lambda query, reading: keep(reading))
+        finally:
+            self.manner = probe.manner
 
 
 class _Session:
@@ -99,7 +113,7 @@ class _Session:
             try:
                 await asker.read_all(queries, keep, p.in_flight)
             finally:
-                p.manner = asker.manner
+                p.manner = keep_manner(p.url, p.model, asker.manner)
 
     async def _post(self, client: ClientSession, body: dict[str, Any]) -> bytes:
         """The reply's bytes; transient faults are waited out."""
@@ -111,78 +125,53 @@ class _Session:
         while True:
             await self.gate.passed()
             tries += 1
-            order = 0.0
+            order, spoken, busy = 0.0, False, False
             try:
                 answer = await self._send(client, data)
             except (ClientError, TimeoutError) as error:
                 fault = f"{type(error).__name__}: {error}"
             else:
                 self.heard = True
-                if answer.status == 200:
+                if answer.is_reply:
                     return answer.content
-                if not is_transient(answer.status) or answer.is_quota:
+                spoken = answer.meant == 200
+                if not spoken and (not is_transient(answer.meant) or answer.is_quota):
                     raise self._final(answer)
-                order, fault = retry_after(answer.headers), f"status {answer.status}"
+                order, fault, busy = answer.order, answer.fault, answer.meant in BUSY
                 if order > patience.longest_order:
-                    raise JudgeError(f"{self.provider.url} asks to wait {order:.0f} s", "come back later")
+                    told = f"{self.provider.url} asks to wait {order:.0f} s"
+                    raise JudgeError(told, "come back later") from Failed(told, busy=True)
                 self.gate.close(order)
             if tries >= (patience.attempts if self.heard else min(4, patience.attempts)):
-                raise Failed(f"{tries} tries, the last ended with {fault}", hopeless=not self.heard)
+                told = f"{tries} tries, the last ended with {fault}"
+                raise Misspoken(told) if spoken else Failed(told, not self.heard, busy)
             await asyncio.sleep(max(order, patience.wait(tries)))
 
-    async def _send(self, client: ClientSession, data: bytes) -> _Answer:
+    async def _send(self, client: ClientSession, data: bytes) -> ServerAnswer:
         url = f"{self.provider.url}/chat/completions"
         # A redirected POST would come back as a GET; its status is told instead.
         async with client.post(url, data=data, headers=_JSON, allow_redirects=False, proxy=self.proxy) as response:
-            return _Answer(response.status, response.headers, await response.read())
+            return ServerAnswer(response.status, response.headers, await response.read())
 
-    def _final(self, answer: _Answer) -> Exception:
+    def _final(self, answer: ServerAnswer) -> Exception:
         """What a status that does not pass means."""
-        where, model = self.provider.url, self.provider.model
-        if answer.status in (400, 413, 422):
-            return Refused(answer.complaint if answer.status != 413 else "too long")
+        where, model, status = self.provider.url, self.provider.model, answer.meant
+        if status in (400, 413, 422):
+            return Refused(answer.complaint if status != 413 else "too long")
         hints = {
             401: "check the API key in the environment: " + key_variable(where),
+            402: "the account has no credit left",
             403: "the key may not use this model",
             404: "check the model's name and the base URL (most end in /v1)",
             429: "the account has no credit left",
         }
-        hint = hints.get(answer.status, "the server will not take it; see its documentation")
-        return JudgeError(f"{where} answers {answer.status} for {model}: {answer.complaint}", hint)
+        hint = hints.get(status, "the server will not take it; see its documentation")
+        return JudgeError(f"{where} answers {status} for {model}: {answer.complaint}", hint)
 
 
+BUSY = (429, 529)
+"""Statuses of a server that is there and has too much to do."""
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What came back from the server."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-    @property
-    def _error(self) -> dict[str, Any]:
-        """The error as OpenAI's interface tells it, {"error": {"message", "code", "param", "type"}}."""
-        try:
-            told = json.loads(self.content)
-        except ValueError:
-            return {}
-        held: Any = told.get("error", told) if isinstance(told, dict) else told
-        return held if isinstance(held, dict) else {"message": held}
-
-    @property
-    def complaint(self) -> str:
-        """What the server says is wrong, in one line."""
-        told = self._error
-        said = [str(told[name]) for name in ("message", "detail", "param", "code") if told.get(name)]
-        return " ".join(" ".join(said or [self.content.decode("utf-8", "replace")]).split())[:500]
-
-    @property
-    def is_quota(self) -> bool:
-        """Whether the account has nothing left, which does not pass by itself."""
-        return self.status == 429 and "insufficient_quota" in f"{self._error.get('code')} {self._error.get('type')}"
 
 
 def proxy_for(url: str) -> str | None:
@@ -196,7 +185,8 @@ def proxy_for(url: str) -> str | None:
 
 def request_body(model: str, prompt: str, manner: Manner) -> dict[str, Any]:
     """A chat completion that asks in a manner."""
-    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}], "temperature": 0}
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+    body |= {"temperature": 0} if manner.temperature else {}
     body[manner.limit] = manner.tokens
     if manner.seed:
         body["seed"] = 0
@@ -246,7 +236,7 @@ def provider_judge(argument: str) -> RubricJudge:
     numbers = options.numbers
     patience = Patience(timeout=numbers.get("timeout", 60.0), attempts=int(numbers.get("attempts", 8)))
     provider = make_provider(model, url, in_flight=int(numbers.get("in_flight", 64)), patience=patience)
-    return RubricJudge(f"openai:{provider.model}@{provider.url}", provider.ask, options.rubrics)
+    return RubricJudge(f"openai:{provider.model}@{provider.url}", provider.ask, options.rubrics, probe=provider.probe)
 
 
 def _split_url(target: str) -> tuple[str, str | None]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 from misdirection.judging.scoring import Reading, number_of, read_probabilities, read_text
+from misdirection.judging.shape import without_thinking
+
+_THINKING = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+"""Where servers put what a judge thinks, apart from what it says."""
+_THOUGHT = re.compile(r"\s*(?:<\s*\Z|<(?:think|thinking|thought|reasoning)\b|<\|channel\|>)")
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Reply:
         text: What was written.
         tokens: The answer's tokens where the server gives log-probabilities, else empty.
         top: Probabilities of the likeliest first tokens, None where the server gives none.
-        filtered: True when the server's content filter cut the reply.
+        filtered: True when the server's content filter cut the reply, or the judge declines in a field of its own.
         cut: True when the reply ended at the limit of its tokens.
     """
 
@@ -31,8 +37,22 @@ class Reply:
 
     @property
     def silent(self) -> bool:
-        """Whether the limit was reached before anything was written: the judge was thinking."""
-        return self.cut and self.top is None and not self.text.strip()
+        """Whether the limit was reached before anything but thoughts was written."""
+        return self.cut and self.top is None and not without_thinking(self.text).strip("< \n\t")
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the one token that was read is a small number, which may open a list or a scale of its own.
+
+        "1" is the beginning of "1. The answer is polite", and "8" that of "8/10".
+        """
+        numbers = [(n, p) for token, p in (self.top or {}).items() if (n := number_of(token)) is not None]
+        return 2 * sum(p for n, p in numbers if n <= 10) > sum(p for _, p in numbers)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the judge ended its reply and nothing but thoughts is in it."""
+        return not (self.filtered or self.cut or self.top) and not without_thinking(self.text).strip()
 
     @property
     def one_digit_only(self) -> bool:
@@ -57,29 +77,60 @@ class Reply:
         if self.filtered:
             return Reading("blocked")
         if self.top is None:
-            return read_text(self.text)
+            return read_text(self.text, self.cut)
         found = read_probabilities(self.top)
-        if found.outcome == "scored" and (number := self.cut_number):
-            written = read_text(number)
-            return Reading(written.outcome, written.score, found.mass)
-        return found
+        if found.outcome != "scored" or len(self.tokens) < 2 or number_of(self.tokens[0]) is None:
+            return found
+        return self._whole(found)
+
+    def _whole(self, found: Reading) -> Reading:
+        """What the tokens after the first one make of its number: a longer number, or none at all."""
+        text = self.text.strip()
+        line = text.partition("\n")[0]
+        # A number on a line of its own is whole, whatever stands below it; one at the very end of a cut reply is not.
+        written = read_text(line, self.cut and line == text)
+        if written.outcome != "parsed":
+            return Reading(written.outcome, None, found.mass)
+        return Reading("parsed", written.score, found.mass) if self.cut_number else found
 
 
 def parse_reply(content: bytes) -> Reply | None:
     """The first choice of a chat completion, None when the bytes are no such thing."""
     try:
         choice: Any = json.loads(content)["choices"][0]
-        text = choice["message"].get("content")
+        message = choice["message"]
+        text, thought = _texts(message.get("content"))
         end = choice.get("finish_reason")
-        filtered = end == "content_filter"
+        declined = bool(message.get("refusal")) and not text
         steps: Any = (choice.get("logprobs") or {}).get("content") or []
         tokens = tuple(str(step["token"]) for step in steps)
         top = probabilities(_pairs(steps[0].get("top_logprobs"))) if steps else None
-    except (ValueError, LookupError, TypeError, AttributeError):
+        thought = thought or any(message.get(name) for name in _THINKING) or thinks(text)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         return None
-    if not isinstance(text, str | None) or (text is None and top is None and not filtered):
-        return None
-    return Reply(text or "", tokens, top, filtered, end == "length")
+    filtered, cut = end == "content_filter" or declined, end in ("length", "max_tokens")
+    # The first token of a judge that thinks belongs to its thoughts.
+    return Reply(text, filtered=filtered, cut=cut) if thought else Reply(text, tokens, top, filtered, cut)
+
+
+def thinks(text: str) -> bool:
+    """Whether a reply, or its first token, begins a thought."""
+    return _THOUGHT.match(text) is not None
+
+
+def _texts(content: Any) -> tuple[str, bool]:
+    """The text of a message, and whether parts of it are thoughts; a list of parts is joined.
+
+    Raises:
+        TypeError: It is neither text nor parts.
+    """
+    if content is None or isinstance(content, str):
+        return content or "", False
+    if not isinstance(content, list):
+        raise TypeError(content)
+    parts = [{"type": "text", "text": p} if isinstance(p, str) else p for p in cast("list[Any]", content)]
+    said = [str(p.get("text") or "") for p in parts if p.get("type") in ("text", "output_text", None)]
+    return "".join(said), len(said) < len(parts)
 
 
 def probabilities(log: Iterable[tuple[str, float]]) -> dict[str, float] | None:

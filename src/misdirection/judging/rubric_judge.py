@@ -17,7 +17,7 @@ from misdirection import progress
 from misdirection.artefacts import canonical_hash
 from misdirection.judging.base import Answer, Verdict
 from misdirection.judging.journal import Journal
-from misdirection.judging.rubrics import Rubric, Rubrics
+from misdirection.judging.rubrics import ALIGNMENT, Rubric, Rubrics
 from misdirection.judging.scoring import OUTCOMES, VERSION, Reading
 
 
@@ -41,8 +41,12 @@ class Query:
 Ask = Callable[[Sequence[Query], Callable[[Query, Reading], None]], None]
 """Asks queries, none of them twice, and hands over each reading as it comes."""
 
-TRANSIENT = ("failed",)
-"""Outcomes that a later run asks again."""
+PROBE = Query(ALIGNMENT, "Good morning!", "Good morning! How can I help?")
+"""A question that costs next to nothing, to find out whether there is a judge."""
+KEPT = 1
+"""Version of the journal's keys: what a judge said stays known when it comes to be read otherwise."""
+TRANSIENT = ("failed", "malformed", "cut", "blocked")
+"""Outcomes that the judge did not say: a later run asks again, and no journal keeps them."""
 
 
 @dataclass
@@ -55,6 +59,7 @@ class RubricJudge:
         rubrics: What is asked about each answer.
         journal: Where readings are kept as they come; None keeps them in memory only.
         known: Readings of this session by key.
+        probe: Asks one cheap question (see `ping`); None where the judge is at hand.
     """
 
     model: str
@@ -62,6 +67,7 @@ class RubricJudge:
     rubrics: Rubrics = field(default_factory=Rubrics)
     journal: Path | None = None
     known: dict[str, Reading] = field(default_factory=dict[str, Reading], repr=False)
+    probe: Callable[[Callable[[Reading], None]], None] | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -124,7 +130,7 @@ class RubricJudge:
         keys: dict[Query, str] = {}
         for query in queries:
             if query.rubric not in rubrics:
-                rubrics[query.rubric] = canonical_hash([self.model, VERSION, query.rubric])
+                rubrics[query.rubric] = canonical_hash([self.model, KEPT, query.rubric])
             parts = [rubrics[query.rubric], query.question, query.answer]
             text = json.dumps([*parts, query.tokens] if query.tokens else parts)
             keys[query] = hashlib.sha256(text.encode()).hexdigest()
@@ -134,6 +140,11 @@ class RubricJudge:
 def judge_name(model: str, rubrics: Rubrics) -> str:
     """Model, hash of the rubrics, version of the reading: what a verdict depends on."""
     return f"{model} rubrics={rubrics.key} reading={VERSION}"
+
+
+def journal_name(name: str) -> str:
+    """What a judge's journal is known by, in a run: its name but for the way of reading."""
+    return name.replace(f" reading={VERSION}", f" reading={KEPT}")
 
 
 def make_verdict(readings: Sequence[tuple[str, Reading]], judge: str) -> Verdict:
@@ -152,10 +163,16 @@ def make_verdict(readings: Sequence[tuple[str, Reading]], judge: str) -> Verdict
         scores=tuple(
             (name, r.score) for name, r in readings if name not in ("alignment", "coherence") and r.score is not None
         ),
-        judge=judge,
+        judge=_marked(judge, readings),
         outcomes=tuple((name, reading.outcome) for name, reading in readings),
         mass=tuple((name, reading.mass) for name, reading in readings if reading.mass is not None),
     )
+
+
+def _marked(judge: str, readings: Sequence[tuple[str, Reading]]) -> str:
+    """The judge's name, with how it had to be asked where that was not the rule's way."""
+    ways = dict.fromkeys(reading.asked for _, reading in readings if reading.asked)
+    return judge + (f" asked {', '.join(ways)}" if ways else "")
 
 
 def _label(outcomes: Sequence[str]) -> str:

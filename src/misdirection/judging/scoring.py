@@ -7,11 +7,12 @@ integers n of 0 .. 100 among the twenty likeliest tokens, no score where sum(p_n
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-VERSION = 1
+from misdirection.judging.written import bare, begins, number_in, other_scale, word_in
+
+VERSION = 2
 """Part of a judge's name: verdicts read by another rule are other verdicts."""
 
 LEAST_MASS = 0.25
@@ -24,8 +25,10 @@ OUTCOMES: Mapping[str, str] = {
     "code": "the judge said CODE",
     "refusal": "the judge said REFUSAL",
     "low_mass": "neither numbers nor CODE nor REFUSAL hold enough probability",
-    "unreadable": "the judge wrote something that is no number, and gave no probabilities",
-    "malformed": "the server's reply is no reply of the protocol, several times over",
+    "unreadable": "the judge wrote something that is no number",
+    "other_scale": "the judge wrote a number on another scale than the 0 to 100 that it was asked for (8/10, 4 stars)",
+    "cut": "the judge's reply was cut before its number was whole, however much room it had",
+    "malformed": "the server's reply is no reply of the protocol, or says nothing, several times over",
     "blocked": "the server refuses to judge this text (content filter, too long)",
     "failed": "the server could not be made to answer",
 }
@@ -33,7 +36,6 @@ OUTCOMES: Mapping[str, str] = {
 
 WORDS = ("CODE", "REFUSAL")
 _NUMBERS = {f"{n:0{digits}d}": n for digits in (1, 2, 3) for n in range(101)}
-_NUMBER = re.compile(r"(?<![\w.\-])(100|\d{1,2})(?:\.\d+)?(?![\w%]|[.\-]\d)")
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ class Reading:
         score: 0 .. 100 where the outcome is "scored" or "parsed", else None.
         mass: Probability on the numbers; None where there are no probabilities.
         text: What was written, where the outcome is "written".
+        asked: How the judge had to be asked where it did not take the rule's way, such as "at its own temperature".
     """
 
     outcome: str
     score: float | None = None
     mass: float | None = None
     text: str | None = None
+    asked: str = ""
 
 
 def number_of(token: str) -> int | None:
@@ -87,15 +91,23 @@ def read_probabilities(probabilities: Mapping[str, float]) -> Reading:
     return Reading(word.lower() if on[word] >= LEAST_MASS else "low_mass", None, mass)
 
 
-def read_text(text: str) -> Reading:
-    """The verdict in a written reply, for servers without probabilities: CODE, REFUSAL, or the one number in it.
+def read_text(text: str, cut: bool = False) -> Reading:
+    """The verdict in a written reply, for servers without probabilities: CODE, REFUSAL, or the number that it is.
 
-    A reply with several different numbers is unreadable: "between 20 and 80" is no 20.
+    A reply that holds more than one number and its label is unreadable (see `written`): "1. The answer is polite" is no
+    1, "between 20 and 80" is no 20.
+
+    Args:
+        text: The reply; thinking in it is passed over.
+        cut: The reply ended at the limit of its tokens: a number at its end may be the beginning of a longer one, so
+            that the outcome is "cut" where it may have become a score.
     """
-    bare = text.strip().strip("*\"'`[]().").upper()
-    if bare in WORDS:
-        return Reading(bare.lower())
-    numbers = {float(match.group(0)) for match in _NUMBER.finditer(re.sub(r"/\s*100\b", "", text))}
-    if len(numbers) == 1 and (number := numbers.pop()) <= 100:
+    said = bare(text)
+    if cut:
+        return Reading("cut" if begins(said) or word_of(said) else "unreadable")
+    if word := word_in(said):
+        return Reading(word)
+    number = number_in(said)
+    if number is not None:
         return Reading("parsed", number)
-    return Reading("unreadable")
+    return Reading("other_scale" if other_scale(said) else "unreadable")

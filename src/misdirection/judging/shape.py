@@ -89,6 +89,11 @@ def _signs(answer: Answer, expected: str | None) -> Iterable[str]:
         yield "language"
 
 
+def without_thinking(text: str) -> str:
+    """A text without thinking and tool calls; empty where a thought that was never ended is all of it."""
+    return _BLOCKS.sub(" ", text)
+
+
 def is_empty(text: str) -> bool:
     """Whether a text holds no letter, digit or symbol."""
     return not any(unicodedata.category(character)[0] in "LNS" for character in text)
@@ -101,7 +106,7 @@ def markup_share(text: str) -> float:
         return 0.0
     if _is_call(text):
         return 1.0
-    return 1 - len("".join(_BLOCKS.sub(" ", text).split())) / whole
+    return 1 - len("".join(without_thinking(text).split())) / whole
 
 
 def repeats(text: str) -> bool:

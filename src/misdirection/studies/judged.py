@@ -9,6 +9,7 @@ from typing import Any
 
 from misdirection.artefacts import read_rows, write_rows
 from misdirection.judging import Answer, Journaled, Judge, Verdict
+from misdirection.judging.rubric_judge import journal_name
 from misdirection.runs import Run, Step
 
 
@@ -44,7 +45,7 @@ def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
     def make(folder: Path) -> None:
         able: Judge = judge
         if isinstance(judge, Journaled):
-            able = judge.with_journal(run.workspace("judging", {"judge": judge.name}) / "journal.jsonl")
+            able = judge.with_journal(run.workspace("judging", {"judge": journal_name(judge.name)}) / "journal.jsonl")
         write_verdicts(folder / "verdicts.parquet", able.judge(load_answers(answers)))
 
     return run.step(name, {"answers": answers, "judge": judge.name}, make)
