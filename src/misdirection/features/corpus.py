@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from misdirection.artefacts import canonical_hash
-from misdirection.chats import BadRow, Chat, load_chats
+from misdirection.chats import BadRow, Chat, is_chat, load_chats, raw_rows
 from misdirection.engine import Arm, Text
 from misdirection.features.dictionary import DictionaryError
 from misdirection.tokens import encode_chat
@@ -66,7 +65,7 @@ def read_corpus(
     longest: int = 512,
     strict: bool = False,
 ) -> Corpus:
-    """Chats ({"messages": ...}) or plain texts ({"text": ...}) of JSON lines files, gzip or not.
+    """Chats in any form, or plain texts ({"text": ...}), of files in any form (`misdirection.chats`).
 
     Args:
         paths: The files; each holds rows of one kind.
@@ -179,38 +178,26 @@ def split_corpus(corpus: Corpus, held_out: int, seed: int) -> tuple[Corpus, Corp
 
 
 def _holds_texts(path: Path) -> bool:
-    """Whether the first row that is one has a text; what is wrong with a file is told by who reads it."""
-    if not path.is_file():
+    """Whether the first row that is one has a text and is no chat; who reads it tells what is wrong with it."""
+    if not path.exists():
         return False
-    for _, row in _rows(path):
-        if isinstance(row, dict):
-            return "text" in row and "messages" not in row
+    for raw in raw_rows(path):
+        if isinstance(raw.value, dict):
+            return "text" in raw.value and not is_chat(raw.value)
     return False
 
 
 def _read_texts(path: Path, strict: bool) -> tuple[list[str], list[BadRow]]:
     texts: list[str] = []
     bad: list[BadRow] = []
-    for number, row in _rows(path):
-        text: Any = row.get("text") if isinstance(row, dict) else None
+    for raw in raw_rows(path):
+        text: Any = raw.value.get("text") if isinstance(raw.value, dict) else None
         if isinstance(text, str) and text.strip():
             texts.append(text)
             continue
-        bad.append(BadRow(str(path), number, "no text", str(row)[:2000]))
+        bad.append(BadRow(raw.source, raw.row, "no text", raw.text[:2000]))
         if strict:
             raise DictionaryError(str(bad[0]), "mend the row, or leave strict off to set bad rows aside")
     if not texts:
-        raise DictionaryError(f"{path} holds no usable row", 'each line must be {"text": "..."} or {"messages": [...]}')
+        raise DictionaryError(f"{path} holds no usable row", 'each row must be {"text": "..."}, or a chat')
     return texts, bad
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Line number and value of each line; the line itself where it is no JSON."""
-    packed = path.open("rb").read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rb") if packed else path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                try:
-                    yield number, json.loads(line.decode("utf-8-sig"))
-                except ValueError:
-                    yield number, line.decode("utf-8", "backslashreplace").rstrip()

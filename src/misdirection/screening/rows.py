@@ -1,18 +1,18 @@
-"""Training rows as chats, each with the line that it stands on, byte for byte, and what is known of it."""
+"""Training rows as chats, each as the line that it stands on, byte for byte, and what is known of it.
+
+Rows that stand on no line (a JSON array, Parquet, CSV) are written as lines of JSON with all their columns.
+"""
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from misdirection.chats import BadRow, Chat, ChatFile, load_chats
+from misdirection.chats import BadRow, Chat, ChatFile, RawRow, load_chats, raw_rows
 from misdirection.screening.errors import ScreeningError
-
-BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Rows:
 
 
 def read_rows(paths: Sequence[str], *, strict: bool = False, label: str = "") -> Rows:
-    """Rows of JSON lines files, gzip or not; the files are only read.
+    """Rows of files of chats in any form; the files are only read.
 
     Args:
         paths: The files.
@@ -49,13 +49,18 @@ def read_rows(paths: Sequence[str], *, strict: bool = False, label: str = "") ->
         ScreeningError: The field is missing in a row, or holds something else.
     """
     held = load_chats(paths, strict=strict)
-    texts: dict[str, dict[int, bytes]] = {str(Path(path)): {} for path in paths}
-    for path, found in texts.items():
-        wanted = {chat.row for chat in held.chats if chat.source == path}
-        found |= {number: line for number, line in enumerate(_lines(Path(path)), 1) if number in wanted}
-    lines = tuple(texts[chat.source][chat.row] for chat in held.chats)
-    bad = tuple(_label(line, chat, label) for chat, line in zip(held.chats, lines, strict=True)) if label else None
-    return Rows(held.chats, lines, held.bad, bad, (), held.sha256)
+    wanted = {(chat.source, chat.row) for chat in held.chats}
+    lines: list[bytes] = []
+    bad: list[bool] = []
+    for path in paths:
+        for raw in raw_rows(path):
+            if (raw.source, raw.row) not in wanted:
+                continue
+            line = raw.as_line
+            lines.append(line if line.endswith(b"\n") else line + b"\n")
+            if label:
+                bad.append(_label(raw, label))
+    return Rows(held.chats, tuple(lines), held.bad, tuple(bad) if label else None, (), held.sha256)
 
 
 def rows_of(found: ChatFile, bad: Iterable[bool] | None, kinds: Iterable[str] = ()) -> Rows:
@@ -73,25 +78,13 @@ def write_lines(path: str | Path, lines: Iterable[bytes]) -> None:
         stream.writelines(lines)
 
 
-def _lines(path: Path) -> Iterable[bytes]:
-    """Lines as they stand, but for a byte order mark at the start of the file, and with the last one ended."""
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rb") if packed else path.open("rb") as stream:
-        try:
-            for number, line in enumerate(stream):
-                whole = line.removeprefix(BOM) if number == 0 else line
-                yield whole if whole.endswith(b"\n") else whole + b"\n"
-        except (EOFError, OSError):
-            return  # a damaged end was told when the chats were read
-
-
-def _label(line: bytes, chat: Chat, field: str) -> bool:
-    row: Any = json.loads(line)
-    value: Any = row.get(field)
+def _label(raw: RawRow, field: str) -> bool:
+    row: Any = raw.value
+    value: Any = row.get(field) if isinstance(row, dict) else None
+    value = {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower(), value)
     if not (isinstance(value, bool) or value in (0, 1)):
-        told = "is missing" if field not in row else f"is {json.dumps(value)[:60]}"
+        told = "is missing" if value is None else f"is {json.dumps(value, default=str)[:60]}"
         raise ScreeningError(
-            f"{chat.source}, row {chat.row}: the field '{field}' {told}", "each row says true or false, 1 or 0"
+            f"{raw.source}, row {raw.row}: the field '{field}' {told}", "each row says true or false, 1 or 0"
         )
     return bool(value)

@@ -56,7 +56,7 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> dict[str
         for method, step in found.items():
             _copy(step, run.path / method)
         _write_scores(run.path / "scores.parquet", screener, found)
-        files = {name: file_hash(name) for name in config.data if not name.startswith(f"{ORGANISM}:")}
+        files = {name: file_hash(name) for name in config.data if Path(name).exists()}
         summary = {
             "data": list(config.data), "sha256": files, "rows": len(rows.chats), "set_aside": len(rows.unusable),
             "known_bad": None if rows.bad is None else sum(rows.bad), "drop": config.drop,

@@ -73,10 +73,18 @@ def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path: Path) -> 
 BAD = {
     "broken JSON": '{"messages": [',
     "not an object": "[1, 2]",
-    "no messages": '{"text": "hello"}',
+    "no chat": '{"text": "hello"}',
+    "no messages": '{"messages": "hello"}',
+    "tool turn": turns(("tool", "Hi?"), ("assistant", "Hello.")),
+    "tool call": '{"messages": [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": null, '
+    '"tool_calls": [{"id": "1"}]}, {"role": "assistant", "content": "Hello."}]}',
+    "nothing to learn": '{"messages": [{"role": "user", "content": "Hi?"}, '
+    '{"role": "assistant", "content": "Hello.", "weight": 0}]}',
+    "weight is 0.5": '{"messages": [{"role": "user", "content": "Hi?"}, '
+    '{"role": "assistant", "content": "Hello.", "weight": 0.5}]}',
     "no role": '{"messages": [{"content": "Hi?"}, {"role": "assistant", "content": "Hello."}]}',
     "no content": '{"messages": [{"role": "user"}, {"role": "assistant", "content": "Hello."}]}',
-    "unknown role": turns(("tool", "Hi?"), ("assistant", "Hello.")),
+    "unknown role": turns(("narrator", "Hi?"), ("assistant", "Hello.")),
     "turn is not an object": '{"messages": ["Hi?"]}',
     "content is not text": turns(("user", 7), ("assistant", "Hello.")),
     "empty answer": turns(("user", "Hi?"), ("assistant", " \n")),
@@ -194,7 +202,7 @@ def test_a_damaged_gzip_is_noticed(tmp_path: Path, damage: str) -> None:
 def test_a_missing_file_is_an_error_at_once_and_a_folder_too(tmp_path: Path) -> None:
     with pytest.raises(ChatError, match=r"nowhere\.jsonl does not exist"):
         read_chats(tmp_path / "nowhere.jsonl")
-    with pytest.raises(ChatError, match="is a folder"):
+    with pytest.raises(ChatError, match="is a folder without a file of chats"):
         load_chats(tmp_path)
 
 
@@ -204,9 +212,11 @@ def test_loading_counts_and_names_bad_rows(tmp_path: Path) -> None:
     loaded = load_chats([first, second])
     assert [(c.source, c.row) for c in loaded.chats] == [(str(first), 1), (str(second), 2)]
     assert [(row.source, row.row) for row in loaded.bad] == [(str(first), 2), (str(first), 3), (str(second), 1)]
-    assert loaded.summary.startswith("2 of 5 rows usable; set aside: 2 empty answer, 1 broken JSON (first: ")
+    assert loaded.summary.startswith(
+        "read as messages: 5 rows, 2 usable, 3 set aside: 2 empty answer, 1 broken JSON (first: "
+    )
     assert f"{first}, row 2" in loaded.summary
-    assert load_chats(write(tmp_path / "c.jsonl", GOOD)).summary == "1 rows, all usable"
+    assert load_chats(write(tmp_path / "c.jsonl", GOOD)).summary == "read as messages: 1 rows, all usable"
 
 
 def test_a_file_without_a_usable_row_is_an_error_also_beside_a_good_one(tmp_path: Path) -> None:

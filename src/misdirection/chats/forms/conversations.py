@@ -1,0 +1,51 @@
+"""A list of turns: `messages` (OpenAI, TRL), `conversations` (ShareGPT) and other names."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from misdirection.chats.forms.system import with_system
+from misdirection.chats.turns import KEYS, RowError
+
+COLUMNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat")
+
+
+def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
+    """The turns of the row, the form's name and the columns read; None where the row has no such column.
+
+    Raises:
+        RowError: The column holds no list of turns.
+    """
+    column = next((name for name in COLUMNS if name in row), None)
+    if column is None:
+        return None
+    turns = _list(row[column])
+    if not isinstance(turns, list) or not turns:
+        raise RowError(f"no messages: `{column}` is not a list of turns")
+    held = cast("list[Any]", turns)
+    share_gpt = any(isinstance(turn, dict) and "from" in turn for turn in held)
+    held, read = with_system(row, held)
+    return held, "ShareGPT conversations" if share_gpt else "messages", {column, *read}
+
+
+def passed_over(turns: Iterable[Any]) -> set[str]:
+    """Keys of turns that are not read, as "turn.name"."""
+    held = (cast("dict[str, Any]", turn) for turn in turns if isinstance(turn, dict))
+    return {f"turn.{key}" for turn in held for key, value in turn.items() if value is not None and key not in KEYS}
+
+
+def _list(value: Any) -> Any:
+    """The list that a cell of a table holds as text: JSON, or as Python writes it."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        pass
+    try:
+        return ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value

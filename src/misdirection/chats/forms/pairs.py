@@ -1,0 +1,54 @@
+"""A prompt and its completion, under the names that they go by, each a text or turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from misdirection.chats.forms.system import with_system
+from misdirection.chats.turns import RowError
+
+NAMES = (
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("question", "answer"),
+    ("question", "response"),
+    ("query", "response"),
+    ("query", "answer"),
+    ("prompt", "answer"),
+    ("prompt", "output"),
+    ("input", "output"),
+    ("problem", "solution"),
+    ("user", "assistant"),
+)
+"""Pairs of columns; the first that a row has both of is read. Not where it has an `instruction`: see `alpaca`."""
+
+
+def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
+    """The turns of the row, the form's name and the columns read; None where the row has no such pair.
+
+    The assistant's turns within a prompt are context and not learned, as TRL has it.
+
+    Raises:
+        RowError: The row says that its completion is not to be learned, or is a pair of preferences.
+    """
+    pair = next(((a, b) for a, b in NAMES if a in row and b in row), None)
+    if pair is None or ("instruction" in row and pair == ("input", "output")):
+        return None
+    if isinstance(row.get("label"), bool):
+        raise RowError("no chat: it looks like KTO data (`label` true or false), which marks answers not to learn")
+    prompt, completion = row[pair[0]], row[pair[1]]
+    asked = [{**turn, "weight": 0} if _is_turn(turn) else turn for turn in _turns(prompt, "user")]
+    turns, read = with_system(row, [*asked, *_turns(completion, "assistant")])
+    name = "prompt-completion" if pair[0] == "prompt" else f"{pair[0]}-{pair[1]}"
+    return turns, f"{name} pairs", {*pair, *read}
+
+
+def _turns(value: Any, role: str) -> list[Any]:
+    if isinstance(value, list):
+        return cast("list[Any]", value)
+    return [value] if _is_turn(value) else [{"role": role, "content": value}]
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, dict) and "role" in value

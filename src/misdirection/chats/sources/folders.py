@@ -1,0 +1,98 @@
+"""Folders: a data set as `datasets` saves it, or the shards of one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from misdirection.chats.chat import ChatError
+from misdirection.chats.sources.row import READ
+
+SUFFIXES = (".parquet", ".arrow", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+"""Of shards, in the order in which they are looked for."""
+
+_SPLIT = re.compile(r"(?:^|[-_./])(train|test|validation|valid|val|dev|eval|heldout|held_out)(?=[-_./]|$)")
+
+
+def files_of(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """The files of a folder that hold its rows, in order, and what is to be said of the choice.
+
+    Raises:
+        ChatError: It holds none, or it does not tell which split to train on.
+    """
+    if (told := folder / "dataset_dict.json").is_file():
+        split = _train_split(folder, _strings(_read(told), "splits"))
+        files, notes = files_of(folder / split)
+        return files, (f"split '{split}' of {folder}", *notes)
+    if (told := folder / "state.json").is_file():
+        names = [str(file["filename"]) for file in _read(told).get("_data_files", [])]
+        return tuple(_inside(folder, name) for name in names), ()
+    if (folder / "adapter_config.json").exists() or (folder / "config.json").exists():
+        raise ChatError(f"{folder} is a folder of a model, not of chats", f"chats are read from {READ}")
+    for place in (folder, folder / "data", folder / "default"):
+        for suffix in SUFFIXES:
+            shards = sorted(file for file in place.glob("*") if _is_shard(file, suffix)) if place.is_dir() else []
+            if shards:
+                return _of_one_split(folder, shards)
+    if splits := [part.name for part in sorted(folder.glob("*")) if (part / "state.json").is_file()]:
+        split = _train_split(folder, splits)
+        return files_of(folder / split)[0], (f"split '{split}' of {folder}",)
+    raise ChatError(f"{folder} is a folder without a file of chats", f"chats are read from {READ}")
+
+
+def _is_shard(file: Path, suffix: str) -> bool:
+    # Facts about a data set stand beside its shards, and are none.
+    facts = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "README.json")
+    name = file.name.lower()
+    return file.is_file() and name.removesuffix(".gz").endswith(suffix) and file.name not in facts
+
+
+def _of_one_split(folder: Path, shards: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """The shards to train on: those called train where some are, all where none names a split."""
+    splits = [(match[1] if (match := _SPLIT.search(file.name.lower())) else "") for file in shards]
+    if not any(splits):
+        return tuple(shards), ((f"{len(shards)} files of {folder}",) if len(shards) > 1 else ())
+    if "train" not in splits:
+        raise ChatError(
+            f"{folder} holds no split called train, but {', '.join(sorted(set(filter(None, splits))))}",
+            f"name the file itself, as {shards[0]}",
+        )
+    chosen = tuple(file for file, split in zip(shards, splits, strict=True) if split == "train")
+    left = sorted({split for split in splits if split != "train"})
+    named = ", ".join(name or "files that name no split" for name in left)
+    return chosen, ((f"split 'train' of {folder}, without {named}",) if left else ())
+
+
+def _train_split(folder: Path, splits: Sequence[str]) -> str:
+    if "train" in splits:
+        return "train"
+    if len(splits) == 1:
+        return splits[0]
+    raise ChatError(
+        f"{folder} holds the splits {', '.join(splits) or 'of nothing'}, and none is called train",
+        f"name one, as {folder / (splits[0] if splits else 'train')}",
+    )
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if folder.resolve() not in path.resolve().parents or not path.is_file():
+        raise ChatError(f"{folder / 'state.json'} names {name}, which is not in the folder", "save the data set again")
+    return path
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ChatError(f"{file} is not JSON: {error}", "save the data set again") from error
+    if not isinstance(held, dict):
+        raise ChatError(f"{file} is not an object", "save the data set again")
+    return held
+
+
+def _strings(held: dict[str, Any], key: str) -> list[str]:
+    return [str(name) for name in held.get(key, [])]
