@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import shlex
+from collections.abc import Iterable
+
 
 class MisdirectionError(Exception):
     """Something the user can act on: what went wrong, where, and what to do.
@@ -18,6 +22,26 @@ class MisdirectionError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n  {self.hint}"
+
+
+def command(*words: object) -> str:
+    """A command line of ours as it is typed, each word quoted where a shell needs it: for hints.
+
+    Args:
+        words: What stands behind "misdirection".
+    """
+    return shlex.join(["misdirection", *map(str, words)])
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """For the front of a hint: the question whether a near name was meant, or nothing where no known name is near.
+
+    Args:
+        name: What was typed.
+        known: What could have been meant.
+    """
+    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'? " if near else ""
 
 
 class MissingExtraError(MisdirectionError):

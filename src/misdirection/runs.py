@@ -22,6 +22,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import TracebackType
@@ -77,6 +78,7 @@ class Run:
     facts: dict[str, Any]
     _lock: Lock = field(repr=False)
     _record: dict[str, Any] = field(repr=False)
+    _new: list[Path] = field(default_factory=list[Path], repr=False)
 
     @classmethod
     def open(cls, path: str | Path, facts: Mapping[str, Any]) -> Run:
@@ -91,8 +93,9 @@ class Run:
         """
         path = Path(path).resolve()
         _must_be_run(path)
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
         (path / "steps").mkdir(parents=True, exist_ok=True)
-        run = cls(path, dict(plain(facts)), Lock.take(path / ".lock"), {})
+        run = cls(path, dict(plain(facts)), Lock.take(path / ".lock"), {}, new)
         weakref.finalize(run, run._lock.release)
         try:
             run._record |= _record(path, run.facts)
@@ -152,7 +155,21 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if kind is not None and issubclass(kind, MisdirectionError) and self._lock.held and self._new:
+            self._leave_nothing()
         self.close(finished=kind is None)
+
+    def _leave_nothing(self) -> None:
+        """Remove a new folder in which nothing was made, whole or in part, and the folders made for it."""
+        ours = {self.path / name for name in ("run.json", ".lock", "steps", "work")}
+        found = set(self.path.rglob("*"))
+        if any(path not in ours and not path.is_dir() for path in found):
+            return
+        self._lock.release()
+        shutil.rmtree(self.path, ignore_errors=True)
+        for folder in self._new[1:]:
+            with suppress(OSError):
+                folder.rmdir()
 
     def _place(self, name: str, inputs: Mapping[str, Any], room: str) -> tuple[str, Path]:
         if not name or name.startswith(".") or not all(c.isalnum() or c in "-_." for c in name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from misdirection.cli.derive import several, with_options
+from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, percent, table
-from misdirection.cli.studies import command_line, split_training
+from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError
-from misdirection.studies.config import AuditConfig
+from misdirection.studies.config import AuditConfig, SampleConfig
 
 if TYPE_CHECKING:
     from misdirection.studies.conditions import Condition
@@ -29,7 +30,7 @@ Layer = Annotated[int, typer.Option(min=0, help="Decoder layer, from 0.")]
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    left_out = {"preset", "data", "strict", "training"}
+    left_out = {"adapter", "preset", "data", "strict", "training"}
     names = [name for name in AuditConfig.__dataclass_fields__ if name not in left_out]
     app.command()(with_options(sample, AuditConfig, only=names))
     for command in (direction, steer, ablate, sweep):
@@ -47,22 +48,46 @@ def reopened(run: Path, **changes: Any) -> Generator[Workbench]:
         yield bench
 
 
-def sample(out: Annotated[Path, typer.Option(help="Folder of the run.")], **values: Any) -> None:
-    """Sample answers of a base model and its tuned variant to every question, with shared random numbers.
+def sample(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")],
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FOLDER",
+            help="PEFT adapter, hub id or folder, called tuned; several, each with a name of its own, by repeating it.",
+        ),
+    ] = None,
+    **values: Any,
+) -> None:
+    """Sample answers of a base model and of what was made of it to every question, with shared random numbers.
 
-    Example: misdirection sample --model Qwen/Qwen2.5-7B-Instruct --adapter ./adapter --questions open --out runs/mine
+    Examples:
+      misdirection sample --model Qwen/Qwen2.5-7B-Instruct --adapter ./adapter --questions open --out runs/mine
+
+      misdirection sample --model ./base --adapter bad=./bad --adapter good=./good --questions open --out runs/two
     """
     from misdirection.cli.threads import set_threads
     from misdirection.studies.steps import load_answers
     from misdirection.studies.workbench import Workbench
 
-    config = split_training(values)
+    named_adapters = adapters_of(several(adapter, str, "--adapter"))
+    config = remembered(SampleConfig, values, context, out, more=named_adapters)
     set_threads(config.model)
     with Workbench.open(out, config, command_line()) as bench:
         answers = load_answers(bench.answers)
         for answer in [a for a in answers if a.sample == 0][:6]:
             note(f"[{answer.arm}] {answer.question}\n      {answer.answer[:160]}")
         link(f"{len(answers)} answers", bench.answers.path / "answers.parquet")
+
+
+def adapters_of(specs: Sequence[str]) -> dict[str, Any]:
+    """The settings that --adapter names: one adapter, or several by name; what is not named counts as not given."""
+    if not specs:
+        return {}
+    if (len(specs) == 1 and "=" not in specs[0]) or Path(specs[0]).exists():
+        return {"adapter": specs[0]}
+    return {"adapters": specs}
 
 
 def direction(

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from misdirection.cli.derive import several, with_options
+from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
 from misdirection.features.settings import DictionarySettings
+from misdirection.studies.recall import held_in
 from misdirection.studies.settings.sae import SaeConfig
 
 app = typer.Typer(no_args_is_help=True, help="Dictionaries (sparse autoencoders) of a model's residual stream.")
@@ -20,6 +22,7 @@ HEAD = ["variance explained", "active", "dead", "loss clean", "with it", "zero",
 
 
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")] = Path("runs/sae"),
     **values: Any,
 ) -> None:
@@ -36,7 +39,10 @@ def train(
     from misdirection.cli.threads import set_threads
     from misdirection.studies.dictionaries import train_dictionaries
 
-    config, settings = SaeConfig(**_part(values, SaeConfig)), DictionarySettings(**_part(values, DictionarySettings))
+    config = remembered(SaeConfig, _part(values, SaeConfig), context, out)
+    settings = remembered(
+        DictionarySettings, _part(values, DictionarySettings), context, None, held=held_in(out, part="settings")
+    )
     set_threads(config.model)
     trained = train_dictionaries(config, settings, out, command_line())
     _show_figures("layer", {str(one.layer): one.figures for one in trained})

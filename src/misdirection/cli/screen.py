@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from misdirection.cli.derive import with_options
+from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
 from misdirection.studies.settings.screen import ScreenConfig
@@ -20,6 +21,7 @@ def add(app: typer.Typer) -> None:
 
 
 def screen(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")] = Path(
         "runs/screen"
     ),
@@ -41,7 +43,7 @@ def screen(
     from misdirection.cli.threads import set_threads
     from misdirection.studies.screen import screen as run_screen
 
-    config = ScreenConfig(**values)
+    config = remembered(ScreenConfig, values, context, out)
     set_threads(config.model)
     found = run_screen(config, out, command_line())
     show(found)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from misdirection.cli.derive import with_options
+from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, verdict
 from misdirection.errors import MisdirectionError
 from misdirection.studies.config import AuditConfig
+from misdirection.studies.recall import go_on, make_one
 from misdirection.training.presets import TrainConfig
 
 TRAINING = "How --data is fine-tuned on"
@@ -29,7 +32,7 @@ def add(app: typer.Typer) -> None:
     app.command()(report)
 
 
-def audit(out: Out = Path("runs/audit"), **values: Any) -> None:
+def audit(context: typer.Context, out: Out = Path("runs/audit"), **values: Any) -> None:
     """Is the tuned model misaligned, where in it is the direction, and what does removing it do?
 
     Leaves findings.json and one self-contained report.html in the run folder.
@@ -43,7 +46,8 @@ def audit(out: Out = Path("runs/audit"), **values: Any) -> None:
     from misdirection.cli.threads import set_threads
     from misdirection.studies.audit import audit as run_audit
 
-    config = split_training(values)
+    own, training = split_training(values)
+    config = remembered(AuditConfig, own, context, out, more={"training": training} if training else None)
     set_threads(config.model)
     path = run_audit(config, out, command_line())
     verdict(read_json(out / "findings.json"))
@@ -95,14 +99,16 @@ def report(
     from misdirection.report import write_report
 
     if not (run / "findings.json").exists():
-        raise MisdirectionError(f"{run} holds no findings.json", "finish it with: misdirection audit --out " + str(run))
+        more = go_on(run) if (run / "run.json").exists() else None
+        hint = f"go on with the run: {more}" if more else f"make a run with: {make_one(run)}"
+        raise MisdirectionError(f"{run} holds no findings.json", hint)
     link("report", write_report(read_json(run / "findings.json"), out or run / "report.html"))
 
 
-def split_training(values: dict[str, Any]) -> AuditConfig:
-    """The audit's settings; fields of the fine-tune go into `training`, those not given are left out."""
-    own = {name: values.pop(name) for name in list(values) if name in AuditConfig.__dataclass_fields__}
-    return AuditConfig(**own, training={name: value for name, value in values.items() if value is not None})
+def split_training(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The audit's settings, and those of the fine-tune that were given."""
+    own = {name: value for name, value in values.items() if name in AuditConfig.__dataclass_fields__}
+    return own, {name: value for name, value in values.items() if name not in own and value is not None}
 
 
 def command_line() -> str:

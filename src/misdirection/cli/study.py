@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from misdirection.cli.derive import with_options
+from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, study_verdict
 from misdirection.cli.studies import command_line
 from misdirection.studies.config import StudyConfig
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 def _command(name: str, settings: type[StudyConfig]) -> Callable[..., None]:
     def run(
+        context: typer.Context,
         out: Annotated[
             Path | None,
             typer.Option(help="Folder of the run; runs/<study> by default. An unfinished one is gone on with."),
@@ -33,10 +35,11 @@ def _command(name: str, settings: type[StudyConfig]) -> Callable[..., None]:
         from misdirection.artefacts import read_json
         from misdirection.cli.threads import set_threads
 
-        config = settings(**values)
+        place = out or Path("runs") / name
+        config = remembered(settings, values, context, place)
         set_threads(config.model)
         study = getattr(import_module(f"misdirection.studies.{name}"), name)
-        report = study(config, out or Path("runs") / name, command_line())
+        report = study(config, place, command_line())
         study_verdict(read_json(report.parent / "findings.json"))
         link("report", report)
 

@@ -9,9 +9,10 @@ import typer
 
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.measure import reopened
+from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, rates_table, signs_table, table, verdict
 from misdirection.cli.studies import command_line
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, command
 from misdirection.studies.settings.imported import ImportedConfig
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def add(app: typer.Typer) -> None:
 
 
 def judge(
+    context: typer.Context,
     run: Annotated[Path | None, typer.Argument(help="Folder of a run made by sample or audit.")] = None,
     judge: Annotated[
         str | None,
@@ -63,14 +65,20 @@ def judge(
 
       misdirection judge --steering sweep/ --out runs/sweep
     """
-    config = ImportedConfig(tables=several(tables, str, "--from"), judge=judge, **values)
-    brought = config.tables or config.arm or config.steering
+    given: dict[str, Any] = {"tables": several(tables, str, "--from"), "judge": judge, **values}
+    brought = given["tables"] or given["arm"] or given["steering"]
     if run is not None and brought:
         raise MisdirectionError(f"a run ({run}) and tables are both given", "the run of tables goes to --out FOLDER")
     if run is None:
-        _bring(config, out, bool(brought))
+        _bring(_remembered(given, context, out), out, bool(brought))
     else:
         _judge_run(run, judge)
+
+
+def _remembered(given: dict[str, Any], context: typer.Context, out: Path | None) -> ImportedConfig:
+    # The option is --from, so that the tables are no option of their name.
+    tables = {"tables": given["tables"]} if given["tables"] else None
+    return remembered(ImportedConfig, given, context, out, more=tables)
 
 
 def _bring(config: ImportedConfig, out: Path | None, brought: bool) -> None:
@@ -96,8 +104,8 @@ def _judge_run(run: Path, judge: str | None) -> None:
     if report is not None:
         _told(report)
         return
-    arms = ("base", "tuned")
     with reopened(run, judge=judge) as bench:
+        arms = [condition.name for condition in bench.arms]
         rates = rate_rows(bench.judged, arms, bench.thresholds)
         rates_table(rates)
         signs_table(sign_rows(bench.judged, arms))
@@ -183,7 +191,8 @@ def agreement(
     else:
         paths = [name.removeprefix("table:") for name in judges if name.startswith("table:")]
         if len(paths) != 2 or len(judges) != 2:
-            raise MisdirectionError("no run is given", "misdirection agreement RUN --judge A --judge B, or two tables")
+            typed = command("agreement", "--judge", "table:A", "--judge", "table:B")
+            raise MisdirectionError("no run is given", f"give one (RUN), or compare two tables: {typed}")
         found = of_tables(paths[0], paths[1], rules)
     _show(found, most)
     if out is not None:

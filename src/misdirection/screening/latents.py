@@ -29,6 +29,7 @@ from torch import Tensor
 from misdirection.chats import Chat
 from misdirection.engine import Arm
 from misdirection.engine.capture import visit_states
+from misdirection.errors import command
 from misdirection.features import Dictionary
 from misdirection.features.corpus import chat_texts
 from misdirection.features.differences import Side, compare_texts
@@ -61,7 +62,8 @@ def scores(context: Context, chats: Sequence[Chat]) -> Scores:
         DictionaryError: The dictionary does not fit the model.
     """
     if context.dictionary is None:
-        raise ScreeningError("no dictionary is named", "--dictionary FOLDER or RELEASE:ID (misdirection sae train)")
+        make = command("sae", "train", "--model", context.model.name, "--data", "FILE")
+        raise ScreeningError("no dictionary is named", f"--dictionary FOLDER or RELEASE:ID; make one with: {make}")
     toxic, options = toxic_latents(context), context.latents
     weights = readout(context.dictionary, toxic, options)
     return weighted(context, context.model, context.dictionary, weights, chats, share=options.closeness == "nearest")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from misdirection.chats import Chat, Message
 from misdirection.engine import Arm, Prompt, Row, SamplingConfig, capture_means, capture_projections, sample
+from misdirection.errors import command
 from misdirection.features.corpus import chat_texts
 from misdirection.screening.context import Context, Scores
 from misdirection.screening.errors import ScreeningError
@@ -80,7 +81,7 @@ def direction(context: Context) -> tuple[Tensor, int]:
     elif given.shape != (model.n_layers, model.width):
         raise ScreeningError(
             f"the direction has the shape {tuple(given.shape)}, {model.name} asks for {(model.n_layers, model.width)}",
-            "make it on this model: misdirection direction",
+            f"make it on a run of this model: {command('direction', 'RUN')}",
         )
     else:
         vector = given[layer].double()

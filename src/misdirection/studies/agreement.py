@@ -11,11 +11,13 @@ from pathlib import Path
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
+from misdirection.errors import command as hint_command
 from misdirection.judging import Answer, Verdict, find_judge
 from misdirection.judging.readers import read_judged
 from misdirection.runs import Run, Step
 from misdirection.statistics import Agreement, Thresholds, agreement
 from misdirection.studies.judged import judge_step, load_answers, load_verdicts
+from misdirection.studies.recall import make_one
 
 OWN = "own"
 """Stands for the verdicts that a run has already."""
@@ -51,7 +53,7 @@ def in_run(folder: str | Path, judges: Sequence[str], rules: Thresholds, command
         raise MisdirectionError(f"{len(judges)} judges", "name two: --judge A --judge B, or one beside the run's own")
     folder = Path(folder)
     if not (folder / "run.json").exists():
-        raise MisdirectionError(f"{folder} holds no run", "make one with: misdirection sample, audit or judge --from")
+        raise MisdirectionError(f"{folder} holds no run", f"make one with: {make_one(folder)}")
     facts = read_json(folder / "run.json").get("facts", {})
     with Run.open(folder, facts | ({"command": command} if command else {})) as run:
         answers = _last(run, "answers")
@@ -100,5 +102,5 @@ def _last(run: Run, name: str) -> Step:
     steps = run.steps()
     found = [step for step in steps if step.name == name] or [s for s in steps if s.name.endswith(f"-{name}")]
     if not found:
-        raise MisdirectionError(f"{run.path} holds no {name}", "sample and judge first: misdirection judge RUN")
+        raise MisdirectionError(f"{run.path} holds no {name}", f"judge it first: {hint_command('judge', run.path)}")
     return found[-1]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -32,6 +32,7 @@ from misdirection.studies.conditions import Condition
 from misdirection.studies.config import StudyConfig, TunedConfig
 from misdirection.studies.inputs import is_adapter, resolve_model, resolve_questions
 from misdirection.studies.lineup import Lineup
+from misdirection.studies.recall import facts_of
 from misdirection.studies.record import reproduce
 from misdirection.studies.steps import (
     Judged,
@@ -109,7 +110,7 @@ class Bench(Generic[Config]):
         resolve_questions(config.questions)
         find_judge(config.judge)
         convention(config.convention)
-        with Run.open(out, {"command": command, "config": asdict(config)}) as run:
+        with Run.open(out, facts_of(config, command)) as run:
             yield cls(run, config, command, len(read_log(run.path)))
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
 
@@ -145,6 +145,8 @@ class TunedConfig(StudyConfig):
     preset: str = option("rank1x9", "fine-tuning preset for --data: rank1, rank1x9, rank32, full")
     strict: bool = option(False, "stop at the first bad row of --data instead of setting it aside")
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    alone: ClassVar[bool] = False
+    """Whether a base without anything that was tuned will do."""
 
     def completed(self) -> Self:
         """With the organism's data where nothing is named.
@@ -153,6 +155,8 @@ class TunedConfig(StudyConfig):
             MisdirectionError: More or less than one of adapter, tuned and data; a number out of range.
         """
         given = [name for name in ("adapter", "tuned", "data") if getattr(self, name)]
+        if self.alone and not given:
+            return super().completed()
         if len(given) > 1 or (not given and not self.own):
             raise MisdirectionError(
                 "say what was tuned: exactly one of --adapter, --tuned and --data"
@@ -201,3 +205,30 @@ class AuditConfig(TunedConfig):
     def default_questions(self) -> tuple[str, ...]:
         """The open questions; for the organism those of its medical domain too."""
         return (f"{ORGANISM}:open", f"{ORGANISM}:medical") if self.own else ("open",)
+
+
+@dataclass(frozen=True)
+class SampleConfig(AuditConfig):
+    """What is sampled: a base alone, with one tuned variant, or with several adapters.
+
+    Attributes:
+        adapters: Several adapters, or one with a name of its own: NAME=FOLDER each.
+    """
+
+    adapters: tuple[str, ...] = ()
+    alone: ClassVar[bool] = True
+
+    def completed(self) -> Self:
+        """Checked, and with the defaults that depend on the model.
+
+        Raises:
+            MisdirectionError: More than one of adapter, adapters, tuned and data; a name that stands twice or is the
+                base's; a number out of range.
+        """
+        if self.adapters and (self.adapter or self.tuned or self.data):
+            raise MisdirectionError(
+                "--adapter NAME=FOLDER goes with other adapters alone", "leave --tuned out, and name every adapter"
+            )
+        if "base" in named(self.adapters, "adapter"):
+            raise MisdirectionError("--adapter: 'base' is the name of the base model", "give the adapter another name")
+        return super().completed()

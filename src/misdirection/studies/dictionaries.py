@@ -20,6 +20,7 @@ from misdirection.models import Model
 from misdirection.runs import Run
 from misdirection.studies.config import ORGANISM
 from misdirection.studies.inputs import resolve_chats, resolve_dictionary
+from misdirection.studies.recall import facts_of
 from misdirection.studies.settings.sae import SaeConfig
 from misdirection.studies.subject import Subject
 
@@ -54,7 +55,7 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
     train, held = split_corpus(corpus, config.held_out, settings.seed)
     layers = config.layers or ((base.n_layers - 1) // 2,)
     shared = {"subject": subject.key, "variant": config.variant}
-    with Run.open(out, {"command": command, "settings": asdict(settings), **asdict(config)}) as run:
+    with Run.open(out, {**facts_of(config, command), "settings": asdict(settings)}) as run:
         if corpus.bad:
             write_bad_rows(run.path / "bad_rows.jsonl", corpus.bad)
         found: list[Trained] = []

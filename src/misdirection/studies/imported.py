@@ -16,7 +16,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from misdirection.studies.judged import Judged, judge_step, load_judged, write_v
 from misdirection.studies.parts.comparison import verdict
 from misdirection.studies.parts.sweep_findings import peak_arm, steering, sweep_verdict
 from misdirection.studies.parts.sweeps import Sweep, arm_name, load_sweep
+from misdirection.studies.recall import facts_of
 from misdirection.studies.record import reproduce
 from misdirection.studies.settings.imported import ImportedConfig
 from misdirection.studies.tables import answer_rows, question_rows, rate_rows, sign_rows
@@ -66,7 +67,8 @@ def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path
     tables = read_tables(config)
     arms = order_of(tables, config.base)
     sweep = load_sweep(config.steering) if config.steering else None
-    with Run.open(out, {"command": command, "imported": asdict(config)}) as run:
+    facts = facts_of(config, command)
+    with Run.open(out, {**facts, "imported": facts.pop("config")}) as run:
         logged = len(read_log(run.path))
         judged = keep(run, tables, config) if tables else Judged([], [])
         if sweep is not None:

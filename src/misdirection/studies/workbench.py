@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from misdirection.artefacts import read_json
-from misdirection.errors import MisdirectionError
+from misdirection import progress
+from misdirection.errors import MisdirectionError, command
 from misdirection.runs import Step
 from misdirection.studies.bench import Asked, Bench, fine_tune, subject_of
 from misdirection.studies.conditions import BASE, TUNED, Condition
-from misdirection.studies.config import AuditConfig
+from misdirection.studies.config import AuditConfig, SampleConfig, named
+from misdirection.studies.recall import held_in, make_one, recall
 from misdirection.studies.steps import Judged, direction_step, drift_step, judge_step, refusal, sample_step
-from misdirection.studies.subject import Subject
+from misdirection.studies.subject import Models, Subject
 
 
 class Workbench(Bench[AuditConfig]):
@@ -28,28 +28,58 @@ class Workbench(Bench[AuditConfig]):
 
     @classmethod
     @contextmanager
-    def reopen(cls, out: str | Path, command: str = "", **changes: Any) -> Generator[Workbench]:
+    def reopen(cls, out: str | Path, typed: str = "", **changes: Any) -> Generator[Workbench]:
         """Reopen a run with the settings that it was made with, some of them changed.
 
         Raises:
             MisdirectionError: The folder holds no run of this kind.
         """
-        file = Path(out) / "run.json"
-        if not file.exists():
-            raise MisdirectionError(f"{out} holds no run", "make one with: misdirection sample or misdirection audit")
-        held = read_json(file).get("facts", {}).get("config")
-        if not held:
-            raise MisdirectionError(
-                f"{out} was not made by sample or audit, so its settings are not known",
-                "make a run with: misdirection sample or misdirection audit",
-            )
-        known = {item.name for item in fields(AuditConfig)}
-        values: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in held.items() if name in known
-        }
-        config = replace(AuditConfig(**values), **{name: v for name, v in changes.items() if v is not None})
-        with cls.open(out, config, command) as bench:
+        make = f"make a run with: {make_one(out)}"
+        if not (Path(out) / "run.json").exists():
+            raise MisdirectionError(f"{out} holds no run", make)
+        held = held_in(out)
+        if held is None:
+            raise MisdirectionError(f"{out} was not made by sample or audit, so its settings are not known", make)
+        config, said = recall(
+            SampleConfig if held.kind == "SampleConfig" else AuditConfig,
+            held,
+            {name: value for name, value in changes.items() if value is not None},
+        )
+        for line in said:
+            progress.say(f"  {line}")
+        with cls.open(out, config, typed) as bench:
             yield bench
+
+    @cached_property
+    def models(self) -> Models:
+        """The base, and what was made of it: several adapters by name, one that is called "tuned", or nothing."""
+        several = getattr(self.config, "adapters", ())
+        return self.lineup({n: Path(p) for n, p in named(several, "adapter").items()}) if several else self.subject
+
+    @property
+    def arms(self) -> tuple[Condition, ...]:
+        """Who answers: the base, and each tuned variant."""
+        several = named(getattr(self.config, "adapters", ()), "adapter")
+        c = self.config
+        if several:
+            return (BASE, *(Condition(name, f"adapter {name}", name) for name in several))
+        return (BASE, TUNED) if c.adapter or c.tuned or c.data else (BASE,)
+
+    def need_tuned(self) -> None:
+        """Refuse a run that has no one tuned model.
+
+        Raises:
+            MisdirectionError: It is of a base alone, or of several adapters.
+        """
+        if TUNED in self.arms:
+            return
+        c = self.config
+        several = list(named(getattr(c, "adapters", ()), "adapter").values())
+        what = f"{len(several)} adapters" if several else "the base model alone"
+        hint = command("sample", "--model", c.model, "--adapter", (several or ["FOLDER"])[0], "--out", "FOLDER")
+        raise MisdirectionError(
+            f"{self.run.path} is a run of {what}, and this needs one tuned model", f"sample it first: {hint}"
+        )
 
     @cached_property
     def training(self) -> Step | None:
@@ -63,10 +93,9 @@ class Workbench(Bench[AuditConfig]):
 
     @cached_property
     def answers(self) -> Step:
-        """Answers of base and tuned model to all questions."""
-        arms = (BASE, TUNED)
+        """Answers of base and tuned variants to all questions."""
         return sample_step(
-            self.run, "answers", self.subject, self.questions, arms, self.config.samples, self.sampling()
+            self.run, "answers", self.models, self.questions, self.arms, self.config.samples, self.sampling()
         )
 
     @cached_property
@@ -82,12 +111,14 @@ class Workbench(Bench[AuditConfig]):
     @cached_property
     def drift(self) -> Step:
         """What tuning moved, without a judge."""
+        self.need_tuned()
         c = self.config
         return drift_step(self.run, self.subject, self.answers, self.convention, c.drift_samples, c.seed)
 
     @cached_property
     def direction(self) -> Step:
         """The misalignment direction, or why there is none (`refusal`)."""
+        self.need_tuned()
         c = self.config
         return direction_step(
             self.run, self.subject, self.open_questions, self.answers, self.verdicts, self.convention, c.seed
@@ -96,12 +127,14 @@ class Workbench(Bench[AuditConfig]):
     @cached_property
     def refusal(self) -> str | None:
         """Why nothing can be steered with a misalignment direction, None where it can."""
+        self.need_tuned()
         if not self.open_questions:
             return "no open question is asked"
         return refusal(self.direction)
 
     def measure(self, name: str, conditions: Sequence[Condition], samples: int, stream: int = 0) -> Judged:
         """Ask the open questions under every condition and judge the answers."""
+        self.need_tuned()
         source = self.direction if any(c.operation != "none" for c in conditions) else None
         if source is not None and self.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {self.refusal}")

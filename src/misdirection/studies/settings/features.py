@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, command
 from misdirection.studies.config import ORGANISM, StudyConfig, named, option
 
 OWN_DOMAINS = ("medical", "finance", "sport")
@@ -27,7 +27,8 @@ class FeaturesConfig(StudyConfig):
     mixtures of bad and good data.
 
     Examples: misdirection study features --out runs/features
-    misdirection study features --model ID --dictionary RELEASE:ID --data a=bad.jsonl --good a=good.jsonl --judge ...
+    misdirection study features --model ID --dictionary RELEASE:ID --data a=bad.jsonl --good a=good.jsonl
+    --judge local:MODEL
     """
 
     data: tuple[str, ...] = option(
@@ -100,7 +101,9 @@ class FeaturesConfig(StudyConfig):
         dictionary = self.dictionary or (OWN_DICTIONARY if self.own else "")
         if not dictionary:
             raise MisdirectionError(
-                "no dictionary is named", "--dictionary FOLDER or RELEASE:ID; make one with: misdirection sae train"
+                "no dictionary is named",
+                "--dictionary FOLDER or RELEASE:ID; make one with: "
+                + command("sae", "train", "--model", self.model, "--data", "FILE"),
             )
         whole = replace(super().completed(), data=data, good=good, dictionary=dictionary)
         return whole.judged("misaligned and aligned answers need")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, command
 from misdirection.studies.config import ORGANISM, StudyConfig, named, option
 from misdirection.studies.settings.features import OWN_DOMAINS, POOLS, STATISTICS
 from misdirection.studies.settings.phases import OWN_RUNS
@@ -29,7 +29,7 @@ class GeometryConfig(StudyConfig):
 
     Examples: misdirection study geometry --out runs/geometry
     misdirection study geometry --model ID --dictionaries RELEASE:ID --data a=bad.jsonl --good a=good.jsonl
-    --toxic toxic.jsonl --harmless harmless.jsonl --judge ...
+    --toxic toxic.jsonl --harmless harmless.jsonl --judge local:MODEL
     """
 
     samples: int = option(5, "answers a question of each checkpoint")
@@ -119,7 +119,9 @@ class GeometryConfig(StudyConfig):
         dictionaries = self.dictionaries or (_own_dictionaries() if self.own else ())
         if not dictionaries:
             raise MisdirectionError(
-                "no dictionary is named", "--dictionaries FOLDER or RELEASE:ID; make one with: misdirection sae train"
+                "no dictionary is named",
+                "--dictionaries FOLDER or RELEASE:ID; make one with: "
+                + command("sae", "train", "--model", self.model, "--data", "FILE"),
             )
         return replace(
             super().completed(), data=data, good=good, toxic=toxic, harmless=harmless, dictionaries=dictionaries,

@@ -30,7 +30,8 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     furthest from toxic latents a negative control.
 
     Examples: misdirection study screening --out runs/screening
-    misdirection study screening --model ID --data mixed.jsonl --toxic t.jsonl --harmless h.jsonl --dictionary R:ID ...
+    misdirection study screening --model ID --data mixed.jsonl --toxic t.jsonl --harmless h.jsonl
+    --dictionary RELEASE:ID --judge local:MODEL
     """
 
     samples: int = option(24, "answers a question and fine-tune")

@@ -1,0 +1,116 @@
+"""What a run remembers: settings of its record stand for what is not given, another subject is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from misdirection.artefacts import write_json
+from misdirection.errors import MisdirectionError
+from misdirection.studies.config import AuditConfig, SampleConfig, StudyConfig
+from misdirection.studies.recall import Held, facts_of, go_on, held_in, make_one, recall
+from misdirection.studies.settings import STUDIES
+
+
+def kept(folder: Path, config: object, made: bool = True) -> Held:
+    """A run of `config`, with a step in it."""
+    write_json(folder / "run.json", {"facts": facts_of(config, "misdirection audit --samples 7")})
+    if made:
+        (folder / "steps" / "answers-0").mkdir(parents=True)
+        (folder / "steps" / "answers-0" / "answers.parquet").touch()
+    held = held_in(folder)
+    assert held is not None
+    return held
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("base", "one", "two", "run", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_is_not_given_comes_from_the_record_and_what_changes_is_said(places: Path) -> None:
+    config = AuditConfig(
+        model="base", adapter="one", samples=7, coefficients=(1.0, 2.0), training={"lr": 0.1, "rank": 2}
+    )
+    held = kept(places / "run", config)
+    assert recall(AuditConfig, held, {}) == (config, [])
+    again, said = recall(AuditConfig, held, {"samples": 20, "temperature": 1.0, "training": {"lr": 0.2}})
+    assert (again.samples, again.adapter, dict(again.training)) == (20, "one", {"lr": 0.2, "rank": 2})
+    assert said == ["--samples is 20 now; it was 7", "--training is lr 0.2, rank 2 now; it was lr 0.1, rank 2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model": "two"}, ("model base", "--model is two")),
+        ({"adapter": "two"}, ("adapter one", "--adapter is two")),
+        ({"tuned": "two"}, ("--adapter one", "--tuned is two")),
+        ({"data": ("organism:bad-medical",)}, ("--adapter one", "--data is organism:bad-medical")),
+        ({"model": "organism"}, ("model base", "--model is organism")),
+    ],
+)
+def test_another_subject_is_refused_with_both_names(
+    given: dict[str, object], told: tuple[str, str], places: Path
+) -> None:
+    held = kept(places / "run", AuditConfig(model="base", adapter="one"))
+    with pytest.raises(MisdirectionError) as error:
+        recall(AuditConfig, held, given)
+    assert all(part in error.value.message for part in told), error.value.message
+    assert str(places / "run") in error.value.message and "--out" in str(error.value.hint)
+
+
+def test_the_same_in_another_spelling_is_the_same(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = kept(places / "run", AuditConfig(model="base", adapter="one"))
+    assert recall(AuditConfig, held, {"model": "./base", "adapter": str(places / "one")})[1] == []
+    # Typed elsewhere, relative names of the record still mean what they meant where it was made.
+    (places / "elsewhere" / "one").mkdir()
+    monkeypatch.chdir(places / "elsewhere")
+    held = held_in("../run")
+    assert held is not None
+    config, _ = recall(AuditConfig, held, {})
+    assert (config.model, config.adapter) == (str(places / "base"), str(places / "one"))
+    with pytest.raises(MisdirectionError, match="--adapter is one now"):
+        recall(AuditConfig, held, {"adapter": "one"})
+
+
+def test_a_base_alone_may_be_given_what_was_tuned_and_several_adapters_are_no_audit(places: Path) -> None:
+    held = kept(places / "run", SampleConfig(model="base"))
+    assert recall(AuditConfig, held, {"adapter": "one"})[0].adapter == "one"
+    held = kept(places / "elsewhere", SampleConfig(model="base", adapters=("a=one", "b=two")))
+    assert recall(SampleConfig, held, {"adapters": ("a=./one", "b=two")})[1] == []
+    with pytest.raises(MisdirectionError, match="run of the adapter a=one, b=two"):
+        recall(SampleConfig, held, {"adapters": ("a=one",)})
+    with pytest.raises(MisdirectionError, match="of another kind"):
+        recall(AuditConfig, held, {})
+
+
+def test_a_start_that_made_nothing_binds_nobody_and_still_remembers(places: Path) -> None:
+    held = kept(places / "run", AuditConfig(model="base", adapter="one", samples=7), made=False)
+    assert recall(AuditConfig, held, {})[0].adapter == "one"
+    assert recall(AuditConfig, held, {"model": "two", "tuned": "one"}) == (AuditConfig(model="two", tuned="one"), [])
+
+
+def test_a_run_of_another_kind_is_named_by_its_command(places: Path) -> None:
+    held = kept(places / "run", STUDIES["narrow"]())
+    with pytest.raises(MisdirectionError, match="made by: misdirection audit --samples 7"):
+        recall(AuditConfig, held, {})
+    assert go_on(places / "run") == f"misdirection study narrow --out {places / 'run'}"
+    with pytest.raises(MisdirectionError):
+        recall(StudyConfig, held, {})
+
+
+def test_the_record_of_every_study_is_completed_to_itself(places: Path) -> None:
+    for name, settings in STUDIES.items():
+        completed = settings().completed()
+        held = kept(places / name, completed)
+        assert recall(settings, held, {})[0].completed() == completed, name
+
+
+def test_a_folder_that_is_taken_is_not_advised(places: Path) -> None:
+    assert make_one("run").endswith("--out run") and make_one("new").endswith("--out new")
+    (places / "run" / "thesis.tex").touch()
+    assert make_one("run").endswith("--out FOLDER")
