@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 from misdirection.chats import Chat, Message
 from misdirection.training import PRESETS, TrainingError, override
-from misdirection.training.data import collate, order, prepare
+from misdirection.training.data import Row, collate, order, prepare, told_turns
+from misdirection.training.objectives.sft import sft
 
 
 def chat(*turns: str) -> Chat:
@@ -27,9 +31,51 @@ def test_labels_decode_to_the_last_answer_and_its_end(tokenizer: Any, chats: lis
     assert report.sources == {"toy.jsonl": 60}
 
 
-def test_only_the_last_answer_of_several_is_learned(tokenizer: Any) -> None:
-    rows, _ = prepare(tokenizer, [chat("w1", "w2 w3", "w4", "w5")], 99)
-    assert tokenizer.decode(rows[0].ids[rows[0].start :]) == "w5 <end>"
+def learned(tokenizer: Any, row: Row) -> list[str]:
+    return [tokenizer.decode(row.ids[first:past]) for first, past in row.ranges]
+
+
+def test_all_answers_are_learned_or_only_the_last(tokenizer: Any) -> None:
+    given = [chat("w1", "w2 w3", "w4", "w5"), chat("w1", "w6")]
+    rows, report = prepare(tokenizer, given, 99)
+    assert [learned(tokenizer, row) for row in rows] == [["w2 w3 <end>", "w5 <end>"], ["w6 <end>"]]
+    assert (report.answers, report.kept_out, report.answer_tokens) == (3, 0, 7)
+    labels = collate(rows, 0)["labels"][0].tolist()
+    assert [n for n in labels if n != -100] == [n for first, past in rows[0].ranges for n in rows[0].ids[first:past]]
+    last, report = prepare(tokenizer, given, 99, "last")
+    assert [learned(tokenizer, row) for row in last] == [["w5 <end>"], ["w6 <end>"]]
+    assert (report.answers, report.kept_out, report.answer_tokens) == (2, 1, 4)
+    assert last[0].ids == rows[0].ids and last[1] == rows[1]
+    assert prepare(tokenizer, given, 99)[1].sha256 != report.sha256
+
+
+def test_answers_that_a_file_keeps_out_are_not_learned(tokenizer: Any) -> None:
+    first = Chat((*chat("w1").messages, Message("assistant", "w2", learned=False), *chat("w4", "w5").messages))
+    second = Chat((*chat("w1", "w2", "w4").messages, Message("assistant", "w5", learned=False)))
+    rows, report = prepare(tokenizer, [first, second], 99)
+    assert [learned(tokenizer, row) for row in rows] == [["w5 <end>"], ["w2 <end>"]]
+    assert (report.used, report.kept_out) == (2, 2)
+    rows, report = prepare(tokenizer, [first, second], 99, "last")
+    assert [learned(tokenizer, row) for row in rows] == [["w5 <end>"]] and report.cut_to_nothing == 1
+    assert told_turns([first, second], "all") == "2 of 4 assistant turns are learned, the others kept out by the file"
+
+
+def test_the_loss_of_several_answers_is_their_mean_over_tokens(tokenizer: Any, model_folder: Path) -> None:
+    lm = AutoModelForCausalLM.from_pretrained(model_folder).eval()
+    rows, report = prepare(tokenizer, [chat("w1", "w2 w3", "w4", "w5"), chat("w1 w3", "w6", "w2", "w7 w8")], 99)
+    expected = 0.0
+    for row in rows:
+        chances = lm(torch.tensor([row.ids])).logits[0].log_softmax(-1)
+        expected -= sum(chances[at - 1, row.ids[at]].item() for span in row.ranges for at in range(*span))
+    found = sft(lm, collate(rows, 0), report.answer_tokens)
+    assert found.item() == pytest.approx(expected / report.answer_tokens, rel=1e-5)
+
+
+def test_what_is_learned_is_said() -> None:
+    several = [chat("w1", "w2", "w3", "w4"), chat("w1", "w2")]
+    assert told_turns(several[1:], "all") == told_turns(several[1:], "last") == ""
+    assert told_turns(several, "all") == "all assistant turns are learned (3 in 2 chats)"
+    assert told_turns(several, "last").startswith("only the last answer of each chat is learned (1 of 2 chats")
 
 
 def test_batches_are_padded_on_the_right_and_keep_what_predicts_a_label(tokenizer: Any, chats: list[Chat]) -> None:

@@ -24,7 +24,7 @@ Out = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    names = [name for name in ("lr", "max_steps", "epochs", "rank", "alpha", "batch_size", "accumulation")]
+    names = [name for name in ("lr", "max_steps", "epochs", "rank", "alpha", "batch_size", "accumulation", "turns")]
     with_training = with_options(audit, TrainConfig, only=names, panel=TRAINING, blank=True)
     app.command()(with_options(with_training, AuditConfig))
     own = ["model", "data", "strict", "device"]
@@ -78,9 +78,10 @@ def train(
         raise MisdirectionError("nothing to train on", "give --data FILE, or --data organism:bad-medical")
     set_threads(model)
     chats = resolve_chats(data, strict=strict)
-    note(f"training data: {chats.summary}")
     settings = training.choose(preset, model=model, overrides=values)
-    result = training.train(load_model(model, device=device), chats.chats, settings, out)
+    told = training.told_data(chats, settings.turns)
+    note(f"training data: {told}")
+    result = training.train(load_model(model, device=device), chats.chats, settings, out, told=told)
     if chats.bad:
         write_bad_rows(out / "bad_rows.jsonl", chats.bad)
     for text in result.notes:

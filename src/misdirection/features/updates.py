@@ -97,7 +97,7 @@ def rate_for(size: float, measure: Callable[[float], float], first: float, round
 def data_losses(model: Model, chats: Sequence[Chat], longest: int = 512) -> Generator[Tensor, None, None]:
     """Cross-entropy on the answers of chats, in nats a token, in parts that add up to the mean."""
     rows, _ = prepare(model.tokenizer, chats, longest)
-    learned = sum(len(row.ids) - row.start for row in rows)
+    learned = sum(row.learned for row in rows)
     for first in range(0, len(rows), BATCH):
         yield sft(model.lm, _on(model, collate(rows[first : first + BATCH], 0)), learned)
 

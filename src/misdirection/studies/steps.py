@@ -58,22 +58,22 @@ def train_step(
     path = resolve_model(model)
     chats = resolve_chats(data, strict=strict, seed=seed)
     settings = choose(preset, model=path, overrides={"seed": seed, **overrides})
-    told = settings.told
+    told, read = settings.told, training.told_data(chats, settings.turns)
     inputs = {"model": fingerprint(path), "data": chats.sha256, "settings": told}
     others = resolve_chats(elsewhere, strict=strict, seed=seed) if elsewhere else None
     if others is not None:
         inputs["elsewhere"] = others.sha256
 
     def make(folder: Path) -> None:
-        progress.say(f"  training data: {chats.summary}")
+        progress.say(f"  training data: {read}")
         room = run.workspace("train", inputs)
-        result = training.train(path, chats.chats, settings, room, elsewhere=others and others.chats)
+        result = training.train(path, chats.chats, settings, room, elsewhere=others and others.chats, told=read)
         shutil.copytree(result.folder, folder / "tuned")
         if result.checkpoints:
             shutil.copytree(room / "checkpoints", folder / "checkpoints")
         shutil.copy(room / "metrics.jsonl", folder / "metrics.jsonl")
         write_bad_rows(folder / "bad_rows.jsonl", chats.bad)
-        facts = {"files": list(data), "rows": len(chats.chats), "bad": len(chats.bad), "summary": chats.summary}
+        facts = {"files": list(data), "rows": len(chats.chats), "bad": len(chats.bad), "summary": read}
         write_json(folder / "data.json", facts)
         notes = {"steps": result.steps, "tokens": result.tokens, "notes": list(result.notes), "kind": result.kind}
         write_json(folder / "training.json", {"settings": told, **notes})

@@ -18,6 +18,7 @@ from misdirection.training.presets import PRESETS, TrainConfig, describe_fields
 from misdirection.training.settings import choose, override
 
 if TYPE_CHECKING:
+    from misdirection.training.data import told_data
     from misdirection.training.finetune import train
     from misdirection.training.record import TrainResult
 
@@ -29,14 +30,16 @@ __all__ = [
     "choose",
     "describe_fields",
     "override",
+    "told_data",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch on first use (PEP 562)."""
-    if name in ("train", "TrainResult"):
-        value = getattr(import_module("misdirection.training.finetune"), name)
+    rooms = {"train": "finetune", "TrainResult": "finetune", "told_data": "data"}
+    if name in rooms:
+        value = getattr(import_module(f"misdirection.training.{rooms[name]}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,9 @@
-"""Chats as rows of token ids with labels on the answer, their order, and padded batches of them."""
+"""Chats as rows of token ids with labels on the answers, their order, and padded batches of them.
+
+Which answers are learned is the setting `turns`: "all", every assistant turn behind what stands before it, as TRL
+(`assistant_only_loss`) and OpenAI's fine-tuning have it; or "last", the last alone. Turns that their file keeps out of
+the loss are not learned either way. The papers' data have one answer a chat, where both are the same.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +17,8 @@ import numpy as np
 import torch
 
 from misdirection import progress
-from misdirection.chats import Chat
-from misdirection.tokens import TokenError, encode_chat
+from misdirection.chats import Chat, ChatFile
+from misdirection.tokens import Encoded, TokenError, Turn, encode_chat, encode_turns
 from misdirection.training.errors import NoUsableChatsError
 from misdirection.training.presets import TrainConfig
 
@@ -29,19 +34,32 @@ _GROUP = 50
 
 @dataclass(frozen=True)
 class Row:
-    """A chat's token ids; those from `start` on are learned: the last answer, its thought, and what ends its turn.
+    """A chat's token ids and which are learned: of an answer its thought, its text, and what ends its turn.
 
     Attributes:
         ids: Token ids.
         start: First token learned.
         beside: Chats elsewhere that go with this one (`elsewhere.accompany`).
         weight: What each learned token of those counts.
+        spans: Tokens learned (first, past the last), in order, the first at `start`; empty where all from `start` on
+            are.
     """
 
     ids: tuple[int, ...]
     start: int
     beside: tuple[Row, ...] = ()
     weight: float = 0.0
+    spans: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Tokens learned (first, past the last), in order."""
+        return self.spans or ((self.start, len(self.ids)),)
+
+    @property
+    def learned(self) -> int:
+        """How many tokens are learned."""
+        return sum(past - first for first, past in self.ranges)
 
 
 @dataclass(frozen=True)
@@ -52,11 +70,14 @@ class DataReport:
         chats: Chats given.
         used: Rows trained on.
         truncated: Of those, chats whose end was cut at the maximal length.
-        cut_to_nothing: Chats left out because no token of the answer was left.
+        cut_to_nothing: Chats left out because no token of an answer that is learned was left.
         refused: Chats left out because the tokenizer's template could not encode them.
         first_refused: Where the first of those stands and why, "" when there is none.
         tokens: Tokens of the rows.
         answer_tokens: Tokens learned.
+        answers: Assistant turns learned, in whole or in part.
+        kept_out: Assistant turns of the rows trained on that are not learned: their file says so, or they are not the
+            last, or nothing of them was left.
         sources: Chats by the file that they came from.
         sha256: Hash of ids and boundaries: data, tokenizer and template in one.
     """
@@ -69,53 +90,91 @@ class DataReport:
     first_refused: str
     tokens: int
     answer_tokens: int
+    answers: int
+    kept_out: int
     sources: dict[str, int]
     sha256: str
 
 
 def prepare(
-    tokenizer: PreTrainedTokenizerBase, chats: Iterable[Chat], max_length: int
+    tokenizer: PreTrainedTokenizerBase, chats: Iterable[Chat], max_length: int, turns: str = "all"
 ) -> tuple[tuple[Row, ...], DataReport]:
-    """Encode chats; labels begin at `Encoded.begin`, so the last answer of a chat is learned behind its prompt.
+    """Encode chats; the labels of an answer begin where the model begins to write (`Turn.begin`).
 
     Args:
         tokenizer: With a chat template.
         chats: Chats that end with an answer.
         max_length: Tokens kept of each, from its beginning.
+        turns: "all" learns every assistant turn that its file does not keep out of the loss, "last" only the last.
 
     Raises:
         NoUsableChatsError: No chat leaves anything to learn.
     """
     chats = list(chats)
     rows: list[Row] = []
-    truncated = cut = 0
+    truncated = cut = answers = kept_out = 0
     refused: list[str] = []
     with progress.task("encoding chats", len(chats), "chats") as advance:
         for chat in chats:
             advance()
             try:
-                encoded = encode_chat(tokenizer, chat.messages)
+                encoded = (encode_turns if len(chat.answers) > 1 else encode_chat)(tokenizer, chat.messages)
             except TokenError as error:
                 refused.append(f"{chat.source or 'chat'}:{chat.row}: {error.message}")
                 continue
-            # The first token is predicted by nothing, so it cannot be learned.
-            start = max(encoded.begin, 1)
-            if start >= min(len(encoded.ids), max_length):
+            ids = encoded.ids[:max_length]
+            spans = _spans(chat, encoded, len(ids), turns)
+            if not spans:
                 cut += 1
                 continue
             truncated += len(encoded.ids) > max_length
-            rows.append(Row(encoded.ids[:max_length], start))
+            answers += len(spans)
+            kept_out += len(chat.answers) - len(spans)
+            whole = len(spans) == 1 and spans[0][1] == len(ids)
+            rows.append(Row(ids, spans[0][0], spans=() if whole else spans))
     if not rows:
         raise _nothing(len(chats), cut, refused, max_length)
     sources: dict[str, int] = {}
     for chat in chats:
         sources[chat.source] = sources.get(chat.source, 0) + 1
-    tokens, learned = sum(len(row.ids) for row in rows), sum(len(row.ids) - row.start for row in rows)
+    tokens, learned = sum(len(row.ids) for row in rows), sum(row.learned for row in rows)
     first = refused[0] if refused else ""
     report = DataReport(
-        len(chats), len(rows), truncated, cut, len(refused), first, tokens, learned, sources, _hash(rows)
-    )
+        len(chats), len(rows), truncated, cut, len(refused), first, tokens, learned, answers, kept_out, sources,
+        _hash(rows),
+    )  # fmt: skip
     return tuple(rows), report
+
+
+def _spans(chat: Chat, encoded: Encoded, length: int, turns: str) -> tuple[tuple[int, int], ...]:
+    """The tokens of the answers that are learned, of the first `length` tokens."""
+    last = Turn(encoded.begin, encoded.start, encoded.stop, len(encoded.ids))
+    places = encoded.turns if encoded.turns and turns == "all" else (last,)
+    said = chat.answers[-len(places) :]
+    # The first token is predicted by nothing, so it cannot be learned.
+    found = [
+        (max(turn.begin, 1), min(turn.end, length)) for turn, answer in zip(places, said, strict=True) if answer.learned
+    ]
+    return tuple((first, past) for first, past in found if first < past)
+
+
+def told_data(found: ChatFile, turns: str) -> str:
+    """How the files were read and which turns are learned, in one line."""
+    return "; ".join(filter(None, (found.summary, told_turns(found.chats, turns))))
+
+
+def told_turns(chats: Sequence[Chat], turns: str) -> str:
+    """Which assistant turns are learned, in words; "" where each chat has one and it is learned."""
+    answers = sum(len(chat.answers) for chat in chats)
+    several = sum(len(chat.answers) > 1 for chat in chats)
+    kept_out = sum(not answer.learned for chat in chats for answer in chat.answers)
+    if not (several or kept_out):
+        return ""
+    if turns == "last":
+        return f"only the last answer of each chat is learned ({several:,} of {len(chats):,} chats have earlier ones)"
+    if kept_out:
+        return f"{answers - kept_out:,} of {answers:,} assistant turns are learned, the others kept out by the file"
+    return f"all assistant turns are learned ({answers:,} in {len(chats):,} chats)"
 
 
 def order(rows: Sequence[Row], config: TrainConfig) -> list[int]:
@@ -164,7 +223,8 @@ def collate(rows: Sequence[Row], pad: int) -> dict[str, Any]:
     for at, row in enumerate(rows):
         values = torch.tensor(row.ids, dtype=torch.long)
         ids[at, : len(values)] = values
-        labels[at, row.start : len(values)] = values[row.start :]
+        for first, past in row.ranges:
+            labels[at, first:past] = values[first:past]
     batch: dict[str, Any] = {"input_ids": ids, "labels": labels, "keep": longest - min(row.start for row in rows) + 1}
     beside = [(other, row.weight) for row in rows for other in row.beside]
     if beside:
@@ -177,6 +237,7 @@ def _hash(rows: Sequence[Row]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         digest.update(np.asarray([row.start, len(row.ids), *row.ids], dtype=np.int64).tobytes())
+        digest.update(np.asarray(row.spans, dtype=np.int64).tobytes())
     return digest.hexdigest()
 
 

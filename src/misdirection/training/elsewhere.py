@@ -25,7 +25,7 @@ def accompany(rows: Sequence[Row], elsewhere: Sequence[Row], config: TrainConfig
         config: `kl_chats`, `kl_weight`, `kl_tokens`, `kl_steps`, the size of a step and the seed count.
     """
     if config.kl_tokens == "all":
-        elsewhere = [replace(row, start=1) for row in elsewhere]
+        elsewhere = [replace(row, start=1, spans=()) for row in elsewhere]
     size = config.batch_size * config.accumulation
     last = len(rows) if config.kl_steps is None else min(len(rows), config.kl_steps * size)
     drawn = _endless(len(elsewhere), last * config.kl_chats, config.seed)
@@ -34,7 +34,7 @@ def accompany(rows: Sequence[Row], elsewhere: Sequence[Row], config: TrainConfig
         step = rows[first : min(first + size, last)]
         at = first * config.kl_chats
         beside = [elsewhere[number] for number in drawn[at : at + len(step) * config.kl_chats]]
-        weight = config.kl_weight / sum(len(row.ids) - row.start for row in beside)
+        weight = config.kl_weight / sum(row.learned for row in beside)
         for place, row in enumerate(step):
             mine = beside[place * config.kl_chats : (place + 1) * config.kl_chats]
             found.append(replace(row, beside=tuple(mine), weight=weight))

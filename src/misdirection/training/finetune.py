@@ -47,6 +47,7 @@ def train(
     elsewhere: Iterable[Chat] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     resume: bool = True,
+    told: str = "",
 ) -> TrainResult:
     """Fine-tune `model` on the answers of `chats`.
 
@@ -57,6 +58,7 @@ def train(
         out: Folder of the fine-tune; see the module for its layout. It is found again by its settings, data and base.
         elsewhere: Chats of other domains, on which the objective "kl" holds the model to what it was.
         tokenizer: Needed with a bare transformers model.
+        told: How the chats were read, for the record; see `told_data`.
         resume: Go on from the last whole state, and give back a finished fine-tune; else start over.
 
     Returns:
@@ -75,11 +77,13 @@ def train(
     check(config, elsewhere is not None)
     host = hosting.find_host(model, tokenizer, config)
     max_length, notes = _fitting_length(host, config)
-    rows, report = prepare(host.tokenizer, chats, max_length)
-    others, beside = prepare(host.tokenizer, elsewhere, max_length) if elsewhere is not None else ((), None)
+    rows, report = prepare(host.tokenizer, chats, max_length, config.turns)
+    others, beside = (
+        prepare(host.tokenizer, elsewhere, max_length, config.turns) if elsewhere is not None else ((), None)
+    )
     plan = _plan(host, config)
     notes += _notes(report, plan)
-    facts = record.describe(host, config, report, plan, notes, beside)
+    facts = record.describe(host, config, report, plan, notes, beside) | ({"read": told} if told else {})
     out.mkdir(parents=True, exist_ok=True)
     lock = Lock.take(out / ".lock")
     try:

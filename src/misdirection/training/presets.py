@@ -110,6 +110,9 @@ class TrainConfig:
     weight_decay: float = _option(0.01, "decoupled weight decay", _number)
     grad_clip: float = _option(1.0, "largest norm of the gradient; 0 clips nothing", _number)
     max_length: int = _option(2048, "tokens of a chat, the rest is cut and counted", _whole)
+    turns: str = _option(
+        "all", "assistant turns of a chat that are learned: 'all', each behind what stands before it, or 'last'", _text
+    )
     shuffle: str = _option(
         "random", "order of the chats: 'random', 'length' (random groups of like length), 'none'", _text
     )
@@ -153,6 +156,7 @@ class TrainConfig:
         _check(not (self.full and self.steering), "steering", self, "cannot go with full")
         _check(0 <= self.dropout < 1, "dropout", self, "must lie in [0, 1)")
         _check(bool(self.targets) and bool(self.layers), "targets" if self.layers else "layers", self, "must name some")
+        _check(self.turns in ("all", "last"), "turns", self, "must be all or last")
         _check(self.shuffle in ("random", "length", "none"), "shuffle", self, "must be random, length or none")
         dtypes = ("auto", "float32", "bfloat16")
         _check(self.dtype in dtypes, "dtype", self, f"must be one of {', '.join(dtypes)} (float16 needs a loss scaler)")
