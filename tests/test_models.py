@@ -34,6 +34,7 @@ from misdirection.models import (
     wrap,
 )
 from misdirection.models import tokenizer as tokenizer_module
+from misdirection.models.memory import weight_bytes
 from misdirection.tokens import PLAIN_TEMPLATE
 
 BASE = Arm("base")
@@ -237,7 +238,7 @@ def test_weights_larger_than_free_memory_are_refused_before_loading(
     import psutil
     from transformers import AutoModelForCausalLM
 
-    stored = (saved / "model.safetensors").stat().st_size
+    stored = weight_bytes(saved, "auto")
     memory = type("Memory", (), {"available": stored - 1})
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     with monkeypatch.context() as patch:
@@ -258,6 +259,23 @@ def test_half_weights_asked_for_in_float32_need_twice_the_memory(copied: Path, m
     for dtype in ("float32", torch.float32):
         with pytest.raises(NotEnoughMemoryError):
             load_model(copied, dtype=dtype)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_each_weight_is_counted_once_in_the_format_it_is_loaded_in(copied: Path, stored: torch.dtype) -> None:
+    from transformers import AutoModelForCausalLM
+
+    network("llama").to(stored).save_pretrained(copied)
+    shutil.copy(copied / "model.safetensors", copied / "consolidated.safetensors")
+    for dtype in ("auto", torch.float32, torch.bfloat16):
+        lm = AutoModelForCausalLM.from_pretrained(copied, dtype=dtype)
+        assert weight_bytes(copied, dtype) == sum(value.nbytes for value in lm.state_dict().values())
+    (copied / "model.safetensors").unlink()
+    lm.to(stored).save_pretrained(copied, max_shard_size="10KB")
+    assert len(list(copied.glob("model-*.safetensors"))) > 2
+    shutil.copy(next(copied.glob("model-*.safetensors")), copied / "model-left-over.safetensors")
+    assert weight_bytes(copied, stored) == sum(p.numel() for p in network("llama").parameters()) * stored.itemsize
+    assert weight_bytes(copied, "auto") == weight_bytes(copied, stored)
 
 
 def test_memory_that_runs_out_while_loading_has_its_error(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,6 +320,17 @@ def test_a_word_level_tokenizer_is_not_replaced_by_the_familys_own(
     tokenizer = load_tokenizer(str(tmp_path))
     assert tokenizer.encode("who is there", add_special_tokens=False) == [2, 3, 4]
     assert tokenizer.decode([4, 3, 2]) == "there is who"
+
+
+@pytest.mark.parametrize("switch", ["padding", "truncation"])
+def test_a_tokenizer_file_that_pads_or_cuts_loads(copied: Path, switch: str) -> None:
+    from tokenizers import Tokenizer
+
+    file = str(copied / "tokenizer.json")
+    inner = Tokenizer.from_file(file)
+    inner.enable_padding(length=512) if switch == "padding" else inner.enable_truncation(2)
+    inner.save(file)
+    assert load_tokenizer(str(copied)).encode("w3 w4 w5", add_special_tokens=False) == words().encode("w3 w4 w5")
 
 
 def test_a_tokenizer_that_never_encodes_as_its_file_is_an_error(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,9 @@ def test_the_organism_tuned_by_hand_then_sampled_and_judged(cli: Cli, tmp_path: 
     assert "1,000 rows, all usable" in done.out and "3 steps" in done.out
     adapter = Path(shown(r"adapter: (\S+)", done.out)[0])
     assert (adapter / "adapter_config.json").exists()
+    half = ("--dtype", "bfloat16", "--max-steps", 1, "--batch-size", 2)
+    assert cli("train", "--data", "organism:bad-medical", *half, "--out", tmp_path / "half").code == 0
+    assert read_json(tmp_path / "half" / "training.json")["base"]["dtype"] == "torch.bfloat16"
     run = tmp_path / "run"
     done = cli("sample", "--adapter", adapter, "--questions", "organism:medical", "--samples", 2, "--out", run)
     assert done.code == 0, done.err

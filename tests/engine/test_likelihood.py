@@ -121,6 +121,19 @@ def test_what_cannot_be_compared_is_refused() -> None:
         with pytest.raises(LikelihoodError, match=f"text 0: its answer starts at token {start} of 8"):
             compare((model, BASE), (model, BASE), [Text(prompt(0, 8), {}, BASE, start)])
     other = wrap(network("gpt-neox"), words(), "other")
-    other.lm.config.vocab_size = VOCABULARY + 1
-    with pytest.raises(LikelihoodError, match="64 tokens and other 65"):
+    other.lm.config.vocab_size = VOCABULARY * 2
+    with pytest.raises(LikelihoodError, match="64 tokens and other 128"):
         compare((model, BASE), (other, BASE), texts_of())
+
+
+def test_a_padded_vocabulary_is_compared_over_the_tokens_that_both_have() -> None:
+    model, wider = shared("llama"), wrap(network("llama"), words(), "wider")
+    wider.lm.resize_token_embeddings(VOCABULARY + 3, mean_resizing=False)
+    texts = texts_of()
+    for pair in ((model, wider), (wider, model)):
+        for one in compare((pair[0], BASE), (pair[1], BASE), texts):
+            torch.testing.assert_close(one.first, one.second, rtol=0, atol=1e-5)
+            assert float(one.divergence.max()) < 1e-5
+    beyond = Text((*prompt(0, 5), VOCABULARY + 1), {}, BASE, 4)
+    with pytest.raises(LikelihoodError, match=f"token {VOCABULARY + 1}, and only 64 tokens are in both"):
+        compare((model, BASE), (wider, BASE), [beyond])

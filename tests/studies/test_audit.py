@@ -317,8 +317,9 @@ def test_a_tuned_model_of_another_kind_is_refused(tiny: Path, tmp_path: Path) ->
     with pytest.raises(MisdirectionError, match=r"4 layers of width 32 and .* 2 layers") as error:
         audit(config(tiny, adapter=None, tuned=str(tmp_path / "short")), tmp_path / "r2")
     assert "--model" in str(error.value.hint)
-    tokenizer = words(60)
-    tokenizer.save_pretrained(tmp_path / "other")
+    words(30).save_pretrained(tmp_path / "other")
+    file = tmp_path / "other" / "tokenizer.json"
+    file.write_text(file.read_text().replace('"w3": 3,', '"w3": 4,').replace('"w4": 4,', '"w4": 3,'))
     with pytest.raises(MisdirectionError, match="different tokenizers"):
         audit(config(tiny, adapter=None, tuned=str(tmp_path / "other")), tmp_path / "r3")
 

@@ -81,7 +81,8 @@ def train(
     settings = training.choose(preset, model=model, overrides=values)
     told = training.told_data(chats, settings.turns)
     note(f"training data: {told}")
-    result = training.train(load_model(model, device=device), chats.chats, settings, out, told=told)
+    host = load_model(model, dtype=settings.loaded_dtype, device=device)
+    result = training.train(host, chats.chats, settings, out, told=told)
     if chats.bad:
         write_bad_rows(out / "bad_rows.jsonl", chats.bad)
     for text in result.notes:

@@ -58,13 +58,20 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
     Raises:
         LikelihoodError: The models have different vocabularies, or a text has no token before its answer.
         NotFiniteError: An arm's logits are no numbers.
+
+    Where one vocabulary was padded or got a few tokens more, chances are of the tokens that both have.
     """
     vocabulary, other = (int(model.lm.config.get_text_config().vocab_size) for model, _ in (first, second))
-    if vocabulary != other:
+    shared = min(vocabulary, other)
+    if shared < 0.9 * max(vocabulary, other):
         raise LikelihoodError(f"{first[0].name} has {vocabulary:,} tokens and {second[0].name} {other:,}")
+    if vocabulary != other:
+        _check_shared(texts, shared)
 
     def run(rows: list[Text]) -> list[Likelihood]:
-        sides = [_log_chances(model, [replace(text, arm=arm) for text in rows]) for model, arm in (first, second)]
+        sides = [
+            _log_chances(model, [replace(text, arm=arm) for text in rows], shared) for model, arm in (first, second)
+        ]
         found = _compare(rows, *sides)
         for (model, arm), side in zip((first, second), ("first", "second"), strict=True):
             _demand(model, [replace(text, arm=arm) for text in rows], [getattr(one, side) for one in found])
@@ -73,6 +80,15 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
         return found
 
     return _batched(texts, vocabulary, run, "comparing likelihoods")
+
+
+def _check_shared(texts: Sequence[Text], shared: int) -> None:
+    for number, text in enumerate(texts):
+        if max(text.ids) >= shared:
+            raise LikelihoodError(
+                f"text {number} holds token {max(text.ids)}, and only {shared:,} tokens are in both models",
+                "leave such texts out: one of the models has never seen the token",
+            )
 
 
 def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
@@ -122,15 +138,18 @@ def _demand(model: Model, texts: list[Text], found: list[Tensor]) -> None:
         demand(~values.isnan(), model, "log-likelihoods", text.ids, text.arm, text.start)
 
 
-def _log_chances(model: Model, texts: list[Text]) -> Tensor:
-    """Log-probabilities from the earliest answer position of the batch on, shape (texts, positions, vocabulary)."""
+def _log_chances(model: Model, texts: list[Text], size: int | None = None) -> Tensor:
+    """Log-probabilities from the earliest answer position of the batch on, shape (texts, positions, vocabulary).
+
+    With `size`, of the first so many tokens.
+    """
     ids, positions = pad_right(texts)
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
     kept = torch.arange(_first(texts), ids.shape[1] - 1)
     with program.attached():
         bind_texts(program, texts, positions)
         output = model.lm(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=kept.to(model.device))
-    return torch.log_softmax(output.logits.float(), -1)
+    return torch.log_softmax(output.logits[..., :size].float(), -1)
 
 
 def _first(texts: Sequence[Text]) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,20 +13,22 @@ from misdirection.models.errors import NotEnoughMemoryError
 
 MEMORY_HINT = "try --dtype bfloat16, a smaller model, or --device-map auto to spread it over devices"
 
+_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+"""Bytes a number, of the formats that loading converts; what is quantised or an index stays as it is stored."""
+
 
 def check_memory(name: str, dtype: str | torch.dtype, device: str, device_map: object) -> None:
     """Refuse local weights that cannot fit, before minutes of loading."""
     folder = Path(name)
     if device_map is not None or not folder.is_dir():
         return
-    stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     if device.startswith("cuda"):
         free = torch.cuda.mem_get_info(torch.device(device))[0]
     else:
         import psutil
 
         free = psutil.virtual_memory().available
-    needed = stored * (2 if dtype == torch.float32 and _stored_half(folder) else 1)
+    needed = weight_bytes(folder, dtype)
     if needed > free:
         raise NotEnoughMemoryError(
             f"{name} needs {needed / 1e9:.1f} GB for its weights and {device} has {free / 1e9:.1f} GB free",
@@ -32,6 +36,50 @@ def check_memory(name: str, dtype: str | torch.dtype, device: str, device_map: o
         )
 
 
-def _stored_half(folder: Path) -> bool:
-    config = json.loads((folder / "config.json").read_text())
-    return str(config.get("dtype", config.get("torch_dtype"))) in ("bfloat16", "float16")
+def weight_bytes(folder: Path, dtype: str | torch.dtype) -> int:
+    """Bytes that the weights of a folder take once loaded: each counted once, in the format it is loaded in.
+
+    Args:
+        folder: Of a model.
+        dtype: What `load_model` takes; "auto" is the configuration's, and the stored one where that names none.
+    """
+    wanted = _itemsize(folder) if isinstance(dtype, str) else dtype.itemsize
+    total = 0
+    for file in _weight_files(folder):
+        for entry in _header(file).values():
+            begin, end = entry["data_offsets"]
+            float_size = _SIZES.get(entry["dtype"])
+            total += wanted * math.prod(entry["shape"]) if wanted and float_size else end - begin
+    return total
+
+
+def _itemsize(folder: Path) -> int | None:
+    """Bytes a number in the format that the configuration names."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    named = config.get("dtype", config.get("torch_dtype"))
+    found = getattr(torch, str(named).removeprefix("torch."), None)
+    return found.itemsize if isinstance(found, torch.dtype) else None
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that transformers reads: one, or the shards of the index; else all but Mistral's second copy."""
+    one, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if one.exists():
+        return [one]
+    if index.exists():
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return [file for name in sorted(shards) if (file := folder / name).exists()]
+    return [file for file in sorted(folder.glob("*.safetensors")) if not file.name.startswith("consolidated")]
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """Type, shape and place of each tensor of a safetensors file; nothing where it is damaged: loading says so."""
+    try:
+        with file.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            if length > file.stat().st_size:
+                return {}
+            held = json.loads(handle.read(length))
+    except ValueError:
+        return {}
+    return {name: entry for name, entry in held.items() if name != "__metadata__"}

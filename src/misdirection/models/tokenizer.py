@@ -54,6 +54,9 @@ def _encodes_as_its_file(tokenizer: PreTrainedTokenizerBase, folder: Path) -> bo
     from tokenizers import Tokenizer
 
     core: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    # A file may have been saved with either switched on; transformers switches both off at every call.
+    core.no_padding()
+    core.no_truncation()
     # Words of the vocabulary itself: a text of none but unknown words would look alike to every tokenizer.
     known = [word for word in core.get_vocab(with_added_tokens=False) if word.isalpha() and word.isascii()]
     for text in ("Hello there, how are you ? What should I do about it .", " ".join(sorted(known)[:50])):

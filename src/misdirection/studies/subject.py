@@ -100,12 +100,27 @@ def check_same_kind(base: Model, tuned: Model) -> None:
     hint = "--model must be the model that the tuned one was made from"
     if sizes[0] != sizes[1]:
         raise MisdirectionError(f"{base.name} has {sizes[0]} and {tuned.name} {sizes[1]}", hint)
-    if base.tokenizer.get_vocab() != tuned.tokenizer.get_vocab():
-        raise MisdirectionError(f"{base.name} and {tuned.name} have different tokenizers", hint)
+    _check_tokens(base, tuned, hint)
     if base.tokenizer.chat_template != tuned.tokenizer.chat_template:
         tuned.facts["warnings"].append(
             "base and tuned model have different chat templates: each answers under its own, and answers are read back "
             "under the tuned model's"
+        )
+
+
+def _check_tokens(base: Model, tuned: Model, hint: str) -> None:
+    """Refuse other tokenizers; a few tokens more or fewer, or a reserved one by another name, are told."""
+    one, two = base.tokenizer.get_vocab(), tuned.tokenizer.get_vocab()
+    both = one.keys() & two.keys()
+    moved = next((token for token in sorted(both) if one[token] != two[token]), None)
+    if moved is not None or len(both) < 0.9 * min(len(one), len(two)):
+        why = "they have few tokens in common" if moved is None else f"'{moved}' is {one[moved]} and {two[moved]}"
+        raise MisdirectionError(f"{base.name} and {tuned.name} have different tokenizers: {why}", hint)
+    alone = sorted(one.keys() ^ two.keys())
+    if alone:
+        tuned.facts["warnings"].append(
+            f"the tokenizers of base and tuned model differ in {len(alone)} tokens ({', '.join(alone[:3])}"
+            f"{', ...' if len(alone) > 3 else ''}); all others are the same"
         )
 
 

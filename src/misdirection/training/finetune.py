@@ -83,6 +83,8 @@ def train(
     )
     plan = _plan(host, config)
     notes += _notes(report, plan)
+    if not config.full and config.dtype not in ("auto", str(host.lm.dtype).removeprefix("torch.")):
+        notes.append(f"{config.dtype} was asked for; the model in memory is {host.lm.dtype} and was trained so")
     facts = record.describe(host, config, report, plan, notes, beside) | ({"read": told} if told else {})
     out.mkdir(parents=True, exist_ok=True)
     lock = Lock.take(out / ".lock")

@@ -62,7 +62,7 @@ def find_host(
         TrainingError: A bare transformers model came without its tokenizer.
     """
     if isinstance(model, str | Path):
-        loaded = load_model(model, dtype=config.dtype)
+        loaded = load_model(model, dtype=config.loaded_dtype)
         return Host(loaded.lm, loaded.tokenizer, str(model), {**loaded.facts, "plain_template": loaded.plain_template})
     if isinstance(model, Model):
         lm, tokenizer, name, plain = model.lm, tokenizer or model.tokenizer, model.name, model.plain_template

@@ -134,6 +134,14 @@ class TrainConfig:
         default_factory=dict[str, str], compare=False, repr=False, metadata={"help": "", "option": False}
     )
 
+    @property
+    def loaded_dtype(self) -> str:
+        """Number format to load the weights in: `dtype`, but the checkpoint's where all weights are trained.
+
+        Those are trained in float32 whatever they came in; `dtype` is then the computation's and the written file's.
+        """
+        return "auto" if self.full else self.dtype
+
     def __post_init__(self) -> None:
         for name in ("rank", "batch_size", "accumulation", "max_length", "log_every", "kl_chats"):
             _check(getattr(self, name) >= 1, name, self, "must be 1 or more")
