@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all bench bench-judging lint help clean clean-venv
+.PHONY: demo test test-all test-sae bench bench-judging lint help clean clean-venv
 
 demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the direction, cure; report in runs/demo
 	$(BIN)/misdirection audit --out runs/demo
@@ -21,6 +21,11 @@ test: .venv/.ok ## the default tests (under 10 minutes on two cores)
 
 test-all: .venv/.ok ## every test, the slow ones too
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
+
+SAE_TESTS := tests/features/test_against_sae_lens.py tests/features/test_training.py tests/cli/test_sae.py
+
+test-sae: .venv/sae-tests/.ok ## dictionaries beside SAELens and sparsify, which get an environment of their own
+	HF_HUB_OFFLINE=1 .venv/sae-tests/bin/python -m pytest $(SAE_TESTS)
 
 bench: .venv/bench/.ok ## the engine beside its rivals, printed as ratios (installs the rivals); ARGS="--threads 2"
 	HF_HUB_OFFLINE=1 .venv/bench/bin/python -m benchmarks.engine $(ARGS)
@@ -36,8 +41,8 @@ lint: .venv/.ok ## ruff and pyright
 .venv/.ok: pyproject.toml constraints.txt scripts/bootstrap.py
 	$(PYTHON) scripts/bootstrap.py
 
-.venv/bench/.ok: .venv/.ok benchmarks/environment.py
-	$(BIN)/python benchmarks/environment.py
+.venv/%/.ok: .venv/.ok scripts/environment.py $(wildcard constraints-*.txt)
+	$(BIN)/python scripts/environment.py $*
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)

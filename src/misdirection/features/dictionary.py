@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -50,7 +50,8 @@ class Dictionary:
         facts: Model, release, id, format, training.
 
     Raises:
-        DictionaryError: Shapes that do not fit, weights that are no numbers, a threshold or k that is missing.
+        DictionaryError: Shapes that do not fit, weights that are no numbers, an unknown activation, a threshold or k
+            that is missing.
     """
 
     encoder: Tensor
@@ -80,6 +81,8 @@ class Dictionary:
         # An infinite threshold switches a latent off.
         if self.threshold is not None and bool(self.threshold.isnan().any()):
             raise DictionaryError("threshold holds NaN", "fetch or save it again")
+        if self.activation not in get_args(Activation):
+            raise DictionaryError(f"no activation is called '{self.activation}'", f"{', '.join(get_args(Activation))}")
         if self.activation == "jumprelu" and self.threshold is None:
             raise DictionaryError("a JumpReLU dictionary has no threshold")
         if self.activation == "topk" and not self.k:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from misdirection.features.dictionary import Dictionary, DictionaryError
 from misdirection.features.formats import FORMATS, misdirection_own
-from misdirection.features.formats.tensors import layer_in
+from misdirection.features.formats.hooks import layer_of_path
 from misdirection.features.releases import RELEASES, Release
 
 
@@ -36,7 +36,7 @@ def load_dictionary(spec: str | Path, layout: str | None = None) -> Dictionary:
         )
     held = RELEASES[release]
     found = _read(fetch(held, name), held.format)
-    layer = found.layer if found.layer is not None else layer_in(name)
+    layer = found.layer if found.layer is not None else layer_of_path(name)
     return replace(found, layer=layer, facts={**found.facts, "release": release, "id": name, "model": held.model})
 
 

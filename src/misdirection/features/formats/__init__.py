@@ -1,7 +1,8 @@
 """Published layouts of sparse autoencoders, one file each.
 
-Each module has `matches(folder)`, whether a folder is laid out so, and `read(folder)`, the dictionary in it. Shapes and
-conventions are those that SAELens's loaders state; equality with SAELens is tested where it reads the same layout.
+Each module of FORMATS has `matches(folder)`, whether a folder is laid out so, and `read(folder)`, the dictionary in it.
+Shapes and conventions are those of the library that wrote the layout; equality with SAELens and sparsify is tested
+where they are installed (`make test-sae`). A setting or tensor that a reader does not know is refused by name.
 """
 
 from __future__ import annotations

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from misdirection.features.dictionary import Dictionary
-from misdirection.features.formats.tensors import layer_in, of_width, pick, read_torch
+from misdirection.features.formats.hooks import layer_of_path
+from misdirection.features.formats.settings import only
+from misdirection.features.formats.tensors import of_width, pick, read_torch
+
+NAMES = ("encoder_linear.weight", "decoder_linear.weight", "encoder_linear.bias", "decoder_linear.bias")
 
 
 def _file(folder: Path) -> Path | None:
@@ -22,13 +26,14 @@ def read(folder: Path) -> Dictionary:
     """The dictionary.
 
     Raises:
-        DictionaryError: A tensor is missing.
+        DictionaryError: A tensor is missing or not known; the file is named after another place.
     """
     path = _file(folder)
     assert path is not None
-    names = ("encoder_linear.weight", "decoder_linear.weight", "encoder_linear.bias", "decoder_linear.bias")
-    weight, stored, encoder_bias, decoder_bias = pick(read_torch(path), path, *names)
+    tensors = read_torch(path)
+    weight, stored, encoder_bias, decoder_bias = pick(tensors, path, *NAMES)
+    only(tensors, NAMES, path)
     return Dictionary(
         weight.T.contiguous(), of_width(stored, weight.shape[1]).contiguous(), encoder_bias, decoder_bias, "relu",
-        layer=layer_in(path.stem), facts={"format": "goodfire"},
+        layer=layer_of_path(path.stem), facts={"format": "goodfire"},
     )  # fmt: skip

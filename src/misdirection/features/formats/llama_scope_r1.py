@@ -1,13 +1,17 @@
-"""Llama Scope for R1-Distill-Llama-8B (JumpReLU): config.json and sae_weights.safetensors, thresholds as logarithms."""
+"""Llama Scope for R1-Distill-Llama-8B (JumpReLU): config.json and sae_weights.safetensors, thresholds as logarithms.
+
+The mean norm of the activations lies among the weights, as `dataset_average_activation_norm.<hook>`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from misdirection.artefacts import read_json
 from misdirection.features.dictionary import Dictionary
-from misdirection.features.formats.llama_scope import scale
-from misdirection.features.formats.tensors import layer_in, pick, read_safetensors
+from misdirection.features.formats.openmoss import built
+from misdirection.features.formats.tensors import read_safetensors
 
 FILE = "sae_weights.safetensors"
 
@@ -21,14 +25,8 @@ def read(folder: Path) -> Dictionary:
     """The dictionary.
 
     Raises:
-        DictionaryError: A tensor is missing.
+        DictionaryError: See `openmoss.built`.
     """
-    settings = read_json(folder / "config.json")
-    names = ("encoder.weight", "decoder.weight", "encoder.bias", "decoder.bias", "log_jumprelu_threshold")
-    encoder, decoder, encoder_bias, decoder_bias, log = pick(read_safetensors(folder / FILE), folder / FILE, *names)
-    where = str(settings.get("hook_point_in") or folder)
-    return Dictionary(
-        encoder.T.contiguous(), decoder.T.contiguous(), encoder_bias, decoder_bias, "jumprelu",
-        log.exp().expand_as(encoder_bias).contiguous(), input_scale=scale(settings, encoder.shape[1]),
-        layer=layer_in(where), facts={"format": "llama_scope_r1", "hook": where},
-    )  # fmt: skip
+    settings, path = read_json(folder / "config.json"), folder / FILE
+    held = built(settings, read_safetensors(path), path, folder)
+    return replace(held, facts={"format": "llama_scope_r1", **held.facts})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from misdirection.artefacts import read_tensors, write_tensors
 from misdirection.features.dictionary import Dictionary, DictionaryError
+from misdirection.features.formats.settings import only, refuse_unknown
 
 FILE = "dictionary.safetensors"
 _TENSORS = ("encoder", "decoder", "encoder_bias", "decoder_bias", "threshold")
@@ -21,13 +22,15 @@ def read(folder: Path) -> Dictionary:
     """The dictionary.
 
     Raises:
-        DictionaryError: The file holds none.
+        DictionaryError: The file holds none, or more than is known.
     """
     tensors, facts = read_tensors(folder / FILE)
     missing = [name for name in _TENSORS[:4] if name not in tensors]
     if missing or "rule" not in facts:
         raise DictionaryError(f"{folder / FILE} holds no dictionary: it lacks {', '.join(missing) or 'the rule'}")
     rule = facts.pop("rule")
+    only(tensors, _TENSORS, folder / FILE)
+    refuse_unknown(rule, _RULE, folder / FILE)
     return Dictionary(**tensors, **rule, facts=dict(facts))
 
 

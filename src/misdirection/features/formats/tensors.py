@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,16 +73,6 @@ def pick(tensors: Mapping[str, Tensor], path: Path, *names: str | Sequence[str])
             raise DictionaryError(f"{path} holds no '{choices[0]}'", f"it holds {', '.join(sorted(tensors)[:8])}")
         found.append(held.float())
     return found
-
-
-def layer_in(text: str) -> int | None:
-    """The decoder layer in a hook name, id or path: "blocks.12.", "model.layers.12", "layer_12", "-l19", "-L15R".
-
-    The last one counts; "l0" is left alone, for there it means the number of active latents.
-    """
-    told = re.findall(r"(?:blocks\.|layers[._]|layer[_-]?)(\d+)", text.lower())
-    told = told or re.findall(r"(?:^|[/_-])l([1-9]\d*)", text.lower())
-    return int(told[-1]) if told else None
 
 
 def of_width(matrix: Tensor, width: int) -> Tensor:
