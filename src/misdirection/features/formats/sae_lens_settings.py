@@ -134,7 +134,7 @@ HARMLESS = frozenset(
         "seqpos_slice",
         "sequence_separator_token",
         "store_batch_size_prompts",
-        "streaming",
+        "streaming target_l0",
         "tokens_per_buffer",
         "topk_threshold_lr",
         "total_training_samples",
