@@ -18,71 +18,26 @@ from misdirection.artefacts import read_json
 from misdirection.features.dictionary import Dictionary, DictionaryError
 from misdirection.features.formats.hooks import layer_of_hook, layer_of_path
 from misdirection.features.formats.sae_lens import gated
-from misdirection.features.formats.settings import choice, one_k, only, refuse_unknown, shapes
+from misdirection.features.formats.settings import choice, one_k, only, refuse_unknown, shapes, words
 from misdirection.features.formats.tensors import of_width, pick, read_torch
 
 BATCH = ("BatchTopKSAE", "MatryoshkaBatchTopKSAE")
 KINDS = (*BATCH, "AutoEncoderTopK", "AutoEncoder", "AutoEncoderNew", "GatedAutoEncoder", "JumpReluAutoEncoder")
 FOLLOWED = ("dict_class", "layer", "submodule_name", "lm_name", "k", "activation_dim", "dict_size")
-HARMLESS = tuple(
-    [
-        "trainer_class",
-        "trainer_name",
-        "lr",
-        "steps",
-        "seed",
-        "device",
-        "wandb_name",
-        "warmup_steps",
-        "decay_start",
-        "auxk_alpha",
-        "top_k_aux",
-        "bandwidth",
-        "threshold_beta",
-        "threshold_start_step",
-        "group_fractions",
-        "group_weights",
-        "group_sizes",
-        "num_groups",
-        "sparsity_penalty",
-        "l1_penalty",
-        "sparsity_warmup_steps",
-        "sparsity_function",
-        "target_l0",
-        "initial_sparsity_penalty",
-        "p_start",
-        "p_end",
-        "anneal_start",
-        "anneal_end",
-        "sparsity_queue_length",
-        "n_sparsity_updates",
-        "resample_steps",
-        "aux_loss_weight",
-        "k_anneal_steps",
-        "dead_feature_threshold",
-        "log_steps",
-        "use_wandb",
-    ]
+HARMLESS = words(
+    """
+    trainer_class trainer_name lr steps seed device wandb_name warmup_steps decay_start auxk_alpha top_k_aux bandwidth
+    threshold_beta threshold_start_step group_fractions group_weights group_sizes num_groups sparsity_penalty
+    l1_penalty sparsity_warmup_steps sparsity_function target_l0 initial_sparsity_penalty p_start p_end anneal_start
+    anneal_end sparsity_queue_length n_sparsity_updates resample_steps aux_loss_weight k_anneal_steps
+    dead_feature_threshold log_steps use_wandb
+    """
 )
-TENSORS = tuple(
-    [
-        "encoder.weight",
-        "encoder.bias",
-        "decoder.weight",
-        "decoder.bias",
-        "b_dec",
-        "bias",
-        "decoder_bias",
-        "W_enc",
-        "W_dec",
-        "b_enc",
-        "threshold",
-        "k",
-        "group_sizes",
-        "r_mag",
-        "gate_bias",
-        "mag_bias",
-    ]
+TENSORS = words(
+    """
+    encoder.weight encoder.bias decoder.weight decoder.bias b_dec bias decoder_bias W_enc W_dec b_enc threshold k
+    group_sizes r_mag gate_bias mag_bias
+    """
 )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from misdirection.features.dictionary import Dictionary, DictionaryError
 from misdirection.features.formats.hooks import layer_of_hook, layer_of_path
-from misdirection.features.formats.settings import choice, flag, must_be_off, one_k, only, refuse_unknown, shapes
+from misdirection.features.formats.settings import choice, flag, must_be_off, one_k, only, refuse_unknown, shapes, words
 from misdirection.features.formats.tensors import of_width, pick
 
 NORM = "dataset_average_activation_norm"
@@ -27,49 +27,16 @@ FOLLOWED = (
     "hook_point_out", "apply_decoder_bias_to_pre_encoder", "sparsity_include_decoder_norm", "d_model", "d_sae",
     "sae_type", *OFF,
 )  # fmt: skip
-HARMLESS = tuple(
-    [
-        "expansion_factor",
-        "dtype",
-        "device",
-        "seed",
-        "use_ghost_grads",
-        "lp",
-        "l1_coefficient",
-        "l1_coefficient_warmup_steps",
-        "k_warmup_steps",
-        "bias_init_method",
-        "init_decoder_norm",
-        "init_encoder_norm",
-        "init_encoder_with_decoder_transpose",
-        "use_batch_norm_mse",
-        "tp_size",
-        "decoder_exactly_unit_norm",
-        "decoder_bias_init_method",
-        "remove_gradient_parallel_to_decoder_directions",
-        "force_unit_norm",
-        "force_unit_decoder_norm",
-        "sae_pretrained_name_or_path",
-        "strict_loading",
-        "jumprelu_threshold_window",
-        "promote_act_fn_dtype",
-        "use_triton_kernel",
-        "sparsity_threshold_for_triton_spmm_kernel",
-        "fixed_norm_value",
-        "lr",
-        "betas",
-        "total_training_tokens",
-        "lr_scheduler_name",
-        "lr_warm_up_steps",
-        "lr_cool_down_steps",
-        "exp_name",
-        "exp_series",
-        "exp_result_path",
-        "initial_k",
-        "jump_relu_threshold_window",
-        "sae_lens_version",
-        "model_name",
-    ]
+HARMLESS = words(
+    """
+    expansion_factor dtype device seed use_ghost_grads lp l1_coefficient l1_coefficient_warmup_steps k_warmup_steps
+    bias_init_method init_decoder_norm init_encoder_norm init_encoder_with_decoder_transpose use_batch_norm_mse
+    tp_size decoder_exactly_unit_norm decoder_bias_init_method remove_gradient_parallel_to_decoder_directions
+    force_unit_norm force_unit_decoder_norm sae_pretrained_name_or_path strict_loading jumprelu_threshold_window
+    promote_act_fn_dtype use_triton_kernel sparsity_threshold_for_triton_spmm_kernel fixed_norm_value lr betas
+    total_training_tokens lr_scheduler_name lr_warm_up_steps lr_cool_down_steps exp_name exp_series exp_result_path
+    initial_k jump_relu_threshold_window sae_lens_version model_name
+    """
 )
 
 

@@ -17,6 +17,11 @@ from misdirection.features.dictionary import DictionaryError
 T = TypeVar("T")
 
 
+def words(text: str) -> frozenset[str]:
+    """The names in a text, which reads better than two hundred strings."""
+    return frozenset(text.split())
+
+
 def refuse_unknown(settings: Mapping[str, Any], known: Collection[str], where: object) -> None:
     """Stop at a setting that has a value and is not among the known.
 
