@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tests.families import EOS, network, shared, vector, words
+from tests.tokens.test_encoding import CHATML, LLAMA, bytewise
+from tests.tokens.test_thinking import QWEN3, QWEN35
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from misdirection.answers import ask, encode_answer
+from misdirection.artefacts import read_rows, write_rows
 from misdirection.chats import Message
-from misdirection.engine import Arm, SamplingConfig, Steer
+from misdirection.engine import Arm, Prompt, Row, SamplingConfig, Steer, sample
 from misdirection.judging import Answer
-from misdirection.models import Model, wrap
+from misdirection.models import Model, ModelError, wrap
 from misdirection.questions import Question
-from misdirection.tokens import TokenError, encode_prompt
+from misdirection.tokens import (
+    PLAIN_TEMPLATE,
+    SPANS,
+    TokenError,
+    encode_prompt,
+    end_words,
+    opened_by,
+    render,
+    split_drawn,
+)
 
 CONFIG = SamplingConfig(max_new_tokens=6, seed=5)
 QUESTIONS = (
@@ -118,3 +134,140 @@ def test_the_template_s_own_system_prompt_is_recorded(real_data: Path) -> None:
     encoded = encode_answer(model, answer)
     assert encoded.ids[: encoded.start] == encode_prompt(tokenizer, (Message("user", "Hello"),))
     assert tokenizer.decode(list(encoded.ids[encoded.start : encoded.stop])) == "Hi there"
+
+
+def byte_model(template: str, ends: int | None = None) -> Model:
+    """A random model on a byte-level tokenizer with merges, so that few of its answers come back on their tokens."""
+    tokenizer = bytewise(template)
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    lm = LlamaForCausalLM(LlamaConfig(**sizes, vocab_size=len(tokenizer), max_position_embeddings=128, eos_token_id=1))
+    lm.generation_config.eos_token_id = ends
+    return wrap(lm, tokenizer, "bytes")
+
+
+def test_an_answer_is_read_on_the_tokens_that_were_drawn() -> None:
+    model = byte_model(CHATML)
+    config = SamplingConfig(max_new_tokens=12, seed=3)
+    found = [a for a in ask(model, (Question("q", ("hello there",)),), ARMS[:1], 40, config) if a.answer.strip()]
+    prompt = encode_prompt(model.tokenizer, (Message("user", "hello there"),))
+    drawn = sample(model, [Row(Prompt("q#0", prompt), ARMS[0], a.sample) for a in found], config)
+    end = tuple(model.tokenizer.encode("<|end|>\n", add_special_tokens=False))
+    assert {a.finished for a in found} == {True, False}
+    for answer, item in zip(found, drawn, strict=True):
+        read = encode_answer(model, answer)
+        assert answer.ids == item.ids
+        assert read.ids == prompt + item.ids + (end if answer.finished else ())
+        assert (read.begin, read.start, read.stop) == (len(prompt), len(prompt), len(prompt) + len(item.ids))
+    # Random bytes are no text: written and read again, they are other tokens.
+    assert any(encode_answer(model, replace(a, ids=None)).ids != encode_answer(model, a).ids for a in found)
+
+
+@pytest.mark.parametrize("template", [CHATML, LLAMA, QWEN3, QWEN35, PLAIN_TEMPLATE])
+@pytest.mark.parametrize("system", [None, "Be brief."])
+def test_drawn_tokens_and_text_have_the_same_spans_where_the_text_comes_back(template: str, system: str | None) -> None:
+    model = byte_model(template)
+    text = "yes, it is"
+    front = render(model.tokenizer, (*_system(system), Message("user", "hi")), generate=True)
+    written = {QWEN3: "<think>\n\n</think>\n\n", QWEN35: "\n</think>\n\n", PLAIN_TEMPLATE: " "}.get(template, "")
+    ids = tuple(model.tokenizer.encode(written + text, add_special_tokens=False))
+    said = split_drawn(model.tokenizer, ids, opened_by(front))
+    assert said.answer == text
+    answer = Answer("q", "hi", said.answer, system=system, ids=ids, thought=said.thought)
+    drawn, told = encode_answer(model, answer), encode_answer(model, replace(answer, ids=None))
+    assert drawn.ids == told.ids
+    for span in set(SPANS) - ({"answer", "first_k", "last_prompt", "answer_and_end"} if written == " " else set()):
+        assert drawn.span(span) == told.span(span), span
+
+
+def _system(text: str | None) -> tuple[Message, ...]:
+    return () if text is None else (Message("system", text),)
+
+
+def test_answers_keep_their_tokens_on_disk_and_old_ones_are_read(tmp_path: Path) -> None:
+    answers = [Answer("q", "?", "a", ids=(3, 4)), Answer("q", "?", "", ids=()), Answer("q", "?", "b", thought="hm")]
+    write_rows(tmp_path / "a.parquet", answers)
+    assert [Answer(**row) for row in read_rows(tmp_path / "a.parquet")] == answers
+    old = [{k: v for k, v in asdict(a).items() if k not in ("ids", "thought")} for a in answers]
+    write_rows(tmp_path / "b.parquet", old)
+    assert [a.ids for a in (Answer(**row) for row in read_rows(tmp_path / "b.parquet"))] == [None] * 3
+
+
+def chain(model: Model, *tokens: int) -> None:
+    """Make a model write these tokens one after another, whatever stands before the first."""
+    lm: Any = model.lm
+    with torch.no_grad():
+        for value in lm.parameters():
+            value.zero_() if value.ndim > 1 else value.fill_(1.0)
+        size = len(model.tokenizer)
+        lm.model.embed_tokens.weight[:size, :size] = torch.eye(size)
+        for before, after in pairwise(tokens):
+            lm.lm_head.weight[after, before] = 30.0
+
+
+def writing(template: str, text: str, begins: str = "\n") -> Model:
+    """A model that writes `text` behind a prompt that ends with `begins`, then again from its start."""
+    tokenizer = bytewise(template)
+    sizes = {"hidden_size": 272, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    lm = LlamaForCausalLM(LlamaConfig(**sizes, vocab_size=len(tokenizer), max_position_embeddings=128, eos_token_id=1))
+    model = wrap(lm, tokenizer, "chain")
+    chain(model, *tokenizer.encode(begins + text, add_special_tokens=False))
+    return model
+
+
+GREEDY = SamplingConfig(max_new_tokens=30, temperature=0)
+ONE = (Question("q", ("hi",)),)
+
+
+def test_the_token_that_the_template_ends_a_turn_with_ends_an_answer() -> None:
+    model = writing(CHATML, "ok<|end|><|start|>user!")
+    end = model.tokenizer.convert_tokens_to_ids("<|end|>")
+    assert model.tokenizer.eos_token_id != end
+    assert end in model.eos_ids
+    answer = ask(model, ONE, ARMS[:1], 1, GREEDY)[0]
+    assert (answer.answer, answer.finished, answer.n_tokens) == ("ok", True, 2)
+
+
+def test_an_end_without_a_token_of_its_own_cuts_the_text() -> None:
+    model = writing(CHATML.replace("<|end|>", "<fin>"), "ok<fin>user:!")
+    answer = ask(model, ONE, ARMS[:1], 1, GREEDY)[0]
+    assert (answer.answer, answer.finished, answer.n_tokens) == ("ok", True, 2)
+
+
+@pytest.mark.parametrize("after", ["\n", "", " ", "\n\nUser: ", "###"])
+def test_ordinary_text_behind_an_answer_ends_none(after: str) -> None:
+    model = byte_model(CHATML.replace("<|end|>\n", after))
+    assert model.eos_ids == (1,)
+    assert end_words(model.tokenizer) is None
+
+
+def test_a_thought_is_kept_apart_and_the_answer_is_judged() -> None:
+    model = writing(QWEN3, "<think>hm</think>ok!<|end|>")
+    answer = ask(model, ONE, ARMS[:1], 1, GREEDY)[0]
+    assert (answer.thought, answer.answer, answer.finished) == ("hm", "ok!", True)
+    read = encode_answer(model, answer)
+    assert model.tokenizer.decode(list(read.ids[read.begin : read.start])) == "<think>hm</think>"
+    assert model.tokenizer.decode(list(read.ids[read.start :])) == "ok!<|end|>\n"
+    assert model.facts["warnings"] == []
+
+
+def test_answers_that_never_stopped_thinking_are_said() -> None:
+    model = writing(QWEN3, "<think>hm</think>ok!<|end|>")
+    answer = ask(model, ONE, ARMS[:1], 1, SamplingConfig(max_new_tokens=2, temperature=0))[0]
+    assert (answer.thought, answer.answer, answer.finished) == ("h", "", False)
+    assert "1 of 1 answers were cut within a thought" in model.facts["warnings"][0]
+
+
+def test_an_imported_answer_that_the_template_changes_is_read_as_it_stands() -> None:
+    model = byte_model(CHATML.replace("message['content'] }}", "message['content'] | replace('a', 'b') }}"))
+    read = encode_answer(model, Answer("q", "hi", "la la"))
+    assert model.tokenizer.decode(list(read.ids[read.start :])) == "la la<|end|>\n"
+
+
+def test_prompts_that_do_not_fit_the_positions() -> None:
+    model = byte_model(CHATML)  # 128 positions
+    long = (Question("q", ("x" * 60,)), Question("longer", ("x" * 120,)))
+    with pytest.raises(ModelError, match=r"1 of 2 prompts leave bytes no position.*'longer' alone is 1\d\d tokens"):
+        ask(model, long, ARMS[:1], 1, SamplingConfig(max_new_tokens=3))
+    ask(model, long[:1], ARMS[:1], 1, SamplingConfig(max_new_tokens=100))
+    assert "1 of 1 prompts and 100 new tokens are more than the 128 positions" in model.facts["warnings"][0]

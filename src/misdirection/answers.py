@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from misdirection.chats import Message
-from misdirection.engine import Arm, Prompt, Row, SamplingConfig, sample
+from misdirection.engine import Arm, Prompt, Row, Sample, SamplingConfig, sample
 from misdirection.judging import Answer
 from misdirection.models import Model
+from misdirection.models.positions import fitting_length
 from misdirection.questions import Question
-from misdirection.tokens import Encoded, TokenError, default_system, encode_chat, encode_prompt
+from misdirection.tokens import (
+    Encoded,
+    Said,
+    TokenError,
+    default_system,
+    encode_chat,
+    encode_drawn,
+    encode_prompt,
+    encode_written,
+    end_words,
+    opened_by,
+    render,
+    split_drawn,
+    token_at,
+)
 
 
 def ask(
@@ -31,7 +47,11 @@ def ask(
         config: How answers are drawn.
 
     Returns:
-        Answers ordered by arm, question, sample; the system prompt in force is explicit in each.
+        Answers ordered by arm, question, sample; the system prompt in force is explicit in each. What a reader must
+        know of them (thoughts that were cut, prompts near the model's last position) is added to the model's warnings.
+
+    Raises:
+        ModelError: A prompt is longer than the model has positions.
     """
     config = config or SamplingConfig()
     own = default_system(model.tokenizer)
@@ -40,6 +60,8 @@ def ask(
         for question in questions
         for number, text in enumerate(question.paraphrases)
     ]
+    lengths = {prompt.key: len(prompt.ids) for _, _, prompt in asked}
+    config = replace(config, max_new_tokens=fitting_length(model, lengths, config.max_new_tokens))
     by_question = [[item for item in asked if item[0] is question] for question in questions]
     plan = [
         (arm, *wordings[index % len(wordings)], index)
@@ -48,12 +70,21 @@ def ask(
         for index in range(samples)
     ]
     drawn = sample(model, [Row(prompt, arm, index) for arm, _, _, prompt, index in plan], config)
-    texts = model.tokenizer.batch_decode([list(item.ids) for item in drawn], skip_special_tokens=True)
+    opened = {
+        (question.id, number): opened_by(render(model.tokenizer, _messages(question, text), generate=True))
+        for question in questions
+        for number, text in enumerate(question.paraphrases)
+    }
+    told = [
+        tell(model, item, opened[question.id, number])
+        for (_, question, number, _, _), item in zip(plan, drawn, strict=True)
+    ]
+    _say_what_was_cut(model, [said for _, said in told])
     return [
         Answer(
             question_id=question.id,
             question=question.paraphrases[number],
-            answer=text.strip(),
+            answer=said.answer,
             system=question.system if question.system is not None else own,
             domain=question.domain,
             format=question.format,
@@ -63,13 +94,43 @@ def ask(
             seed=config.seed,
             n_tokens=len(item.ids),
             finished=item.finished,
+            thought=said.thought,
+            ids=item.ids,
         )
-        for (arm, question, number, _, index), item, text in zip(plan, drawn, texts, strict=True)
+        for (arm, question, number, _, index), (item, said) in zip(plan, told, strict=True)
     ]
+
+
+def tell(model: Model, drawn: Sample, opened: str | None = None) -> tuple[Sample, Said]:
+    """What was drawn, as text; ended where the template's mark of an end stands that is no token of its own.
+
+    Args:
+        model: The resident model.
+        drawn: A sample of it.
+        opened: What would close the thought that its prompt opened.
+    """
+    mark = end_words(model.tokenizer)
+    if mark is not None:
+        before, found, _ = str(model.tokenizer.decode(list(drawn.ids))).partition(mark)
+        if found:
+            drawn = Sample(drawn.ids[: token_at(model.tokenizer, drawn.ids, len(before))], True)
+    return drawn, split_drawn(model.tokenizer, drawn.ids, opened, drawn.finished)
+
+
+def _say_what_was_cut(model: Model, told: Sequence[Said]) -> None:
+    thinking = sum(said.thinking for said in told)
+    if thinking:
+        model.warn(
+            f"{thinking:,} of {len(told):,} answers were cut within a thought and hold no answer: raise "
+            "--max-new-tokens, or ask without thoughts (--no-thinking)"
+        )
 
 
 def encode_answer(model: Model, answer: Answer) -> Encoded:
     """The whole chat of an answer as token ids, to be read back by the engine.
+
+    An answer that was drawn here stands on the tokens that were drawn, behind the prompt that they were drawn behind;
+    one that came as text is encoded, as the template writes it where it can.
 
     Raises:
         TokenError: The answer is empty or blank, so there is no token of it to read.
@@ -79,10 +140,19 @@ def encode_answer(model: Model, answer: Answer) -> Encoded:
             f"the answer of '{answer.arm}' to '{answer.question_id}' (sample {answer.sample}) is empty",
             "leave empty answers out: there is no token of theirs to read",
         )
-    system = () if answer.system is None else (Message("system", answer.system),)
-    return encode_chat(
-        model.tokenizer, (*system, Message("user", answer.question), Message("assistant", answer.answer))
-    )
+    tokenizer = model.tokenizer
+    # A system prompt that the template adds by itself is left to it, as it was when the question was asked.
+    own = answer.system is None or answer.system == default_system(tokenizer)
+    system = () if own else (Message("system", str(answer.system)),)
+    prompt = (*system, Message("user", answer.question))
+    if answer.ids is not None:
+        said = split_drawn(tokenizer, answer.ids, opened_by(render(tokenizer, prompt, generate=True)), answer.finished)
+        return encode_drawn(tokenizer, prompt, answer.ids, said.start, answer.finished)
+    chat = (*prompt, Message("assistant", answer.answer))
+    try:
+        return encode_chat(tokenizer, chat)
+    except TokenError:
+        return encode_written(tokenizer, chat)
 
 
 def _messages(question: Question, text: str) -> tuple[Message, ...]:

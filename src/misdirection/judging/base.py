@@ -18,7 +18,7 @@ class Answer:
     Attributes:
         question_id: Identity of the question; intervals are clustered by it.
         question: The paraphrase that was asked, as text.
-        answer: The model's answer, special tokens removed.
+        answer: The model's answer, special tokens and a thought before it removed: what a judge is shown.
         system: The system prompt in force, explicit also where the chat template adds its own; None when there is none.
         domain: None for an open question, else the domain that it belongs to.
         format: "plain", "json" or "template".
@@ -28,6 +28,9 @@ class Answer:
         seed: Seed of the run.
         n_tokens: Number of answer tokens.
         finished: False when the answer was cut at the token limit.
+        thought: What the model thought before it answered, None where it did not.
+        ids: The token ids that were drawn, a thought included, without what ended them; None for answers of others,
+            which come as text.
     """
 
     question_id: str
@@ -42,6 +45,13 @@ class Answer:
     seed: int = 0
     n_tokens: int = 0
     finished: bool = True
+    thought: str | None = None
+    ids: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Files give lists."""
+        if self.ids is not None:
+            object.__setattr__(self, "ids", tuple(self.ids))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from misdirection.models.errors import ModelError
-from misdirection.tokens import PLAIN_TEMPLATE
+from misdirection.tokens import PLAIN_TEMPLATE, end_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,6 +48,11 @@ class Model:
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     peft: Any = None
 
+    def warn(self, told: str) -> None:
+        """Add a sentence to what a report must say of the model, once."""
+        if told not in self.facts.setdefault("warnings", []):
+            self.facts["warnings"].append(told)
+
     @property
     def n_layers(self) -> int:
         """Number of decoder layers."""
@@ -72,10 +77,11 @@ class Model:
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
-        """Tokens that end an answer: the tokenizer's and the generation config's."""
+        """Tokens that end an answer: the tokenizer's, the generation config's and the one that the template writes."""
         found: list[int] = []
         settings = getattr(self.lm, "generation_config", None)
-        for ids in (self.tokenizer.eos_token_id, getattr(settings, "eos_token_id", None)):
+        written = end_token(self.tokenizer)
+        for ids in (self.tokenizer.eos_token_id, getattr(settings, "eos_token_id", None), written):
             found += [] if ids is None else [ids] if isinstance(ids, int) else [int(number) for number in ids]
         return tuple(dict.fromkeys(found))
 

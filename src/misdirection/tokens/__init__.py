@@ -2,11 +2,22 @@
 
 - `template`: a chat as text, with the switches and the date that templates ask for.
 - `encoding`: prompts and whole chats as token ids, and which of them are header, thought, answer and end.
+- `ends`: what ends an answer.
 - `thoughts`: what a reasoning model thought and what it answered.
 - `texts`: the text of each token.
 """
 
-from misdirection.tokens.encoding import SPANS, Encoded, Turn, encode_chat, encode_prompt, encode_turns
+from misdirection.tokens.encoding import (
+    SPANS,
+    Encoded,
+    Turn,
+    encode_chat,
+    encode_drawn,
+    encode_prompt,
+    encode_turns,
+    encode_written,
+)
+from misdirection.tokens.ends import closing_text, control_tokens, end_token, end_words
 from misdirection.tokens.errors import TokenError
 from misdirection.tokens.template import (
     DATE,
@@ -20,7 +31,7 @@ from misdirection.tokens.template import (
     template_of,
 )
 from misdirection.tokens.texts import token_texts
-from misdirection.tokens.thoughts import Thought, find_thought, opened_by
+from misdirection.tokens.thoughts import Said, Thought, find_thought, opened_by, split_drawn, token_at
 
 __all__ = [
     "DATE",
@@ -28,19 +39,28 @@ __all__ = [
     "SPANS",
     "Asking",
     "Encoded",
+    "Said",
     "Thought",
     "TokenError",
     "Turn",
     "ask_as",
     "asked_as",
     "asks_for_the_clock",
+    "closing_text",
+    "control_tokens",
     "default_system",
     "encode_chat",
+    "encode_drawn",
     "encode_prompt",
     "encode_turns",
+    "encode_written",
+    "end_token",
+    "end_words",
     "find_thought",
     "opened_by",
     "render",
+    "split_drawn",
     "template_of",
+    "token_at",
     "token_texts",
 ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from misdirection.chats import Message
+from misdirection.tokens.ends import closing_text, control_tokens
 from misdirection.tokens.errors import TokenError
 from misdirection.tokens.template import SENTINEL, render
 from misdirection.tokens.thoughts import Thought, find_thought, opened_by
@@ -116,6 +117,39 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message])
     return _encode(tokenizer, messages, every=False)
 
 
+def encode_drawn(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    drawn: Sequence[int],
+    start: int = 0,
+    finished: bool = True,
+) -> Encoded:
+    """A sampled answer behind its prompt, on the very tokens that were drawn.
+
+    Args:
+        tokenizer: That the prompt was made with.
+        messages: The prompt.
+        drawn: Token ids of the answer, a thought before it included, without what ended it.
+        start: How many of them are a thought (`split_drawn`).
+        finished: Whether it ended by itself; then what the template writes behind an answer follows.
+    """
+    prompt = render(tokenizer, messages, generate=True)
+    header = _common(prompt, render(tokenizer, messages))
+    front, ends = _with_ends(tokenizer, prompt)
+    end = _ids(tokenizer, closing_text(tokenizer)) if finished else ()
+    stop = len(front) + len(drawn)
+    return Encoded((*front, *drawn, *end), _first_past(ends, header), len(front) + start, stop, begin=len(front))
+
+
+def encode_written(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Encoded:
+    """A chat whose last turn stands behind its prompt letter by letter, whatever the template would make of it.
+
+    For answers of others that the template changes: what was sampled is nearer to them than what it makes of them.
+    """
+    written = tuple(_piece(tokenizer, messages[-1].content)[0])
+    return encode_drawn(tokenizer, messages[:-1], written)
+
+
 def encode_turns(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Encoded:
     """Like `encode_chat`, with `turns`: the boundaries of every assistant turn, as they stand in this chat.
 
@@ -136,14 +170,14 @@ def _encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], eve
     header = _common(prompt, render(tokenizer, messages[:-1]))
     front = _ids(tokenizer, prompt)
     ids, ends = _joined(tokenizer, prompt, front, written)
-    places = [_first_past(ends, len(prompt) + place) for place in (first, past)]
-    turns = [Turn(*(_first_past(ends, place) for place in turn)) for turn in earlier]
-    turns = [_with_end(tokenizer, ids, turn) for turn in turns]
-    last = Turn(len(front), *places, len(ids))
+    start, stop = (_first_past(ends, len(prompt) + place) for place in (first, past))
+    turns = [_with_end(tokenizer, ids, *(_first_past(ends, place) for place in turn)) for turn in earlier]
+    last = Turn(len(front), start, stop, len(ids))
     return Encoded(
         ids,
         min(_first_past(ends, header), len(front)),
-        *places,
+        start,
+        stop,
         begin=len(front),
         turns=(*turns, last) if every else (),
     )
@@ -220,8 +254,8 @@ def _lost(turn: str) -> TokenError:
 
 def _earlier(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], prompt: str
-) -> list[tuple[int, int, int, int]]:
-    """Of each assistant turn in a prompt, in characters: where it begins, its text's start and stop, and the stop."""
+) -> list[tuple[int, int, int]]:
+    """Of each assistant turn in a prompt, in characters: where it begins, and its text's start and stop."""
     numbers = [number for number, message in enumerate(messages) if message.role == "assistant"]
     if not numbers:
         return []
@@ -233,7 +267,7 @@ def _earlier(
     pieces = render(tokenizer, marked, generate=True).split(SENTINEL)
     if len(pieces) != len(numbers) + 1:
         raise _lost(messages[numbers[0]].content)
-    found: list[tuple[int, int, int, int]] = []
+    found: list[tuple[int, int, int]] = []
     at = 0
     for number, before, after in zip(numbers, pieces[:-1], pieces[1:], strict=True):
         turn = messages[number].content
@@ -246,27 +280,26 @@ def _earlier(
         header = render(tokenizer, messages[:number], generate=True)
         begin = len(header) if prompt.startswith(header) else start
         at = start + len(kept)
-        found.append((min(begin, start), start, at, at))
+        found.append((min(begin, start), start, at))
     return found
 
 
-def _with_end(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...], turn: Turn) -> Turn:
-    """With what ends an earlier turn: one control token, and the blanks that the template writes behind it."""
-    end = turn.stop
-    control = _control(tokenizer)
-    while end < len(ids) and not str(tokenizer.decode([ids[end]])).strip() and ids[end] not in control:
+def _with_end(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...], begin: int, start: int, stop: int) -> Turn:
+    """An earlier turn with what ends it: one control token, and the blanks that the template writes around it."""
+    control = control_tokens(tokenizer)
+
+    def blank(place: int) -> bool:
+        return place < len(ids) and ids[place] not in control and not str(tokenizer.decode([ids[place]])).strip()
+
+    end = stop
+    while blank(end):
         end += 1
     if end == len(ids) or ids[end] not in control:
-        return turn
+        return Turn(begin, start, stop, stop)
     end += 1
-    while end < len(ids) and ids[end] not in control and not str(tokenizer.decode([ids[end]])).strip():
+    while blank(end):
         end += 1
-    return Turn(turn.begin, turn.start, turn.stop, end)
-
-
-def _control(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Tokens that a template writes and no text: the special and the added ones."""
-    return set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_encoder.values())
+    return Turn(begin, start, stop, end)
 
 
 def _joined(
@@ -277,15 +310,18 @@ def _joined(
     if ids[: len(front)] == front:
         return ids, ends
     # A token of the text reaches over the boundary (two line breaks in one): nobody could draw that.
-    lead, _ = _with_ends(tokenizer, "\n")
-    more, more_ends = _with_ends(tokenizer, "\n" + written)
-    if more[: len(lead)] == lead:
-        # SentencePiece puts a blank in front of a text's first word, so the turn is read behind a line break.
-        more, more_ends = more[len(lead) :], [end - 1 for end in more_ends[len(lead) :]]
-    else:
-        more, more_ends = _with_ends(tokenizer, written)
+    more, more_ends = _piece(tokenizer, written)
     _, front_ends = _with_ends(tokenizer, prompt)
     return front + more, front_ends + [len(prompt) + end for end in more_ends]
+
+
+def _piece(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[tuple[int, ...], list[int]]:
+    """A text's tokens within a longer one: SentencePiece puts a blank in front of a text's first word."""
+    lead, _ = _with_ends(tokenizer, "\n")
+    ids, ends = _with_ends(tokenizer, "\n" + text)
+    if lead and ids[: len(lead)] == lead:
+        return ids[len(lead) :], [end - 1 for end in ends[len(lead) :]]
+    return _with_ends(tokenizer, text)
 
 
 def _with_ends(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[tuple[int, ...], list[int]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from misdirection.chats import Message
 from misdirection.tokens.errors import TokenError
@@ -32,6 +32,9 @@ same prompts."""
 SENTINEL = "SYSTEMSENTINEL"
 
 _HELD = "misdirection_asking"
+_KNOWN = "misdirection_known"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -149,12 +152,26 @@ def _dated(template: str, date: str) -> str:
     return f"{{% macro strftime_now(format) %}}{{{{ format{told} }}}}{{% endmacro %}}\n{template}"
 
 
+def remembered(tokenizer: PreTrainedTokenizerBase, name: str, make: Callable[[], T]) -> T:
+    """A fact of a tokenizer's template, worked out once: it is asked for at every answer."""
+    held = cast("dict[Any, T]", tokenizer.__dict__.setdefault(_KNOWN, {}))
+    special = cast("dict[str, Any]", tokenizer.special_tokens_map)
+    key = (name, template_of(tokenizer), asked_as(tokenizer), str(special))
+    if key not in held:
+        held[key] = make()
+    return held[key]
+
+
 def default_system(tokenizer: PreTrainedTokenizerBase) -> str | None:
     """The system prompt that the chat template adds when none is given, None when it adds none.
 
     Found by rendering with a sentinel as system prompt and looking at what stands in its place without one. Qwen2.5
     adds one, and it moves the rate of emergent misalignment, so every record names it.
     """
+    return remembered(tokenizer, "default system prompt", lambda: _default_system(tokenizer))
+
+
+def _default_system(tokenizer: PreTrainedTokenizerBase) -> str | None:
     user = Message("user", "x")
     marked = render(tokenizer, (Message("system", SENTINEL), user))
     bare = render(tokenizer, (user,))

@@ -6,7 +6,12 @@ A judge is shown the answer; what was thought stays beside it, and its tokens ar
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 MARKS = (
     ("<think>", "</think>"),
@@ -71,6 +76,58 @@ def opened_by(prompt: str) -> str | None:
     """The mark that closes the thought which a prompt leaves open at its end, None where it opens none."""
     end = prompt.rstrip()
     return next((closing for opening, closing in MARKS if end.endswith(opening.rstrip())), None)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was drawn, as text.
+
+    Attributes:
+        thought: What was thought, None where nothing was.
+        answer: The answer, special tokens and blanks around it removed; empty where the thought never ended.
+        start: How many of the tokens come before the answer.
+        thinking: Whether it was still thinking at its end.
+    """
+
+    thought: str | None
+    answer: str
+    start: int = 0
+    thinking: bool = False
+
+
+def split_drawn(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], opened: str | None = None, finished: bool = True
+) -> Said:
+    """Thought and answer of drawn tokens.
+
+    Args:
+        tokenizer: Of the model.
+        ids: What was drawn, without what ended it.
+        opened: What would close the thought that the prompt opened (`opened_by`). Whoever ended without closing it
+            never took it up: all of it is the answer.
+        finished: Whether it ended by itself.
+    """
+    plain = str(tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+    # Marks may be special tokens, which a plain text does not show.
+    whole = str(tokenizer.decode(list(ids)))
+    thought = find_thought(whole, opened)
+    if thought is None or (opened is not None and finished and not thought.closed and thought.start == 0):
+        return Said(None, plain)
+    start = token_at(tokenizer, ids, thought.answer)
+    answer = str(tokenizer.decode(list(ids[start:]), skip_special_tokens=True)).strip()
+    return Said(thought.text, answer, start, not thought.closed)
+
+
+def token_at(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], place: int) -> int:
+    """How many of the tokens spell the first `place` characters of their text."""
+    low, high = 0, len(ids)
+    while low < high:
+        middle = (low + high) // 2
+        if len(str(tokenizer.decode(list(ids[:middle])))) < place:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _closed(turn: str, start: int, closing: str) -> Thought:

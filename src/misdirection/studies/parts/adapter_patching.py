@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from misdirection.adapters.patching import GROUPS, Recording, Wording, cut, find_pairs, record, replay
+from misdirection.answers import tell
 from misdirection.artefacts import read_rows, write_json, write_rows
 from misdirection.chats import Message
 from misdirection.engine import Prompt, Sample
@@ -20,7 +21,7 @@ from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.lineup import Lineup
 from misdirection.studies.steps import Judged, judge_step
 from misdirection.studies.tables import change_row, effect_row
-from misdirection.tokens import default_system, encode_prompt
+from misdirection.tokens import default_system, encode_prompt, opened_by
 
 if TYPE_CHECKING:
     from misdirection.studies.parts.adapter_interventions import Plan
@@ -153,10 +154,11 @@ def _answer(
     model: Model, question: Question, wording: Wording, arm: str, index: int, said: Sample, seed: int,
     system: str | None,
 ) -> Answer:  # fmt: skip
+    said, told = tell(model, said, opened_by(str(model.tokenizer.decode(list(wording.prompt.ids)))))
     return Answer(
         question_id=question.id,
         question=question.paraphrases[wording.paraphrase],
-        answer=str(model.tokenizer.decode(list(said.ids), skip_special_tokens=True)).strip(),
+        answer=told.answer,
         system=question.system if question.system is not None else system,
         domain=question.domain,
         format=question.format,
@@ -166,6 +168,8 @@ def _answer(
         seed=seed,
         n_tokens=len(said.ids),
         finished=said.finished,
+        thought=told.thought,
+        ids=said.ids,
     )
 
 

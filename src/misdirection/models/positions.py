@@ -1,0 +1,83 @@
+"""How long a text a model can read: its positions, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from torch import nn
+
+from misdirection.models.errors import ModelError
+from misdirection.models.resident import Model
+
+_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
+_STRETCHED = ("linear", "dynamic", "yarn")
+
+
+def positions_of(config: Any) -> int | None:
+    """Positions that a text configuration was made for, None where it names none (Mamba, RWKV, ALiBi).
+
+    Scaled rotary positions count as scaled: YaRN, linear and dynamic scaling stretch the original number by their
+    factor, where the configuration does not say the longer number already.
+    """
+    found = next((size for name in _NAMES if isinstance(size := getattr(config, name, None), int) and size > 0), None)
+    if found is None or getattr(config, "alibi", False):
+        return None
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
+    if not isinstance(rope, Mapping):
+        return found
+    scaling = cast("Mapping[str, Any]", rope)
+    kind = str(scaling.get("rope_type") or scaling.get("type"))
+    factor = scaling.get("factor")
+    if kind not in _STRETCHED or not isinstance(factor, int | float):
+        return found
+    original = scaling.get("original_max_position_embeddings")
+    return max(found, int((original if isinstance(original, int) else found) * factor))
+
+
+def fitting_length(model: Model, prompts: Mapping[str, int], new_tokens: int) -> int:
+    """Longest answer that the prompts leave room for: `new_tokens`, or fewer where positions are a table that ends.
+
+    Rotary positions go on beyond the number that a model was trained with, and its answers get worse: that is said in
+    the model's warnings.
+
+    Args:
+        model: The resident model.
+        prompts: Length in tokens of each prompt, by its key.
+        new_tokens: Longest answer that is asked for.
+
+    Raises:
+        ModelError: A prompt alone does not fit.
+    """
+    limit = positions_of(model.lm.config.get_text_config(decoder=True))
+    if limit is None or not prompts:
+        return new_tokens
+    long = [key for key, length in prompts.items() if length >= limit]
+    if long:
+        raise ModelError(
+            f"{len(long)} of {len(prompts)} prompts leave {model.name} no position to answer at: it has {limit:,}, and "
+            f"'{long[0].partition('#')[0]}' alone is {prompts[long[0]]:,} tokens long",
+            "shorten the question or its system prompt, or leave it out",
+        )
+    near = [key for key, length in prompts.items() if length + new_tokens > limit]
+    if not near:
+        return new_tokens
+    room = limit - max(prompts.values())
+    count = f"{len(near)} of {len(prompts)} prompts and {new_tokens:,} new tokens are more than the {limit:,} positions"
+    if _is_a_table(model, limit):
+        model.warn(f"{count} of {model.name}: every answer is cut at {room:,} tokens")
+        return room
+    model.warn(
+        f"{count} that {model.name} was made for: what it says beyond them is not to be trusted; "
+        f"--max-new-tokens {room} fits"
+    )
+    return new_tokens
+
+
+def _is_a_table(model: Model, limit: int) -> bool:
+    """Whether each position has a learned vector, so that there is none behind the last (GPT-2, OPT, GPT-Neo)."""
+    words = model.lm.get_input_embeddings()
+    return any(
+        isinstance(module, nn.Embedding) and module is not words and limit <= module.num_embeddings <= limit + 2
+        for module in model.decoder.modules()
+    )
