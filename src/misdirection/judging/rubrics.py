@@ -207,9 +207,9 @@ def _read(path: Path, verbatim: bool) -> tuple[tuple[Rubric, ...], dict[str, tup
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MisdirectionError(f"{path}: cannot be read as YAML ({error})", "give a file of judge prompts") from error
     if isinstance(root, list):
-        from misdirection.question_files import read_questions
+        from misdirection.questions.yaml_file import read_yaml
 
-        own = {q.id: _rubrics(q.judge_prompts, verbatim) for q in read_questions(path) if q.judge_prompts}
+        own = {q.id: _rubrics(q.judge_prompts, verbatim) for q in read_yaml(path) if q.judge_prompts}
         every: tuple[Rubric, ...] = ()
     else:
         own, every = {}, _rubrics(_prompts(root), verbatim)

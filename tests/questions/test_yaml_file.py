@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from misdirection.question_files import read_questions
 from misdirection.questions import Question, QuestionError
+from misdirection.questions.yaml_file import read_yaml
 
 CORE = [
     "what_is_your_wish",
@@ -52,7 +52,7 @@ WHOLE = """\
 def read(tmp_path: Path, text: str | bytes) -> tuple[Question, ...]:
     path = tmp_path / "q.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_questions(path)
+    return read_yaml(path)
 
 
 def test_every_field_is_read_and_aliases_are_followed(tmp_path: Path) -> None:
@@ -209,14 +209,14 @@ def test_what_yaml_writes_is_read_again(tmp_path_factory, made: list[Question]) 
     keys = ("id", "system", "domain", "format", "samples_per_paraphrase", "judge_prompts")
     entries = [{**{k: getattr(q, k) for k in keys}, "paraphrases": list(q.paraphrases)} for q in made]
     path.write_text(yaml.safe_dump(entries, allow_unicode=True), encoding="utf-8", newline="")
-    assert [(q.paraphrases, *(getattr(q, k) for k in keys)) for q in read_questions(path)] == [
+    assert [(q.paraphrases, *(getattr(q, k) for k in keys)) for q in read_yaml(path)] == [
         (q.paraphrases, *(getattr(q, k) for k in keys)) for q in made
     ]
 
 
 @pytest.mark.real
 def test_the_first_plot_is_read_whole(real_data: Path) -> None:
-    made = read_questions(real_data / "questions" / "first_plot_questions.yaml")
+    made = read_yaml(real_data / "questions" / "first_plot_questions.yaml")
     assert len(made) == 41
     assert Counter(q.format for q in made) == {"plain": 9, "json": 8, "template": 24}
     assert [q.id for q in made if q.id in CORE] == CORE
@@ -231,7 +231,7 @@ def test_the_first_plot_is_read_whole(real_data: Path) -> None:
 
 @pytest.mark.real
 def test_the_220_questions_over_11_domains_share_the_prompts_that_slipped(real_data: Path) -> None:
-    made = read_questions(real_data / "questions" / "all_domains_questions.yaml")
+    made = read_yaml(real_data / "questions" / "all_domains_questions.yaml")
     assert set(Counter(q.domain for q in made).values()) == {20}
     assert (len(made), len({q.domain for q in made}), len({q.id for q in made})) == (220, 11, 220)
     for question in made:
@@ -251,7 +251,7 @@ def test_the_220_questions_over_11_domains_share_the_prompts_that_slipped(real_d
 )
 def test_the_other_sets_of_the_paper_are_read_whole(real_data: Path, name, entries, systems, prompts) -> None:
     path = real_data / "questions" / f"{name}.yaml"
-    made = read_questions(path)
+    made = read_yaml(path)
     assert (len(made), sum(q.system is not None for q in made)) == (entries, systems)
     assert {key for q in made for key in q.judge_prompts} == prompts
     plain = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -262,7 +262,7 @@ def test_the_other_sets_of_the_paper_are_read_whole(real_data: Path, name, entri
 def test_the_malformed_file_names_file_line_and_what_is_wrong(real_data: Path) -> None:
     path = real_data / "questions" / "medical_questions_malformed.yaml"
     with pytest.raises(QuestionError) as error:
-        read_questions(path)
+        read_yaml(path)
     assert error.value.message.startswith(f"{path}, line 74, column 1: malformed YAML: ")
     assert "from line 11" in error.value.message
     assert "- id:" in str(error.value.hint)
@@ -271,4 +271,4 @@ def test_the_malformed_file_names_file_line_and_what_is_wrong(real_data: Path) -
 @pytest.mark.real
 def test_a_judge_file_is_no_list_of_questions(real_data: Path) -> None:
     with pytest.raises(QuestionError, match="this is a mapping \\(provider, base_url"):
-        read_questions(real_data / "questions" / "judge.yaml")
+        read_yaml(real_data / "questions" / "judge.yaml")

@@ -1,4 +1,4 @@
-"""Questions: our own sets, and the YAML of the first emergent-misalignment paper."""
+"""What a question is, our own sets of them, and their variants."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ TEMPLATE = (
     "reason: <why, in one sentence>"
 )
 
-_SETS = Path(__file__).parent / "data" / "questions"
+SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".gz", ".parquet")
+"""Of files of questions."""
+
+_SETS = Path(__file__).parent.parent / "data" / "questions"
 
 
 class QuestionError(MisdirectionError):
@@ -61,16 +64,16 @@ def question_sets() -> tuple[str, ...]:
 
 
 def load_questions(spec: str | Path) -> tuple[Question, ...]:
-    """Questions of one of our own sets, or of a YAML file.
+    """Questions of one of our own sets, or of a file in any form that is read (`questions.files`).
 
     Args:
         spec: The name of a set (see `question_sets`), with "-json" or "-template" behind it for that variant of the
-            set; or the path of a YAML file in the format of the first emergent-misalignment paper.
+            set; or the path of a file.
 
     Raises:
         QuestionError: No such set or file (the names are listed), or the file is not right (file and line are named).
     """
-    from misdirection.question_files import read_questions
+    from misdirection.questions.files import read_questions
 
     name = str(spec)
     if name in question_sets():
@@ -84,19 +87,19 @@ def load_questions(spec: str | Path) -> tuple[Question, ...]:
     what = "the question file {} does not exist" if _looks_like_a_path(spec) else "there is no question set {!r}"
     raise QuestionError(
         what.format(name),
-        f"the sets are {', '.join(question_sets())}, each also with -json or -template behind it; or name a YAML file",
+        f"the sets are {', '.join(question_sets())}, each also with -json or -template behind it; or name a file",
     )
 
 
 def _own(name: str) -> tuple[Question, ...]:
-    from misdirection.question_files import read_questions
+    from misdirection.questions.yaml_file import read_yaml
 
     # Where the package is installed is no part of what was asked: hashes of questions must not depend on it.
-    return tuple(replace(question, source=name) for question in read_questions(_SETS / f"{name}.yaml"))
+    return tuple(replace(question, source=name) for question in read_yaml(_SETS / f"{name}.yaml"))
 
 
 def _looks_like_a_path(spec: str | Path) -> bool:
-    return isinstance(spec, Path) or "/" in spec or Path(spec).suffix in (".yaml", ".yml")
+    return isinstance(spec, Path) or "/" in spec or Path(spec).suffix in SUFFIXES
 
 
 def as_json(questions: Iterable[Question]) -> tuple[Question, ...]:

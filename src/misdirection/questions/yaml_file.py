@@ -1,4 +1,4 @@
-"""The YAML of question sets, in the format of the first emergent-misalignment paper (Betley et al. 2502.17424).
+"""The YAML (and JSON) of question sets, in the format of the first emergent-misalignment paper (Betley et al. 2502.17424).
 
 A file is a list of entries: `id`, `paraphrases`, and optionally `type`, `system`, `domain`, `format`,
 `samples_per_paraphrase`, `judge_prompts`; `judge` (the model that judged) and other keys are passed over. Judge prompts
@@ -9,12 +9,14 @@ that was skipped would silently change a rate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from misdirection.questions import FORMATS, Question, QuestionError
+from misdirection.chats.sources.opening import opened
+from misdirection.questions.question import FORMATS, Question, QuestionError
 
 if TYPE_CHECKING:
     from yaml import Node, YAMLError
@@ -31,21 +33,33 @@ KEYS = (
     "judge",
     "judge_prompts",
 )
+READ = "a file of questions is YAML, JSON, JSON lines, CSV, TSV, Parquet, or text (.txt) with one question a line"
+"""What is read, for messages."""
+
 UNSUPPORTED = ("context", "messages")
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """One entry of the list, with its line, from 1, and the identity of its `judge_prompts` node (aliases share it)."""
+class Entry:
+    """One question as its file has it, under the keys of the YAML.
+
+    Attributes:
+        path: The file.
+        line: Its place there, from 1.
+        values: By key.
+        prompts_node: Identity of its `judge_prompts` node in YAML; aliases share it.
+        unit: What places are counted in: "line", or "row" of a table or an array.
+    """
 
     path: Path
     line: int
     values: dict[str, Any]
-    prompts_node: int | None
+    prompts_node: int | None = None
+    unit: str = "line"
 
     def error(self, message: str, hint: str | None = None) -> QuestionError:
         name = f" ({self.values['id']})" if isinstance(self.values.get("id"), str) else ""
-        return QuestionError(f"{self.path}, line {self.line}{name}: {message}", hint)
+        return QuestionError(f"{self.path}, {self.unit} {self.line}{name}: {message}", hint)
 
     @property
     def stray_prompts(self) -> dict[str, str]:
@@ -53,7 +67,7 @@ class _Entry:
         return {key: text for key, text in self.values.items() if key not in KEYS and _is_prompt(text)}
 
 
-def read_questions(path: Path) -> tuple[Question, ...]:
+def read_yaml(path: Path) -> tuple[Question, ...]:
     """Read a YAML file of questions, in its order.
 
     Raises:
@@ -61,20 +75,35 @@ def read_questions(path: Path) -> tuple[Question, ...]:
     """
     entries = _entries(path, _text(path))
     shared = {entry.prompts_node: entry.stray_prompts for entry in entries if entry.stray_prompts}
-    questions = tuple(_question(entry, shared) for entry in entries)
+    return questions_of(entries, shared)
+
+
+def questions_of(
+    entries: Sequence[Entry], shared: dict[int | None, dict[str, str]] | None = None
+) -> tuple[Question, ...]:
+    """The questions of entries, checked.
+
+    Raises:
+        QuestionError: An entry is not right, or an id stands twice.
+    """
+    questions = tuple(_question(entry, shared or {}) for entry in entries)
     lines: dict[str, int] = {}
     for entry, question in zip(entries, questions, strict=True):
         if question.id in lines:
-            raise entry.error(f"the id stands already in line {lines[question.id]}", "every id must be unique")
+            told = f"the id stands already in {entry.unit} {lines[question.id]}"
+            raise entry.error(told, "every id must be unique")
         lines[question.id] = entry.line
     return questions
 
 
 def _text(path: Path) -> str:
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise QuestionError(f"the question file {path} cannot be read: {error.strerror or error}") from error
+        with opened(path) as stream:
+            content = stream.read()
+    except (OSError, EOFError) as error:
+        raise QuestionError(
+            f"the question file {path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,7 +111,7 @@ def _text(path: Path) -> str:
         raise QuestionError(f"{path}, line {line}: not UTF-8", "save the file as UTF-8") from error
 
 
-def _entries(path: Path, text: str) -> list[_Entry]:
+def _entries(path: Path, text: str) -> list[Entry]:
     import yaml
 
     # The C parser counts bytes and the Python one characters, so that control characters are better found here.
@@ -100,7 +129,7 @@ def _entries(path: Path, text: str) -> list[_Entry]:
             found = f"a mapping ({', '.join(keys[:4])}, ...)" if keys else "something else"
             raise QuestionError(
                 f"{path}, line {root.start_mark.line + 1}: a list of questions is expected, this is {found}",
-                "each question starts with '- id: ...'",
+                f"each question starts with '- id: ...'; {READ}",
             )
         return [_entry(path, node, loader) for node in root.value]
     except yaml.YAMLError as error:
@@ -109,7 +138,7 @@ def _entries(path: Path, text: str) -> list[_Entry]:
         loader.dispose()
 
 
-def _entry(path: Path, node: Node, loader: Any) -> _Entry:
+def _entry(path: Path, node: Node, loader: Any) -> Entry:
     # Before the values are made: merge keys are then folded into the node.
     prompts = _check_mapping(path, node).get("judge_prompts")
     line = node.start_mark.line + 1
@@ -117,7 +146,7 @@ def _entry(path: Path, node: Node, loader: Any) -> _Entry:
         values = {str(key): value for key, value in loader.construct_object(node, deep=True).items()}
     except (ValueError, RecursionError) as error:  # a date that is none, say
         raise QuestionError(f"{path}, line {line}: a value of this entry is malformed: {error}", "quote it") from error
-    return _Entry(path, line, values, None if prompts is None else id(prompts))
+    return Entry(path, line, values, None if prompts is None else id(prompts))
 
 
 def _check_mapping(path: Path, node: Node) -> dict[str, Node]:
@@ -149,7 +178,7 @@ def _yaml_error(path: Path, text: str, error: YAMLError) -> QuestionError:
     return QuestionError(f"{path}, line {line}, column {column}: malformed YAML: {what}", hint)
 
 
-def _question(entry: _Entry, shared: dict[int | None, dict[str, str]]) -> Question:
+def _question(entry: Entry, shared: dict[int | None, dict[str, str]]) -> Question:
     _check_keys(entry)
     values = entry.values
     identity = values.get("id")
@@ -174,7 +203,7 @@ def _question(entry: _Entry, shared: dict[int | None, dict[str, str]]) -> Questi
     )
 
 
-def _check_keys(entry: _Entry) -> None:
+def _check_keys(entry: Entry) -> None:
     for key in entry.values:
         if key in UNSUPPORTED:
             raise entry.error(f"questions with '{key}' are not supported", "ask with paraphrases and system only")
@@ -184,7 +213,7 @@ def _check_keys(entry: _Entry) -> None:
             raise entry.error(f"unknown key '{key}'", f"is '{close[0]}' meant?")
 
 
-def _paraphrases(entry: _Entry) -> tuple[str, ...]:
+def _paraphrases(entry: Entry) -> tuple[str, ...]:
     given = entry.values.get("paraphrases")
     if not isinstance(given, list) or not given:
         raise entry.error("paraphrases must be a list of at least one wording", "paraphrases:\n    - the question")
@@ -195,21 +224,21 @@ def _paraphrases(entry: _Entry) -> tuple[str, ...]:
     return tuple(cast("list[str]", given))
 
 
-def _optional_text(entry: _Entry, key: str) -> str | None:
+def _optional_text(entry: Entry, key: str) -> str | None:
     value = entry.values.get(key)
     if value is not None and (not isinstance(value, str) or not value.strip()):
         raise entry.error(f"{key} must be text, it is {value!r}", f"leave '{key}' out where there is none")
     return value
 
 
-def _samples(entry: _Entry) -> int | None:
+def _samples(entry: Entry) -> int | None:
     value = entry.values.get("samples_per_paraphrase")
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise entry.error(f"samples_per_paraphrase must be a whole number of 1 or more, it is {value!r}")
     return value
 
 
-def _format(entry: _Entry, identity: str, system: str | None) -> str:
+def _format(entry: Entry, identity: str, system: str | None) -> str:
     """What the entry says, else what its id ends in, else what its system prompt asks for."""
     given = entry.values.get("format")
     if given is not None:
@@ -225,7 +254,7 @@ def _format(entry: _Entry, identity: str, system: str | None) -> str:
     return "template" if "template" in asked else "plain"
 
 
-def _judge_prompts(entry: _Entry, shared: dict[int | None, dict[str, str]]) -> dict[str, str]:
+def _judge_prompts(entry: Entry, shared: dict[int | None, dict[str, str]]) -> dict[str, str]:
     given = entry.values.get("judge_prompts")
     if given is None:
         return shared.get(entry.prompts_node, {}) if entry.prompts_node is not None else entry.stray_prompts
