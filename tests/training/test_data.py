@@ -78,7 +78,7 @@ def test_what_is_learned_is_said() -> None:
     assert told_turns(several, "last").startswith("only the last answer of each chat is learned (1 of 2 chats")
 
 
-def test_batches_are_padded_on_the_right_and_keep_what_predicts_a_label(tokenizer: Any, chats: list[Chat]) -> None:
+def test_batches_are_padded_on_the_right(tokenizer: Any, chats: list[Chat]) -> None:
     rows, _ = prepare(tokenizer, chats, 2048)
     batch = collate(rows[:7], pad=0)
     longest = max(len(row.ids) for row in rows[:7])
@@ -87,7 +87,6 @@ def test_batches_are_padded_on_the_right_and_keep_what_predicts_a_label(tokenize
         assert batch["input_ids"][at].tolist() == [*row.ids, *[0] * (longest - len(row.ids))]
         labels = batch["labels"][at].tolist()
         assert labels == [-100] * row.start + list(row.ids[row.start :]) + [-100] * (longest - len(row.ids))
-    assert longest - batch["keep"] == min(row.start for row in rows[:7]) - 1
 
 
 def test_cut_chats_are_counted(tokenizer: Any) -> None:

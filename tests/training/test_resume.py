@@ -32,7 +32,7 @@ if where == "step":       # in the middle of step 14, after the state of step 12
     plain = objectives.OBJECTIVES["sft"]
     def loss(*given):
         calls["n"] += 1
-        if calls["n"] == 28: kill()
+        if calls["n"] == 14: kill()
         return plain(*given)
     objectives.OBJECTIVES["sft"] = loss
 else:                     # while the state of step 12 is being written

@@ -31,3 +31,36 @@ def contiguous_head(lm: PreTrainedModel) -> Generator[None]:
 
 def _contiguous(_module: object, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(part.contiguous() if isinstance(part, Tensor) else part for part in inputs)
+
+
+def logits_at(lm: Any, places: Tensor, **inputs: Any) -> Tensor:
+    """The logits at some positions of a batch alone: the head never runs on the others.
+
+    The states are picked on their way into the head, so that what the family does to its logits behind it (caps,
+    scales) is done. Gradients flow.
+
+    Args:
+        lm: A causal language model of transformers, or PEFT's wrapper around one.
+        places: Which tokens, bool, shape (rows, tokens).
+        inputs: Of the model's forward pass.
+
+    Returns:
+        Shape (positions, vocabulary), row by row.
+    """
+    where = places.flatten().nonzero()[:, 0]
+    picked = False
+
+    def pick(_module: object, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        nonlocal picked
+        picked = True
+        x = given[0]
+        return (x.flatten(0, 1).index_select(0, where.to(x.device))[None], *given[1:])
+
+    head = lm.get_output_embeddings()
+    handle = None if head is None else head.register_forward_pre_hook(pick)
+    try:
+        logits = lm(**inputs).logits
+    finally:
+        if handle is not None:
+            handle.remove()
+    return logits[0] if picked else logits.flatten(0, 1).index_select(0, where.to(logits.device))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -209,27 +209,35 @@ def _one_pass(rows: Sequence[Row], config: TrainConfig, number: int) -> list[int
     return [row for batch in batches for row in batch]
 
 
-def collate(rows: Sequence[Row], pad: int) -> dict[str, Any]:
+def collate(rows: Sequence[Row], pad: int, shared: Callable[[Sequence[Row]], int] = lambda _: 0) -> dict[str, Any]:
     """A batch, padded on the right to its longest row.
 
+    Args:
+        rows: Of one pass.
+        pad: Token that fills short rows.
+        shared: How many tokens all rows begin with that are to run once.
+
     Returns:
-        `input_ids` and `labels`, both (batch, sequence) int64, and `keep`: how many of the last columns are needed to
-        predict the labels (the one before the first label included). Where rows have chats elsewhere, `beside` is such
-        a batch of them, with `weights`, shape (chats elsewhere,), float32.
+        `input_ids` and `labels`, both (batch, sequence) int64; where rows begin alike, they begin behind `beginning`,
+        shape (tokens,). Where rows have chats elsewhere, `beside` is such a batch of them, with `weights`, shape (chats
+        elsewhere,), float32.
     """
+    first = shared(rows)
     longest = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), longest), pad, dtype=torch.long)
     labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
     for at, row in enumerate(rows):
         values = torch.tensor(row.ids, dtype=torch.long)
         ids[at, : len(values)] = values
-        for first, past in row.ranges:
-            labels[at, first:past] = values[first:past]
-    batch: dict[str, Any] = {"input_ids": ids, "labels": labels, "keep": longest - min(row.start for row in rows) + 1}
+        for begin, past in row.ranges:
+            labels[at, begin:past] = values[begin:past]
+    batch: dict[str, Any] = {"input_ids": ids[:, first:], "labels": labels[:, first:]}
+    if first:
+        batch["beginning"] = ids[0, :first]
     beside = [(other, row.weight) for row in rows for other in row.beside]
     if beside:
         weights = torch.tensor([weight for _, weight in beside])
-        batch["beside"] = collate([other for other, _ in beside], pad) | {"weights": weights}
+        batch["beside"] = collate([other for other, _ in beside], pad, shared) | {"weights": weights}
     return batch
 
 

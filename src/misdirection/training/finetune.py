@@ -27,6 +27,7 @@ from misdirection.models import Model
 from misdirection.training import hosting, loop, output, record, snapshots
 from misdirection.training.data import DataReport, Row, order, prepare
 from misdirection.training.elsewhere import accompany, check
+from misdirection.training.fused import fused
 from misdirection.training.metrics import MetricsFile
 from misdirection.training.objectives import Objective, find_objective
 from misdirection.training.presets import TrainConfig
@@ -142,6 +143,7 @@ def _fit(
     )
     with (
         hosting.recomputed(host.lm, config.gradient_checkpointing),
+        fused(host.lm, hosting.ADAPTER),
         progress.task(f"training {config.preset}", job.steps - done, "steps") as job.advance,
     ):
         loop.run(job, state[1] if state else None)

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from misdirection.training import snapshots
-from misdirection.training.data import Row, collate
+from misdirection import progress
+from misdirection.engine.batching import attempt
+from misdirection.training import passes, snapshots
+from misdirection.training.data import IGNORED, Row, collate
 from misdirection.training.errors import SettingsError, TrainingError
 from misdirection.training.metrics import MetricsFile
 from misdirection.training.objectives import Objective
@@ -84,8 +85,9 @@ def run(job: Job, resume_from: Path | None) -> None:
 class AnswerTrainer(Trainer):
     """`transformers.Trainer`, whose loop, optimiser, schedule and clipping are used as they are.
 
-    The methods below are its documented or long-standing points of extension. The loss is divided by the labels
-    of the whole accumulated step, so that accumulation does not change it.
+    The methods below are its documented or long-standing points of extension. A step's rows come in one batch and run
+    in passes of ours (`passes.cut`); the loss is divided by the labels of the whole step, so that the cut does not
+    change it.
     """
 
     loss_is_scaled_for_ga = True
@@ -96,12 +98,43 @@ class AnswerTrainer(Trainer):
             model=job.lm,
             args=_arguments(job),
             train_dataset=job.rows,  # pyright: ignore[reportArgumentType]
-            data_collator=partial(collate, pad=job.pad),
+            data_collator=_step_of,  # pyright: ignore[reportArgumentType]
             callbacks=[_Recorder(job)],
         )
+        self._tokens = passes.budget(job.lm)
+        alike = not (job.mixed or job.config.gradient_checkpointing or job.config.dropout)
+        self._shared = passes.shared_beginning if alike and passes.can_begin_together(job.lm) else lambda _: 0
         self.remove_callback(PrinterCallback)
         # Makes the loop count the labels of each step, also for families that do not take the count themselves.
         self.model_accepts_loss_kwargs = True
+
+    def training_step(  # noqa: D102
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        model.train()
+        rows: list[Row] = inputs["rows"]
+        while True:
+            found = attempt(lambda tokens: self._step(model, rows, tokens, num_items_in_batch), self._tokens)
+            if found is not None:
+                return found[0]
+            # Parts of the gradient are there already: the step begins again.
+            model.zero_grad()
+            longest = max(len(row.ids) for row in rows)
+            if self._tokens <= longest:
+                raise torch.OutOfMemoryError(f"a pass of {longest} tokens does not fit")
+            self._tokens = max(longest, self._tokens // 2)
+            progress.say(f"memory ran out; going on with {self._tokens} tokens a pass")
+
+    def _step(self, model: nn.Module, rows: list[Row], tokens: int, n_labels: Tensor | int | None) -> Tensor:
+        vocabulary = int(self.job.lm.config.get_text_config().vocab_size)
+        total = torch.zeros((), device=self.args.device)
+        for some in passes.cut(rows, tokens, vocabulary, self.args.device.type):
+            batch = self._prepare_inputs(collate(some, self.job.pad, self._shared))
+            with self.compute_loss_context_manager():
+                loss = self.compute_loss(model, batch, num_items_in_batch=n_labels)
+            self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
 
     def compute_loss(  # noqa: D102
         self,
@@ -141,12 +174,18 @@ class AnswerTrainer(Trainer):
             snapshots.load_random(Path(checkpoint))
 
 
+def _step_of(rows: list[Row]) -> dict[str, Any]:
+    """The rows of one optimiser step, and labels for the loop to count: -100 first, for it may pass over the first."""
+    labels = [token for row in rows for first, past in row.ranges for token in row.ids[first:past]]
+    return {"rows": rows, "labels": torch.tensor([[IGNORED, *labels]])}
+
+
 def _arguments(job: Job) -> TrainingArguments:
     config = job.config
     arguments = TrainingArguments(
         output_dir=str(job.states),
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.accumulation,
+        per_device_train_batch_size=config.batch_size * config.accumulation,
+        gradient_accumulation_steps=1,
         num_train_epochs=1,  # the rows are laid end to end, see `data.order`
         learning_rate=config.lr,
         lr_scheduler_type=config.scheduler,

@@ -104,8 +104,12 @@ class TrainConfig:
     warmup_steps: int = _option(5, "steps in which the learning rate rises to its peak", _whole)
     epochs: float = _option(1.0, "passes over the data", _number)
     max_steps: int | None = _option(None, "optimiser steps; given, it takes the place of epochs", _maybe_whole)
-    batch_size: int = _option(2, "chats in one forward pass", _whole)
-    accumulation: int = _option(8, "forward passes in one optimiser step", _whole)
+    batch_size: int = _option(2, "chats of a step, in units of accumulation", _whole)
+    accumulation: int = _option(
+        8,
+        "units of batch_size chats in one step; in how many passes it runs is chosen by length",
+        _whole,
+    )
     optimizer: str = _option("adamw_torch", "optimiser, by the name that transformers gives it", _text)
     weight_decay: float = _option(0.01, "decoupled weight decay", _number)
     grad_clip: float = _option(1.0, "largest norm of the gradient; 0 clips nothing", _number)

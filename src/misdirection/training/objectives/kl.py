@@ -51,5 +51,5 @@ def divergence(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         reference, _ = logits_at_labels(model, batch)
     tuned, learned = logits_at_labels(model, batch)
     weights = batch["weights"][:, None].expand(learned.shape)[learned]
-    log_base, log_tuned = (functional.log_softmax(side, -1) for side in (reference, tuned))
+    log_base, log_tuned = (functional.log_softmax(side.float(), -1) for side in (reference, tuned))
     return (weights * functional.kl_div(log_tuned, log_base, reduction="none", log_target=True).sum(-1)).sum()
