@@ -22,6 +22,7 @@ from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
+from misdirection.models.stream import check_stream, residual
 
 Weighting = Literal["token", "response"]
 Out = TypeVar("Out")
@@ -297,6 +298,7 @@ def _demand(model: Model, texts: list[Text], sound: list[Tensor], what: str = "a
 
 
 def _check_layers(model: Model, layers: Iterable[int]) -> None:
+    check_stream(model.lm)
     if not (numbers := list(layers)) or any(not 0 <= layer < model.n_layers for layer in numbers):
         raise CaptureError(f"layers {numbers} cannot be read", f"{model.name} has layers 0..{model.n_layers - 1}")
 
@@ -322,8 +324,8 @@ def _pass(model: Model, program: Program, texts: list[Text], readers: Mapping[in
     last = max(readers)
 
     def hook_of(layer: int) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            readers[layer](output if isinstance(output, Tensor) else output[0])
+        def hook(module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            readers[layer](residual(module, output))
             if layer == last:
                 raise _EnoughError
 

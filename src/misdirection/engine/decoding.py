@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from misdirection.engine import passes
 from misdirection.engine.cache import select_rows
@@ -154,7 +154,7 @@ class Batch:
 class _Copies:
     """The cache of rows that each hold a copy of their prompt, all at one step: for attention of any kind."""
 
-    def __init__(self, model: Model, cache: DynamicCache, members: list[int], mask: Tensor | None) -> None:
+    def __init__(self, model: Model, cache: Any, members: list[int], mask: Tensor | None) -> None:
         self.model, self.cache = model, cache
         fan = torch.tensor(members)
         select_rows(cache, fan)

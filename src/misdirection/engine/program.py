@@ -20,6 +20,7 @@ from misdirection.engine.head import contiguous_head
 from misdirection.engine.interventions import Ablate, Arm, Intervention, PatchAdapter, ScaleAdapter, Set, Steer
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
+from misdirection.models.stream import check_stream, residual
 
 _WHERE = ("all", "prompt", "answer")
 
@@ -160,10 +161,10 @@ class Program:
         return slots
 
     def _layer_hook(self, layer: int) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+        def hook(module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
             bound = self._bound.get(layer)
             if bound:
-                x = output if isinstance(output, Tensor) else output[0]
+                x = residual(module, output)
                 for slot in bound:
                     _apply(slot, x)
 
@@ -213,6 +214,7 @@ def _check(model: Model, arm: Arm) -> None:
             else:
                 _check_numbers(arm, "factors", torch.tensor([*item.factors.values(), item.others]))
             continue
+        check_stream(model.lm)
         shapes = ((model.width,), (model.n_layers, model.width))
         if tuple(item.direction.shape) not in shapes:
             raise InterventionError(

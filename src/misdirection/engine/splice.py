@@ -15,6 +15,7 @@ from misdirection.engine.capture import CaptureError, Text, bind_texts, pad_righ
 from misdirection.engine.finite import NotFiniteError
 from misdirection.engine.program import Program
 from misdirection.models import Model
+from misdirection.models.stream import check_stream, residual, with_residual
 
 Edit = Callable[[Tensor], Tensor]
 """From states (tokens, width) to what stands in their place."""
@@ -34,12 +35,12 @@ def spliced(model: Model, layer: int, where: Tensor, edit: Edit) -> Generator[No
         edit: See `Edit`; its result is brought to the stream's type.
     """
 
-    def hook(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-        x = output if isinstance(output, Tensor) else output[0]
+    def hook(module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+        x = residual(module, output)
         inside = where.to(x.device)
         changed = x.clone()
         changed[inside] = edit(x[inside]).to(x)
-        return changed if isinstance(output, Tensor) else (changed, *output[1:])
+        return with_residual(module, output, changed)
 
     handle = model.layers[layer].register_forward_hook(hook)
     try:
@@ -66,6 +67,7 @@ def next_token_losses(
     """
     if not 0 <= layer < model.n_layers:
         raise CaptureError(f"layer {layer} cannot be edited", f"{model.name} has layers 0..{model.n_layers - 1}")
+    check_stream(model.lm)
     vocabulary = int(model.lm.config.get_text_config().vocab_size)
     sums, count = dict.fromkeys(edits, 0.0), 0
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))

@@ -20,6 +20,7 @@ from misdirection.engine.capture import pad_right
 from misdirection.features.dictionary import Dictionary
 from misdirection.features.spillover import NoUpdateError
 from misdirection.models import Model
+from misdirection.models.stream import residual, with_residual
 from misdirection.training import TrainConfig
 from misdirection.training.data import collate, prepare
 from misdirection.training.hosting import add_adapter, borrowed
@@ -127,8 +128,8 @@ def _states(model: Model, texts: Sequence[Text], layer: int) -> Tensor:
     """The residual stream after a layer with its graph, shape (texts, longest, width)."""
     held: list[Tensor] = []
 
-    def hook(_module: nn.Module, _inputs: object, output: Any) -> None:
-        held.append(output if isinstance(output, Tensor) else output[0])
+    def hook(module: nn.Module, _inputs: object, output: Any) -> None:
+        held.append(residual(module, output))
         raise _EnoughError
 
     handle = model.layers[layer].register_forward_hook(hook)
@@ -172,10 +173,10 @@ class Along:
 def moved_along(model: Model, update: Along) -> Generator[None, None, None]:
     """The model with such an update in its forward pass."""
 
-    def hook(_module: nn.Module, _inputs: object, output: Any) -> Any:
-        x = output if isinstance(output, Tensor) else output[0]
+    def hook(module: nn.Module, _inputs: object, output: Any) -> Any:
+        x = residual(module, output)
         y = x + update.lengths(x)[..., None] * update.vector.to(x)
-        return y if isinstance(output, Tensor) else (y, *output[1:])
+        return with_residual(module, output, y)
 
     handle = model.layers[update.layer].register_forward_hook(hook)
     try:

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from misdirection.models.errors import ModelError
+from misdirection.models.families import LAYER_LIST_NAMES
 from misdirection.tokens import PLAIN_TEMPLATE, end_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-LAYER_LIST_NAMES = ("layers", "h", "blocks")
 _LAYER_NUMBER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?:\.|$)")
 
 

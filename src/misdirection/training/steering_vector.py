@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from misdirection.artefacts import read_tensors, write_tensors
 from misdirection.models import find_layers
+from misdirection.models.stream import residual, with_residual
 from misdirection.training.errors import TargetError, TrainingError
 from misdirection.training.layers import resolve_layers
 from misdirection.training.presets import TrainConfig
@@ -79,13 +80,12 @@ class SteeringVector(nn.Module):
         """What is added, alpha * theta, shape (width,)."""
         return self.alpha * self.weight
 
-    def hook(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+    def hook(self, module: nn.Module, _inputs: Any, output: Any) -> Any:
         """Add the vector to what the layer returns, a tensor or a tuple that begins with one."""
         if not self.active:
             return None
-        x = output if isinstance(output, Tensor) else output[0]
-        moved = x + self.vector.to(x.dtype)
-        return moved if isinstance(output, Tensor) else (moved, *output[1:])
+        x = residual(module, output)
+        return with_residual(module, output, x + self.vector.to(x.dtype))
 
 
 def plan_vector(lm: PreTrainedModel, config: TrainConfig, base_name: str) -> VectorPlan:

@@ -1,0 +1,77 @@
+"""What is true of one family of models and not of another, in one table.
+
+Families are named by the `model_type` of their text configuration. What can be read off a model (its forward's
+arguments, the classes of its cache) is read off, so that a new family needs no line here unless it departs from its
+library's own conventions.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+LAYER_LIST_NAMES = ("layers", "h", "blocks")
+"""Names of the list of decoder layers: most families; GPT-2, GPT-Neo, Bloom, Falcon, RecurrentGemma's kin; MPT, RWKV,
+xLSTM."""
+
+CACHE_CLASSES = {"minimax": "transformers.models.minimax.modeling_minimax.MiniMaxCache"}
+"""Families that accept no cache but their own."""
+
+SKIPS_PADDING = frozenset(
+    {
+        "bamba", "falcon_h1", "granitemoehybrid", "jamba", "lfm2", "lfm2_moe", "mamba2", "nemotron_h",
+        "olmo_hybrid", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_next",
+    }
+)  # fmt: skip
+"""Families with recurrent layers that leave padding on the left out of their states, as they were seen to do; prompts
+of all others are run in groups of one length."""
+
+MODULE_STATES = {"recurrent_gemma": ("conv1d_state", "recurrent_states")}
+"""Families whose modules keep their states themselves: the names of these attributes."""
+
+NO_SAMPLING = {"rwkv": "goes on from its states right for one row only: transformers takes further rows for tokens"}
+"""Families whose cache is there and cannot be used, and why."""
+
+NO_POSITIONS_NEEDED = frozenset({"bloom", "mpt"})
+"""Families whose forward takes no positions and that need none: ALiBi, from the attention mask or by distance."""
+
+SEVERAL_STREAMS = frozenset({"deepseek_v4", "glm5_next", "hy_v4", "qwen4_exp", "qwen4_exp_text"})
+"""Families with hyper-connections: several residual streams, none of which is the one that layers read and write."""
+
+_MAKES_ITS_STATES = frozenset({"rwkv", "xlstm"})
+"""Families that make their states in the first pass and return them, with the output's field named as the argument."""
+
+Argument = Literal["past_key_values", "cache_params", "state"]
+_ARGUMENTS: tuple[Argument, ...] = ("past_key_values", "cache_params", "state")
+
+
+def family_of(lm: PreTrainedModel) -> str:
+    """The model type of the text decoder."""
+    return str(lm.config.get_text_config(decoder=True).model_type)
+
+
+def cache_argument(lm: PreTrainedModel) -> Argument | None:
+    """How a model's forward calls its cache; None where it takes none."""
+    there = _parameters(lm)
+    return next((name for name in _ARGUMENTS if name in there), None)
+
+
+def takes_positions(lm: PreTrainedModel) -> bool:
+    """Whether rows may stand at different positions: they are told, or nothing depends on them."""
+    return (
+        "position_ids" in _parameters(lm)
+        or family_of(lm) in NO_POSITIONS_NEEDED
+        or cache_argument(lm) in ("cache_params", "state")
+    )
+
+
+def makes_its_states(lm: PreTrainedModel) -> bool:
+    """Whether the cache is made by the model's first pass and read from its output."""
+    return family_of(lm) in _MAKES_ITS_STATES
+
+
+def _parameters(lm: PreTrainedModel) -> Any:
+    return inspect.signature(type(lm).forward).parameters
