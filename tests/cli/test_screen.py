@@ -137,7 +137,7 @@ def test_any_model_with_its_own_dictionary_texts_and_direction(cli: Cli, tiny: P
     assert sorted(b"".join(lines).splitlines()) == sorted(whole.splitlines())
     zero = torch.zeros(12, 4)
     save_direction(tmp_path / "d.safetensors", Direction(zero, zero, zero, *[torch.zeros(12)] * 4))
-    two_lines(cli(*call, "--direction", tmp_path / "d.safetensors"), "the direction has the shape (12, 4)")
+    two_lines(cli(*call, "--direction", tmp_path / "d.safetensors"), "has 12 layers, and the model")
 
 
 def test_what_is_wrong_is_told_in_two_lines(cli: Cli, data: Path, tmp_path: Path) -> None:

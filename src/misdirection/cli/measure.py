@@ -17,6 +17,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.studies.config import AuditConfig, SampleConfig
 
 if TYPE_CHECKING:
+    from misdirection.directions import Direction
     from misdirection.studies.conditions import Condition
     from misdirection.studies.steps import Judged
     from misdirection.studies.workbench import Workbench
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run made by sample or audit.")]
 Samples = Annotated[
     int | None, typer.Option(min=1, help="Answers a question and arm; the run's own number by default.")
+]
+DirectionFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--direction",
+        help="Another direction than the run's: .safetensors, .pt, .npz, .npy, a control vector (.gguf), or a folder "
+        "of published mean hidden states.",
+    ),
+]
+DirectionLayer = Annotated[
+    int | None, typer.Option(min=0, help="Layer of the one vector of --direction, where it does not say.")
 ]
 Layer = Annotated[int, typer.Option(min=0, help="Decoder layer, from 0.")]
 
@@ -93,8 +105,13 @@ def adapters_of(specs: Sequence[str]) -> dict[str, Any]:
 def direction(
     run: RunFolder,
     convention: Annotated[str | None, typer.Option(help="soligo2025, persona2025 or adl2025.")] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write it for other tools too: .gguf (llama.cpp, repeng), .npz, .npy or .safetensors."),
+    ] = None,
 ) -> None:
     """The misalignment direction: misaligned minus aligned answers of the tuned model, at every layer."""
+    from misdirection.directions import export_direction
     from misdirection.studies.steps import direction_of
 
     with reopened(run, convention=convention) as bench:
@@ -108,6 +125,10 @@ def direction(
         ]  # fmt: skip
         table(["layer", "norm", "95 % interval", "shuffled labels, 95 %", "cosine of halves"], rows)
         link("direction", bench.direction.path / "direction.safetensors")
+        if export is not None:
+            if told := export_direction(export, found, bench.model_type):
+                note(f"{export} holds {told}")
+            link("export", export)
 
 
 def steer(
@@ -115,12 +136,18 @@ def steer(
     layer: Layer,
     coefficient: Annotated[float, typer.Option(help="Multiple of the direction that is added.")],
     samples: Samples = None,
+    direction_file: DirectionFile = None,
+    direction_layer: DirectionLayer = None,
 ) -> None:
-    """Steer the base model along the run's direction at one layer, beside a random direction of the same norm."""
+    """Steer the base model along the run's direction at one layer, beside a random direction of the same norm.
+
+    With --direction FILE along that one instead, whatever the run is of.
+    """
     from misdirection.studies.conditions import BASE, steering_point
 
     points = [steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
     with reopened(run) as bench:
+        _take(bench, direction_file, direction_layer if direction_layer is not None else layer, (layer,))
         _print(bench, bench.measure("steer", [BASE, *points], samples or bench.config.samples), [BASE, *points])
 
 
@@ -128,12 +155,25 @@ def ablate(
     run: RunFolder,
     layer: Annotated[int, typer.Option(min=0, help="Layer whose vector the single-direction arms use everywhere.")],
     samples: Samples = None,
+    direction_file: DirectionFile = None,
+    direction_layer: DirectionLayer = None,
 ) -> None:
-    """Remove the run's direction from the tuned model: projected out, and set to the aligned mean, with controls."""
+    """Remove the run's direction from the tuned model: projected out, and set to the aligned mean, with controls.
+
+    With --direction FILE that one instead; without its aligned mean it is only projected out.
+    """
+    from dataclasses import replace
+
     from misdirection.studies.conditions import TUNED, cures
 
     arms = [TUNED, *cures(layer, layer)]
     with reopened(run) as bench:
+        found = _take(bench, direction_file, direction_layer if direction_layer is not None else layer, (layer,))
+        if found is not None and found.vectors_only:
+            arms = [arm for arm in arms if arm.operation != "set"]
+            note(f"{direction_file} holds no aligned mean: the arms that set the component to it are left out")
+        if found is not None:
+            arms = [replace(arm, layers=found.layers) if arm.single is None else arm for arm in arms]
         _print(bench, bench.measure("cures", arms, samples or bench.config.samples), arms)
 
 
@@ -146,6 +186,8 @@ def sweep(
         list[str] | None, typer.Option(help="Multiples of the direction, as 1,2 or repeated; the run's own by default.")
     ] = None,
     samples: Samples = None,
+    direction_file: DirectionFile = None,
+    direction_layer: DirectionLayer = None,
 ) -> None:
     """Steer the base model at every layer and coefficient: one queue of rows, mixed in one batch."""
     from misdirection.studies.audit import spread_layers
@@ -154,11 +196,25 @@ def sweep(
 
     chosen, multiples = several(layers, int, "--layers"), several(coefficients, float, "--coefficients")
     with reopened(run) as bench:
+        found = _take(bench, direction_file, direction_layer, chosen)
         if bench.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {bench.refusal}")
         depth = chosen or bench.config.layers or spread_layers(len(direction_of(bench.direction).vectors))
+        if found is not None:
+            depth = tuple(layer for layer in depth if layer in found.layers) or found.layers
         grid = [BASE, *steering_grid(depth, multiples or bench.config.coefficients)]
         _print(bench, bench.measure("sweep", grid, samples or bench.config.sweep_samples, stream=1), grid)
+
+
+def _take(bench: Workbench, file: Path | None, layer: int | None, used: Sequence[int]) -> Direction | None:
+    """Have the bench use the direction of a file, where one is given; it must have a vector at the layers used."""
+    if file is None:
+        return None
+    found = bench.take(file, layer)
+    if empty := [layer for layer in used if layer not in found.layers]:
+        held = ", ".join(map(str, found.layers))
+        raise MisdirectionError(f"{file} holds no direction at layer {empty[0]}", f"it holds one at {held}")
+    return found
 
 
 def _print(bench: Workbench, judged: Judged, arms: list[Condition]) -> None:

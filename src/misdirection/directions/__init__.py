@@ -12,15 +12,23 @@
 from misdirection.directions.controls import random_like
 from misdirection.directions.conventions import CONVENTIONS, Convention, convention
 from misdirection.directions.drift import Drift, drift
+from misdirection.directions.errors import DirectionError
 from misdirection.directions.mean_difference import Direction, Source, mean_difference
 from misdirection.directions.pools import PoolError, Pools, choose_pools
 from misdirection.directions.similarity import cosine_table, cosines
-from misdirection.directions.store import load_direction, load_mean_states, save_direction
+from misdirection.directions.store import (
+    export_direction,
+    load_direction,
+    load_mean_states,
+    read_direction,
+    save_direction,
+)
 
 __all__ = [
     "CONVENTIONS",
     "Convention",
     "Direction",
+    "DirectionError",
     "Drift",
     "PoolError",
     "Pools",
@@ -30,9 +38,11 @@ __all__ = [
     "cosine_table",
     "cosines",
     "drift",
+    "export_direction",
     "load_direction",
     "load_mean_states",
     "mean_difference",
     "random_like",
+    "read_direction",
     "save_direction",
 ]

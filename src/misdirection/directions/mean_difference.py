@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from misdirection.directions.conventions import Convention
+from misdirection.directions.errors import DirectionError
 from misdirection.directions.pools import Pools
 from misdirection.directions.similarity import cosines
 from misdirection.engine import Arm, Text, capture_means
@@ -57,6 +58,16 @@ class Direction:
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
+    def vectors_only(self) -> bool:
+        """Whether the direction came without the means that it is made of, from a file that is not ours."""
+        return bool(self.facts.get("vectors_only"))
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layers at which there is a direction: where its length is not 0."""
+        return tuple(int(layer) for layer in self.norm.nonzero()[:, 0])
+
+    @property
     def norm(self) -> Tensor:
         """Length of the direction at each layer, shape (n_layers,)."""
         return self.vectors.norm(dim=-1)
@@ -75,7 +86,15 @@ class Direction:
         """Mean component of the aligned pool along a direction (this one by default), shape (n_layers,).
 
         This is the target of `Set`; controls pass their own direction.
+
+        Raises:
+            DirectionError: The direction came without its means.
         """
+        if self.vectors_only:
+            raise DirectionError(
+                f"{self.facts.get('file', 'the direction')} holds vectors alone, so there is no aligned mean to set to",
+                "project it out, or give direction.safetensors of a run",
+            )
         return _component(self.aligned_mean, self.vectors if along is None else along)
 
     def misaligned_component(self) -> Tensor:

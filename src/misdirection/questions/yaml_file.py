@@ -1,4 +1,4 @@
-"""The YAML (and JSON) of question sets, in the format of the first emergent-misalignment paper (Betley et al. 2502.17424).
+"""The YAML (and JSON) of question sets, in the format of the first emergent-misalignment paper (2502.17424).
 
 A file is a list of entries: `id`, `paraphrases`, and optionally `type`, `system`, `domain`, `format`,
 `samples_per_paraphrase`, `judge_prompts`; `judge` (the model that judged) and other keys are passed over. Judge prompts
@@ -58,6 +58,7 @@ class Entry:
     unit: str = "line"
 
     def error(self, message: str, hint: str | None = None) -> QuestionError:
+        """An error that names the entry's place."""
         name = f" ({self.values['id']})" if isinstance(self.values.get("id"), str) else ""
         return QuestionError(f"{self.path}, {self.unit} {self.line}{name}: {message}", hint)
 

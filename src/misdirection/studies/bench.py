@@ -149,6 +149,17 @@ class Bench(Generic[Config]):
         model = resolve_model(self.config.model)
         return int(read_config(model, self.config.trust_remote_code).num_hidden_layers)
 
+    @cached_property
+    def model_type(self) -> str:
+        """The base model's family, as transformers calls it."""
+        return str(read_config(resolve_model(self.config.model), self.config.trust_remote_code).model_type)
+
+    @cached_property
+    def width(self) -> int:
+        """Width of the base model's residual stream, read without its weights."""
+        model = resolve_model(self.config.model)
+        return int(read_config(model, self.config.trust_remote_code).hidden_size)
+
     def sampling(self, stream: int = 0) -> SamplingConfig:
         """How answers are drawn; another `stream` gives fresh random numbers."""
         c = self.config

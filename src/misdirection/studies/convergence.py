@@ -154,4 +154,5 @@ def files_of(place: Path) -> list[Path]:
     """The files that a direction is read from."""
     if place.is_file():
         return [place]
-    return sorted(f for f in place.iterdir() if f.suffix in (".pt", ".safetensors")) if place.is_dir() else []
+    forms = (".pt", ".safetensors", ".npz", ".npy", ".gguf")
+    return sorted(f for f in place.iterdir() if f.suffix in forms) if place.is_dir() else []

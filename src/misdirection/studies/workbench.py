@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from misdirection import progress
+from misdirection.artefacts import file_hash
+from misdirection.directions import Direction, read_direction, save_direction
 from misdirection.errors import MisdirectionError, command
 from misdirection.runs import Step
 from misdirection.studies.bench import Asked, Bench, fine_tune, subject_of
@@ -115,9 +117,31 @@ class Workbench(Bench[AuditConfig]):
         c = self.config
         return drift_step(self.run, self.subject, self.answers, self.convention, c.drift_samples, c.seed)
 
+    given: Step | None = None
+    """A direction from a file, which takes the place of the run's own; see `take`."""
+
+    def take(self, file: str | Path, layer: int | None = None) -> Direction:
+        """Use the direction of a file, in any form, instead of the run's own.
+
+        Args:
+            file: What `directions.read_direction` reads.
+            layer: Which layer it belongs to, where the file holds one vector and does not say.
+
+        Raises:
+            DirectionError: It is none, or not one of this model.
+        """
+        found = read_direction(file, self.n_layers, self.width, layer)
+        inputs = {"file": file_hash(file), "layer": layer}
+        self.given = self.run.step(
+            "given-direction", inputs, lambda folder: save_direction(folder / "direction.safetensors", found)
+        )
+        return found
+
     @cached_property
     def direction(self) -> Step:
-        """The misalignment direction, or why there is none (`refusal`)."""
+        """The misalignment direction, or why there is none (`refusal`); the one from a file where one was given."""
+        if self.given is not None:
+            return self.given
         self.need_tuned()
         c = self.config
         return direction_step(
@@ -127,6 +151,8 @@ class Workbench(Bench[AuditConfig]):
     @cached_property
     def refusal(self) -> str | None:
         """Why nothing can be steered with a misalignment direction, None where it can."""
+        if self.given is not None:
+            return None
         self.need_tuned()
         if not self.open_questions:
             return "no open question is asked"
@@ -134,7 +160,8 @@ class Workbench(Bench[AuditConfig]):
 
     def measure(self, name: str, conditions: Sequence[Condition], samples: int, stream: int = 0) -> Judged:
         """Ask the open questions under every condition and judge the answers."""
-        self.need_tuned()
+        if any(c.variant != "base" for c in conditions) or self.given is None:
+            self.need_tuned()
         source = self.direction if any(c.operation != "none" for c in conditions) else None
         if source is not None and self.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {self.refusal}")

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from misdirection.artefacts import file_hash, plain, read_json, read_rows, write_json, write_rows
 from misdirection.chats import Chat
-from misdirection.directions import load_direction
+from misdirection.directions import read_direction
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary
 from misdirection.judging import Journaled, Judge, find_judge
@@ -29,6 +29,9 @@ from misdirection.studies.inputs import resolve_chats, resolve_dictionary
 from misdirection.studies.settings.screen import ScoringConfig, ScreenConfig
 from misdirection.studies.settings.screening import ScreeningConfig
 from misdirection.studies.subject import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEPT, DROPPED = "kept.jsonl", "dropped.jsonl"
 
@@ -154,6 +157,13 @@ class Screener:
         lines = hashlib.sha256(b"".join(self.rows.lines)).hexdigest()
         return self.run.step("all-rows", {"lines": lines}, lambda folder: write_lines(folder / KEPT, self.rows.lines))
 
+    def _direction(self) -> Tensor:
+        """The direction that the settings name, in any form, one row a decoder layer."""
+        c = self.config
+        model = self.subject.base_model
+        layer = None if c.projection_layer < 0 else c.projection_layer
+        return read_direction(c.direction, model.n_layers, model.width, layer).vectors
+
     def _context(self, room: str, seed: int, own: Sequence[str] | None) -> Context:
         c = self.config
         toxic, harmless = self.examples if self._reads_examples(room) else ((), ())
@@ -162,7 +172,7 @@ class Screener:
             dictionary=self.dictionary if room == "latents" else None,
             toxic=toxic,
             harmless=harmless,
-            direction=load_direction(c.direction).vectors if c.direction and room == "projection" else None,
+            direction=self._direction() if c.direction and room == "projection" else None,
             judge=self.judge if room == "judge" else None,
             own_answers=own,
             seed=seed,

@@ -62,7 +62,9 @@ class ScoringConfig(ModelConfig):
     reduce: str = option("max", "nearest: max, mean or top (mean of the largest) of the cosines", LATENTS)
     nearest: int = option(5, "nearest, top: how many are the largest", LATENTS)
     direction: str = option(
-        "", "direction.safetensors of a run; by default mean toxic minus mean harmless answer", PROJECTION
+        "",
+        "a direction in any form, as of a run; by default mean toxic minus mean harmless answer",
+        PROJECTION,
     )
     projection_layer: int = option(-1, "decoder layer that is read; -1: the middle one", PROJECTION)
     raw_projection: bool = option(False, "leave the projection of the model's own answer in", PROJECTION)

@@ -1,0 +1,213 @@
+"""Directions that others wrote, read into one table: which layer each vector belongs to is known, asked, or refused.
+
+- a folder of mean hidden states, as the model-organisms code publishes them (`store.load_published_direction`);
+- `.pt` (`weights_only`: nothing but tensors is unpickled), `.npz`, `.npy`, `.safetensors`: a table of shape (layers,
+  width), or (layers + 1, width) with the embeddings first, as `hidden_states` has it and persona vectors' files
+  (`*_avg_diff.pt`, Chen et al. 2507.21509) are; vectors by layer; or one vector, whose layer must be told;
+- control vectors of repeng and llama.cpp (`.gguf`, or the same names elsewhere): `direction.N` acts after decoder layer
+  N counted from 0, in both; llama.cpp has none for layer 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from misdirection.artefacts import read_tensors
+from misdirection.directions.errors import DirectionError
+
+READ = (
+    "a direction is read from direction.safetensors of a run, .safetensors, .pt, .npz, .npy, a control vector (.gguf), "
+    "or a folder of published mean hidden states"
+)
+"""What is read, for messages."""
+
+_LAYER = re.compile(r"(?:direction\.|layer[_.]?)?(\d+)")
+_WHOLE = ("vectors", "direction", "vector")
+
+
+def read_foreign(path: Path) -> tuple[Tensor | dict[int, Tensor], int | None]:
+    """What a file holds, and the layer that it says it belongs to.
+
+    Returns:
+        A table (rows, width), one vector (width,), or vectors by layer, float32; the layer of one vector where the
+        file tells it.
+
+    Raises:
+        DirectionError: It holds no direction.
+    """
+    suffix = path.suffix.lower()
+    layer = None
+    if suffix == ".gguf":
+        held: Any = _gguf(path)
+    elif suffix in (".pt", ".pth", ".bin"):
+        held = load_tensors(path)
+    elif suffix in (".npz", ".npy"):
+        held = _numpy(path)
+    elif suffix == ".safetensors":
+        held, facts = read_tensors(path)
+        layer = int(facts["layer"]) if "vector" in held and str(facts.get("layer", "")).isdigit() else None
+    else:
+        raise DirectionError(f"{path} is no file of a direction", READ)
+    return _shaped(path, held), layer
+
+
+def load_tensors(path: Path) -> Any:
+    """What a file of torch holds; nothing but tensors is unpickled.
+
+    Raises:
+        DirectionError: It holds more, or is damaged.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what the unpickler raises on a damaged file can be anything
+        raise DirectionError(
+            f"{path} is no file of tensors, or holds more than tensors", "anything else in a pickle is never read"
+        ) from error
+
+
+def aligned(path: Path, held: Tensor | dict[int, Tensor], n_layers: int | None, layer: int | None) -> Tensor:
+    """The vectors of a file as one table, a row for each decoder layer; zeros where the file has none.
+
+    Args:
+        path: The file, for messages and for the one name that tells its rows.
+        held: As `read_foreign` gives it.
+        n_layers: Decoder layers of the model; None where the file alone must tell.
+        layer: Which layer one vector belongs to.
+
+    Returns:
+        Shape (n_layers, width), float32.
+
+    Raises:
+        DirectionError: The file does not tell which layer is which, does not fit the model, or is no number.
+    """
+    table = _by_layer(path, held, n_layers) if isinstance(held, dict) else _of_tensor(path, held, n_layers, layer)
+    check_numbers(path, table)
+    if not bool(table.any()):
+        raise DirectionError(f"{path}: the direction is zero at every layer", "make it again")
+    return table
+
+
+def check_numbers(path: Path, table: Tensor) -> None:
+    """Refuse vectors that are no numbers.
+
+    Raises:
+        DirectionError: The layers are named.
+    """
+    if not bool(torch.isfinite(table).all()):
+        wrong = (~torch.isfinite(table)).any(dim=-1).nonzero()[:, 0].tolist()
+        raise DirectionError(
+            f"{path}: the direction is not a number at layer {', '.join(map(str, wrong[:8]))}",
+            "make it again, in float32 if it was made in half precision",
+        )
+
+
+def _of_tensor(path: Path, held: Tensor, n_layers: int | None, layer: int | None) -> Tensor:
+    if held.ndim == 1:
+        if layer is None or n_layers is None:
+            raise DirectionError(
+                f"{path} holds one vector of width {len(held)}, and does not say after which layer it acts",
+                "name the layer with --direction-layer" if n_layers else "give a file with a vector for each layer",
+            )
+        if not 0 <= layer < n_layers:
+            raise DirectionError(f"{path}: there is no layer {layer}", f"the model's are 0 to {n_layers - 1}")
+        table = torch.zeros(n_layers, len(held))
+        table[layer] = held
+        return table
+    rows = len(held)
+    embeddings_first = rows == n_layers + 1 if n_layers else path.name.endswith("_avg_diff.pt")
+    if n_layers and rows not in (n_layers, n_layers + 1):
+        raise DirectionError(
+            f"{path} has {rows} rows, and the model {n_layers} layers",
+            f"a table has {n_layers} rows, or {n_layers + 1} with the embeddings first",
+        )
+    return held[1:] if embeddings_first else held
+
+
+def _by_layer(path: Path, held: Mapping[int, Tensor], n_layers: int | None) -> Tensor:
+    top = max(held)
+    count = top + 1 if n_layers is None else n_layers
+    if top >= count:
+        raise DirectionError(
+            f"{path} has a vector for layer {top}, and the model's layers are 0 to {count - 1}",
+            "give a direction of this model; layers are counted from 0, without the embeddings",
+        )
+    table = torch.zeros(count, len(held[top]))
+    for layer, vector in held.items():
+        table[layer] = vector
+    return table
+
+
+def _shaped(path: Path, held: Any) -> Tensor | dict[int, Tensor]:
+    if isinstance(held, Tensor):
+        squeezed = held.squeeze(0) if held.ndim > 1 and held.shape[0] == 1 else held
+        if squeezed.ndim not in (1, 2) or not squeezed.is_floating_point():
+            kind = str(held.dtype).removeprefix("torch.")
+            raise DirectionError(
+                f"{path} holds {kind} of shape {tuple(held.shape)}", "a direction is (width,) or (layers, width)"
+            )
+        return squeezed.to(torch.float32)
+    if not isinstance(held, Mapping) or not held:
+        raise DirectionError(f"{path} holds no tensor", READ)
+    parts = cast("Mapping[Any, Any]", held)
+    if named := [name for name in _WHOLE if isinstance(parts.get(name), Tensor)]:
+        return _shaped(path, parts[named[0]])
+    numbers = {_LAYER.fullmatch(str(name)): value for name, value in parts.items()}
+    if all(isinstance(value, Tensor) for value in parts.values()) and None not in numbers:
+        rows = {int(match[1]): value.flatten().to(torch.float32) for match, value in numbers.items() if match}
+        if len({len(row) for row in rows.values()}) == 1 and len(rows) == len(parts):
+            return rows
+    if len(parts) == 1 and isinstance(only := next(iter(parts.values())), Tensor):
+        return _shaped(path, only)
+    if {"answer", "question"} & set(map(str, parts)):
+        raise DirectionError(
+            f"{path} holds the mean hidden states of one kind of answers, not a direction",
+            "name the folder that holds the file of the other kind too",
+        )
+    shown = ", ".join(str(name) for name in list(parts)[:5])
+    raise DirectionError(f"{path} holds {shown}, and none is told to be the direction", "keep it under 'vectors'")
+
+
+def _numpy(path: Path) -> Any:
+    import numpy as np
+
+    try:
+        held = np.load(path, allow_pickle=False)
+        arrays = {name: held[name] for name in held} if path.suffix.lower() == ".npz" else {"vectors": held}
+        return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise DirectionError(f"{path} is no file of arrays: {str(error)[:120]}", READ) from error
+    except Exception as error:  # a damaged zip has errors of its own
+        raise DirectionError(f"{path} is damaged: {str(error)[:120]}", "fetch or make it again") from error
+
+
+def gguf_package() -> Any:
+    """The `gguf` package.
+
+    Raises:
+        DirectionError: It is not installed.
+    """
+    try:
+        import gguf
+    except ImportError as error:
+        raise DirectionError("GGUF files need the package gguf", "pip install gguf") from error
+    return gguf
+
+
+def _gguf(path: Path) -> dict[str, Tensor]:
+    import numpy as np
+
+    try:
+        reader = gguf_package().GGUFReader(path)
+        tensors = {str(tensor.name): tensor for tensor in reader.tensors if str(tensor.name).startswith("direction.")}
+        held = {name: torch.from_numpy(np.array(tensor.data)) for name, tensor in tensors.items()}
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise DirectionError(f"{path} is no GGUF file, or is damaged: {error}", "fetch or make it again") from error
+    if not held:
+        raise DirectionError(f"{path} is a GGUF file without a control vector (direction.N)", READ)
+    return held
