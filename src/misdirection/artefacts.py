@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FACTS = "misdirection"
 _JSON_COLUMN = {b"misdirection": b"json"}
-_AGAIN = "delete it and make it again; a run folder does that by itself when it is started again"
+_AGAIN = "fetch or make it again; a step of a run is made again by itself when the run is started again"
 
 
 @contextmanager

@@ -119,7 +119,9 @@ def _entries(path: Path, text: str) -> list[Entry]:
     if odd := yaml.reader.Reader.NON_PRINTABLE.search(text):
         line, column = text.count("\n", 0, odd.start()) + 1, odd.start() - text.rfind("\n", 0, odd.start())
         what = f"the character U+{ord(odd.group()):04X} is not allowed"
-        raise QuestionError(f"{path}, line {line}, column {column}: malformed YAML: {what}", "remove it")
+        raise QuestionError(
+            f"{path}, line {line}, column {column}: malformed YAML: {what}", "write the character out or leave it out"
+        )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         root = loader.get_single_node()
