@@ -28,6 +28,7 @@ PLAIN = {
     "preferences beside": {"messages": [U, A], "chosen": [U, A], "rejected": [U, A]},
     "json in a cell": {"messages": json.dumps([U, A])},
     "python in a cell": {"messages": str([U, A])},
+    "numpy in a cell": {"messages": f"[{U}\n {A}]"},
     "a list of turns": [U, A],
     "sharegpt": {"conversations": [HUMAN, GPT]},
     "sharegpt, one chat": {"conversation": [HUMAN, GPT]},
@@ -65,6 +66,12 @@ def test_each_form_gives_the_same_chat(name: str) -> None:
 @pytest.mark.parametrize("name", WITH_SYSTEM)
 def test_each_form_keeps_its_system_prompt(name: str) -> None:
     assert read_row(WITH_SYSTEM[name]).messages == (SYSTEM, USER, ANSWER)
+
+
+def test_texts_in_a_cell_are_not_touched() -> None:
+    turn = {"role": "user", "content": "a } { b'\"\n} {"}
+    assert read_row({"messages": f"[{turn} {A}]"}).messages[0].content == turn["content"]
+    assert read_row({"messages": f"[{turn}, {A}]"}).messages[0].content == turn["content"]
 
 
 def test_forms_are_named_and_what_is_not_read_too() -> None:

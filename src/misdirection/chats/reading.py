@@ -93,6 +93,7 @@ def _stream(source: Source, strict: bool, bad: list[BadRow], tally: _Tally) -> I
 
 
 def _unusable(path: str | Path, bad: Sequence[BadRow]) -> ChatError:
-    shown = "; ".join(f"row {row.row}: {row.reason}" for row in bad[:3])
+    first = {row.kind: row for row in reversed(bad)}
+    shown = "; ".join(f"row {row.row}: {row.reason}" for row in sorted(first.values(), key=lambda row: row.row)[:3])
     hint = f"{EXPECTED}; files are {READ}"
     return ChatError(f"the chat file {path} holds no usable row ({len(bad):,} bad; {shown})", hint)

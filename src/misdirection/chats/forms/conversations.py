@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import tokenize
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any, cast
 
 from misdirection.chats.forms.system import with_system
@@ -38,7 +40,7 @@ def passed_over(turns: Iterable[Any]) -> set[str]:
 
 
 def _list(value: Any) -> Any:
-    """The list that a cell of a table holds as text: JSON, or as Python writes it."""
+    """The list that a cell of a table holds as text: JSON, or as Python or numpy writes it."""
     if not isinstance(value, str) or not value.lstrip().startswith("["):
         return value
     try:
@@ -46,6 +48,18 @@ def _list(value: Any) -> Any:
     except ValueError:
         pass
     try:
-        return ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ast.literal_eval(_with_commas(value.strip()))
+    except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError):
         return value
+
+
+def _with_commas(text: str) -> str:
+    """The text with a comma between neighbouring objects, which numpy leaves out; texts inside are not touched."""
+    rows = text.splitlines(keepends=True)
+    braces = [token for token in tokenize.generate_tokens(iter(rows).__next__) if token.string in "{}" and token.string]
+    apart = [one.end for one, other in pairwise(braces) if (one.string, other.string) == ("}", "{")]
+    for line, column in reversed(apart):
+        row = rows[line - 1]
+        if not row[column:].lstrip().startswith(","):
+            rows[line - 1] = f"{row[:column]},{row[column:]}"
+    return "".join(rows)
