@@ -252,4 +252,4 @@ def test_wrong_settings_are_said_before_anything_is_done(settings: dict[str, obj
 def test_a_layer_that_the_model_lacks_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(MisdirectionError, match="has no layer 12"):
         convergence(ConvergenceConfig(layers=(12,)), tmp_path / "run")
-    assert not list((tmp_path / "run" / "steps").iterdir())
+    assert not list((tmp_path / "run").glob("steps/*"))
