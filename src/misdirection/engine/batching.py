@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -25,15 +25,43 @@ CPU_TOKENS = 32_768
 
 def default_budget(model: Model) -> int:
     """Tokens that a batch may hold so that the key-value cache takes at most a third of the free memory."""
-    config = model.lm.config.get_text_config(decoder=True)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    a_token = 2 * model.n_layers * heads * head * model.dtype.itemsize + 64 * model.width
+    keys, states = _kept(model.lm.config.get_text_config(decoder=True))
+    a_token = model.n_layers * (keys * model.dtype.itemsize + 4 * states // _SHORT) + 64 * model.width
     if model.device.type == "cuda":
         return max(1024, int(torch.cuda.mem_get_info(model.device)[0] / 3 / a_token))
     import psutil
 
     return min(CPU_TOKENS, max(1024, int(psutil.virtual_memory().available / 3 / a_token)))
+
+
+_SHORT = 64
+"""Tokens of a short row, over which what a row keeps whatever its length is spread."""
+
+
+def _kept(config: Any) -> tuple[int, int]:
+    """Numbers that a layer keeps of a token (keys and values) and of a row (recurrent states), at most.
+
+    Settings differ by family, and some are lists with an entry a layer; where a family says nothing of heads (Mamba)
+    there are no keys.
+    """
+
+    def most(*names: str) -> int:
+        for name in names:
+            found = getattr(config, name, None)
+            numbers = [n for n in (found if isinstance(found, list | tuple) else [found]) if isinstance(n, int)]  # pyright: ignore
+            if numbers and max(numbers) > 0:
+                return max(numbers)
+        return 0
+
+    heads, width = most("num_attention_heads", "n_head"), most("hidden_size")
+    head = most("global_head_dim", "head_dim") or (width // heads if heads else 0)
+    keys = 2 * (most("num_key_value_heads") or heads) * head
+    if latent := most("qk_nope_head_dim"):  # latent attention is kept as the keys and values that it is spread to
+        keys = heads * (latent + most("qk_rope_head_dim") + most("v_head_dim"))
+    channels = most("mamba_d_ssm", "intermediate_size") or 2 * width
+    states = channels * most("state_size", "mamba_d_state", "ssm_state_size")
+    delta = most("linear_num_value_heads") * most("linear_key_head_dim") * most("linear_value_head_dim")
+    return keys, max(states, delta)
 
 
 def pack(lengths: Sequence[int], budget: int, kinds: Sequence[str] | None = None) -> list[list[int]]:

@@ -22,6 +22,7 @@ from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
+from misdirection.models.positions import demand_positions
 from misdirection.models.stream import check_stream, residual
 
 Weighting = Literal["token", "response"]
@@ -279,6 +280,7 @@ def _batches(
 
     `run` may be called again for texts whose batch did not fit in memory; `take` gets each text's result once.
     """
+    demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
     work = progress.task(what, len(texts), "texts")
     with explained(), torch.inference_mode(), program.attached(), work as advance:
         for batch, result in run_batches(

@@ -21,6 +21,7 @@ from misdirection.engine.passes import forward, prefill
 from misdirection.engine.program import Program
 from misdirection.engine.rows import Prompt, Row
 from misdirection.models import Model
+from misdirection.models.positions import demand_positions
 
 FLOOR = 1e-3
 """Beginnings that are less likely than this are not followed; what lies behind them counts as 0."""
@@ -56,6 +57,8 @@ def continuation_chances(
     """
     root = _tree(continuations)
     depth = max(len(ids) for ids in continuations)
+    longest = max((len(ids) for ids in prompts), default=0)
+    demand_positions(model, longest + depth - 1, "prompts and continuations")
     program = Program(model, [arm := Arm("base")])
 
     def run(batch: list[int]) -> list[list[float]]:

@@ -21,6 +21,7 @@ from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
+from misdirection.models.positions import demand_positions
 
 Found = TypeVar("Found")
 
@@ -79,6 +80,9 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
             demand(~one.divergence.isnan(), second[0], "KL divergences", text.ids, second[1], text.start)
         return found
 
+    longest = max((len(text.ids) for text in texts), default=0)
+    for model, _ in (first, second):
+        demand_positions(model, longest, "texts")
     return _batched(texts, vocabulary, run, "comparing likelihoods")
 
 
@@ -107,6 +111,7 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
         _demand(model, rows, found)
         return found
 
+    demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
     return _batched(texts, int(model.lm.config.get_text_config().vocab_size), run, "reading likelihoods")
 
 

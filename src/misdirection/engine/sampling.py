@@ -21,6 +21,7 @@ from misdirection.engine.program import Program
 from misdirection.engine.rows import Prompt, Row, Sample, SamplingConfig
 from misdirection.engine.shared_prefix import can_share
 from misdirection.models import Model
+from misdirection.models.positions import demand_positions
 
 __all__ = ["Prompt", "Row", "Sample", "SamplingConfig", "sample", "sample_stream"]
 
@@ -31,6 +32,7 @@ def sample(model: Model, rows: Sequence[Row], config: SamplingConfig | None = No
     Raises:
         InterventionError: An arm does not fit the model.
         NotEnoughMemoryError: Not even a single row fits.
+        ModelError: The family cannot be sampled, or a row needs more positions than there are.
         NotFiniteError: A row's logits are no numbers.
     """
     results: dict[int, Sample] = dict(sample_stream(model, rows, config))
@@ -47,6 +49,8 @@ def sample_stream(
         yield from ((index, Sample((), False)) for index in range(len(rows)))
         return
     work = progress.task("sampling", len(rows), "answers")
+    longest = max((len(row.prompt.ids) for row in rows), default=0)
+    demand_positions(model, longest + config.max_new_tokens - 1, "prompts and answers")
     with explained(), torch.inference_mode(), program.attached(), work as advance:
         for left in _decode(model, program, rows, config):
             advance(len(left))

@@ -15,6 +15,7 @@ from misdirection.engine.capture import CaptureError, Text, bind_texts, pad_righ
 from misdirection.engine.finite import NotFiniteError
 from misdirection.engine.program import Program
 from misdirection.models import Model
+from misdirection.models.positions import demand_positions
 from misdirection.models.stream import check_stream, residual, with_residual
 
 Edit = Callable[[Tensor], Tensor]
@@ -68,6 +69,7 @@ def next_token_losses(
     if not 0 <= layer < model.n_layers:
         raise CaptureError(f"layer {layer} cannot be edited", f"{model.name} has layers 0..{model.n_layers - 1}")
     check_stream(model.lm)
+    demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
     vocabulary = int(model.lm.config.get_text_config().vocab_size)
     sums, count = dict.fromkeys(edits, 0.0), 0
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))

@@ -38,6 +38,9 @@ NO_SAMPLING = {"rwkv": "goes on from its states right for one row only: transfor
 NO_POSITIONS_NEEDED = frozenset({"bloom", "mpt"})
 """Families whose forward takes no positions and that need none: ALiBi, from the attention mask or by distance."""
 
+POSITION_TABLES = frozenset({"codegen", "gptj", "mpt"})
+"""Families with a table of positions that is no embedding: sines and cosines, ALiBi's distances made once."""
+
 SEVERAL_STREAMS = frozenset({"deepseek_v4", "glm5_next", "hy_v4", "qwen4_exp", "qwen4_exp_text"})
 """Families with hyper-connections: several residual streams, none of which is the one that layers read and write."""
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from torch import nn
 
 from misdirection.models.errors import ModelError
+from misdirection.models.families import POSITION_TABLES, family_of
 from misdirection.models.resident import Model
 
 _NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
@@ -74,8 +75,29 @@ def fitting_length(model: Model, prompts: Mapping[str, int], new_tokens: int) ->
     return new_tokens
 
 
+def demand_positions(model: Model, longest: int, what: str) -> None:
+    """Refuse what would reach beyond the last position of a table, before anything runs.
+
+    Args:
+        model: The resident model.
+        longest: Tokens of the longest text, with those that are still to be drawn.
+        what: Needs them, in the plural.
+
+    Raises:
+        ModelError: The table ends before.
+    """
+    limit = positions_of(model.lm.config.get_text_config(decoder=True))
+    if limit is not None and longest > limit and _is_a_table(model, limit):
+        raise ModelError(
+            f"{what} take up to {longest:,} positions, and {model.name or 'this model'} has a table of {limit:,}",
+            "shorten the texts, or ask for fewer new tokens",
+        )
+
+
 def _is_a_table(model: Model, limit: int) -> bool:
-    """Whether each position has a learned vector, so that there is none behind the last (GPT-2, OPT, GPT-Neo)."""
+    """Whether there is no position behind the last: each has a learned vector (GPT-2, OPT), or a line of a table."""
+    if family_of(model.lm) in POSITION_TABLES:
+        return True
     words = model.lm.get_input_embeddings()
     return any(
         isinstance(module, nn.Embedding) and module is not words and limit <= module.num_embeddings <= limit + 2
