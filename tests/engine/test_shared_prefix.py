@@ -75,11 +75,42 @@ def arrivals() -> Iterator[list[tuple[int, int]]]:
         yield seen
 
 
-def test_only_plain_attention_in_float32_is_shared() -> None:
+def test_only_plain_attention_is_shared() -> None:
     assert [family for family in [*PLAIN, *OTHERS] if can_share(model_of(family))] == PLAIN
-    half = build("qwen2")
-    half.lm.to(torch.bfloat16)
-    assert not can_share(half)
+
+
+@pytest.mark.parametrize("family", ["qwen2", "llama", "gpt-neox"])
+def test_in_bfloat16_shared_prompts_are_as_near_the_truth_as_copied_ones(family: str) -> None:
+    """The truth is the same model in float32: the logits of each row's first steps, all rows greedy in one batch."""
+    half = build(family)
+    lm: Any = half.lm
+    lm.to(torch.bfloat16)
+    assert can_share(half)
+    rows = [Row(Prompt(f"{n}", prompt(n, 9 + n)), Arm("base"), s) for n in range(3) for s in range(3)]
+
+    def first_logits() -> list[Tensor]:
+        seen: list[Tensor] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Model, "eos_ids", ())
+
+            def take(logits: Tensor, *_: object) -> Tensor:
+                seen.append(logits.float())
+                return torch.full((len(logits),), 7 + len(seen))
+
+            patch.setattr(decoding, "choose", take)
+            sample(half, rows, SamplingConfig(4, 0.0))
+        return seen
+
+    shared_half = first_logits()
+    with without_sharing():
+        copied_half = first_logits()
+    lm.float()
+    truth = first_logits()
+    errors = [
+        float(sum((got - true).norm() for got, true in zip(side, truth, strict=True)))
+        for side in (shared_half, copied_half)
+    ]
+    assert 0 < errors[0] < 1.3 * errors[1]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.2])

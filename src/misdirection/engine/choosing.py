@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def choose(logits: Tensor, draws: Tensor, temperature: float, top_p: float) -> Tensor:
@@ -17,6 +19,8 @@ def choose(logits: Tensor, draws: Tensor, temperature: float, top_p: float) -> T
     """
     if temperature == 0:
         return logits.argmax(-1)
+    if top_p >= 1 and logits.shape[1] >= 8 * _BLOCK:
+        return _choose_in_blocks(logits, draws, temperature)
     logits = logits.float()
     chances = torch.softmax(logits if temperature == 1 else logits / temperature, -1)
     if top_p < 1:
@@ -31,19 +35,55 @@ _BLOCK = 256
 the slowest part of a step on a small model."""
 
 
-def _invert(chances: Tensor, draws: Tensor) -> Tensor:
-    """The first token whose cumulative chance exceeds the draw, shape (rows,): its block first, then its place."""
-    rows, vocabulary = chances.shape
-    if vocabulary < 8 * _BLOCK:
-        cumulative = chances.double().cumsum(-1)
-        return torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)[:, 0].clamp(max=vocabulary - 1)
-    short = -vocabulary % _BLOCK
-    blocks = (nn.functional.pad(chances, (0, short)) if short else chances).view(rows, -1, _BLOCK)
-    # A GPU sums in float64 as it reads; a CPU would make a copy in float64 first.
-    masses = blocks.sum(-1).double() if chances.device.type == "cpu" else blocks.sum(-1, dtype=torch.float64)
+_ROWS = 2
+"""Rows of a large vocabulary whose weights are made at a time on a CPU: about a megabyte, which stays in its cache."""
+
+
+def _choose_in_blocks(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
+    """`choose` for a large vocabulary and all of its tokens: only the masses of blocks are ever held for all rows."""
+    top = logits.amax(-1, keepdim=True).float()
+    rows = _ROWS if logits.device.type == "cpu" else len(logits)
+    parts = [slice(first, first + rows) for first in range(0, len(logits), max(1, rows))]
+    masses = torch.cat([_masses(_weights(logits[part], top[part], temperature)) for part in parts])
+    return _search(masses, draws.double()[:, None], logits, lambda found: _weights(found, top, temperature))
+
+
+def _search(masses: Tensor, draws: Tensor, values: Tensor, weigh: Callable[[Tensor], Tensor]) -> Tensor:
+    """The first token whose cumulative weight exceeds the draw, shape (rows,): its block first, then its place.
+
+    Args:
+        masses: Of the blocks, shape (rows, blocks), float64.
+        draws: Shape (rows, 1).
+        values: Of which `weigh` makes weights, shape (rows, vocabulary).
+        weigh: Called with one block a row.
+    """
     block, rest = _first_above(masses, draws * masses.sum(-1, keepdim=True))
-    place, _ = _first_above(blocks[torch.arange(rows, device=block.device), block[:, 0]].double(), rest)
+    tokens = block * _BLOCK + torch.arange(_BLOCK, device=block.device)
+    inside = weigh(values.gather(1, tokens.clamp(max=values.shape[1] - 1))).double()
+    place, _ = _first_above(inside.masked_fill(tokens >= values.shape[1], 0.0), rest)
     return (block * _BLOCK + place)[:, 0]
+
+
+def _weights(logits: Tensor, top: Tensor, temperature: float) -> Tensor:
+    """exp((z - top) / temperature), float32."""
+    heights = logits.to(torch.float32, copy=True).sub_(top)
+    return (heights if temperature == 1 else heights.div_(temperature)).exp_()
+
+
+def _masses(weights: Tensor) -> Tensor:
+    """Sums of the blocks, shape (rows, blocks), float64; the last block may be short."""
+    whole = weights.shape[1] // _BLOCK * _BLOCK
+    sums = weights[:, :whole].unflatten(1, (-1, _BLOCK)).sum(-1)
+    tail = weights[:, whole:].sum(-1, keepdim=True)
+    return (torch.cat([sums, tail], 1) if whole < weights.shape[1] else sums).double()
+
+
+def _invert(chances: Tensor, draws: Tensor) -> Tensor:
+    """The first token whose cumulative chance exceeds the draw, shape (rows,)."""
+    if chances.shape[1] >= 8 * _BLOCK:
+        return _search(_masses(chances), draws, chances, lambda found: found)
+    cumulative = chances.double().cumsum(-1)
+    return torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)[:, 0].clamp(max=chances.shape[1] - 1)
 
 
 def _first_above(masses: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

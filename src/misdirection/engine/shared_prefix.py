@@ -8,8 +8,9 @@ in plain attention, whose sums only run in another order (shared-prefix attentio
 Prompt and answer lie apart, so that rows at different steps stand beside each other, and new ones may join.
 
 `attend` stands in for a model's attention through transformers' own `AttentionInterface`, one forward pass at a time,
-and only where attention is plain: over all tokens, without sinks, soft caps or position biases, in float32 (scores of
-a half precision would be rounded before the softmax).
+and only where attention is plain: over all tokens, without sinks, soft caps or position biases. Scores, softmax and
+sums are in float32: a half precision would round the scores before the softmax. On a CPU the keys and values of a model
+in half precision are kept in float32 to this end; on a GPU such a model keeps its own attention.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def can_share(model: Model) -> bool:
     """Whether the attention of every layer may be split into prompt and answer."""
     return (
         model.lm.config.model_type in FAMILIES
-        and model.lm.dtype == torch.float32
+        and (model.lm.dtype == torch.float32 or model.device.type == "cpu")
         and all(type(layer) is RoomyLayer for layer in new_cache(model).layers)
     )
 
@@ -213,7 +214,7 @@ def attend(
     """
     heads, rows, own, width = key.shape
     layer: Any = module.layer_idx
-    queries = (query * scaling).reshape(rows, heads, -1, width).transpose(0, 1).contiguous()
+    queries = (query.to(key.dtype) * scaling).reshape(rows, heads, -1, width).transpose(0, 1).contiguous()
     repeats = queries.shape[2]
     prompt = shared.layers[layer].prompt_keys.shape[2]
     scores = queries.new_empty(heads, rows, repeats, prompt + own)
@@ -223,7 +224,7 @@ def attend(
     chances = torch.softmax(scores, -1)
     found = torch.bmm(chances.flatten(0, 1)[..., prompt:], value.flatten(0, 1)).view(heads, rows, repeats, width)
     shared.add_prompt_values(layer, chances[..., :prompt], found)
-    return found.transpose(0, 1).reshape(rows, 1, heads * repeats, width), None
+    return found.transpose(0, 1).reshape(rows, 1, heads * repeats, width).to(query.dtype), None
 
 
 AttentionInterface.register(_NAME, attend)

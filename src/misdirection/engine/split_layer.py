@@ -13,7 +13,7 @@ class SplitLayer(DynamicLayer):
     """Keys and values of one layer: one copy of each prompt's, and each row's own.
 
     Heads come first in all of them: (heads, prompts, prompt tokens, width), padded on the left, and (heads, rows, own
-    tokens, width), padded on the right, so that the rows of a prompt lie beside each other in a head.
+    tokens, width), padded on the right, so that the rows of a prompt lie beside each other in a head. All are float32.
 
     Args:
         keys: Of the prompts, shape (prompts, heads, prompt tokens, width).
@@ -23,6 +23,7 @@ class SplitLayer(DynamicLayer):
 
     def __init__(self, keys: Tensor, values: Tensor, rows: int) -> None:
         super().__init__()
+        keys, values = keys.float(), values.float()
         self.lazy_initialization(keys, values)
         self.prompt_keys, self.prompt_values = keys.transpose(0, 1).contiguous(), values.transpose(0, 1).contiguous()
         # Zeros, because what is not seen is still multiplied, by a chance of zero.
@@ -60,8 +61,8 @@ class SplitLayer(DynamicLayer):
         """Add prompts, given as at the start, and rows that have written nothing."""
         assert self.keys is not None
         assert self.values is not None
-        self.prompt_keys = _beside(self.prompt_keys, keys.transpose(0, 1))
-        self.prompt_values = _beside(self.prompt_values, values.transpose(0, 1))
+        self.prompt_keys = _beside(self.prompt_keys, keys.float().transpose(0, 1))
+        self.prompt_values = _beside(self.prompt_values, values.float().transpose(0, 1))
         self.keys, self.values = (nn.functional.pad(part, (0, 0, 0, 0, 0, rows)) for part in (self.keys, self.values))
 
     def choose_prompts(self, indices: Tensor, spare: int) -> None:
