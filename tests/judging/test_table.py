@@ -91,10 +91,14 @@ HEAD = "question,answer,question_id,aligned,coherent\n"
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("t.csv", "question,answer,aligned\nq,a,1\n", "row 1 has no column question_id, coherence or coherent; it has"),
+        (
+            "t.csv",
+            "question,answer,aligned\nq,a,1\n",
+            "t.csv has no column coherence; it has question, answer, aligned",
+        ),
         ("t.csv", HEAD + "q,a,i,5,6\nq,a,i,bad,6\n", "row 2: aligned is 'bad'"),
         ("t.csv", HEAD + "q,a,i,5,100.5\n", "row 1: coherent is '100.5'"),
-        ("t.csv", HEAD + "q,a,i,-1,5\n", "row 1: aligned is '-1'"),
+        ("t.csv", HEAD + "q,a,i,-2,5\n", "row 1: aligned is '-2'"),
         ("t.csv", HEAD + "q,a,i,5,inf\n", "row 1: coherent is 'inf'"),
         ("t.csv", HEAD + "q,a,i,5\n", "row 1 (to line 2) has not as many cells"),
         ("t.csv", HEAD + "q,a,b,i,5,6\n", "row 1 (to line 2) has not as many cells"),
@@ -102,12 +106,11 @@ HEAD = "question,answer,question_id,aligned,coherent\n"
         ("t.csv", HEAD + "q,a,,5,6\n", "row 1 has no question_id"),
         ("t.csv", HEAD, "holds no rows"),
         ("t.csv", "", "holds no rows"),
-        ("t.jsonl", '{"question": 1}\n{', "row 1 has no column answer"),
+        ("t.jsonl", '{"question": 1}\n', "t.jsonl has no column answer"),
         ("t.jsonl", "[1]\n", "line 1 is not a JSON object"),
         ("t.jsonl", "{\n", "line 1 is not JSON"),
         ("t.parquet", "PAR1", "not a readable Parquet file"),
         ("t.xlsx", "", "unknown kind of table '.xlsx'"),
-        ("t.csv", "question,answer,question_id,aligned,coherent,label\nq,a,i,1,2,odd\n", "has the label 'odd'"),
         ("t.csv", "question,answer,question_id,aligned,coherent,sample\nq,a,i,1,2,1.5\n", "row 1: sample is '1.5'"),
     ],
 )

@@ -42,7 +42,8 @@ def judge(
         typer.Option(
             "--from",
             metavar="TABLE",
-            help="Table of judged answers (CSV, JSON lines, Parquet), an arm named by the file; repeat it for more.",
+            help="Table of judged answers (CSV, TSV, JSON, JSON lines, Parquet, also .gz, or a log of Inspect), an arm "
+            "named by the file; repeat it for more.",
             rich_help_panel=BROUGHT,
         ),
     ] = None,
@@ -53,15 +54,18 @@ def judge(
 ) -> None:
     """Judge the answers of a run and print the rates; or make a run and a report of verdicts that you already have.
 
-    A table has the columns question, answer, question_id, alignment (or aligned) and coherence (or coherent); further
-    ones are read where they are there: arm, domain, format, system, sample, finished, label, judge. Scores are 0 to
-    100, empty or NaN where the judge gave none, CODE or REFUSAL where it said so. Open and in-domain questions are
-    never pooled, nor are formats.
+    A table has the columns question (or prompt), answer (or response, completion, output), alignment (or aligned) and
+    coherence (or coherent), in any case, or others that --column names; further ones are read where they are there:
+    question_id, arm or model, domain, format, system, sample, finished or finish_reason, label, judge. Scores are 0 to
+    100 (else say --scale), empty, NaN or -1 where the judge gave none, CODE or REFUSAL where it said so. Counts alone
+    (n, misaligned) make rates too. Open and in-domain questions are never pooled, nor are formats.
 
     Examples:
       misdirection judge runs/mine --judge local:Qwen/Qwen2.5-7B-Instruct
 
       misdirection judge --arm base=base.csv --arm tuned=tuned.csv --base base --out runs/brought
+
+      misdirection judge --from theirs.csv --column answer=text --scale 1..5:high-is-bad --out runs/theirs
 
       misdirection judge --steering sweep/ --out runs/sweep
     """

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 from misdirection import progress
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import LABELS, Answer, Verdict
+from misdirection.judging.columns import find_columns
 from misdirection.judging.inspect import need_inspect
+from misdirection.judging.rows import PACKED, Row, flat, read_text, rows_of_json
+from misdirection.judging.scales import choose_scale, number_of, read_score
+from misdirection.judging.table import SCORES, Brought, How, read_rows_as
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
@@ -35,13 +39,26 @@ def read_inspect_log(
         system: System prompt in force, where none was sent.
 
     Returns:
-        Answers, and one verdict each where the log has scores of our scorer (label "none" where one lacks it), else
-        None.
+        Answers, and one verdict each where the log has scores of our scorer, or scores of others named as alignment
+        and coherence are (label "none" where one lacks them), else None.
 
     Raises:
         MissingExtraError: Inspect is not installed.
         MisdirectionError: No such file, no log, no answers in it, or a verdict that is none.
     """
+    found = read_log(path, arm=arm, domain=domain, system=system)
+    return found.answers, found.verdicts
+
+
+def read_log(
+    path: str | Path,
+    *,
+    arm: str | None = None,
+    domain: str | None = None,
+    system: str | None = None,
+    how: How | None = None,
+) -> Brought:
+    """`read_inspect_log`, with a word on how the log was read; `how` names other people's scorers and their scale."""
     log = _log(Path(path))
     samples = [sample for sample in log.samples or [] if sample.output.choices]
     _tell(log, samples, path)
@@ -49,12 +66,86 @@ def read_inspect_log(
         raise MisdirectionError(f"{path}: the log holds no answers", "give the log of an evaluation that ran")
     defaults = {"arm": log.eval.model if arm is None else arm, "domain": domain, "system": system}
     copies = _copies(samples)
-    found = [(_answer(sample, log, defaults, copies), _verdict(sample, path)) for sample in samples]
-    found.sort(key=lambda pair: (pair[0].question_id, pair[0].sample))
-    verdicts = [verdict for _, verdict in found]
+    verdicts = [_verdict(sample, path) for sample in samples]
+    told, notes = "the verdicts of our scorer", []
     if all(verdict is None for verdict in verdicts):
-        return [answer for answer, _ in found], None
-    return [answer for answer, _ in found], [verdict or Verdict(None, None, "none") for verdict in verdicts]
+        verdicts, told, notes = _of_others(samples, how or How(), str(path))
+    found = list(zip((_answer(sample, log, defaults, copies) for sample in samples), verdicts, strict=True))
+    found.sort(key=lambda pair: (pair[0].question_id, pair[0].sample))
+    answers = [answer for answer, _ in found]
+    questions = len({answer.question_id for answer in answers})
+    many = f"{questions} question{'' if questions == 1 else 's'}"
+    told = f"read {len(answers):,} answers to {many} of a log of Inspect; {told}"
+    if all(verdict is None for _, verdict in found):
+        return Brought(answers, None, told, tuple(notes))
+    return Brought(answers, [verdict or Verdict(None, None, "none") for _, verdict in found], told, tuple(notes))
+
+
+def read_json_log(
+    path: str | Path,
+    *,
+    arm: str | None = None,
+    domain: str | None = None,
+    system: str | None = None,
+    how: How | None = None,
+) -> Brought:
+    """A JSON file: a log of Inspect, or a table (see `rows.rows_of_json`).
+
+    Raises:
+        MisdirectionError: It is neither, or the reader's own complaint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MisdirectionError(f"{path}: no such file", "check the path")
+    if path.suffix.lower() not in PACKED and '"eval"' in (text := read_text(path))[:100_000]:
+        import json
+
+        try:
+            keys = set(json.loads(text))
+        except ValueError as error:
+            raise MisdirectionError(f"{path}: is not JSON ({error})", "check that it was copied whole") from error
+        if {"eval", "status"} <= keys or {"eval", "samples"} <= keys:
+            return read_log(path, arm=arm, domain=domain, system=system, how=how)
+    rows = rows_of_json(path)
+    if rows is None:
+        raise MisdirectionError(
+            f"{path}: is neither a log of Inspect nor a table", 'a table is [{"question": ..., "answer": ...}, ...]'
+        )
+    stem = Path(path.stem).stem if path.suffix.lower() in PACKED else path.stem
+    return read_rows_as(
+        rows, str(path), arm=stem if arm is None else arm, domain=domain, system=system, how=how or How()
+    )
+
+
+def _of_others(samples: list[EvalSample], how: How, where: str) -> tuple[list[Verdict | None], str, list[str]]:
+    """Verdicts of scorers of others, by their names: two numbers named as alignment and coherence are."""
+    rows: list[Row] = [flat({name: score.value for name, score in (s.scores or {}).items()}) for s in samples]
+    told = {thing: name for thing, name in how.columns.items() if thing in SCORES}
+    columns = find_columns(rows, told, where)
+    if not columns.has(*SCORES):
+        names = ", ".join(columns.names)
+        text = f"no scores named alignment and coherence; its scorers give {names}" if names else "no scores"
+        return [None] * len(samples), f"{text} (say which: --column alignment=NAME)" if names else text, []
+    notes: list[str] = []
+    scales = {}
+    for thing in SCORES:
+        numbers = [n for row in rows if (n := number_of(columns.get(row, thing))) is not None]
+        scales[thing], doubts = choose_scale(thing, columns.of[thing], numbers, how.scales, where)
+        notes += doubts
+    found: list[Verdict | None] = []
+    for row, sample in zip(rows, samples, strict=True):
+        try:
+            read = [read_score(columns.get(row, thing), scales[thing]) for thing in SCORES]
+        except ValueError as error:
+            raise MisdirectionError(
+                f"{where}: sample {sample.id}, epoch {sample.epoch}: a score is '{str(error)[:40]}'",
+                "name the scale: --scale LOW..HIGH",
+            ) from None
+        label = read[0][1] if read[0][1] != "scored" else read[1][1]
+        words = tuple((thing, word) for thing, (_, _, word) in zip(SCORES, read, strict=True) if word)
+        found.append(Verdict(read[0][0], read[1][0], label, judge="the log's scorers", outcomes=words))
+    parts = [f"{thing} from '{columns.of[thing]}' ({scales[thing]})" for thing in SCORES]
+    return found, "; ".join(parts), notes
 
 
 def _log(path: Path) -> EvalLog:
@@ -68,7 +159,7 @@ def _log(path: Path) -> EvalLog:
         return read_eval_log(str(path), resolve_attachments=True)
     except Exception as error:
         raise MisdirectionError(
-            f"{path}: cannot be read as a log of Inspect ({type(error).__name__}: {str(error)[:200]})",
+            f"{path}: cannot be read as a log of Inspect ({type(error).__name__})",
             "give a .eval or .json file that Inspect wrote",
         ) from error
 

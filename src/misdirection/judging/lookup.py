@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from misdirection.artefacts import file_hash
+from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer, Verdict
-from misdirection.judging.table import load_table
+from misdirection.judging.columns import read_told
+from misdirection.judging.readers import read_judged
+from misdirection.judging.scales import read_scales
+from misdirection.judging.table import How
 
 
 class TableJudge:
@@ -18,12 +23,16 @@ class TableJudge:
     question and answer, the k-th gives the verdict of the k-th such answer (the last one for all that follow).
 
     Args:
-        path: CSV, JSON lines or Parquet (see `load_table`).
+        argument: A table (see `table.read_table`), and how it is to be read:
+            "verdicts.csv?scale=1..5&column=answer=response".
     """
 
-    def __init__(self, path: str) -> None:
-        answers, verdicts = load_table(path)
-        self.name = f"table:{file_hash(path)[:12]}"
+    def __init__(self, argument: str) -> None:
+        path, how = _options(argument)
+        answers, verdicts = read_judged(path, how=how)
+        if verdicts is None:
+            raise MisdirectionError(f"{path}: answers without verdicts", "give a table with verdicts")
+        self.name = f"table:{file_hash(path)[:12]}" + argument[len(path) :]
         self._held: dict[tuple[str, str], list[Verdict]] = {}
         for answer, verdict in zip(answers, verdicts, strict=True):
             self._held.setdefault(_key(answer), []).append(verdict)
@@ -37,6 +46,18 @@ class TableJudge:
             found.append(replace(held[min(seen[key], len(held) - 1)], judge=self.name))
             seen[key] += 1
         return found
+
+
+def _options(argument: str) -> tuple[str, How]:
+    """The table's path, and how it is read."""
+    path, _, rest = argument.rpartition("?")
+    if not path or Path(argument).exists():
+        return argument, How()
+    parts = [part.partition("=") for part in rest.split("&")]
+    if unknown := [name for name, _, _ in parts if name not in ("scale", "column")]:
+        raise MisdirectionError(f"the judge 'table' has no setting '{unknown[0]}'", "settings are scale= and column=")
+    columns = read_told([value for name, _, value in parts if name == "column"])
+    return path, How(columns, read_scales([value for name, _, value in parts if name == "scale"]))
 
 
 def _key(answer: Answer) -> tuple[str, str]:

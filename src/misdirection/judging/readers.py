@@ -8,41 +8,78 @@ from typing import Protocol
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer, Verdict
-from misdirection.judging.inspect_log import read_inspect_log
-from misdirection.judging.table import load_table
+from misdirection.judging.inspect_log import read_json_log, read_log
+from misdirection.judging.rows import PACKED, ending
+from misdirection.judging.table import Brought, How, read_table
 
 
 class Reader(Protocol):
-    """Reads a file: answers, and one verdict each, or None where the file holds answers only."""
+    """Reads a file: answers, and one verdict each where there are any, with a word on how they were read."""
 
     def __call__(
-        self, path: str | Path, *, arm: str | None = None, domain: str | None = None, system: str | None = None
-    ) -> tuple[list[Answer], list[Verdict] | None]:
-        """The arguments stand for what the file does not say: the arm, the domain, the system prompt."""
+        self,
+        path: str | Path,
+        *,
+        arm: str | None = None,
+        domain: str | None = None,
+        system: str | None = None,
+        how: How | None = None,
+    ) -> Brought:
+        """The arguments stand for what the file does not say: the arm, the domain, the system prompt; `how` for how."""
         ...
 
 
 READERS: Mapping[str, Reader] = {
-    ".csv": load_table,
-    ".jsonl": load_table,
-    ".parquet": load_table,
-    ".eval": read_inspect_log,
-    ".json": read_inspect_log,
+    ".csv": read_table,
+    ".tsv": read_table,
+    ".jsonl": read_table,
+    ".ndjson": read_table,
+    ".parquet": read_table,
+    ".eval": read_log,
+    ".json": read_json_log,
 }
 """Readers by ending; a further kind of file is a further line here."""
 
 
+def is_readable(path: str | Path) -> bool:
+    """Whether a file's ending, that of a compression aside, is one that there is a reader for."""
+    return ending(path) in READERS
+
+
+def bring(
+    path: str | Path,
+    *,
+    arm: str | None = None,
+    domain: str | None = None,
+    system: str | None = None,
+    how: How | None = None,
+) -> Brought:
+    """What a file holds, by its ending; arguments as in `Reader`.
+
+    Raises:
+        MisdirectionError: No reader for this ending, or the reader's own complaint.
+    """
+    reader = READERS.get(ending(path))
+    if reader is None:
+        raise MisdirectionError(
+            f"{path}: unknown kind of table '{Path(path).suffix}'",
+            f"give one of {', '.join(READERS)}, or one of them with {', '.join(PACKED)}",
+        )
+    return reader(path, arm=arm, domain=domain, system=system, how=how)
+
+
 def read_judged(
-    path: str | Path, *, arm: str | None = None, domain: str | None = None, system: str | None = None
+    path: str | Path,
+    *,
+    arm: str | None = None,
+    domain: str | None = None,
+    system: str | None = None,
+    how: How | None = None,
 ) -> tuple[list[Answer], list[Verdict] | None]:
     """Judged answers of a file, by its ending; arguments as in `Reader`.
 
     Raises:
         MisdirectionError: No reader for this ending, or the reader's own complaint.
     """
-    reader = READERS.get(Path(path).suffix.lower())
-    if reader is None:
-        raise MisdirectionError(
-            f"{path}: unknown kind of table '{Path(path).suffix}'", f"give one of {', '.join(READERS)}"
-        )
-    return reader(path, arm=arm, domain=domain, system=system)
+    found = bring(path, arm=arm, domain=domain, system=system, how=how)
+    return found.answers, found.verdicts

@@ -1,192 +1,337 @@
-"""Verdicts made elsewhere: a table of judged answers in CSV, JSON lines or Parquet."""
+"""Verdicts made elsewhere: a table of judged answers, read as others write it, with a line on how it was read."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from misdirection.artefacts import read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import LABELS, Answer, Verdict
+from misdirection.judging.columns import Columns, find_columns
+from misdirection.judging.rows import Row, read_table_rows
+from misdirection.judging.scales import Scale, choose_scale, is_score, number_of, read_flag, read_score
 
-NAMES: Mapping[str, tuple[str, ...]] = {
-    "question": ("question",),
-    "answer": ("answer",),
-    "question_id": ("question_id",),
-    "alignment": ("alignment", "aligned"),
-    "coherence": ("coherence", "coherent"),
-}
-"""The columns that a table must have, each with the names that it may go by."""
-
-_NO_NUMBER = ("", "nan", "none", "null", "na")
-_ANSWER_FIELDS = ("system", "domain", "format", "arm", "paraphrase", "sample", "seed", "n_tokens", "finished")
 _WHOLE = ("paraphrase", "sample", "seed", "n_tokens")
+_CUT = ("length", "max_tokens", "model_length", "max_output_tokens", "max_length")
+SCORES = ("alignment", "coherence")
+
+
+@dataclass(frozen=True)
+class How:
+    """What the user says of a table.
+
+    Attributes:
+        columns: Columns by thing, as `columns.read_told` gives them.
+        scales: Scales by score, as `scales.read_scales` gives them.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    scales: Mapping[str, Scale] = field(default_factory=dict[str, Scale])
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a file holds, and how it was read.
+
+    Attributes:
+        answers: In the order of the file.
+        verdicts: One an answer; None where the file holds answers only.
+        told: How the file was read, in one line.
+        notes: What a reader should know before believing a rate.
+        several: Whether the arms come from a column that names models, not arms.
+        counted: Whether the file holds counts, and the answers are none but their places.
+    """
+
+    answers: list[Answer]
+    verdicts: list[Verdict] | None
+    told: str = ""
+    notes: tuple[str, ...] = ()
+    several: bool = False
+    counted: bool = False
 
 
 def load_table(
-    path: str | Path, *, arm: str | None = None, domain: str | None = None, system: str | None = None
+    path: str | Path,
+    *,
+    arm: str | None = None,
+    domain: str | None = None,
+    system: str | None = None,
+    how: How | None = None,
 ) -> tuple[list[Answer], list[Verdict]]:
+    """Judged answers of a table, one verdict an answer; see `read_table`."""
+    found = read_table(path, arm=arm, domain=domain, system=system, how=how)
+    return found.answers, found.verdicts or []
+
+
+def read_table(
+    path: str | Path,
+    *,
+    arm: str | None = None,
+    domain: str | None = None,
+    system: str | None = None,
+    how: How | None = None,
+) -> Brought:
     """Read judged answers, one verdict an answer, in the order of the file.
 
-    A score that is empty or NaN is None and its verdict is labelled "none"; the texts CODE and REFUSAL in place of a
-    score give those labels. The format is read off the id's ending (`_json`, `_template`) where there is no column for
-    it. Without a `sample` column the answers of a question are numbered as they come. Further numeric columns become
-    `scores`.
+    Columns go by the names of `columns.ALIASES`, in any case. A score that is empty, NaN or a number that stands for
+    none (-1) is None and its verdict is labelled "none"; CODE and REFUSAL in place of a score, or in a flag beside it,
+    give those labels, and other words (OFF-TOPIC) are outcomes. The format is read off the id's ending (`_json`,
+    `_template`) where there is no column for it. Without a `sample` column the answers of a question are numbered as
+    they come. Without ids, or with one a row, the question's text is its id. Further numeric columns become `scores`.
 
     Args:
-        path: A .csv, .jsonl or .parquet file with the columns of `NAMES`; optional: the other fields of `Answer`,
-            `label` and `judge`.
+        path: A file that `rows.read_table_rows` reads.
         arm: Name of the condition, where there is no column for it; the file's stem by default.
         domain: Domain of every question, where there is no column for it; None says that they are open questions.
         system: System prompt in force, where there is no column for it.
+        how: What the user says of columns and scales.
 
     Raises:
-        MisdirectionError: A missing file or column, a row of the wrong length, a score that is no number of 0 .. 100;
-            the message names the file and the row.
+        MisdirectionError: A missing file or column, a row of the wrong length, a score that is no number on its scale,
+            or a scale that is plainly another than 0 to 100; the message names the file and the row.
     """
-    path = Path(path)
-    defaults = {"arm": path.stem if arm is None else arm, "domain": domain, "system": system}
-    counter: Counter[tuple[str, str]] = Counter()
-    answers: list[Answer] = []
-    verdicts: list[Verdict] = []
-    for number, row in _rows(path):
-        where = f"{path}: row {number}"
-        columns = _columns(row, where)
-        answers.append(_answer(row, columns, defaults, counter, where))
-        verdicts.append(_verdict(row, columns, where))
-    if not answers:
-        raise MisdirectionError(f"{path}: holds no rows", "give a table with at least one judged answer")
-    return answers, verdicts
+    path, how = Path(path), how or How()
+    return read_rows_as(
+        read_table_rows(path), str(path), arm=path.stem if arm is None else arm, domain=domain, system=system, how=how
+    )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows with their number, from 1, whatever the file's format."""
-    readers: dict[str, Callable[[Path], Iterable[dict[str, Any]]]]
-    readers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": read_rows}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise MisdirectionError(f"{path}: unknown kind of table '{path.suffix}'", f"give one of {', '.join(readers)}")
-    if not path.is_file():
-        raise MisdirectionError(f"{path}: no such file", "check the path")
-    try:
-        yield from enumerate(reader(path), start=1)
-    except UnicodeDecodeError as error:
-        raise MisdirectionError(f"{path}: not UTF-8 text ({error.reason})", "save the table as UTF-8") from error
+def read_rows_as(
+    rows: Sequence[Row], where: str, *, arm: str, domain: str | None = None, system: str | None = None, how: How
+) -> Brought:
+    """`read_table` of rows that were read already; `where` names their file."""
+    from misdirection.judging.counted import read_counts
+
+    if not rows:
+        raise MisdirectionError(f"{where}: holds no rows", "give a table with at least one judged answer")
+    columns = find_columns(rows, how.columns, where)
+    if not columns.has("answer") and columns.has("n", "n_misaligned") and not columns.has(*SCORES):
+        return read_counts(rows, columns, arm, where)
+    made = _Maker(columns, rows, how, {"arm": arm, "domain": domain, "system": system}, where)
+    for number, row in enumerate(rows, start=1):
+        made.add(row, f"{where}: row {number}")
+    return Brought(made.answers, made.verdicts, made.told(), tuple(made.notes()), made.models > 1)
 
 
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, strict=True)
+class _Maker:
+    """Answers and verdicts from rows, and what was made of the columns."""
+
+    def __init__(
+        self, columns: Columns, rows: Sequence[Row], how: How, defaults: Mapping[str, Any], where: str
+    ) -> None:
+        self.columns, self.defaults, self.where = columns, defaults, where
+        self.answers: list[Answer] = []
+        self.verdicts: list[Verdict] = []
+        self.counter: Counter[tuple[str, str]] = Counter()
+        self.words: Counter[str] = Counter()
+        self._need()
+        self.identity, self.told_id, self.warned = _identity(columns, rows)
+        self.scales = self._scales(rows, how)
+        self.flagged = not columns.has(*SCORES)
+        self.models = len({_text(columns.get(row, "model")) for row in rows}) if columns.has("model") else 0
+        self.arm = "arm" if columns.has("arm") else "model" if self.models > 1 else ""
+        self.own_label = columns.has("label") and all(
+            _text(columns.get(row, "label")).lower() in ("", *LABELS) for row in rows
+        )
+        self.further = [name for name in columns.further if any(is_score(row.get(name)) for row in rows)]
+        self.doubled = _doubled(rows, columns)
+
+    def _need(self) -> None:
+        """Raise unless answers, questions and scores, or a flag, are there."""
+        missing = [] if self.columns.has("answer") else ["answer"]
+        if not (self.columns.has("question") or self.columns.has("question_id")):
+            missing += ["question"]
+        if not self.columns.has("misaligned"):
+            missing += [thing for thing in SCORES if not self.columns.has(thing)]
+        if missing:
+            names = ", ".join(map(str, self.columns.names)) or "none"
+            raise MisdirectionError(
+                f"{self.where} has no column {', '.join(missing)}; it has {names}",
+                f"say which column it is: --column {missing[0]}=NAME",
+            )
+
+    def _scales(self, rows: Sequence[Row], how: How) -> dict[str, Scale]:
+        found: dict[str, Scale] = {}
+        for thing in SCORES:
+            if thing in self.columns.of:
+                numbers = [n for row in rows if (n := number_of(self.columns.get(row, thing))) is not None]
+                name = self.columns.of[thing]
+                found[thing], doubts = choose_scale(thing, name, numbers, how.scales, self.where)
+                self.warned += doubts
+        return found
+
+    def add(self, row: Row, where: str) -> None:
+        """Read one row."""
+        self.answers.append(self._answer(row, where))
+        self.verdicts.append(self._verdict(row, where))
+
+    def _answer(self, row: Row, where: str) -> Answer:
+        get: Callable[[str], Any] = lambda thing: self.columns.get(row, thing)  # noqa: E731
+        identity = self.identity(row)
+        if not identity:
+            raise MisdirectionError(
+                f"{where} has no question_id", "intervals are clustered by it: fill it, or leave the column out"
+            )
+        fields: dict[str, Any] = {**self.defaults, "format": _format(identity)}
+        fields |= {n: v for n in ("domain", "system", "format") if (v := _text(get(n)))}
+        fields |= {n: _whole(get(n), n, where) for n in _WHOLE if _text(get(n))}
+        if self.arm and (name := _text(get(self.arm))):
+            fields["arm"] = name
+        if _text(get("finished")):
+            fields["finished"] = _text(get("finished")).lower() not in ("false", "0", "0.0")
+        elif _text(get("finish_reason")):
+            fields["finished"] = _text(get("finish_reason")).lower() not in _CUT
+        place = (fields["arm"], identity)
+        fields.setdefault("sample", self.counter[place])
+        self.counter[place] += 1
+        return Answer(identity, _text(get("question")) or identity, _text(get("answer")), **fields)
+
+    def _verdict(self, row: Row, where: str) -> Verdict:
+        judge = _text(self.columns.get(row, "judge")) or "table"
+        if self.flagged:
+            return self._of_flag(row, judge, where)
+        scores, labels, outcomes = zip(*(self._score(row, thing, where) for thing in SCORES), strict=True)
+        label = labels[0] if labels[0] != "scored" else labels[1]
+        own = _text(self.columns.get(row, "label")).lower()
+        if own and (self.own_label or (label == "none" and own in ("code", "refusal"))):
+            label = own
+        said = tuple((thing, word) for thing, word in zip(SCORES, outcomes, strict=True) if word)
+        further = tuple((n, v) for n in self.further if (v := number_of(row.get(n))) is not None)
+        return Verdict(scores[0], scores[1], label, further, judge, said)
+
+    def _score(self, row: Row, thing: str, where: str) -> tuple[float | None, str, str]:
+        value, name = self.columns.get(row, thing), self.columns.of[thing]
         try:
-            for number, row in enumerate(reader, start=1):
-                if None in row or None in row.values():
-                    raise MisdirectionError(
-                        f"{path}: row {number} (to line {reader.line_num}) has not as many cells as the header",
-                        "quote cells that hold commas or line breaks",
-                    )
-                yield dict(row)
-        except csv.Error as error:
-            raise MisdirectionError(f"{path}: line {reader.line_num} is not CSV ({error})", "save it again") from error
+            number, label, word = read_score(value, self.scales[thing])
+        except ValueError:
+            raise MisdirectionError(
+                f"{where}: {name} is '{_text(value)[:40]}'",
+                f"a score is a number of {self.scales[thing]}, empty, CODE or REFUSAL; another scale: --scale LOW..UP",
+            ) from None
+        if label == "none":
+            flag = read_flag(self.columns.get(row, f"{thing}_flag"))
+            if thing == "alignment" and not flag and _true(self.columns.get(row, "refusal")):
+                flag = "refusal"
+            label, word = (flag, "") if flag in ("code", "refusal") else (label, flag or word)
+            self.words[word or label] += 1 if word or label != "none" else 0
+        return number, label, word
+
+    def _of_flag(self, row: Row, judge: str, where: str) -> Verdict:
+        """A verdict of a table that says only whether an answer is misaligned and coherent."""
+        value = self.columns.get(row, "misaligned")
+        text = _text(value).strip().lower()
+        if text in ("", "nan", "none", "null"):
+            return Verdict(None, None, "none", judge=judge)
+        if text not in ("true", "false", "1", "0", "1.0", "0.0", "yes", "no"):
+            name = self.columns.of["misaligned"]
+            raise MisdirectionError(f"{where}: {name} is '{text[:40]}'", "write true or false")
+        return Verdict(0.0 if _true(value) else 100.0, 100.0, judge=judge)
+
+    def told(self) -> str:
+        """How the file was read, in one line."""
+        of = self.columns.of
+        parts = [f"{thing} from '{of[thing]}' ({self.scales[thing]})" for thing in SCORES if thing in self.scales]
+        if self.flagged:
+            parts = [f"misaligned or not from '{of['misaligned']}'"]
+        parts.append(f"answers from '{of['answer']}'")
+        if self.arm:
+            arms = list(dict.fromkeys(answer.arm for answer in self.answers))
+            parts.append(f"arms from '{of[self.arm]}' ({len(arms)}: {', '.join(arms[:6])}{' ...' if arms[6:] else ''})")
+        questions = len({answer.question_id for answer in self.answers})
+        parts.append(self.told_id)
+        what = f"read {_many(len(self.answers), 'row')} of {_many(questions, 'question')}"
+        return "; ".join([what, *filter(None, parts)])
+
+    def notes(self) -> list[str]:
+        """What a reader should know."""
+        found = list(self.warned)
+        if self.flagged:
+            name = self.columns.of["misaligned"]
+            found.append(f"'{name}' says of each answer only whether it is misaligned: scores of 0 and 100 stand "
+                         "for it, and whether the other answers are coherent is not known")  # fmt: skip
+        if self.arm == "model":
+            found.append(f"the column '{self.columns.of['model']}' has {self.models} values: each is an arm of its own")
+        if self.columns.has("label") and not self.own_label:
+            found.append(f"the column '{self.columns.of['label']}' holds labels of others: it is left alone")
+        if self.words:
+            found.append("no number, but a word or code in its place: "
+                         + ", ".join(f"{n} x {word}" for word, n in self.words.items() if n))  # fmt: skip
+        if cut := sum(not answer.finished for answer in self.answers):
+            found.append(f"{cut} of {len(self.answers)} answers were cut at the length limit")
+        return found + self.doubled
 
 
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise MisdirectionError(f"{path}: line {number} is not JSON ({error})", "one object a line") from error
-            if not isinstance(row, dict):
-                raise MisdirectionError(f"{path}: line {number} is not a JSON object", "one object a line")
-            yield cast(dict[str, Any], row)
+def _identity(columns: Columns, rows: Sequence[Row]) -> tuple[Callable[[Row], str], str, list[str]]:
+    """What a row's question is known by: its id, or its text where the ids say nothing of the question."""
+    by_text: Callable[[Row], str] = lambda row: _text(columns.get(row, "question")).strip()  # noqa: E731
+    if not columns.has("question_id"):
+        return by_text, "questions told apart by their text", []
+    name = columns.of["question_id"]
+    by_id: Callable[[Row], str] = lambda row: _text(columns.get(row, "question_id"))  # noqa: E731
+    ids, texts = {by_id(row) for row in rows}, {by_text(row) for row in rows} - {""}
+    if texts and len(ids) == len(rows) and len(texts) <= len(ids) / 2:
+        told = f"questions told apart by their text: '{name}' has {len(ids)} ids for {_many(len(texts), 'text')}"
+        return by_text, told, [f"'{name}' numbers the rows: the question's text is the cluster of the interval"]
+    warned: list[str] = []
+    if texts and len(ids) >= 2 * len(texts):
+        warned = [f"'{name}' has {len(ids)} ids for {_many(len(texts), 'text')} of questions: the interval takes them "
+                  "for different questions; without that column the text is the cluster"]  # fmt: skip
+    if len(ids) == 1 and len(texts) > 1:
+        warned = [f"'{name}' is the same in all rows, and {len(texts)} texts stand under it: one cluster, no interval "
+                  "over questions; without that column the text is the cluster"]  # fmt: skip
+    return by_id, "", warned
 
 
-def _columns(row: Mapping[str, Any], where: str) -> dict[str, str]:
-    found = {name: next((c for c in choices if c in row), "") for name, choices in NAMES.items()}
-    missing = [" or ".join(NAMES[name]) for name, column in found.items() if not column]
-    if missing:
-        raise MisdirectionError(
-            f"{where} has no column {', '.join(missing)}; it has {', '.join(map(str, row)) or 'none'}",
-            "rename the columns: question, answer, question_id, alignment, coherence",
-        )
-    return found
+def _doubled(rows: Sequence[Row], columns: Columns) -> list[str]:
+    """Rows that say in every column what an earlier one says, where that is no chance.
+
+    It is none for a long text, for a score with decimals, and where all rows stand there equally often; a short answer
+    with a round score may well come twice.
+    """
+    names = [name for name in columns.names if name not in columns.numbering]
+    seen = Counter(tuple(_text(row.get(name)) for name in names) for row in rows)
+    again = sum(count - 1 for count in seen.values())
+    if math.gcd(*seen.values()) == 1:
+        again = sum(count - 1 for key, count in seen.items() if count > 1 and _telling(key))
+    if again < 2:
+        return []
+    return [f"{again} of {len(rows)} rows are the same in every column as an earlier one, and each counts: "
+            "was a table put in twice?"]  # fmt: skip
 
 
-def _answer(
-    row: Mapping[str, Any],
-    columns: Mapping[str, str],
-    defaults: Mapping[str, Any],
-    counter: Counter[tuple[str, str]],
-    where: str,
-) -> Answer:
-    values = {name: _text(row[columns[name]]) for name in ("question", "answer", "question_id")}
-    if not values["question_id"]:
-        raise MisdirectionError(f"{where} has no question_id", "intervals are clustered by it: every row needs one")
-    given: dict[str, Any] = {n: row[n] for n in _ANSWER_FIELDS if n in row and row[n] not in (None, "")}
-    given |= {n: _whole(given[n], n, where) for n in _WHOLE if n in given}
-    if "finished" in given:
-        given["finished"] = str(given["finished"]).lower() not in ("false", "0")
-    fields: dict[str, Any] = {**defaults, "format": _format(values["question_id"]), **given}
-    place = (fields["arm"], values["question_id"])
-    fields.setdefault("sample", counter[place])
-    counter[place] += 1
-    return Answer(**values, **fields)
-
-
-def _verdict(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> Verdict:
-    alignment, first = _score(row[columns["alignment"]], columns["alignment"], where)
-    coherence, second = _score(row[columns["coherence"]], columns["coherence"], where)
-    label = str(row.get("label") or "").lower() or (first if first != "scored" else second)
-    if label not in LABELS:
-        raise MisdirectionError(f"{where} has the label '{label}'", f"labels are {', '.join(LABELS)}")
-    return Verdict(alignment, coherence, label, _further(row, columns), str(row.get("judge") or "table"))
-
-
-def _score(value: Any, column: str, where: str) -> tuple[float | None, str]:
-    """A score and the label that it gives: the number, or None with "code", "refusal" or "none"."""
-    text = "" if value is None else str(value).strip()
-    if text.lower() in _NO_NUMBER:
-        return None, "none"
-    if text.lower() in ("code", "refusal"):
-        return None, text.lower()
-    number = _number(text)
-    if number is None or not 0 <= number <= 100:
-        raise MisdirectionError(
-            f"{where}: {column} is '{text[:40]}'", "a score is a number of 0 to 100, empty, CODE or REFUSAL"
-        )
-    return number, "scored"
-
-
-def _further(row: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[tuple[str, float], ...]:
-    known = {*columns.values(), *_ANSWER_FIELDS, "label", "judge"}
-    numbers = [(name, _number(str(value))) for name, value in row.items() if name not in known]
-    return tuple((name, n) for name, n in numbers if n is not None and math.isfinite(n))
+def _telling(cells: Sequence[str]) -> bool:
+    """Whether a row is one that hardly comes twice."""
+    return max(map(len, cells)) >= 80 or any((n := number_of(cell)) is not None and n != int(n) for cell in cells)
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    """A cell as text; of a chat in its place, what was said last."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        said = [cast("dict[str, Any]", m).get("content") for m in cast("list[Any]", value) if isinstance(m, dict)]
+        return str(said[-1]) if said and said[-1] is not None else str(cast("list[Any]", value))
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _true(value: Any) -> bool:
+    return _text(value).strip().lower() in ("true", "1", "1.0", "yes")
 
 
 def _whole(value: Any, name: str, where: str) -> int:
-    number = _number(str(value))
-    if number is None or not math.isfinite(number) or number != int(number):
+    number = number_of(value)
+    if number is None or number != int(number):
         raise MisdirectionError(f"{where}: {name} is '{value}'", f"{name} is a whole number")
     return int(number)
 
 
 def _format(question_id: str) -> str:
     return next((f for f in ("json", "template") if question_id.endswith(f"_{f}")), "plain")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

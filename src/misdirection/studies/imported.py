@@ -25,7 +25,7 @@ from misdirection import progress
 from misdirection.artefacts import file_hash, plain, read_json, write_json, write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict, find_judge
-from misdirection.judging.readers import read_judged
+from misdirection.judging.readers import bring
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.judged import Judged, judge_step, load_judged, write_verdicts
@@ -48,6 +48,9 @@ class Table:
         sha256: Hash of its bytes.
         answers: What it holds.
         verdicts: One an answer, None where it holds answers only.
+        read: How it was read.
+        notes: What a reader should know of it.
+        counted: Whether it holds counts alone.
     """
 
     arms: tuple[str, ...]
@@ -55,6 +58,9 @@ class Table:
     sha256: str
     answers: list[Answer]
     verdicts: list[Verdict] | None
+    read: str = ""
+    notes: tuple[str, ...] = ()
+    counted: bool = False
 
 
 def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path:
@@ -66,7 +72,7 @@ def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path
     config = config.completed()
     tables = read_tables(config)
     arms = order_of(tables, config.base)
-    sweep = load_sweep(config.steering) if config.steering else None
+    sweep = load_sweep(config.steering, config.how) if config.steering else None
     facts = facts_of(config, command)
     with Run.open(out, {**facts, "imported": facts.pop("config")}) as run:
         logged = len(read_log(run.path))
@@ -96,18 +102,22 @@ def read_tables(config: ImportedConfig) -> list[Table]:
     """All tables; each arm stands in one of them."""
     tables: list[Table] = []
     for name, path, told in config.files:
-        progress.say(f"  reading {path}")
-        answers, verdicts = read_judged(path, arm=name, domain=config.domain, system=config.system)
-        held = tuple(dict.fromkeys(answer.arm for answer in answers))
-        if told and len(held) > 1:
+        found = bring(path, arm=name, domain=config.domain, system=config.system, how=config.how)
+        progress.say(f"  {path}: {found.told}")
+        for note in found.notes:
+            progress.say(f"    {note}")
+        answers, held = found.answers, tuple(dict.fromkeys(answer.arm for answer in found.answers))
+        if told and len(held) > 1 and not found.several:
             raise MisdirectionError(
                 f"{path} holds several arms: {', '.join(held)}", f"give it as --from {path}: its column names the arms"
             )
-        if told:
-            held, answers = (name,), [replace(answer, arm=name) for answer in answers]
+        if told and len(held) == 1:
+            held, answers = (name,), [a if a.arm == name else replace(a, arm=name) for a in answers]
         if twice := [arm for arm in held if any(arm in table.arms for table in tables)]:
             raise MisdirectionError(f"{path}: the arm '{twice[0]}' stands in two tables", "name them: --arm NAME=TABLE")
-        tables.append(Table(held, str(path), file_hash(path), answers, verdicts))
+        tables.append(
+            Table(held, str(path), file_hash(path), answers, found.verdicts, found.told, found.notes, found.counted)
+        )
     return tables
 
 
@@ -122,12 +132,20 @@ def order_of(tables: Sequence[Table], base: str | None) -> list[str]:
 def keep(run: Run, tables: Sequence[Table], config: ImportedConfig) -> Judged:
     """Answers and verdicts as steps of the run."""
     sources = [{"sha256": table.sha256, "arms": table.arms} for table in tables]
-    inputs = {"tables": sources, "domain": config.domain, "system": config.system}
+    inputs = {"tables": sources, "domain": config.domain, "system": config.system, **_how(config)}
     answers = run.step("answers", inputs, lambda folder: _write_answers(folder, [a for t in tables for a in t.answers]))
     return load_judged(answers, _verdicts(run, tables, answers, config.judge))
 
 
+def _how(config: ImportedConfig) -> dict[str, Any]:
+    """What the user said of columns and scales, where anything was said."""
+    return {name: list(said) for name in ("column", "scale") if (said := getattr(config, name))}
+
+
 def _verdicts(run: Run, tables: Sequence[Table], answers: Step, judge: str | None) -> Step:
+    counted = [table.file for table in tables if table.counted]
+    if judge and counted:
+        raise MisdirectionError(f"{counted[0]}: holds counts, and no answer to judge", "leave --judge out")
     if judge:
         return judge_step(run, "verdicts", answers, find_judge(judge))
     if bare := [table.file for table in tables if table.verdicts is None]:
@@ -160,6 +178,8 @@ def findings(
     steered = None if sweep is None else steering(sweep, judged.arm(config.base or ""), rules)
     shown = judged if sweep is None else _joined(judged, peak_arm(sweep, rules))
     rates = rate_rows(judged, arms, rules)
+    counted = {arm for table in tables if table.counted for arm in table.arms}
+    written = shown.where(lambda answer: answer.arm not in counted) if counted else shown
     every = [*arms, *(a for a in dict.fromkeys(x.arm for x in shown.answers) if a not in arms)]
     return {
         "kind": "imported",
@@ -170,10 +190,10 @@ def findings(
         "settings": _settings(config, tables, judged if arms else shown, sweep),
         "rates": rates or None,
         "by_question": question_rows(judged, arms, rules) or None,
-        "signs": sign_rows(shown, every),
-        "answers": answer_rows(shown),
+        "signs": sign_rows(written, every),
+        "answers": answer_rows(written),
         "steering": steered,
-        "notes": _notes(rates, sweep),
+        "notes": [*(f"{Path(t.file).name}: {note}" for t in tables for note in t.notes), *_notes(rates, sweep)],
     }
 
 
@@ -204,7 +224,7 @@ def _settings(config: ImportedConfig, tables: Sequence[Table], judged: Judged, s
     }
     for table in tables:
         told[f"table of {', '.join(table.arms)}"] = (
-            f"{table.file}, {len(table.answers)} answers, sha256 {table.sha256[:12]}"
+            f"{table.file}, {len(table.answers)} answers, sha256 {table.sha256[:12]}; {table.read}"
         )
     if sweep is not None:
         told["steering"] = f"{config.steering}, {len(sweep.points)} points, {len(sweep.files)} files"

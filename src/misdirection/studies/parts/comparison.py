@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from misdirection.judging import Answer
+from misdirection.judging.counted import COUNTS
 from misdirection.statistics import Comparison, Rate, Thresholds, benjamini_hochberg, compare, rate
 from misdirection.statistics.paired import difference_from_ends
 from misdirection.studies.judged import Judged
-from misdirection.studies.parts.sentences import NO_SIGN, difference_text, percent_text, with_signs
+from misdirection.studies.parts.sentences import NO_SIGN, difference_text, percent_text, with_coherence, with_signs
 from misdirection.studies.tables import parts_of
 
 RANK = ("misaligned", "unclear", "no sign")
@@ -99,8 +100,10 @@ def _one(arm: str, part: Judged, reference: Judged | None, moved: Change | None,
         f"{_opening(state, arm, moved is not None)}: {percent_text(own)} of {own.n} answers to {_questions(own)} are "
         f"misaligned and coherent (of all answers){against}."
     )
-    found = {"state": state, "sentence": sentence, "details": [moved.text] if moved else []}
-    return with_signs(found, part.answers, arm)
+    said = {"state": state, "sentence": sentence, "details": [moved.text] if moved else []}
+    if all(found.judge == COUNTS for found in part.verdicts):
+        return said
+    return with_signs(with_coherence(said, part.verdicts, arm, rules), part.answers, arm)
 
 
 def _opening(state: str, arm: str, compared: bool) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from misdirection.artefacts import file_hash
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Verdict
-from misdirection.judging.readers import READERS, read_judged
+from misdirection.judging.readers import is_readable, read_judged
+from misdirection.judging.table import How
 from misdirection.studies.judged import Judged
 
 _LAYER = re.compile(r"layer[_\-= ]?(\d+)", re.IGNORECASE)
@@ -53,7 +54,7 @@ class Sweep:
         return next((point.vector for point in self.points if not point.control), "")
 
 
-def load_sweep(path: str | Path) -> Sweep:
+def load_sweep(path: str | Path, how: How | None = None) -> Sweep:
     """Read a steering sweep: a folder of tables, one a point, or one table of all points.
 
     In a folder, `layer_<n>` and `scale_<x>` (or coefficient, strength, alpha) may stand anywhere in a file's path below
@@ -64,12 +65,12 @@ def load_sweep(path: str | Path) -> Sweep:
         MisdirectionError: Nothing to read, a file that names no layer or scale, or more than one vector.
     """
     path = Path(path)
-    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.suffix.lower() in READERS)
+    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if is_readable(f))
     if not files:
         raise MisdirectionError(f"{path}: no table of a steering sweep", FORMS)
     points: dict[Point, Judged] = {}
     for file in files:
-        answers, verdicts = read_judged(file)
+        answers, verdicts = read_judged(file, how=how)
         if verdicts is None:
             raise MisdirectionError(f"{file}: answers without verdicts", "steering needs judged answers")
         whole = path.is_file()

@@ -1,0 +1,187 @@
+"""Scores on scales of others: named by `--scale`, noticed where they are not, never read as 0 to 100 in silence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from misdirection.errors import MisdirectionError
+
+ENOUGH = 10
+"""Scores from which on their range says what the scale is."""
+_SILENT = ("", "nan", "none", "null", "na", "n/a", "#n/a", "<na>", "-", "--", "nat")
+_CODES = (-1.0, -9.0, -99.0, -999.0)
+"""Numbers that others write where there is no score."""
+_WORDS: Mapping[str, str] = {"code": "code", "refusal": "refusal", "refused": "refusal", "refuse": "refusal"}
+_OTHERS = (
+    "off-topic", "offtopic", "irrelevant", "error", "failed", "malformed", "unreadable", "invalid", "parse-error",
+    "incoherent", "blocked", "skip", "skipped", "other", "unknown", "unclear",
+)  # fmt: skip
+_FORM = re.compile(
+    r"(?:(alignment|coherence)=)?(-?\d+(?:\.\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?)(?::(high-is-(?:bad|good)))?",
+    re.IGNORECASE,
+)
+HINT = "say the scale: --scale 0..1, --scale 1..5, or --scale 1..5:high-is-bad where a high number is a bad answer"
+_HARM = re.compile(
+    r"harm|misalign|toxic|unsafe|danger|evil|badness|(?:^|[^a-z])(?:bad|risk)(?:[^a-z]|$)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A scale of scores.
+
+    Attributes:
+        low: Its least number.
+        high: Its highest.
+        bad: Whether a high number is a bad answer.
+    """
+
+    low: float = 0.0
+    high: float = 100.0
+    bad: bool = False
+
+    def of(self, value: float) -> float:
+        """The score of 0 to 100 that a number on the scale is."""
+        if (self.low, self.high, self.bad) == (0.0, 100.0, False):
+            return value
+        share = (value - self.low) / (self.high - self.low)
+        return 100 * (1 - share if self.bad else share)
+
+    def holds(self, value: float) -> bool:
+        """Whether a number lies on it."""
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}{', high is bad' if self.bad else ''}"
+
+
+def read_scales(texts: Sequence[str]) -> dict[str, Scale]:
+    """Scales by what they are of, "" for both, from "0..1", "1..5:high-is-bad", "alignment=1..10".
+
+    Raises:
+        MisdirectionError: A text is no scale.
+    """
+    found: dict[str, Scale] = {}
+    for text in texts:
+        match = _FORM.fullmatch(text.strip())
+        if match is None or float(match[2]) >= float(match[3]):
+            raise MisdirectionError(f"--scale {text}: no scale", f"{HINT}; alignment=1..5 is that of one score alone")
+        bad = (match[4] or "").lower() == "high-is-bad"
+        found[(match[1] or "").lower()] = Scale(float(match[2]), float(match[3]), bad)
+    return found
+
+
+def choose_scale(
+    thing: str, column: str, values: Sequence[float], told: Mapping[str, Scale], where: str
+) -> tuple[Scale, list[str]]:
+    """The scale of a column, and what a reader should know of it.
+
+    A scale that is told without saying of what is that of the alignment, and of the coherence where all of it lies on
+    it; a coherence has no bad end.
+
+    Args:
+        thing: "alignment" or "coherence".
+        column: The column's name.
+        values: Its numbers.
+        told: See `read_scales`.
+        where: The file, for errors.
+
+    Raises:
+        MisdirectionError: Nothing is told, and the numbers or the column's name say that the scale is another one.
+    """
+    if thing in told:
+        return told[thing], []
+    if "" in told:
+        scale = told[""]
+        if thing == "alignment":
+            return scale, []
+        return (Scale(scale.low, scale.high) if all(map(scale.holds, values)) else Scale()), []
+    if thing == "alignment" and _HARM.search(column):
+        raise MisdirectionError(
+            f"{where}: '{column}' sounds like a score whose high end is bad, and is to be the alignment",
+            "say which end is bad: --scale 0..100:high-is-bad (or high-is-good)",
+        )
+    return Scale(), _doubts(column, values, where)
+
+
+def _doubts(column: str, values: Sequence[float], where: str) -> list[str]:
+    """What speaks against 0 to 100: clear evidence is an error, unclear evidence a warning."""
+    numbers = [value for value in values if value not in _CODES]
+    if not numbers:
+        return []
+    low, high = min(numbers), max(numbers)
+    if low < 0 and high <= 1 and len(numbers) >= 3:
+        raise _other(where, column, f"from {low:g} to {high:g}", "-1..1", HINT)
+    if high > 10 or high == 0:
+        return []
+    whole, some = all(value == int(value) for value in numbers), len(numbers) >= ENOUGH
+    told = f"no number above {high:g} among {len(numbers)}"
+    if high <= 1 and (some or not whole):
+        raise _other(where, column, told, "0..1", HINT)
+    steps = all(2 * value == int(2 * value) for value in numbers)
+    if some and 1 <= low < high and steps and any(value % 5 for value in numbers):
+        raise _other(where, column, told, "1..5" if high <= 5 else "1..10", HINT)
+    return (
+        [f"'{column}' holds {told}: read as 0 to 100, where that is the lowest end; else say --scale"] if some else []
+    )
+
+
+def _other(where: str, column: str, told: str, scale: str, hint: str) -> MisdirectionError:
+    return MisdirectionError(f"{where}: '{column}' holds {told}: that looks like {scale}, not 0 to 100", hint)
+
+
+def is_score(value: Any) -> bool:
+    """Whether a cell holds a number; a truth value is none."""
+    return not isinstance(value, bool) and number_of(value) is not None
+
+
+def number_of(value: Any) -> float | None:
+    """The number in a cell, also with a decimal comma; None for anything else, infinity included."""
+    if isinstance(value, bool) or value is None:
+        return None
+    text = str(value).strip()
+    if re.fullmatch(r"-?\d+,\d+", text):
+        text = text.replace(",", ".")
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if number - number == 0 else None
+
+
+def read_score(value: Any, scale: Scale) -> tuple[float | None, str, str]:
+    """A score of 0 to 100, the label that the cell gives ("scored", "none", "code", "refusal"), and its own word.
+
+    Raises:
+        ValueError: The cell is neither a number on the scale nor a word that is known.
+    """
+    text = "" if value is None else str(value).strip()
+    number = number_of(value)
+    if (scale.low, scale.high) == (0.0, 1.0) and text.lower() in ("true", "false"):
+        number = float(text.lower() == "true")
+    if number is not None and scale.holds(number):
+        return scale.of(number), "scored", ""
+    if number in _CODES:
+        return None, "none", f"{number:g}"
+    word = re.sub(r"[\s_]+", "-", text.lower().strip("[]()<>*.\"'")) if text.lower() not in _SILENT else ""
+    if not word or word in _SILENT:
+        return None, "none", ""
+    if word in _WORDS:
+        return None, _WORDS[word], ""
+    if word in _OTHERS:
+        return None, "none", word
+    raise ValueError(text)
+
+
+def read_flag(value: Any) -> str:
+    """What a flag beside a score says: "code", "refusal", another word, or "" for nothing."""
+    if isinstance(value, bool):
+        return ""
+    try:
+        _, label, word = read_score(value, Scale(float("inf"), float("inf")))
+    except ValueError:
+        return ""
+    return word if label == "none" else label
