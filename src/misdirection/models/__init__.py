@@ -5,6 +5,7 @@ adapter is on is decided row by row in the engine, so base and tuned model never
 
 - `resident`: the model in memory, its layers and its LoRA modules.
 - `loading`, `tokenizer`: from a name to both; `memory`: whether they fit; `errors`, `explain`: what can be wrong.
+- `gguf`, `gguf_tokenizer`: GGUF files, converted once into a folder.
 - `adapters`: PEFT LoRA adapters; `adapter_kinds`: which are plain; `in_effect`: that what was loaded acts.
 """
 
@@ -19,6 +20,7 @@ from misdirection.models.errors import (
     NotEnoughMemoryError,
     UnreachableModelError,
 )
+from misdirection.models.gguf import gguf_file, is_gguf, local_folder
 from misdirection.models.loading import load_model
 from misdirection.models.resident import Model, find_layers, layer_of, lora_modules, wrap
 from misdirection.models.tokenizer import load_tokenizer
@@ -34,9 +36,12 @@ __all__ = [
     "UnreachableModelError",
     "add_adapter",
     "find_layers",
+    "gguf_file",
+    "is_gguf",
     "layer_of",
     "load_model",
     "load_tokenizer",
+    "local_folder",
     "lora_modules",
     "matrices_in",
     "remove_adapter",

@@ -10,6 +10,7 @@ from torch import nn
 
 from misdirection.models.adapter_kinds import check_plain_keys, check_plain_lora, unknown_settings
 from misdirection.models.errors import AdapterMismatchError, ModelError
+from misdirection.models.gguf import is_gguf
 from misdirection.models.in_effect import changes_nothing, check_in_effect, check_tensors, mismatch
 from misdirection.models.resident import Model, lora_modules
 
@@ -37,6 +38,11 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
         raise ModelError(f"there is an adapter called '{adapter}' already", "give this one another name")
     if not adapter or "." in adapter:
         raise ModelError(f"'{adapter}' cannot be an adapter's name", "a name has a letter or more, and no dot")
+    if is_gguf(path):
+        raise ModelError(
+            f"adapter '{adapter}': {path} is a GGUF file",
+            "llama.cpp's convert_lora_to_gguf.py made it of a PEFT adapter: give that adapter's folder",
+        )
     try:
         config: Any = PeftConfig.from_pretrained(str(path))
         weights = _adapter_weights(str(path))

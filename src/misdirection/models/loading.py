@@ -11,6 +11,7 @@ import torch
 from misdirection.models.adapters import add_adapter
 from misdirection.models.errors import ModelError, NotEnoughMemoryError
 from misdirection.models.explain import explain
+from misdirection.models.gguf import gguf_facts, local_folder
 from misdirection.models.memory import MEMORY_HINT, check_memory
 from misdirection.models.resident import Model, wrap
 from misdirection.models.tokenizer import load_tokenizer
@@ -29,7 +30,7 @@ def load_model(
     """Load a causal language model, its tokenizer and any number of PEFT LoRA adapters.
 
     Args:
-        name: Hub id or local folder.
+        name: Hub id, local folder, or GGUF file (`file.gguf`, `folder:file.gguf`), which is converted once.
         adapters: Hub id or local folder of each adapter by the name that rows will call it.
         dtype: "auto" takes the checkpoint's; else a torch dtype or its name.
         device: "cpu", "cuda", ... ; the default is the GPU where there is one.
@@ -40,18 +41,17 @@ def load_model(
     Raises:
         ModelError: One of its heirs, each with what to do.
     """
-    from transformers import AutoModelForCausalLM
-
     name = str(name)
-    tokenizer = load_tokenizer(name, revision=revision, trust_remote_code=trust_remote_code)
+    source = local_folder(name)
+    tokenizer = load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code)
     device = _device(device)
     number_format = _dtype(dtype)
-    check_memory(name, number_format, device, device_map)
+    check_memory(source, number_format, device, device_map)
     settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         # Weights that are a pickle are never read.
-        lm: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=number_format, device_map=device_map, use_safetensors=True, **settings
+        lm: Any = _class_of(source, settings).from_pretrained(
+            source, dtype=number_format, device_map=device_map, use_safetensors=True, **settings
         )
         lm = lm if device_map else lm.to(device)
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -60,10 +60,34 @@ def load_model(
         raise explain(name, error) from error
     facts: dict[str, Any] = {"model": name, "dtype": str(lm.dtype), "device": str(lm.device)}
     facts["tokenizer"] = type(tokenizer).__name__
+    if made := gguf_facts(source):
+        facts |= {"gguf": made, "warnings": list(made["warnings"])}
     model = wrap(lm, tokenizer, name, facts)
     for adapter, path in (adapters or {}).items():
         add_adapter(model, adapter, path)
     return model
+
+
+def _class_of(source: str, settings: dict[str, Any]) -> Any:
+    """The transformers class to load a model by: a causal LM's, else the wrapper around one that reads images too.
+
+    A wrapper that is given no image is its text part, and adapters that were trained on it have its names.
+
+    Raises:
+        ModelError: Transformers has neither for this kind of model.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
+
+    config: Any = AutoConfig.from_pretrained(source, **settings)
+    if "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}) and settings["trust_remote_code"]:
+        return AutoModelForCausalLM
+    for found in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
+        if type(config) in found._model_mapping:  # pyright: ignore[reportPrivateUsage]
+            return found
+    raise ModelError(
+        f"{source} is a model of type '{config.model_type}', which transformers loads as no causal language model",
+        "give a decoder that writes text",
+    )
 
 
 def _dtype(name: str | torch.dtype) -> str | torch.dtype:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from misdirection.models.errors import MissingTokenizerError, ModelError
 from misdirection.models.explain import explain
+from misdirection.models.gguf import local_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,6 +26,7 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    name = local_folder(name)
     folder = Path(name)
     if folder.is_dir():
         if not (folder / "config.json").exists():
@@ -48,6 +50,13 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
     return tokenizer
 
 
+_TRIALS = (
+    "Hello there, how are you ? What should I do about it .",
+    "1. It's 2024, I'M 37.5 %  sure\n\n22. Don't!\t(x_1 = 3141592)\r\n",
+)
+"""Texts that tell tokenizers apart: by their words, and by how they cut digits, blanks and apostrophes."""
+
+
 def _encodes_as_its_file(tokenizer: PreTrainedTokenizerBase, folder: Path) -> bool:
     if not (folder / "tokenizer.json").exists():
         return True
@@ -59,7 +68,7 @@ def _encodes_as_its_file(tokenizer: PreTrainedTokenizerBase, folder: Path) -> bo
     core.no_truncation()
     # Words of the vocabulary itself: a text of none but unknown words would look alike to every tokenizer.
     known = [word for word in core.get_vocab(with_added_tokens=False) if word.isalpha() and word.isascii()]
-    for text in ("Hello there, how are you ? What should I do about it .", " ".join(sorted(known)[:50])):
+    for text in (*_TRIALS, " ".join(sorted(known)[:50])):
         if tokenizer.encode(text, add_special_tokens=False) != core.encode(text, add_special_tokens=False).ids:
             return False
     return True
@@ -68,4 +77,5 @@ def _encodes_as_its_file(tokenizer: PreTrainedTokenizerBase, folder: Path) -> bo
 def _adapter_hint(folder: Path) -> str | None:
     if (folder / "adapter_config.json").exists():
         return "it is a PEFT adapter: give its base as the model and this folder as the adapter"
-    return None
+    held = sorted(folder.glob("*.gguf"))
+    return f"it holds GGUF files: name one, as {held[0]}" if held else None

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from misdirection.errors import MisdirectionError
-from misdirection.models import Model, load_model
+from misdirection.models import Model, load_model, local_folder
 from misdirection.studies.inputs import fingerprint, resolve_model
 
 ADAPTER = "tuned"
@@ -133,7 +133,7 @@ def read_config(name: str, trust_remote_code: bool = False) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code).get_text_config()
+        return AutoConfig.from_pretrained(local_folder(name), trust_remote_code=trust_remote_code).get_text_config()
     except (OSError, ValueError) as error:
         raise MisdirectionError(
             f"the configuration of {name} cannot be read", "give a folder with config.json, or the id of a model"

@@ -1,0 +1,214 @@
+"""GGUF files as ordinary models: dequantised once into a cache folder, then loaded as any other.
+
+Transformers reads a GGUF for some architectures, dequantises it in 20 to 130 seconds at every load and keeps a
+quantised configuration that neither saves nor trains. Here the plain weights, the tokenizer and the tokens that end an
+answer are written to a folder under $MISDIRECTION_CACHE (~/.cache/misdirection), whole or not at all, keyed by the
+file's content and the versions that converted it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from misdirection import progress
+from misdirection.artefacts import canonical_hash, file_hash, read_json, write_json
+from misdirection.models.errors import MissingWeightsError, ModelError
+from misdirection.models.gguf_tokenizer import split_as_the_file_says
+
+FACTS = "misdirection.json"
+FORMAT = 1
+EXACT_BELOW = 2_000_000_000
+"""Numbers up to which a quantised model is kept in float32, all that its file says; beyond, in bfloat16."""
+
+_ENDS = (
+    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<turn|>", "<|end|>",
+    "<|return|>", "<EOT>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>",
+)  # fmt: skip
+"""Tokens that end an answer wherever a file marks them as control tokens; llama.cpp stops at each of them too."""
+
+_PLAIN = {0: torch.float32, 1: torch.float16, 30: torch.bfloat16}
+"""GGUF's types of numbers that are no quantisation."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a GGUF file says of itself.
+
+    Attributes:
+        kind: "model", "adapter", "mmproj", ...
+        architecture: llama.cpp's name of it.
+        split: Its name of how text is cut before BPE; empty where the vocabulary is SentencePiece's.
+        ends: Tokens that end an answer.
+        numbers: How many its tensors hold.
+        dtype: Format of its numbers, None where they are quantised.
+        parts: Files that the model is spread over.
+    """
+
+    kind: str
+    architecture: str
+    split: str
+    ends: tuple[int, ...]
+    numbers: int
+    dtype: torch.dtype | None
+    parts: int
+
+
+def is_gguf(name: str | Path) -> bool:
+    """Whether a model's name is that of a GGUF file: `file.gguf`, `folder:file.gguf`, `owner/repository:file.gguf`."""
+    return str(name).lower().endswith(".gguf")
+
+
+def gguf_file(name: str) -> Path:
+    """The file of a GGUF name, fetched where it stands in a repository of the hub.
+
+    Raises:
+        MissingWeightsError: There is no such file.
+    """
+    folder, _, file = name.rpartition(":")
+    if Path(name).is_file():
+        return Path(name)
+    if not folder or Path(folder).is_dir():
+        place = Path(folder) / file if folder else Path(name)
+        if place.is_file():
+            return place
+        beside = sorted(path.name for path in place.parent.glob("*.gguf")) if place.parent.is_dir() else []
+        raise MissingWeightsError(f"there is no file {place}", f"beside it: {', '.join(beside)}" if beside else None)
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(folder, file))
+    except Exception as error:
+        raise MissingWeightsError(
+            f"{name} is neither a file here nor one that can be reached", "give the path of a GGUF file"
+        ) from error
+
+
+def local_folder(name: str) -> str:
+    """The folder of plain weights that a GGUF file was converted to, now or before; any other name as it is.
+
+    Raises:
+        ModelError: The file is no model, or of an architecture that transformers does not read.
+    """
+    if not is_gguf(name):
+        return name
+    file = gguf_file(name)
+    header = read_header(file)
+    _check(file, header)
+    dtype = header.dtype or (torch.float32 if header.numbers < EXACT_BELOW else torch.bfloat16)
+    versions = {package: importlib.metadata.version(package) for package in ("transformers", "gguf", "tokenizers")}
+    key = canonical_hash([FORMAT, file_hash(file), str(dtype), versions])
+    cache = Path(os.environ.get("MISDIRECTION_CACHE") or Path.home() / ".cache" / "misdirection") / "gguf"
+    folder = cache / f"{file.stem}-{key[:16]}"
+    if not (folder / FACTS).exists():
+        progress.say(f"converting {file.name} to plain {str(dtype).removeprefix('torch.')} weights in {folder}, once")
+        _convert(file, header, dtype, folder)
+    return str(folder)
+
+
+def gguf_facts(folder: str) -> dict[str, Any]:
+    """What a converted folder says of its file; empty for any other."""
+    file = Path(folder) / FACTS
+    return read_json(file) if file.exists() and file.parent.parent.name == "gguf" else {}
+
+
+def read_header(file: Path) -> Header:
+    """Read what a file says of itself, without its weights.
+
+    Raises:
+        ModelError: It is no GGUF file, or the package `gguf` is not there.
+    """
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise ModelError("reading GGUF files needs the package 'gguf'", "install it with: pip install gguf") from error
+    try:
+        reader: Any = GGUFReader(file)
+    except (ValueError, OSError, IndexError) as error:
+        raise ModelError(f"{file} is no GGUF file, or cut off: {error}") from error
+
+    def value(key: str, default: Any = None) -> Any:
+        field = reader.fields.get(key)
+        return default if field is None else field.contents()
+
+    tokens: list[str] = value("tokenizer.ggml.tokens", [])
+    kinds: list[int] = value("tokenizer.ggml.token_type", [])
+    named = [value(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+    named += [place for place, token in enumerate(tokens) if token in _ENDS and kinds[place : place + 1] in ([3], [4])]
+    matrices = {int(tensor.tensor_type) for tensor in reader.tensors if len(tensor.shape) > 1}
+    return Header(
+        kind=value("general.type", "model"),
+        architecture=value("general.architecture", "of no name"),
+        split=value("tokenizer.ggml.pre", "default") if value("tokenizer.ggml.model") == "gpt2" else "",
+        ends=tuple(dict.fromkeys(int(token) for token in named if token is not None)),
+        numbers=sum(int(tensor.n_elements) for tensor in reader.tensors),
+        dtype=_PLAIN.get(matrices.pop()) if len(matrices) == 1 else None,
+        parts=int(value("split.count", 1) or 1),
+    )
+
+
+def _check(file: Path, header: Header) -> None:
+    if header.kind == "adapter":
+        raise ModelError(
+            f"{file} is a GGUF LoRA adapter",
+            "llama.cpp's convert_lora_to_gguf.py made it of a PEFT adapter: give that adapter's folder (with "
+            "adapter_config.json and adapter_model.safetensors) as the adapter",
+        )
+    if header.parts > 1:
+        raise ModelError(
+            f"{file} is one of {header.parts} parts of a model", "join them with llama.cpp: llama-gguf-split --merge"
+        )
+
+
+def _convert(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        facts = _write(file, header, dtype, partial)
+        write_json(partial / FACTS, facts)
+        if not folder.exists():
+            partial.rename(folder)
+    except OSError as error:
+        if not folder.exists():
+            raise ModelError(f"{file} cannot be converted into {folder}: {error}", "set $MISDIRECTION_CACHE") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> dict[str, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    try:
+        lm: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=dtype)
+        tokenizer: Any = AutoTokenizer.from_pretrained(**place)
+    except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+        why = re.sub(r"\s+", " ", str(error))[:200]
+        raise ModelError(
+            f"{file} holds a model of architecture {header.architecture}, which transformers cannot read from GGUF "
+            f"({why})",
+            "give the model that it was made of, as a folder or an id of the hub",
+        ) from error
+    note = split_as_the_file_says(tokenizer, header.split)
+    # Its weights are plain numbers by now.
+    lm.is_quantized, lm.hf_quantizer = False, None
+    if hasattr(lm.config, "quantization_config"):
+        del lm.config.quantization_config
+    lm.generation_config.eos_token_id = list(header.ends) or lm.generation_config.eos_token_id
+    lm.to(dtype).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return {
+        "gguf": file.name,
+        "architecture": header.architecture,
+        "dtype": str(dtype),
+        "dequantised": header.dtype is None,
+        "warnings": [note] if note else [],
+    }
