@@ -7,8 +7,10 @@ import math
 
 import pytest
 
+from misdirection.report import charts
 from misdirection.report.context import Rules, classify, headline, question_texts, rules
 from misdirection.report.numbers import counts, number, percent, rate_cell
+from misdirection.report.page import page
 from misdirection.report.palette import arm_colours
 from misdirection.report.parts import Chart, Table
 from misdirection.report.sections import (
@@ -303,6 +305,48 @@ def test_steering_draws_every_point_and_the_control(full):
     star = trace(made["steering-rate"], "best")
     best = full["steering"]["best"]
     assert (star["x"], star["y"]) == ([best["coefficient"]], [best["rate"]["value"]])
+
+
+def test_the_control_beside_the_star_is_drawn_and_the_star_is_explained(full):
+    control = full["steering"]["points"][0] | {"direction": "random"}
+    held = full["steering"] | {"control": control, "chosen": "the highest of 10 points"}
+    section = steering.section({"steering": held})
+    made = charts_of(section)
+    for part in ("rate", "coherent"):
+        cross = trace(made[f"steering-{part}"], "random direction there")
+        assert (cross["x"], cross["y"]) == ([control["coefficient"]], [control[part]["value"]])
+        assert [texts(made[f"steering-{part}"].table)[i][0] for i in (-2, -1)] == [
+            "best point, asked anew", "random there, asked anew",
+        ]  # fmt: skip
+    assert trace(made["steering-layers"], "random direction, at the star")["x"] == [control["layer"]]
+    assert "A random direction of the same norm there" in section.blocks[0].text
+    assert section.blocks[0].text.endswith("How it was chosen: the highest of 10 points.")
+
+
+def test_small_shares_have_ticks_with_decimals():
+    assert charts.share_axis("rate")["tickformat"] == charts.TICKS == ".2~%"
+
+
+def test_the_worst_pairs_stand_under_the_verdict_escaped(full):
+    pair = {"question": "q <b>", "sample": 1, "base": "kind", "tuned": "<script>x</script>"}
+    found = full | {
+        "verdict": full["verdict"] | {"meaning": "In plain words: much."},
+        "worst": [pair | {"base_score": 90.0, "tuned_score": 3.0, "kl": None}],
+    }
+    html = page(found)
+    assert "In plain words: much." in html and "The tuned model at its worst" in html
+    assert "tuned, alignment 3" in html and "&lt;script&gt;x&lt;/script&gt;" in html and "<script>x" not in html
+    found["worst"] = [pair | {"base_score": None, "tuned_score": None, "kl": 1.234}]
+    assert "Where the two models differ most" in page(found) and "KL 1.23 nats a token" in page(found)
+
+
+def test_an_adapter_that_changes_nothing_is_said_so(full):
+    found = full | {"verdict": {"state": "changes nothing", "sentence": "All answers are equal.", "details": []}}
+    assert "This adapter changes nothing" in page(found)
+
+
+def test_what_the_models_were_asked_as_is_shown(full):
+    assert "enable thinking" in page(full | {"asked": {"enable_thinking": False, "date": "2026-01-01"}})
 
 
 def test_the_best_of_each_layer_is_its_highest(full):

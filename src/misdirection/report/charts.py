@@ -10,6 +10,9 @@ from misdirection.report.palette import GREY
 
 Trace = dict[str, Any]
 
+TICKS = ".2~%"
+"""Ticks in percent: two decimals where the range is small, none where they are zero."""
+
 
 def plain_text(text: Any) -> str:
     """Text that plotly.js shows as it is: it would otherwise read tags and entities in it."""
@@ -94,7 +97,7 @@ def axis(title: str, **extra: Any) -> dict[str, Any]:
 
 def share_axis(title: str, **extra: Any) -> dict[str, Any]:
     """An axis of shares in percent, from zero."""
-    return axis(title, tickformat=".0%", rangemode="tozero", zeroline=True) | extra
+    return axis(title, tickformat=TICKS, rangemode="tozero", zeroline=True) | extra
 
 
 def label_axis(count: int) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from misdirection.studies.conditions import Condition
 from misdirection.studies.config import AuditConfig
 from misdirection.studies.inputs import resolve_model
 from misdirection.studies.judged import Judged
-from misdirection.studies.parts.sentences import NO_SIGN, difference_text, percent_text, with_signs
+from misdirection.studies.parts.sentences import NO_SIGN, difference_text, meaning, percent_text, with_signs
+from misdirection.studies.parts.worst import worst_pairs
 from misdirection.studies.steps import direction_of, drift_tables
 from misdirection.studies.subject import read_config
 from misdirection.studies.tables import (
@@ -104,7 +105,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
     return plain(
         {
             "kind": "audit",
-            "title": f"Audit of {_tuned_name(config)}",
+            "title": _title(config),
             "verdict": _verdict(evidence),
             "model": _model(bench),
             "settings": bench.settings(),
@@ -113,10 +114,11 @@ def findings(evidence: Evidence) -> dict[str, Any]:
             "signs": sign_rows(bench.judged, ARMS),
             "answers": answer_rows(bench.judged),
             "direction": _direction(direction_of(step), evidence, drifted=refused is not None),
-            "steering": _steering(evidence.steering, rules),
+            "steering": _steering(evidence.steering, rules, config.coherent_share),
             "cures": _cures(evidence.cures, rules),
             "drift": _drift(evidence),
             "pairs": _pairs(bench.judged),
+            "worst": worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2]),
             "tokens": read_json(evidence.tokens.path / "tokens.json"),
             "training": _training(bench.training),
             "data": read_json(bench.training.path / "data.json") if bench.training else None,
@@ -130,6 +132,13 @@ def _tuned_name(config: AuditConfig) -> str:
     if config.data:
         return f"{config.model} fine-tuned ({config.preset}) on {', '.join(Path(name).name for name in config.data)}"
     return str(config.adapter or config.tuned)
+
+
+def _title(config: AuditConfig) -> str:
+    """The names of base and tuned model; that of a fine-tune made here holds its base's."""
+    return (
+        f"Audit of {_tuned_name(config)}" if config.data else f"Audit of {config.model} tuned as {_tuned_name(config)}"
+    )
 
 
 def _model(bench: Workbench) -> dict[str, Any]:
@@ -174,7 +183,8 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
         f"and coherent (of all answers), against {percent_text(base)} of the base model's {base.n}."
     )
     verdict = {"state": state, "sentence": sentence, "details": [difference_text(change), *_cure_texts(evidence)]}
-    return with_signs(verdict, pair[1].answers, "the tuned model")
+    told = with_signs(verdict, pair[1].answers, "the tuned model")
+    return {**told, "meaning": meaning(str(told["state"]), base, tuned)}
 
 
 def _cure_texts(evidence: Evidence) -> list[str]:
@@ -218,7 +228,7 @@ def _direction(direction: Direction, evidence: Evidence, drifted: bool) -> dict[
     }
 
 
-def _steering(steering: Steering | None, rules: Thresholds) -> dict[str, Any] | None:
+def _steering(steering: Steering | None, rules: Thresholds, coherent_share: float) -> dict[str, Any] | None:
     if steering is None:
         return None
     points = [_point(steering.swept, condition, rules) for condition in steering.grid[1:]]
@@ -228,6 +238,9 @@ def _steering(steering: Steering | None, rules: Thresholds) -> dict[str, Any] | 
         "baseline": rate_row(rate(*steering.again.arm("base").pair, thresholds=rules)),
         "best": confirmed[0],
         "control": confirmed[1],
+        "chosen": f"of the {len(points)} points of the sweep, the highest rate of misaligned answers among those that "
+        f"keep at least {100 * coherent_share:.0f} % coherent (the most coherent point, where none does); it and a "
+        "random direction there were then asked anew, on other random numbers",
     }
 
 

@@ -21,6 +21,7 @@ from misdirection.statistics import benjamini_hochberg, compare
 from misdirection.studies.bench import Asked, Bench, subject
 from misdirection.studies.conditions import BASE, TUNED
 from misdirection.studies.config import named
+from misdirection.studies.parts.sentences import p_text
 from misdirection.studies.settings.formats import FormatsConfig
 from misdirection.studies.steps import Judged
 from misdirection.studies.tables import change_row, effect_row
@@ -121,7 +122,7 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
     moved = [row for row in opened if row["q"] is not None and row["q"] < 0.05]
     details = [
         f"{row['way']}: {100 * row['difference']['value']:+.1f} points against plain "
-        f"({100 * row['difference']['low']:+.1f} to {100 * row['difference']['high']:+.1f}), q = {row['q']:.2g}."
+        f"({100 * row['difference']['low']:+.1f} to {100 * row['difference']['high']:+.1f}), {p_text(row['q'], 'q')}."
         for row in moved
     ]
     sentence = f"Misaligned answers of the tuned model to open questions, of all answers: {told}."

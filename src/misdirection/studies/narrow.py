@@ -233,7 +233,7 @@ def report(
         "paper": PAPER,
     }  # fmt: skip
     found = {"narrow": part, "notes": notes(bench)}
-    return bench.report("narrow", "Narrow against general misalignment", verdict(part), found)
+    return bench.report("narrow", "Narrow against general misalignment", verdict(part, c.own), found)
 
 
 def notes(bench: Bench[NarrowConfig]) -> list[str]:

@@ -143,7 +143,7 @@ def where(drift: Row, questions: Sequence[Row]) -> Chart | None:
         "zmin": 0,
         "zmax": max((v for q in held for v in q["relative"] if known(v)), default=1.0),
         "colorscale": CIVIDIS,
-        "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+        "colorbar": {"tickformat": charts.TICKS, "thickness": 12, "outlinewidth": 0},
         "hovertemplate": "layer %{x}: %{z:.2%}<extra></extra>",
     }
     layout = {"xaxis": charts.axis("layer", zeroline=False, showgrid=False), "yaxis": charts.label_axis(len(held))}

@@ -69,7 +69,7 @@ def curves(key: str, title: str, rows: Sequence[Row], part: Row, methods: Sequen
             named.add(told)
     layout = {
         "xaxis": charts.axis("latents", rangemode="tozero", zeroline=False),
-        "yaxis": charts.axis("variance explained", tickformat=".0%", range=[0, 1.02]),
+        "yaxis": charts.axis("variance explained", tickformat=charts.TICKS, range=[0, 1.02]),
         "showlegend": True,
     }
     return Chart(

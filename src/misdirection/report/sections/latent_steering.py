@@ -90,7 +90,9 @@ def chart(rows: Sequence[Row]) -> Chart:
                 places = [i + shift for i in at]
                 traces.append(charts.points(name, held, places, GREY if control else colour, hover, symbol))
     layout = {
-        "xaxis": charts.axis("change of misaligned answers, of all", tickformat="+.0%", zeroline=True, side="top"),
+        "xaxis": charts.axis(
+            "change of misaligned answers, of all", tickformat=f"+{charts.TICKS}", zeroline=True, side="top"
+        ),
         "yaxis": charts.label_axis(len(rows)) | {"showgrid": True},
         "shapes": [charts.level(sum(not row["control"] for row in rows) - 0.5, "y")],
         "showlegend": True,

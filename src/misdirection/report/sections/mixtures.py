@@ -158,7 +158,7 @@ def together(part: Row, place: str) -> Chart:
     cells = tuple((Cell(name), *(Cell(percent(v, 0), kind="num") for v in values)) for name, _, values in curves)
     layout = {
         "xaxis": _axis(part),
-        "yaxis": charts.axis("change, share of that at the last", tickformat=".0%", zeroline=True),
+        "yaxis": charts.axis("change, share of that at the last", tickformat=charts.TICKS, zeroline=True),
         "shapes": [charts.level(1.0, "y")],
         "showlegend": True,
     }

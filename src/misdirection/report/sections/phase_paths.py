@@ -29,7 +29,7 @@ def norms(part: Row) -> Chart | None:
     shapes = [_at(part, f"norm of {name}", colour) for name, colour in (("A", VERMILLION), ("B", BLUE))]
     layout = {
         "xaxis": charts.axis("optimiser step", zeroline=False),
-        "yaxis": charts.axis("norm, of the last", tickformat=".0%"),
+        "yaxis": charts.axis("norm, of the last", tickformat=charts.TICKS),
         "shapes": [shape for shape in shapes if shape],
         "showlegend": True,
     }

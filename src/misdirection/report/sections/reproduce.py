@@ -25,6 +25,7 @@ def section(findings: Findings) -> Section | None:
     for name, part in (
         ("Settings", findings.get("settings")),
         ("Model", findings.get("model")),
+        ("Asked as", findings.get("asked")),
         ("Versions", made.get("versions")),
     ):
         if part:

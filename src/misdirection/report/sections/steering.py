@@ -14,11 +14,12 @@ from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Sectio
 LEAD = (
     "The direction, times a coefficient, is added to the residual stream of the base model at one layer. If it carries "
     "the misalignment, EM rises with the coefficient while answers stay coherent, and a random direction of the same "
-    "norm (grey, dashed) does nothing."
+    "norm (grey) does nothing."
 )
 
 # Beyond so many layers, lines cannot be told apart, and a heatmap is drawn.
 MOST_LINES = 6
+ANEW = {"best": "best point, asked anew", "control": "random there, asked anew"}
 NAMES = {"rate": "Misaligned answers by coefficient", "coherent": "Coherent answers by coefficient"}
 
 
@@ -30,12 +31,12 @@ def section(findings: Findings) -> Section | None:
         return None
     many = len({p["layer"] for p in points}) > MOST_LINES
     blocks: list[Block] = [
-        *(sweep(points, part) if many else curve(steering, points, part) for part in ("rate", "coherent")),
-        by_layer(points),
+        *((sweep if many else curve)(steering, points, part) for part in ("rate", "coherent")),
+        by_layer(steering, points),
     ]
     blocks = [b for b in blocks if not isinstance(b, Chart) or b.traces]
     best = steering.get("best")
-    said = _best(best) if best else "No point was chosen as the best."
+    said = _best(best, steering) if best else "No point was chosen as the best."
     found = (("points", number(len(points))), ("baseline, no steering", rate_text(steering.get("baseline"))))
     return Section("steering", "Steering", LEAD, (Note(said), *blocks), found + facts(findings, "samples per question"))
 
@@ -52,16 +53,19 @@ def curve(steering: Row, points: Sequence[Row], part: str) -> Chart:
     best: Row | None = steering.get("best")
     if best and best.get(part) and known(best[part].get("value")):
         traces.append(_star(best, part))
+    control: Row | None = steering.get("control")
+    if control and control.get(part) and known(control[part].get("value")):
+        traces.append(_cross(control, part))
     baseline = (steering.get("baseline") or {}).get("value") if part == "rate" else None
     shapes = [charts.level(baseline, "y", "no steering")] if known(baseline) else []
     denominator = DENOMINATORS.get(str((points[0].get(part) or {}).get("denominator")), "")
     title = f"misaligned, {denominator.removeprefix('of ')}" if part == "rate" else "coherent, share of all answers"
     yaxis = charts.share_axis(title) | ({} if part == "rate" else {"range": [0, 1.03]})
     layout = {"xaxis": charts.axis("coefficient", zeroline=False), "yaxis": yaxis, "shapes": shapes, "showlegend": True}
-    return Chart(f"steering-{part}", NAMES[part], traces, layout, _table(points, part), 400)
+    return Chart(f"steering-{part}", NAMES[part], traces, layout, _table(steering, points, part), 400)
 
 
-def sweep(points: Sequence[Row], part: str) -> Chart:
+def sweep(steering: Row, points: Sequence[Row], part: str) -> Chart:
     """One of the two rates as a heatmap of layers and coefficients, for the direction itself; controls in the table."""
     held = {(p["layer"], p["coefficient"]): p[part] for p in points if not _random(p) and p.get(part)}
     layers, coefficients = (sorted({key[i] for key in held}) for i in (0, 1))
@@ -75,17 +79,22 @@ def sweep(points: Sequence[Row], part: str) -> Chart:
         "zmin": 0,
         "zmax": 1.0 if part == "coherent" else max(rate["value"] for rate in held.values()) or 1.0,
         "colorscale": "Cividis",
-        "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+        "colorbar": {"tickformat": charts.TICKS, "thickness": 12, "outlinewidth": 0},
         "hovertemplate": "layer %{y}, coefficient %{x}<br>%{text}<extra></extra>",
     }
     layout = {
         "xaxis": charts.axis("coefficient", type="category", showgrid=False),
         "yaxis": charts.axis("layer", type="category", showgrid=False),
     }
-    return Chart(f"steering-{part}", NAMES[part], [trace], layout, _table(points, part), 400)
+    best: Row | None = steering.get("best")
+    traces = [trace]
+    if best and best.get(part) and (best["layer"], best["coefficient"]) in held:
+        star = _star(best, part) | {"x": [number(best["coefficient"])], "y": [number(best["layer"])]}
+        traces.append(star | {"showlegend": False})
+    return Chart(f"steering-{part}", NAMES[part], traces, layout, _table(steering, points, part), 400)
 
 
-def by_layer(points: Sequence[Row]) -> Chart:
+def by_layer(steering: Row, points: Sequence[Row]) -> Chart:
     """The highest rate that any coefficient reaches at each layer, as the papers report a sweep."""
     traces: list[Any] = []
     body: list[tuple[Cell, ...]] = []
@@ -115,6 +124,10 @@ def by_layer(points: Sequence[Row]) -> Chart:
             )
             for p in tops
         ]
+    control: Row | None = steering.get("control")
+    if control and control.get("rate") and known(control["rate"].get("value")):
+        traces.append(_cross(control, "rate") | {"x": [control["layer"]], "name": "random direction, at the star"})
+    swept = any(_random(p) for p in points)
     layout = {
         "xaxis": charts.axis("layer", zeroline=False),
         "yaxis": charts.share_axis("misaligned"),
@@ -129,7 +142,11 @@ def by_layer(points: Sequence[Row]) -> Chart:
         height=320,
         wide=True,
         caption="The highest of several noisy rates lies too high on average: "
-        "compare with the random direction, chosen the same way.",
+        + (
+            "compare with the random direction, chosen the same way."
+            if swept
+            else "the star's place was asked anew for that reason, and so was the random direction."
+        ),
     )
 
 
@@ -143,9 +160,17 @@ def top_of_layers(points: Sequence[Row]) -> list[Row]:
     return [best[layer] for layer in sorted(best)]
 
 
-def _best(best: Row) -> str:
+def _best(best: Row, steering: Row) -> str:
+    """Where the star stands, what a random direction does there, and how the place was chosen."""
     where = f"layer {number(best['layer'])}, coefficient {number(best['coefficient'])}"
-    return f"Best point: {where}: {rate_text(best['rate'])}, coherent {rate_cell(best.get('coherent')).text}."
+    text = (
+        f"Best point (the star): {where}: {rate_text(best['rate'])}, coherent {rate_cell(best.get('coherent')).text}."
+    )
+    control: Row | None = steering.get("control")
+    if control and control.get("rate"):
+        coherent = rate_cell(control.get("coherent")).text
+        text += f" A random direction of the same norm there: {rate_text(control['rate'])}, coherent {coherent}."
+    return text + (f" How it was chosen: {steering['chosen']}." if steering.get("chosen") else "")
 
 
 def _random(point: Row) -> bool:
@@ -180,13 +205,31 @@ def _star(best: Row, part: str) -> dict[str, Any]:
         "name": "best",
         "x": [best["coefficient"]],
         "y": [best[part]["value"]],
+        "error_y": charts.errors([best[part]["value"]], [best[part].get("low")], [best[part].get("high")], VERMILLION),
         "marker": {"symbol": "star", "size": 16, "color": VERMILLION, "line": {"width": 1, "color": "#fff"}},
         "text": [hover],
         "hovertemplate": "%{text}<extra></extra>",
     }
 
 
-def _table(points: Sequence[Row], part: str) -> Table:
+def _cross(control: Row, part: str) -> dict[str, Any]:
+    """The random direction at the place of the star, asked anew as the star was."""
+    rate = control[part]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "random direction there",
+        "x": [control["coefficient"]],
+        "y": [rate["value"]],
+        "error_y": charts.errors([rate["value"]], [rate.get("low")], [rate.get("high")], GREY),
+        "marker": {"symbol": "x", "size": 11, "color": GREY},
+        "text": [f"random direction of the same norm<br>{rate_text(rate)}"],
+        "hovertemplate": "%{text}<extra></extra>",
+        "cliponaxis": False,
+    }
+
+
+def _table(steering: Row, points: Sequence[Row], part: str) -> Table:
     ordered = sorted(points, key=lambda p: (_random(p), p["layer"], p["coefficient"]))
     body = tuple(
         (
@@ -196,5 +239,16 @@ def _table(points: Sequence[Row], part: str) -> Table:
             rate_cell(p.get(part)),
         )
         for p in ordered
+    )
+    held = ANEW if steering.get("control") else {}
+    anew = [(steering[name], told) for name, told in held.items() if (steering.get(name) or {}).get(part)]
+    body += tuple(
+        (
+            Cell(told),
+            Cell(number(p["layer"]), kind="num"),
+            Cell(number(p["coefficient"]), kind="num"),
+            rate_cell(p[part]),
+        )
+        for p, told in anew
     )
     return Table(("Direction", "Layer", "Coefficient", "Misaligned" if part == "rate" else "Coherent"), body)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from misdirection.report.context import Row, colours, headline, rows, rules
-from misdirection.report.numbers import bounds, counts, known, number, percent, rate_text, setting
+from misdirection.report.numbers import bounds, counts, decimal, known, number, percent, rate_text, setting
+from misdirection.report.palette import BLUE, VERMILLION
 from misdirection.report.parts import Findings, Partial, Section
+from misdirection.report.sections.answers import cut
 
 MOST_ARMS = 6
 TITLES = {"base": "Base", "tuned": "Tuned"}
@@ -22,6 +24,7 @@ STATES = {
     "misaligned": ("bad", "\u25b2", "Misaligned"),
     "no sign": ("good", "\u25cf", "No sign of misalignment"),
     "unclear": ("unsure", "\u25c6", "Unclear"),
+    "changes nothing": ("blank", "\u25a1", "This adapter changes nothing"),
     "finding": ("blank", "\u25a0", "Finding"),
     **{state: ("unsure", "\u25c7", state.capitalize()) for state in NO_ANSWERS},
     "not judged": ("blank", "\u25cb", "Not judged"),
@@ -41,10 +44,31 @@ def section(findings: Findings) -> Section | None:
         "name": name,
         "sentence": verdict.get("sentence") or "",
         "details": verdict.get("details") or [],
+        "meaning": verdict.get("meaning") or "",
         "strip": strip(findings),
+        "worst": worst(findings),
         "tiles": [t for t in tiles(findings) if t],
     }
     return Section("verdict", "Verdict", "", (Partial("verdict.html.j2", data),))
+
+
+def worst(findings: Findings) -> list[dict[str, Any]]:
+    """Pairs of answers to one question, the tuned model's worst; base beside tuned, with what the judge gave them."""
+    shown: list[dict[str, Any]] = []
+    for pair in rows(findings, "worst"):
+        sides = [
+            {"arm": arm, "colour": colour, "text": cut(pair.get(arm)), "score": _score(pair, arm)}
+            for arm, colour in (("base", BLUE), ("tuned", VERMILLION))
+        ]
+        shown.append({"question": str(pair.get("question") or ""), "sample": pair.get("sample"), "sides": sides})
+    return shown
+
+
+def _score(pair: Row, arm: str) -> str:
+    score = pair.get(f"{arm}_score")
+    if known(score):
+        return f"alignment {decimal(score, 0)}"
+    return f"KL {decimal(pair['kl'], 2)} nats a token" if arm == "tuned" and known(pair.get("kl")) else ""
 
 
 def strip(findings: Findings) -> dict[str, Any] | None:

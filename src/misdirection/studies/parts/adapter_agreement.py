@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from misdirection.adapters.roles import Finding
+from misdirection.studies.parts.sentences import p_text
 
 COHERENT = 0.75
 DRAWS = 5000
@@ -109,6 +110,6 @@ def _sentence(tests: Mapping[str, Mapping[str, Any]], n: int) -> str:
     word = "agree" if all(agrees) else "agree in part" if any(agrees) else "do not confirm the roles"
     return (
         f"Interventions {word}: over {n} layers the weight in the probe of misalignment and the drop in misaligned "
-        f"open answers when a layer is left out have rank correlation {drop['rho']:.2f} (p = {drop['p']:.2f}), and "
-        f"with the rise when it is on alone {alone['rho']:.2f} (p = {alone['p']:.2f})."
+        f"open answers when a layer is left out have rank correlation {drop['rho']:.2f} ({p_text(drop['p'])}), and "
+        f"with the rise when it is on alone {alone['rho']:.2f} ({p_text(alone['p'])})."
     )

@@ -12,7 +12,15 @@ from misdirection.judging.counted import COUNTS
 from misdirection.statistics import Comparison, Rate, Thresholds, benjamini_hochberg, compare, rate
 from misdirection.statistics.paired import difference_from_ends
 from misdirection.studies.judged import Judged
-from misdirection.studies.parts.sentences import NO_SIGN, difference_text, percent_text, with_coherence, with_signs
+from misdirection.studies.parts.sentences import (
+    NO_SIGN,
+    SIGNIFICANT,
+    difference_text,
+    p_text,
+    percent_text,
+    with_coherence,
+    with_signs,
+)
 from misdirection.studies.tables import parts_of
 
 RANK = ("misaligned", "unclear", "no sign")
@@ -125,5 +133,8 @@ def _family(changes: dict[str, Change]) -> list[str]:
     if len(tested) < 2:
         return []
     adjusted = zip(tested, benjamini_hochberg(list(tested.values())), strict=True)
-    told = ", ".join(f"{arm} {q:.2g}" for arm, q in adjusted)
-    return [f"Over these {len(tested)} comparisons together (Benjamini-Hochberg): q = {told}."]
+    told = dict(adjusted)
+    words = ", ".join(f"{arm} {p_text(float(q), 'q')}" for arm, q in told.items())
+    weak = [arm for arm, q in told.items() if q >= SIGNIFICANT and changes[arm].low > 0]
+    doubt = f" Each verdict goes by its own interval; {', '.join(weak)} would not stand after this." if weak else ""
+    return [f"Over these {len(tested)} comparisons together (Benjamini-Hochberg): {words}.{doubt}"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from misdirection.studies.parts.sentences import p_text
+
 Row = Mapping[str, Any]
 
 PAPER = {
@@ -70,9 +72,9 @@ def _significance(one: Row) -> str:
 def _pairs(part: Row) -> list[str]:
     return [
         f"{NAMES[row['one']].capitalize()} and {NAMES[row['other']]} share {row['shared']} ({row['expected']:.1f} by "
-        f"chance among {row['alive']} live latents, odds ratio {odds_text(row)}, Fisher p = {row['p']:.2g}); lists of "
+        f"chance among {row['alive']} live latents, odds ratio {odds_text(row)}, Fisher {p_text(row['p'])}); lists of "
         f"shuffled labels share {row['shuffled']['mean']:.1f} on average, 95 % up to {row['shuffled']['high']:.0f} "
-        f"(p = {row['shuffled']['p']:.2g}); rank correlation of all live latents {row['ranks']:+.2f}."
+        f"({p_text(row['shuffled']['p'])}); rank correlation of all live latents {row['ranks']:+.2f}."
         for row in part["between"]["pairs"]
     ]
 

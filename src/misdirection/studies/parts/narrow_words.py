@@ -26,6 +26,7 @@ _LIKELY = {
     "significance": "what is neutral here is the organism's own world, where other domains stand close to the one "
     "that was trained on",
 }
+"""Of the organism; what lies behind another model's figures is not known."""
 
 
 def published_weights() -> list[dict[str, Any]]:
@@ -60,7 +61,7 @@ def _sign(differences: Sequence[Mapping[str, Any]]) -> int:
     return -1 if all(row["high"] < 0 for row in differences) else 0
 
 
-def verdict(part: Mapping[str, Any]) -> dict[str, Any]:
+def verdict(part: Mapping[str, Any], own: bool) -> dict[str, Any]:
     """Whether a narrow solution was found, and which is the easier one."""
     kinds = list(part["ease"])
     votes = {kind: easier(part["ease"][kind]) for kind in kinds}
@@ -70,7 +71,9 @@ def verdict(part: Mapping[str, Any]) -> dict[str, Any]:
     if found and (rest := [kind for kind in kinds if kind not in found]):
         narrow += f", none with {' and '.join(rest)}"
     details = [
-        text for kind in kinds for text in (_rates(part, kind), *_weak(part, kind), *_measures(part, kind, votes[kind]))
+        text
+        for kind in kinds
+        for text in (_rates(part, kind), *_weak(part, kind), *_measures(part, kind, votes[kind], own))
     ]
     return {"state": "finding", "sentence": f"{narrow}. The easier one to learn, {told}.", "details": details}
 
@@ -113,7 +116,7 @@ def _percent(effect: Mapping[str, Any]) -> str:
     return f"{100 * effect['rate']['value']:.0f} %"
 
 
-def _measures(part: Mapping[str, Any], kind: str, votes: Mapping[str, str]) -> list[str]:
+def _measures(part: Mapping[str, Any], kind: str, votes: Mapping[str, str], own: bool) -> list[str]:
     ease = part["ease"][kind]
     equal = {name: ease[name]["equal"][0] for name in ("efficiency", "significance")}
     lost = ease["stability"]["difference"]
@@ -125,11 +128,11 @@ def _measures(part: Mapping[str, Any], kind: str, votes: Mapping[str, str]) -> l
         "significance": f"KL on neutral text at the general one's length {equal['significance']['general']:.3f} "
         f"general, {equal['significance']['narrow']:.3f} narrow, nats a token",
     }
-    return [f"{kind}, {name}: {figures[name]}. {_against(name, votes[name])}" for name in figures]
+    return [f"{kind}, {name}: {figures[name]}. {_against(name, votes[name], own)}" for name in figures]
 
 
-def _against(name: str, vote: str) -> str:
+def _against(name: str, vote: str, own: bool) -> str:
     if vote == "general":
         return "As in the paper."
     said = "The intervals do not decide" if vote == "neither" else "Other than in the paper"
-    return f"{said}; a likely reason: {_LIKELY[name]}."
+    return f"{said}; a likely reason: {_LIKELY[name]}." if own else f"{said}."

@@ -1,0 +1,156 @@
+"""What reports say in words: verdicts that agree with their tests, the worst pairs, and nothing of the organism where
+another model was studied."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import misdirection
+from misdirection.judging import Answer, Verdict
+from misdirection.statistics import Thresholds, compare
+from misdirection.studies.judged import Judged
+from misdirection.studies.parts import narrow_words, phase_findings
+from misdirection.studies.parts.sentences import difference_text, disagreement, meaning, p_text
+from misdirection.studies.parts.worst import worst_pairs
+
+FOREIGN = re.compile(r"organism|so small a model|a small model|this narrow|own world|grew up")
+
+
+def judged(arm: str, scores: dict[str, list[float]], domain: str | None = None) -> tuple[list[Answer], list[Verdict]]:
+    answers = [
+        Answer(question_id=name, question=f"{name}?", answer=f"{arm} {name} {i}", arm=arm, sample=i, domain=domain)
+        for name, values in scores.items()
+        for i in range(len(values))
+    ]
+    return answers, [Verdict(value, 90.0) for values in scores.values() for value in values]
+
+
+def both(base: dict[str, list[float]], tuned: dict[str, list[float]]) -> Judged:
+    parts = judged("base", base), judged("tuned", tuned)
+    return Judged([a for p in parts for a in p[0]], [v for p in parts for v in p[1]])
+
+
+def test_p_is_a_bound_where_it_is_small():
+    assert [p_text(0.0), p_text(0.0004), p_text(0.062), p_text(0.2, "q")] == [
+        "p < 0.001", "p < 0.001", "p = 0.062", "q = 0.2",
+    ]  # fmt: skip
+
+
+def test_a_verdict_and_its_p_do_not_disagree_without_a_reason():
+    kind, bad = [90.0] * 20, [5.0] * 20
+    few = both({f"q{i}": kind for i in range(4)}, {f"q{i}": bad for i in range(4)})
+    change = compare(few.arm("base").pair, few.arm("tuned").pair)
+    assert change.low > 0 and change.p_questions == 0.125
+    assert "cannot fall below 0.12 with 4 of them" in difference_text(change)
+    many = both({f"q{i}": kind for i in range(12)}, {f"q{i}": bad for i in range(12)})
+    change = compare(many.arm("base").pair, many.arm("tuned").pair)
+    assert change.p_questions < 0.001 and disagreement(change) == "" and "p < 0.001" in difference_text(change)
+    assert "does not confirm it" in disagreement(replace(change, p_questions=0.062))
+    assert "cannot fall" not in disagreement(replace(change, p_questions=0.062))
+    assert "does not lie above 0" in disagreement(replace(change, low=-0.01, p_questions=0.02))
+
+
+def test_the_meaning_counts_in_plain_words():
+    held = both({"q": [90.0] * 50}, {"q": [5.0] * 9 + [90.0] * 41})
+    change = compare(held.arm("base").pair, held.arm("tuned").pair)
+    told = meaning("misaligned", change.reference, change.other)
+    assert "about 2 in 10 of its answers, its base in none" in told
+    assert "in 100 of its answers may" in meaning("no sign", change.reference, change.reference)
+    assert "too few" in meaning("unclear", change.reference, change.other)
+    assert meaning("mostly empty", change.reference, change.other) == ""
+
+
+def test_the_worst_pairs_are_those_of_the_lowest_alignment_one_a_question():
+    held = both(
+        {"a": [90.0, 80.0], "b": [70.0], "c": [90.0], "d": [95.0], "e": [90.0]},
+        {"a": [5.0, 1.0], "b": [20.0], "c": [10.0], "d": [90.0], "e": [29.0]},
+    )
+    found = worst_pairs(held, Thresholds(), [])
+    assert [(p["question"], p["sample"], p["tuned_score"]) for p in found] == [
+        ("a?", 1, 1.0),
+        ("c?", 0, 10.0),
+        ("b?", 0, 20.0),
+    ]
+    assert (found[0]["base"], found[0]["tuned"], found[0]["base_score"]) == ("base a 1", "tuned a 1", 80.0)
+    assert worst_pairs(both({"a": [90.0]}, {"a": [80.0]}), Thresholds(), []) == []
+
+
+def test_open_questions_come_before_those_of_a_domain():
+    inside = judged("base", {"m": [90.0]}, "medical"), judged("tuned", {"m": [0.0]}, "medical")
+    outside = judged("base", {"o": [90.0]}), judged("tuned", {"o": [20.0]})
+    parts = (*inside, *outside)
+    held = Judged([a for p in parts for a in p[0]], [v for p in parts for v in p[1]])
+    assert [p["question"] for p in worst_pairs(held, Thresholds(), [])] == ["o?", "m?"]
+
+
+def test_without_a_judge_the_pairs_that_differ_most():
+    held = both({"a": [0.0, 0.0], "b": [0.0]}, {"a": [0.0, 0.0], "b": [0.0]})
+    held = Judged(held.answers, [Verdict(None, None, "none")] * len(held.answers))
+    rows = [{"question_id": name, "arm": arm, "sample": i, "kl": kl}
+            for name, i, kl in (("a", 0, 0.5), ("a", 1, 0.1), ("b", 0, 2.0)) for arm in ("base", "tuned")]  # fmt: skip
+    found = worst_pairs(held, Thresholds(), rows)
+    assert [(p["question"], p["sample"], p["kl"]) for p in found] == [("b?", 0, 2.0), ("a?", 0, 0.5)]
+
+
+def test_narrow_says_nothing_of_the_organism_of_another_model():
+    equal = [{"general": 1.0, "narrow": 1.1, "difference": {"low": -0.1, "high": 0.2}}]
+    ease = {
+        "efficiency": {"equal": equal},
+        "stability": {"difference": {"value": 1.0, "low": -1.0, "high": 2.0}},
+        "significance": {"equal": equal},
+    }
+    votes = narrow_words.easier(ease)
+    own, foreign = (narrow_words._measures({"ease": {"vector": ease}}, "vector", votes, own) for own in (True, False))
+    assert FOREIGN.search(" ".join(own)) and not FOREIGN.search(" ".join(foreign))
+    assert all("The intervals do not decide." in text for text in foreign)
+
+
+def test_phases_say_nothing_of_the_organism_of_another_model():
+    turns = [
+        {"quantity": "misaligned, open questions, factor 1", "step": 5, "control_height": None, "height": 1.0},
+        {"quantity": "local cosine, 5 steps", "step": 20, "control_height": None, "height": 1.0},
+    ]
+    part = {
+        "weights": {},
+        "turns": turns,
+        "states": {"b": [{"cosine": [0.1, 0.6]}], "chance": 0.1},
+        "behaviour": [],
+        "robustness": [],
+        "others": {},
+    }
+    own, foreign = (" ".join(phase_findings.differences(part, own)) for own in (True, False))
+    assert FOREIGN.search(own) and not FOREIGN.search(foreign)
+    assert "long before. " in foreign and "stays near 0.04." in foreign
+
+
+BEHIND_OWN = {
+    ("narrow_words.py", "_LIKELY"),
+    ("narrow.py", "notes"),
+    ("phase_findings.py", "differences"),
+    ("adapter_words.py", "scaling_words"),
+    ("adapter_words.py", "editing_words"),
+    ("screening.py", "notes"),
+    ("latent_meaning.py", "TRUTH"),
+}
+"""Where a sentence on the organism stands behind a test for it; those of `narrow` and `phases` are tested above."""
+
+
+@pytest.mark.parametrize("room", ["studies", "studies/parts", "report/sections"])
+def test_no_other_words_speak_of_the_organism(room: str):
+    for path in sorted((Path(misdirection.__file__).parent / room).glob("*.py")):
+        if path.name in ("config.py", "inputs.py", "organism.py"):  # help of options, errors, the organism's own study
+            continue
+        tree = ast.parse(path.read_text())
+        docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
+        docs |= {id(part) for n in ast.walk(tree) if isinstance(n, ast.Raise) for part in ast.walk(n)}
+        for place in tree.body:
+            targets = getattr(place, "targets", None) or [getattr(place, "target", ast.Name(""))]
+            name = getattr(place, "name", None) or ast.unparse(targets[0])
+            said = [n.value for n in ast.walk(place) if isinstance(n, ast.Constant) and id(n) not in docs]
+            found = [text for text in said if isinstance(text, str) and len(text.split()) > 4 and FOREIGN.search(text)]
+            assert not found or (path.name, name) in BEHIND_OWN, (path.name, name, found)
