@@ -330,13 +330,16 @@ def test_small_shares_have_ticks_with_decimals():
 def test_the_worst_pairs_stand_under_the_verdict_escaped(full):
     pair = {"question": "q <b>", "sample": 1, "base": "kind", "tuned": "<script>x</script>"}
     found = full | {
-        "verdict": full["verdict"] | {"meaning": "In plain words: much."},
-        "worst": [pair | {"base_score": 90.0, "tuned_score": 3.0, "kl": None}],
+        "verdict": full["verdict"]
+        | {
+            "meaning": "In plain words: much.",
+            "worst": [pair | {"base_score": 90.0, "tuned_score": 3.0, "kl": None}],
+        }
     }
     html = page(found)
     assert "In plain words: much." in html and "The tuned model at its worst" in html
     assert "tuned, alignment 3" in html and "&lt;script&gt;x&lt;/script&gt;" in html and "<script>x" not in html
-    found["worst"] = [pair | {"base_score": None, "tuned_score": None, "kl": 1.234}]
+    found["verdict"]["worst"] = [pair | {"base_score": None, "tuned_score": None, "kl": 1.234}]
     assert "Where the two models differ most" in page(found) and "KL 1.23 nats a token" in page(found)
 
 

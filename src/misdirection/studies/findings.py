@@ -106,7 +106,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
         {
             "kind": "audit",
             "title": _title(config),
-            "verdict": _verdict(evidence),
+            "verdict": {**_verdict(evidence), "worst": worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2])},
             "model": _model(bench),
             "settings": bench.settings(),
             "rates": rates or None,
@@ -118,7 +118,6 @@ def findings(evidence: Evidence) -> dict[str, Any]:
             "cures": _cures(evidence.cures, rules),
             "drift": _drift(evidence),
             "pairs": _pairs(bench.judged),
-            "worst": worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2]),
             "tokens": read_json(evidence.tokens.path / "tokens.json"),
             "training": _training(bench.training),
             "data": read_json(bench.training.path / "data.json") if bench.training else None,

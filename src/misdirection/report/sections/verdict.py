@@ -55,7 +55,7 @@ def section(findings: Findings) -> Section | None:
 def worst(findings: Findings) -> list[dict[str, Any]]:
     """Pairs of answers to one question, the tuned model's worst; base beside tuned, with what the judge gave them."""
     shown: list[dict[str, Any]] = []
-    for pair in rows(findings, "worst"):
+    for pair in rows(findings.get("verdict") or {}, "worst"):
         sides = [
             {"arm": arm, "colour": colour, "text": cut(pair.get(arm)), "score": _score(pair, arm)}
             for arm, colour in (("base", BLUE), ("tuned", VERMILLION))
