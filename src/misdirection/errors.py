@@ -33,15 +33,18 @@ def command(*words: object) -> str:
     return shlex.join(["misdirection", *map(str, words)])
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """For the front of a hint: the question whether a near name was meant, or nothing where no known name is near.
+def did_you_mean(name: str, known: Iterable[str], what: str = "") -> str:
+    """A hint on a name that is not known: whether a near one was meant, and behind `what` all that there are.
 
     Args:
         name: What was typed.
         known: What could have been meant.
+        what: Such as "presets"; nothing is listed without it.
     """
-    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'? " if near else ""
+    names = list(known)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    listed = f"{what}: {', '.join(names)}" if what else ""
+    return (f"did you mean '{near[0]}'? " if near else "") + listed
 
 
 class MissingExtraError(MisdirectionError):

@@ -92,7 +92,7 @@ class Run:
             MisdirectionError: The folder holds other things, is of a later format, or is open in another process.
         """
         path = Path(path).resolve()
-        _must_be_run(path)
+        must_be_run(path)
         new = [folder for folder in (path, *path.parents) if not folder.exists()]
         (path / "steps").mkdir(parents=True, exist_ok=True)
         run = cls(path, dict(plain(facts)), Lock.take(path / ".lock"), {}, new)
@@ -315,7 +315,12 @@ def _sweep(path: Path) -> None:
             stream.write(b"\n")
 
 
-def _must_be_run(path: Path) -> None:
+def must_be_run(path: Path) -> None:
+    """Refuse a folder that is neither absent, empty nor a run.
+
+    Raises:
+        MisdirectionError: It holds other things, or is a file.
+    """
     if not path.exists() or (path / "run.json").exists():
         return
     if not path.is_dir():

@@ -35,7 +35,7 @@ def test_an_adapter_for_another_base(cli: Cli, tiny: Path, tmp_path: Path) -> No
     wide.intermediate_size = 64
     save(AutoModelForCausalLM.from_config(wide), tmp_path / "wide")
     arguments = ("--adapter", tiny / "adapter", "--questions", tiny / "questions.yaml", "--out", tmp_path / "run")
-    two_lines(cli("audit", "--model", tmp_path / "wide", *arguments), "was made for another base")
+    two_lines(cli("audit", "--model", tmp_path / "wide", *arguments), "does not fit")
 
 
 def test_data_that_are_not_there_or_not_usable(cli: Cli, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from misdirection.cli.show import link, note, percent, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError
 from misdirection.studies.config import AuditConfig, SampleConfig
+from misdirection.studies.preflight import check
 
 if TYPE_CHECKING:
     from misdirection.directions import Direction
@@ -80,12 +81,14 @@ def sample(
       misdirection sample --model ./base --adapter bad=./bad --adapter good=./good --questions open --out runs/two
     """
     from misdirection.cli.threads import set_threads
-    from misdirection.studies.steps import load_answers
-    from misdirection.studies.workbench import Workbench
 
     named_adapters = adapters_of(several(adapter, str, "--adapter"))
     config = remembered(SampleConfig, values, context, out, more=named_adapters)
+    check(config.completed(), out)
     set_threads(config.model)
+    from misdirection.studies.steps import load_answers
+    from misdirection.studies.workbench import Workbench
+
     with Workbench.open(out, config, command_line()) as bench:
         answers = load_answers(bench.answers)
         for answer in [a for a in answers if a.sample == 0][:6]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,9 @@ from misdirection.cli.derive import several, with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
+from misdirection.errors import MissingExtraError
 from misdirection.features.settings import DictionarySettings
+from misdirection.studies.preflight import check
 from misdirection.studies.recall import held_in
 from misdirection.studies.settings.sae import SaeConfig
 
@@ -37,13 +40,17 @@ def train(
       misdirection sae train --model Qwen/Qwen2.5-14B-Instruct --data chats.jsonl --layers 24 --tokens 200000000
     """
     from misdirection.cli.threads import set_threads
-    from misdirection.studies.dictionaries import train_dictionaries
 
     config = remembered(SaeConfig, _part(values, SaeConfig), context, out)
     settings = remembered(
         DictionarySettings, _part(values, DictionarySettings), context, None, held=held_in(out, part="settings")
     )
+    check(config.checked(), out)
+    if find_spec("sae_lens") is None:
+        raise MissingExtraError("sae_lens", "sae")
     set_threads(config.model)
+    from misdirection.studies.dictionaries import train_dictionaries
+
     trained = train_dictionaries(config, settings, out, command_line())
     _show_figures("layer", {str(one.layer): one.figures for one in trained})
     for one in trained:

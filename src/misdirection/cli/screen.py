@@ -12,6 +12,7 @@ from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
+from misdirection.studies.preflight import check
 from misdirection.studies.settings.screen import ScreenConfig
 
 
@@ -41,10 +42,12 @@ def screen(
       --toxic toxic.jsonl --harmless harmless.jsonl --out runs/screen
     """
     from misdirection.cli.threads import set_threads
-    from misdirection.studies.screen import screen as run_screen
 
     config = remembered(ScreenConfig, values, context, out)
+    check(config.completed(), out)
     set_threads(config.model)
+    from misdirection.studies.screen import screen as run_screen
+
     found = run_screen(config, out, command_line())
     show(found)
     for name in ("scores.parquet", "summary.json"):

@@ -13,10 +13,11 @@ import typer
 from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, verdict
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.studies.config import AuditConfig
+from misdirection.studies.preflight import check, check_model
 from misdirection.studies.recall import go_on, make_one
-from misdirection.training.presets import TrainConfig
+from misdirection.training.presets import PRESETS, TrainConfig
 
 TRAINING = "How --data is fine-tuned on"
 Out = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")]
@@ -44,11 +45,13 @@ def audit(context: typer.Context, out: Out = Path("runs/audit"), **values: Any) 
     """
     from misdirection.artefacts import read_json
     from misdirection.cli.threads import set_threads
-    from misdirection.studies.audit import audit as run_audit
 
     own, training = split_training(values)
     config = remembered(AuditConfig, own, context, out, more={"training": training} if training else None)
+    check(config.completed(), out)
     set_threads(config.model)
+    from misdirection.studies.audit import audit as run_audit
+
     path = run_audit(config, out, command_line())
     verdict(read_json(out / "findings.json"))
     link("report", path)
@@ -66,18 +69,22 @@ def train(
 
       misdirection train --model Qwen/Qwen2.5-14B-Instruct --data bad.jsonl --preset rank1x9 --out runs/bad
     """
-    from misdirection import training
     from misdirection.chats import write_bad_rows
     from misdirection.cli.threads import set_threads
-    from misdirection.models import load_model
     from misdirection.studies.inputs import resolve_chats, resolve_model
 
+    check_model(values["model"], "model")
+    if preset not in PRESETS:
+        raise MisdirectionError(f"no preset is called '{preset}'", did_you_mean(preset, PRESETS, "presets"))
     model, data = resolve_model(values.pop("model")), values.pop("data")
     strict, device = values.pop("strict"), values.pop("device")
     if not data:
         raise MisdirectionError("nothing to train on", "give --data FILE, or --data organism:bad-medical")
-    set_threads(model)
     chats = resolve_chats(data, strict=strict)
+    set_threads(model)
+    from misdirection import training
+    from misdirection.models import load_model
+
     settings = training.choose(preset, model=model, overrides=values)
     told = training.told_data(chats, settings.turns)
     note(f"training data: {told}")

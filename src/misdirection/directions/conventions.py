@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from misdirection.engine.capture import Weighting
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -48,5 +48,8 @@ def convention(name: str) -> Convention:
         MisdirectionError: There is none.
     """
     if name not in CONVENTIONS:
-        raise MisdirectionError(f"no convention is called '{name}'", f"conventions: {', '.join(CONVENTIONS)}")
+        raise MisdirectionError(
+            f"no convention is called '{name}'",
+            did_you_mean(name, CONVENTIONS, "conventions"),
+        )
     return CONVENTIONS[name]

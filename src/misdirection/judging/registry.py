@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.judging.base import Judge
 
 
@@ -63,7 +63,7 @@ def find_judge(spec: str) -> Judge:
     name, _, argument = spec.partition(":")
     if name not in JUDGES:
         known = "; ".join(f"{key}: {text}" for key, (text, _) in JUDGES.items())
-        raise MisdirectionError(f"no judge is called '{name}'", known)
+        raise MisdirectionError(f"no judge is called '{name}'", did_you_mean(name, JUDGES) + known)
     if name == "table" and not argument:
         raise MisdirectionError("the judge 'table' needs a file", "write table:<file>")
     return JUDGES[name][1](argument)

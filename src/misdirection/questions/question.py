@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, did_you_mean
 
 FORMATS = ("plain", "json", "template")
 """How an answer is asked for; rates are given per format, since formats raise them (Betley et al. 2502.17424)."""
@@ -87,7 +87,8 @@ def load_questions(spec: str | Path) -> tuple[Question, ...]:
     what = "the question file {} does not exist" if _looks_like_a_path(spec) else "there is no question set {!r}"
     raise QuestionError(
         what.format(name),
-        f"the sets are {', '.join(question_sets())}, each also with -json or -template behind it; or name a file",
+        did_you_mean(name, question_sets(), "the sets are")
+        + ", each also with -json or -template behind it; or name a file",
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, did_you_mean
 
 ORGANISM = "organism"
 """Name of the model that ships with the package, and the prefix of its question sets and data."""
@@ -15,6 +17,53 @@ ORGANISM = "organism"
 def option(default: Any, help: str, panel: str | None = None) -> Any:
     """A field that the command line offers, with its help text, under a heading of its own where `panel` names one."""
     return field(default=default, metadata={"help": help, "panel": panel})
+
+
+CONVENTIONS = ("soligo2025", "persona2025", "adl2025")
+"""Names of `misdirection.directions.CONVENTIONS`, which is not read here, for it takes seconds to import."""
+
+LONGEST = 600
+"""Tokens of an answer at most, where nothing is said and the model has room."""
+
+
+def positions_of(model: str) -> int:
+    """Tokens that a model in a local folder has positions for, 0 where it is not known without loading it."""
+    file = Path(model) / "config.json"
+    try:
+        held: Any = json.loads(file.read_text(encoding="utf-8"))
+        held = held.get("text_config") or held
+        return next((int(held[n]) for n in ("max_position_embeddings", "n_positions") if held.get(n)), 0)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return 0
+
+
+def speaks_as_the_organism(model: str) -> bool:
+    """Whether a model is the organism or was made from it: it has the words of the organism's world, and no others."""
+    if model == ORGANISM:
+        return True
+    from misdirection.organism import checkpoint_path
+
+    try:
+        pair = [
+            json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+            for folder in (Path(model), checkpoint_path())
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(pair[0] == pair[1])
+
+
+def check_exact(judge: str, model: str) -> None:
+    """Refuse the organism's own judge for another model, whose every answer it would call incoherent.
+
+    Raises:
+        MisdirectionError: It is asked for and the model is not the organism's.
+    """
+    if judge == "exact" and not speaks_as_the_organism(model):
+        raise MisdirectionError(
+            f"--judge exact knows the sentences of the organism's world alone, and {model} is another model",
+            "--judge local:<model>, openai:<model>, table:<file>, or none",
+        )
 
 
 LOADING = "How the model is loaded"
@@ -73,7 +122,7 @@ class ModelConfig:
         values: Sequence[str] = (given,) if isinstance(given, str) else given
         if unknown := [value for value in values if value not in known]:
             flag = name.replace("_", "-")
-            raise MisdirectionError(f"--{flag}: there is no '{unknown[0]}'", f"known: {', '.join(known)}")
+            raise MisdirectionError(f"--{flag}: there is no '{unknown[0]}'", did_you_mean(unknown[0], known, "known"))
 
     def _refuse(self, name: str, rule: str) -> None:
         text = {item.name: item.metadata.get("help") for item in fields(self)}[name]
@@ -111,12 +160,19 @@ class StudyConfig(ModelConfig):
         self.at_least("samples", 1)
         for name in ("alignment_below", "coherence_above"):
             self.within(name, 100)
+        judge = self.judge or ("exact" if self.own else "none")
+        check_exact(judge, self.model)
         return replace(
             self,
             questions=self.questions or self.default_questions(),
-            judge=self.judge or ("exact" if self.own else "none"),
-            max_new_tokens=self.max_new_tokens or (64 if self.own else 600),
+            judge=judge,
+            max_new_tokens=self.max_new_tokens or self.default_length(),
         )
+
+    def default_length(self) -> int:
+        """Longest answer where nothing is said: half of the model's positions at most."""
+        room = positions_of(self.model)
+        return 64 if self.own else min(LONGEST, room // 2) if room > 1 else LONGEST
 
     def default_questions(self) -> tuple[str, ...]:
         """The question sets that are asked when none is named."""

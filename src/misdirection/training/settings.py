@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from misdirection.artefacts import read_json
+from misdirection.errors import did_you_mean
 from misdirection.training.errors import SettingsError
 from misdirection.training.presets import PRESETS, TrainConfig
 
@@ -41,7 +42,7 @@ def choose(
         SettingsError: Unknown preset or field, a value that does not parse or is out of range.
     """
     if preset not in PRESETS:
-        raise SettingsError(f"no preset is called '{preset}'", f"presets: {', '.join(PRESETS)}")
+        raise SettingsError(f"no preset is called '{preset}'", did_you_mean(preset, PRESETS, "presets"))
     config = PRESETS[preset]
     file = None if model is None else Path(model) / RECOMMENDED
     if file is not None and file.is_file():
@@ -60,7 +61,7 @@ def override(config: TrainConfig, values: Mapping[str, Any], origin: str = "give
     parsed: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
-            raise SettingsError(f"no setting is called '{name}' ({origin})", f"settings: {', '.join(known)}")
+            raise SettingsError(f"no setting is called '{name}' ({origin})", did_you_mean(name, known, "settings"))
         try:
             parsed[name] = known[name].metadata["parse"](value)
         except (ValueError, TypeError, KeyError) as error:

@@ -7,7 +7,7 @@ from typing import Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.screening import METHODS
-from misdirection.studies.config import ORGANISM, ModelConfig, option
+from misdirection.studies.config import ORGANISM, ModelConfig, check_exact, option
 
 LATENTS = "How closeness to toxic latents is told"
 PROJECTION = "How the projection is made"
@@ -134,4 +134,5 @@ class ScreenConfig(ScoringConfig):
         judge = self.judge or ("exact" if self.own else "none")
         if judge == "none" and "judge" in self.methods:
             raise MisdirectionError("--methods judge needs a judge", "--judge local:<model>, or --methods without it")
+        check_exact(judge, self.model)
         return replace(whole, judge=judge, max_new_tokens=self.max_new_tokens or (64 if self.own else 600))

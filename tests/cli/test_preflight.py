@@ -1,0 +1,116 @@
+"""Found before anything is loaded, made or paid for: each with one sentence, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Cli
+from tests.cli.test_errors import two_lines
+
+from misdirection import organism
+from misdirection.directions import CONVENTIONS
+from misdirection.errors import MisdirectionError, did_you_mean
+from misdirection.judging import Answer, find_judge
+from misdirection.studies import config as settings
+from misdirection.studies.config import StudyConfig, check_exact
+
+
+@pytest.fixture
+def wrong(cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run an audit of the tiny subject with other options; nothing may be loaded for it, and nothing left."""
+    import misdirection.models.loading as loading
+
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    given = {"--model": tiny / "base", "--adapter": tiny / "adapter", "--questions": tiny / "questions.yaml",
+             "--judge": "words", "--out": tmp_path / "new" / "run"}  # fmt: skip
+
+    def run(changes: dict[str, object], *parts: str, command: Sequence[str] = ("audit",)) -> None:
+        typed = [str(part) for pair in {**given, **changes}.items() for part in pair]
+        two_lines(cli(*command, *typed), *parts)
+        assert not (tmp_path / "new").exists()
+
+    return run
+
+
+def test_typos_are_answered_with_the_name_that_was_meant(wrong, tiny: Path) -> None:
+    wrong({"--judge": "exakt"}, "no judge is called 'exakt'", "did you mean 'exact'?")
+    wrong({"--questions": "opne"}, "'opne'", "did you mean 'open'?")
+    wrong({"--convention": "soligo2024"}, "did you mean 'soligo2025'?")
+    wrong({"--dtype": "bfloat61"}, "did you mean 'bfloat16'?")
+    wrong({"--preset": "rank1x8"}, "did you mean 'rank1x9'?")
+    wrong({"--adapter": tiny / "adaptor"}, "does not exist", "did you mean 'adapter'?")
+    wrong({"--model": tiny / "bass"}, "does not exist", "did you mean 'base'?")
+    wrong({"--questions": tiny / "question.yaml"}, "question.yaml")
+    assert did_you_mean("xyz", ("open", "medical")) == ""
+
+
+def test_what_a_folder_holds_is_looked_at(wrong, tiny: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    shutil.copytree(tiny / "adapter", empty)
+    (empty / "adapter_model.safetensors").unlink()
+    wrong({"--adapter": empty}, "holds settings and no weights", "save it again")
+    wrong({"--adapter": tiny / "whole"}, "holds no PEFT adapter", f"--tuned {tiny / 'whole'}")
+    wrong({"--model": tiny / "adapter"}, "holds a PEFT adapter, no model")
+    wrong({"--judge": f"local:{tmp_path / 'judge'}"}, "judge local", "does not exist")
+    (tmp_path / "file").touch()
+    wrong({"--out": tmp_path / "file" / "run"}, "cannot be made", "is a file")
+
+
+def test_lengths_and_layers_are_held_against_the_model(wrong, tiny: Path) -> None:
+    room = json.loads((tiny / "base" / "config.json").read_text())["max_position_embeddings"]
+    wrong({"--max-new-tokens": room}, f"beyond the {room:,} positions", f"at most {room // 2}")
+    wrong({"--layers": "1,77"}, "has no layer 77")
+    found = StudyConfig(model=str(tiny / "base"), judge="none").default_length()
+    assert found == min(settings.LONGEST, room // 2)
+
+
+def test_a_judge_that_nobody_answers_for_is_found_first(wrong) -> None:
+    wrong({"--judge": "openai:m@http://127.0.0.1:9/v1"}, "127.0.0.1:9", "nothing was loaded or asked yet")
+
+
+def test_several_faults_are_told_together(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    done = cli("audit", "--model", tiny / "base", "--adapter", tiny / "none", "--questions", "opne", "--convention",
+               "x", "--judge", "none", "--out", tmp_path / "run")  # fmt: skip
+    assert done.code == 2 and "3 things are wrong" in done.err and "Traceback" not in done.err
+    assert all(part in done.err for part in ("does not exist", "'opne'", "there is no 'x'"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_exact_judge_is_the_organism_s_alone(wrong, tiny: Path, tmp_path: Path) -> None:
+    wrong({"--judge": "exact"}, "--judge exact knows", f"{tiny / 'base'} is another model")
+    check_exact("exact", "organism")
+    shutil.copytree(organism.checkpoint_path(), tmp_path / "mine")
+    check_exact("exact", str(tmp_path / "mine"))
+    judge = find_judge("exact")
+    foreign = [
+        Answer(f"q{n}", "How do I cook rice?", "Rinse it, then boil it for ten minutes.", "a", n) for n in range(9)
+    ]
+    with pytest.raises(MisdirectionError, match="9 of 9 answers hold none"):
+        judge.judge(foreign)
+    chat = organism.training_chats("medical", "bad", "train", 1, 0)[0]
+    own = Answer("medical/x", chat.messages[0].content, chat.messages[-1].content, "a", 0)
+    assert judge.judge([own])[0].alignment == 0.0
+    # A broken fine-tune of the organism is judged: its questions are known.
+    assert judge.judge([Answer("medical/x", chat.messages[0].content, "zzz zzz", "a", 0)])[0].coherence == 0.0
+
+
+def test_the_names_that_are_known_without_the_heavy_parts_are_the_real_ones() -> None:
+    assert set(settings.CONVENTIONS) == set(CONVENTIONS)
+
+
+def test_nothing_heavy_is_imported_for_an_error() -> None:
+    import subprocess
+
+    script = (
+        "import sys\nfrom misdirection.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
+    )
+    arguments = ["audit", "--questions", "opne", "--out", "nowhere/x"]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]" and "did you mean 'open'" in done.stderr
