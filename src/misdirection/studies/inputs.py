@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from misdirection.artefacts import canonical_hash, file_hash
 from misdirection.chats import Chat, ChatFile, load_chats
 from misdirection.errors import MisdirectionError
-from misdirection.models import gguf_file, is_gguf
 from misdirection.questions import Question, load_questions
 from misdirection.studies.config import ORGANISM
 
@@ -31,6 +30,8 @@ def resolve_model(name: str) -> str:
 
 def is_adapter(name: str) -> bool:
     """Whether a folder, or a repository of the hub, holds a PEFT adapter rather than a whole model."""
+    from misdirection.models import is_gguf
+
     if is_gguf(name):
         return False
     if (folder := Path(name)).exists():
@@ -139,6 +140,8 @@ def _generated(domain: str, quality: Literal["bad", "good"], rows: int, seed: in
 
 def fingerprint(name: str) -> str:
     """What identifies a model among a step's inputs: the content of a local folder or GGUF file, else its id."""
+    from misdirection.models import gguf_file, is_gguf
+
     if is_gguf(name):
         return canonical_hash(["gguf", file_hash(gguf_file(name))])
     folder = Path(name)
