@@ -131,7 +131,14 @@ TABLE: dict[str, dict[str, Any]] = {
         "head_dim": None,
         "use_mamba_kernels": False,
     },
-    "kimi_linear": {},
+    "kimi_linear": {
+        **{name: value for name, value in _LATENT.items() if name != "n_routed_experts"},
+        "q_lora_rank": None,
+        "num_local_experts": 4,
+        "linear_head_dim": 8,
+        "linear_num_heads": 4,
+        "layer_types": _LINEAR,
+    },
     "lfm2": {"layer_types": ["conv", "full_attention"] * 2, "head_dim": None, "block_ff_dim": 48},
     "lfm2_moe": {
         "layer_types": ["conv", "full_attention"] * 2,
@@ -189,8 +196,17 @@ TABLE: dict[str, dict[str, Any]] = {
     "starcoder2": _PLAIN_HEADS,
     "vaultgemma": _SLIDING,
     "xglm": {"d_model": WIDTH, "ffn_dim": 48, "num_layers": LAYERS, "attention_heads": 4, **_NO_HEADS},
-    "xlstm": {**_NO_HEADS, "num_heads": 4},
-    "zamba2": {},
+    "xlstm": {**_NO_HEADS, "num_heads": 4, "hidden_size": 64, "qk_dim_factor": 1.0},
+    "zamba2": {
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "mamba_d_state": 8,
+        "mamba_headdim": 8,
+        "n_mamba_heads": 8,
+        "mamba_ngroups": 1,
+        "num_mem_blocks": 1,
+        "adapter_rank": 4,
+        "head_dim": None,
+    },
 }
 """Model type to what its configuration needs beyond the common."""
 

@@ -11,6 +11,7 @@ import torch
 from tests.engine.every_family import TABLE, tiny
 from tests.families import EOS, LAYERS, prompt, vector, words
 from torch import Tensor
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from misdirection.engine import (
     Arm,
@@ -25,6 +26,7 @@ from misdirection.engine import (
 )
 from misdirection.engine.batching import default_budget
 from misdirection.engine.continuations import continuation_chances
+from misdirection.engine.program import Program
 from misdirection.models import ModelError, find_layers, wrap
 from misdirection.models.families import NO_SAMPLING
 
@@ -85,12 +87,12 @@ def test_answers_are_those_of_generate(kind: str) -> None:
 @sampled
 def test_steered_answers_are_those_of_a_plain_hook_without_a_cache(kind: str) -> None:
     lm = tiny(kind)
-    arms = [Arm("base"), Arm("steered", None, (Steer(vector(1), (2,), 1.5),))]
+    arms = [Arm("base"), Arm("steered", None, (Steer(vector(1, lm.config.hidden_size), (2,), 1.5),))]
     wanted = []
     for ids in PROMPTS:
         for arm in arms:
             text = ids
-            with steered(lm, 2, vector(1) * (1.5 if arm.interventions else 0.0)):
+            with steered(lm, 2, vector(1, lm.config.hidden_size) * (1.5 if arm.interventions else 0.0)):
                 for _ in range(6):
                     text = (*text, int(logits_of(lm, text)[-1].argmax()))
             wanted.append(until_end(list(text[len(ids) :])))
@@ -119,10 +121,10 @@ def test_means_are_those_of_hidden_states(kind: str) -> None:
 @every
 def test_likelihoods_are_those_of_plain_logits(kind: str) -> None:
     lm = tiny(kind)
-    arms = [Arm("base"), Arm("steered", None, (Steer(vector(1), (1,), 2.0),))]
+    arms = [Arm("base"), Arm("steered", None, (Steer(vector(1, lm.config.hidden_size), (1,), 2.0),))]
     texts = [Text(ids, {}, arm, 2 + n) for n, ids in enumerate(PROMPTS[:4]) for arm in arms]
     for text, found in zip(texts, log_likelihoods(wrap(lm, words(), kind), texts), strict=True):
-        with steered(lm, 1, vector(1) * (2.0 if text.arm.interventions else 0.0)):
+        with steered(lm, 1, vector(1, lm.config.hidden_size) * (2.0 if text.arm.interventions else 0.0)):
             chances = torch.log_softmax(logits_of(lm, text.ids), -1)
         wanted = [float(chances[place - 1, text.ids[place]]) for place in range(text.start, len(text.ids))]
         assert found.tolist() == pytest.approx(wanted, rel=1e-3, abs=1e-3)
@@ -142,7 +144,8 @@ def test_continuations_have_their_plain_chances(kind: str) -> None:
             first[8] * second[10] * (1 - third[11]),
             first[8] * second[10] * third[11],
         ]
-        assert found[number] == pytest.approx([float(chance) for chance in wanted], rel=1e-3, abs=1e-6)
+        # Zamba 2 with its cache differs from itself without one by a few in a thousand.
+        assert found[number] == pytest.approx([float(chance) for chance in wanted], rel=5e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", NO_SAMPLING)
@@ -154,3 +157,24 @@ def test_what_cannot_be_sampled_says_so_before_anything_runs(kind: str) -> None:
         sample(model, [Row(Prompt("0", PROMPTS[0]), Arm("base"))], SamplingConfig(4))
     with pytest.raises(ModelError, match="cannot be sampled"):
         list(continuation_chances(model, PROMPTS, [(7,)]))
+
+
+def test_a_family_without_a_cache_of_its_own_kind_says_so() -> None:
+    """OpenAI's first GPT takes no cache, and BART's decoder counts its positions itself."""
+    small: dict[str, Any] = {"vocab_size": 64, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+    first: Any = AutoModelForCausalLM.from_config(CONFIG_MAPPING["openai-gpt"](**small))
+    small = {"vocab_size": 64, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "decoder_attention_heads": 4}
+    bart: Any = AutoModelForCausalLM.from_config(CONFIG_MAPPING["bart"](**small, is_decoder=True))
+    for lm, reason in ((first, "takes no cache"), (bart, "cannot be told where a row's tokens stand")):
+        with pytest.raises(ModelError, match=reason):
+            sample(wrap(lm.eval(), words(), "it"), [Row(Prompt("0", PROMPTS[0]), Arm("base"))], SamplingConfig(4))
+
+
+def test_hyper_connections_are_no_one_stream() -> None:
+    lm = tiny("llama")
+    lm.config.model_type = "deepseek_v4"
+    model = wrap(lm, words(), "it")
+    with pytest.raises(ModelError, match="hyper-connections"):
+        capture_means(model, [Text(PROMPTS[0], {"all": (0, 5)}, Arm("base"))], torch.ones(1, 1))
+    with pytest.raises(ModelError, match="hyper-connections"):
+        Program(model, [Arm("steered", None, (Steer(vector(1), (1,), 1.0),))])

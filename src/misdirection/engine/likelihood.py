@@ -154,7 +154,9 @@ def _log_chances(model: Model, texts: list[Text], size: int | None = None) -> Te
     with program.attached():
         bind_texts(program, texts, positions)
         output = model.lm(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=kept.to(model.device))
-    return torch.log_softmax(output.logits[..., :size].float(), -1)
+    # Some families (xLSTM) do not know `logits_to_keep` and give all.
+    logits = output.logits if output.logits.shape[1] == len(kept) else output.logits[:, kept]
+    return torch.log_softmax(logits[..., :size].float(), -1)
 
 
 def _first(texts: Sequence[Text]) -> int:
