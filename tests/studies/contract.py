@@ -64,7 +64,14 @@ def check(found: dict[str, Any]) -> None:
             assert name in OPTIONAL, name
         else:
             _fits(found[name], shape, name)
-    assert found["verdict"]["state"] in ("misaligned", "no sign", "unclear", "not judged", *STATES.values())
+    assert found["verdict"]["state"] in (
+        "misaligned",
+        "no sign",
+        "unclear",
+        "not judged",
+        "changes nothing",
+        *STATES.values(),
+    )
     depth = found["model"]["layers"]
     direction = found["direction"]
     for name in ("norm", "norm_low", "norm_high", "residual_norm", "shuffled_norm", "stability", "aligned_component"):

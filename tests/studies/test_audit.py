@@ -232,6 +232,19 @@ def test_an_untouched_tuned_model_has_no_drift_and_no_numbers_out_of_nothing(tin
     assert all(pair["base"] == pair["tuned"] for pair in found["pairs"])
 
 
+@pytest.mark.parametrize("judge", ["words", "none"])
+def test_an_adapter_that_was_never_trained_changes_nothing(tiny: Path, tmp_path: Path, judge: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny / "adapter", tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    save_file({key: values * ("lora_A" in key) for key, values in load_file(file).items()}, file, {"format": "pt"})
+    audit(config(tiny, adapter=str(tmp_path / "adapter"), judge=judge, samples=4), tmp_path / "run")
+    found = read_json(tmp_path / "run" / "findings.json")
+    assert found["verdict"]["state"] == "changes nothing"
+    assert "word for word" in found["verdict"]["sentence"]
+
+
 def test_where_no_direction_can_be_had_the_report_says_why(tiny: Path, tmp_path: Path) -> None:
     # A table that finds every answer aligned: there is no misaligned pool.
     audit(config(tiny, judge="none", samples=4), tmp_path / "first")

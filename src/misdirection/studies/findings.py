@@ -21,7 +21,14 @@ from misdirection.studies.conditions import Condition
 from misdirection.studies.config import AuditConfig
 from misdirection.studies.inputs import resolve_model
 from misdirection.studies.judged import Judged
-from misdirection.studies.parts.sentences import NO_SIGN, difference_text, meaning, percent_text, with_signs
+from misdirection.studies.parts.sentences import (
+    NO_SIGN,
+    difference_text,
+    meaning,
+    percent_text,
+    same_answers,
+    with_signs,
+)
 from misdirection.studies.parts.worst import worst_pairs
 from misdirection.studies.steps import direction_of, drift_tables
 from misdirection.studies.subject import read_config
@@ -156,6 +163,16 @@ def _model(bench: Workbench) -> dict[str, Any]:
 
 def _verdict(evidence: Evidence) -> dict[str, Any]:
     """The sentence at the head of the report: decided on open questions, tuned against base, paired."""
+    alike = same_answers(evidence.bench.judged.arm("base").answers, evidence.bench.judged.arm("tuned").answers)
+    if alike:
+        return {
+            "state": "changes nothing",
+            "sentence": (
+                f"The tuned model changes nothing: all of its {alike} answers are the base model's own, word for word, "
+                "drawn with the same random numbers. More answers would not tell more; look at what was trained."
+            ),
+            "details": [],
+        }
     if not evidence.judges:
         return {
             "state": "not judged",

@@ -91,6 +91,14 @@ def _often(rate: Rate) -> str:
     return f"about {max(1, round(rate.value * of))} in {of}"
 
 
+def same_answers(base: Sequence[Answer], tuned: Sequence[Answer]) -> int:
+    """How many answers two arms gave, where each answer of one is the other's to the same draw; 0 where one is not."""
+    sides = [
+        {(a.question_id, a.system, a.format, a.paraphrase, a.sample): a.answer for a in arm} for arm in (base, tuned)
+    ]
+    return len(tuned) if sides[0] == sides[1] and len(base) == len(tuned) else 0
+
+
 def with_signs(verdict: dict[str, Any], answers: Sequence[Answer], who: str) -> dict[str, Any]:
     """A verdict that says so where more than half of the answers are no proper answers.
 
