@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from misdirection.judging.base import Answer
@@ -75,9 +76,18 @@ def signs_of(answers: Sequence[Answer]) -> list[frozenset[str]]:
 
 
 def _signs(answer: Answer, expected: str | None) -> Iterable[str]:
-    text = answer.answer
     if not answer.finished:
         yield "cut"
+    yield from _signs_of_text(answer.answer, expected)
+
+
+@lru_cache(16384)
+def _signs_of_text(text: str, expected: str | None) -> tuple[str, ...]:
+    """The signs in a text; kept, for a report asks for them for its verdict and for its table."""
+    return tuple(_look(text, expected))
+
+
+def _look(text: str, expected: str | None) -> Iterable[str]:
     if is_empty(text):
         yield "empty"
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from misdirection.errors import MisdirectionError
@@ -31,12 +32,15 @@ def wilson(hits: float, n: float, level: float = 0.95) -> tuple[float, float]:
 
 def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of Clopper and Pearson, for independent answers; (0, 1) when n is 0."""
-    from scipy import stats
+    # scipy.stats takes half a second to import; its binomtest does the same.
+    from scipy import special
 
     if n == 0:
         return 0.0, 1.0
-    interval: Any = stats.binomtest(hits, n).proportion_ci(level, method="exact")
-    return float(interval.low), float(interval.high)
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, tail))
+    high = 1.0 if hits == n else float(special.betaincinv(hits + 1, n - hits, 1 - tail))
+    return low, high
 
 
 def none_seen_bound(sizes: Sequence[int], rho: float, level: float = 0.95) -> float:
@@ -52,20 +56,26 @@ def none_seen_bound(sizes: Sequence[int], rho: float, level: float = 0.95) -> fl
         rho: Intra-question correlation, 0 <= rho < 1.
         level: Confidence of the two-sided interval whose upper end this is.
     """
-    from scipy import optimize
-
     tail = math.log((1 - level) / 2)
     total = sum(sizes)
     if total == 0:
         return 1.0
     if rho <= 0:
         return 1 - math.exp(tail / total)
-    counted = Counter(size for size in sizes if size)
+    return _bound(tuple(sorted(Counter(size for size in sizes if size).items())), rho, tail)
 
-    def excess(p: float) -> float:
-        return sum(times * _log_none(p, rho, size) for size, times in counted.items()) - tail
 
-    return float(optimize.brentq(excess, 1e-12, 1 - 1e-12))  # pyright: ignore[reportArgumentType]
+@lru_cache(256)
+def _bound(counted: tuple[tuple[int, int], ...], rho: float, tail: float) -> float:
+    """Where the log-probability of no hit, which falls with the rate, comes down to `tail`; by halving."""
+    low, high = 0.0, 1.0
+    while high - low > 1e-13:
+        middle = (low + high) / 2
+        if sum(times * _log_none(middle, rho, size) for size, times in counted) > tail:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
 
 
 def correlation(questions: Sequence[Cell]) -> float | None:
@@ -93,13 +103,20 @@ def correlation(questions: Sequence[Cell]) -> float | None:
 
 def question_weights(groups: Sequence[str], settings: Settings) -> NDArray[Any]:
     """How often each question stands in each resample, (resamples, questions); drawn within its group (its format)."""
+    return _weights(tuple(groups), settings.seed, settings.resamples)
+
+
+@lru_cache(4)
+def _weights(groups: tuple[str, ...], seed: int, resamples: int) -> NDArray[Any]:
+    # The same for every arm and denominator of a run: drawing them is most of what an interval costs.
     import numpy as np
 
-    random = np.random.default_rng(settings.seed)
-    weights = np.empty((settings.resamples, len(groups)))
+    random = np.random.default_rng(seed)
+    weights = np.empty((resamples, len(groups)))
     for group in sorted(set(groups)):
         places = [i for i, g in enumerate(groups) if g == group]
-        weights[:, places] = random.multinomial(len(places), [1 / len(places)] * len(places), size=settings.resamples)
+        weights[:, places] = random.multinomial(len(places), [1 / len(places)] * len(places), size=resamples)
+    weights.flags.writeable = False
     return weights
 
 

@@ -135,10 +135,10 @@ def sign_flip(differences: Sequence[float], seed: int = 0) -> tuple[float, str]:
 
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar test: the binomial test of the discordant pairs against 1/2; 1 when there are none."""
-    from scipy import stats
+    from scipy import special
 
     total = only_first + only_second
-    return float(stats.binomtest(only_first, total, 0.5).pvalue) if total else 1.0
+    return min(1.0, 2 * float(special.bdtr(min(only_first, only_second), total, 0.5))) if total else 1.0
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
@@ -147,12 +147,17 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     Raises:
         MisdirectionError: A value outside 0 .. 1 or NaN, with its place.
     """
-    from scipy import stats
-
     for place, p in enumerate(p_values):
         if not 0 <= p <= 1:
             raise MisdirectionError(f"p-value {place} is {p}", "leave out comparisons that could not be tested")
-    return [float(p) for p in stats.false_discovery_control(list(p_values), method="bh")] if p_values else []
+    least, found = 1.0, [0.0] * len(p_values)
+    # From the largest on: each is p m / rank, and no more than that of the next larger one.
+    for rank, place in zip(
+        range(len(p_values), 0, -1), sorted(range(len(p_values)), key=lambda i: -p_values[i]), strict=True
+    ):
+        least = min(least, p_values[place] * len(p_values) / rank)
+        found[place] = least
+    return found
 
 
 def difference_from_ends(first: Rate, second: Rate) -> Interval:
