@@ -52,9 +52,9 @@ def logits_at(lm: Any, places: Tensor, **inputs: Any) -> Tensor:
 
     def pick(_module: object, given: tuple[Any, ...]) -> tuple[Any, ...]:
         nonlocal picked
-        picked = True
-        x = given[0]
-        return (x.flatten(0, 1).index_select(0, where.to(x.device))[None], *given[1:])
+        x = given[0].reshape(-1, given[0].shape[-1])
+        picked = len(x) == places.numel()
+        return (x.index_select(0, where.to(x.device))[None], *given[1:]) if picked else given
 
     head = lm.get_output_embeddings()
     handle = None if head is None else head.register_forward_pre_hook(pick)

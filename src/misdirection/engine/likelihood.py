@@ -17,6 +17,7 @@ from misdirection import progress
 from misdirection.engine.batching import run_batches
 from misdirection.engine.capture import Text, bind_texts, pad_right
 from misdirection.engine.finite import demand, explained
+from misdirection.engine.head import logits_at
 from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
 from misdirection.errors import MisdirectionError
@@ -25,8 +26,11 @@ from misdirection.models.positions import demand_positions
 
 Found = TypeVar("Found")
 
-_LOGITS = 2**24
-"""Logits (rows x answer positions x vocabulary) of one batch: 64 MB in float32."""
+_LOGITS = 2**26
+"""Logits (tokens x vocabulary) of one batch: at most 128 MB in bfloat16, for each of two arms."""
+
+_BLOCK = 2**19
+"""Logits that are turned into log-probabilities at a time: 2 MB in float32, which a processor's cache holds."""
 
 
 class LikelihoodError(MisdirectionError):
@@ -69,10 +73,13 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
     if vocabulary != other:
         _check_shared(texts, shared)
 
+    programs = [Program(model, [arm]) for model, arm in (first, second)]
+
     def run(rows: list[Text]) -> list[Likelihood]:
-        sides = [
-            _log_chances(model, [replace(text, arm=arm) for text in rows], shared) for model, arm in (first, second)
-        ]
+        sides: list[Tensor] = []
+        for program in programs:
+            with program.attached():
+                sides.append(_logits(program, [replace(text, arm=program.arms[0]) for text in rows])[:, :shared])
         found = _compare(rows, *sides)
         for (model, arm), side in zip((first, second), ("first", "second"), strict=True):
             _demand(model, [replace(text, arm=arm) for text in rows], [getattr(one, side) for one in found])
@@ -104,10 +111,13 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
         LikelihoodError: A text has no token before its answer.
         NotFiniteError: An arm's logits are no numbers.
     """
+    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
 
     def run(rows: list[Text]) -> list[Tensor]:
-        chances = _log_chances(model, rows)
-        found = [_picked(chances[row], text, _first(rows)) for row, text in enumerate(rows)]
+        with program.attached():
+            logits, targets = _logits(program, rows), _targets(rows)
+        picked = [_log_chances(logits[part]).gather(-1, targets[part].to(logits.device)) for part in _blocks(logits)]
+        found = list(torch.cat([part[:, 0].cpu() for part in picked]).split(_answer_lengths(rows))) if picked else []
         _demand(model, rows, found)
         return found
 
@@ -143,41 +153,49 @@ def _demand(model: Model, texts: list[Text], found: list[Tensor]) -> None:
         demand(~values.isnan(), model, "log-likelihoods", text.ids, text.arm, text.start)
 
 
-def _log_chances(model: Model, texts: list[Text], size: int | None = None) -> Tensor:
-    """Log-probabilities from the earliest answer position of the batch on, shape (texts, positions, vocabulary).
-
-    With `size`, of the first so many tokens.
-    """
+def _logits(program: Program, texts: list[Text]) -> Tensor:
+    """What predicts the texts' answer tokens, one text's after the other's, shape (answer tokens, vocabulary)."""
+    model = program.model
     ids, positions = pad_right(texts)
-    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    kept = torch.arange(_first(texts), ids.shape[1] - 1)
-    with program.attached():
-        bind_texts(program, texts, positions)
-        output = model.lm(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=kept.to(model.device))
-    # Some families (xLSTM) do not know `logits_to_keep` and give all.
-    logits = output.logits if output.logits.shape[1] == len(kept) else output.logits[:, kept]
-    return torch.log_softmax(logits[..., :size].float(), -1)
-
-
-def _first(texts: Sequence[Text]) -> int:
-    return min(text.start for text in texts) - 1
+    bind_texts(program, texts, positions)
+    starts = torch.tensor([text.start for text in texts])[:, None]
+    places = (positions >= starts - 1) & (positions < torch.tensor(_lengths(texts))[:, None] - 1)
+    return logits_at(model.lm, places, input_ids=ids.to(model.device), use_cache=False)
 
 
 def _compare(texts: list[Text], first: Tensor, second: Tensor) -> list[Likelihood]:
-    second = second.to(first.device)
-    chances = second.exp()
-    # A token that the second arm rules out (log 0) adds nothing, whatever the first says; NaN stays NaN.
-    divergence = torch.where(chances == 0, 0.0, chances * (second - first)).sum(-1).cpu()
-    offset = _first(texts)
-    found: list[Likelihood] = []
-    for row, text in enumerate(texts):
-        window = slice(text.start - 1 - offset, len(text.ids) - 1 - offset)
-        picked = [_picked(side[row], text, offset) for side in (first, second)]
-        found.append(Likelihood(picked[0], picked[1], divergence[row, window].clamp(min=0)))
-    return found
+    targets = _targets(texts).to(first.device)
+    found: list[tuple[Tensor, ...]] = []
+    for part in _blocks(first):
+        one, two = _log_chances(first[part]), _log_chances(second[part].to(first.device))
+        picked = [side.gather(-1, targets[part])[:, 0].cpu() for side in (one, two)]
+        chances = two.exp()
+        # A token that the second arm rules out (log 0) adds nothing, whatever the first says; NaN stays NaN.
+        divergence = torch.where(chances == 0, 0.0, chances * (two - one)).sum(-1)
+        found.append((*picked, divergence.clamp(min=0).cpu()))
+    if not found:
+        return [Likelihood(torch.empty(0), torch.empty(0), torch.empty(0)) for _ in texts]
+    columns = [torch.cat(column).split(_answer_lengths(texts)) for column in zip(*found, strict=True)]
+    return [Likelihood(*parts) for parts in zip(*columns, strict=True)]
 
 
-def _picked(chances: Tensor, text: Text, offset: int) -> Tensor:
-    """What the answer's own tokens got, of log-probabilities (positions, vocabulary) from position `offset` on."""
-    answer = torch.tensor(text.ids[text.start :], device=chances.device)[:, None]
-    return chances[text.start - 1 - offset : len(text.ids) - 1 - offset].gather(-1, answer)[:, 0].cpu()
+def _blocks(logits: Tensor) -> list[slice]:
+    size = max(1, _BLOCK // logits.shape[1])
+    return [slice(first, first + size) for first in range(0, len(logits), size)]
+
+
+def _log_chances(logits: Tensor) -> Tensor:
+    return torch.log_softmax(logits.float(), -1)
+
+
+def _targets(texts: Sequence[Text]) -> Tensor:
+    """The answers' own tokens, one text's after the other's, shape (answer tokens, 1)."""
+    return torch.tensor([token for text in texts for token in text.ids[text.start :]], dtype=torch.long)[:, None]
+
+
+def _lengths(texts: Sequence[Text]) -> list[int]:
+    return [len(text.ids) for text in texts]
+
+
+def _answer_lengths(texts: Sequence[Text]) -> list[int]:
+    return [len(text.ids) - text.start for text in texts]
