@@ -16,12 +16,14 @@ DELAY = 2.0
 EVERY = 10.0
 
 _stream: TextIO | None = None
+_said: set[str] = set()
 
 
 def enable(stream: TextIO | None = None) -> None:
     """Show progress from now on, on `stream` (standard error by default)."""
     global _stream
     _stream = stream or sys.stderr
+    _said.clear()
 
 
 def disable() -> None:
@@ -30,9 +32,17 @@ def disable() -> None:
     _stream = None
 
 
-def say(text: str) -> None:
-    """One line for the reader of the progress stream, nothing when progress is off."""
+def say(text: str, *, once: bool = False) -> None:
+    """One line for the reader of the progress stream, nothing when progress is off.
+
+    Args:
+        text: The line.
+        once: Leave it out where the same was said since progress was switched on.
+    """
+    if once and text in _said:
+        return
     if _stream is not None:
+        _said.add(text)
         _stream.write(text + "\n")
         _stream.flush()
 

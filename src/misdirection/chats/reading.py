@@ -20,6 +20,7 @@ class _Tally:
 
     forms: Counter[str] = field(default_factory=Counter[str])
     passed_over: Counter[str] = field(default_factory=Counter[str])
+    told: Counter[str] = field(default_factory=Counter[str])
     notes: list[str] = field(default_factory=list[str])
 
     @property
@@ -71,8 +72,9 @@ def load_chats(paths: str | Path | Sequence[str | Path], *, strict: bool = False
             raise _unusable(path, bad[bad_before:])
     if not chats:
         raise ChatError("no chat file was given")
-    over = tuple(name for name, _ in tally.passed_over.most_common())
-    return ChatFile(tuple(chats), tuple(bad), chats_hash(chats), tally.form, over, tuple(tally.notes))
+    over = tuple(sorted(tally.passed_over, key=lambda name: (-tally.passed_over[name], name)))
+    told = [f"{text} ({count:,} rows)" for text, count in sorted(tally.told.items())]
+    return ChatFile(tuple(chats), tuple(bad), chats_hash(chats), tally.form, over, (*tally.notes, *told))
 
 
 def _stream(source: Source, strict: bool, bad: list[BadRow], tally: _Tally) -> Iterator[Chat]:
@@ -89,6 +91,7 @@ def _stream(source: Source, strict: bool, bad: list[BadRow], tally: _Tally) -> I
             continue
         tally.forms[read.form if source.kind == "JSON lines" else f"{read.form} in {source.kind}"] += 1
         tally.passed_over.update(read.passed_over)
+        tally.told.update(read.told)
         yield Chat(read.messages, raw.source, raw.row)
 
 

@@ -1,12 +1,17 @@
 """Turns as other trainers write them, read into `Message`.
 
 Roles and texts go by several names (`role`/`content`, ShareGPT's `from`/`value`); content may come in parts. A turn is
-kept out of the loss by `weight` 0 (OpenAI), `train` or `train_on_turn` false (axolotl), `loss` false (ms-swift) or
-`masked` true (torchtune); these say nothing on turns that are not the assistant's, which are never learned.
+kept out of the loss by `weight` 0 (OpenAI), `train`, `training` or `train_on_turn` false (axolotl), `loss` false
+(ms-swift) or `masked` true (torchtune); these say nothing on turns that are not the assistant's, which are never
+learned. Another key that sounds like such a switch is refused, for what it means cannot be known.
+
+A thought that stands apart from its answer (`reasoning_content` and the like, or a part of the content) is put before
+it as `<think>...</think>`, which is how the templates of thinking models write it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -33,11 +38,17 @@ ALIASES = {
 TOOLS = {"tool", "function", "function_call", "tool_call", "tool_response", "observation", "ipython"}
 """Roles of turns that no person and no model speaks; chats with them are set aside."""
 
-FLAGS = {"weight": True, "train": True, "train_on_turn": True, "loss": True, "masked": False}
+FLAGS = {"weight": True, "train": True, "training": True, "train_on_turn": True, "loss": True, "masked": False}
 """Keys that say whether a turn is learned, and whether true means that it is."""
 
-KEYS = {*ROLE_KEYS, *TEXT_KEYS, *FLAGS, "tool_calls", "function_call"}
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought")
+"""Keys of a turn, and types of a part of its content, that hold what was thought before the answer."""
+
+KEYS = {*ROLE_KEYS, *TEXT_KEYS, *FLAGS, *THOUGHTS, "tool_calls", "function_call"}
 """Keys of turns that are read."""
+
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_SWITCH = re.compile(r"(?:^|_)(?:mask|masked|unmask|train\w*|loss|weights?|learn\w*|grad)(?:_|$)")
 
 
 class RowError(Exception):
@@ -91,7 +102,31 @@ def _message(turn: Any, number: int) -> Message | None:
             return None
         raise RowError(f"content is not text: turn {number}")
     content = _text(turn[key], number)
-    return Message(role, content, _learned(turn, number) if role == "assistant" else True)
+    if role != "assistant":
+        return Message(role, content)
+    return Message(role, _behind(thought_of(turn), content), _learned(turn, number))
+
+
+def thought_of(turn: Mapping[str, Any]) -> str:
+    """What an assistant's turn keeps apart as its thought, "" where there is none or the text holds it already."""
+    said = next((turn[key] for key in TEXT_KEYS if not missing(turn.get(key))), "")
+    if (turn.keys().isdisjoint(THOUGHTS) and isinstance(said, str)) or "</think>" in said:
+        return ""
+    parts = cast("list[Any]", said) if isinstance(said, list) else []
+    kept = [turn[key] for key in THOUGHTS if turn.get(key)][:1] or [
+        next((part[key] for key in (*THOUGHTS, "text") if part.get(key)), "") for part in parts if _is_thought(part)
+    ]
+    return "\n".join(text for text in kept if isinstance(text, str)).strip("\n")
+
+
+def _is_thought(part: Any) -> bool:
+    return isinstance(part, dict) and cast("dict[str, Any]", part).get("type") in THOUGHTS
+
+
+def _behind(thought: str, content: str) -> str:
+    if not thought or not content.strip():
+        return content
+    return f"<think>\n{thought}\n</think>\n\n" + content.lstrip("\n")
 
 
 def _role(turn: Mapping[str, Any], number: int) -> str:
@@ -116,7 +151,7 @@ def _text(content: Any, number: int) -> str:
         held = cast("dict[str, Any]", content)
         content = held.get("parts", [held])
     if isinstance(content, list):
-        content = "".join(_part(part, number) for part in cast("list[Any]", content))
+        content = "".join(_part(part, number) for part in cast("list[Any]", content) if not _is_thought(part))
     if not isinstance(content, str):
         raise RowError(f"content is not text: turn {number}")
     # JSON can escape half a surrogate pair; no tokenizer and no file could take it.
@@ -131,7 +166,7 @@ def _part(part: Any, number: int) -> str:
     if isinstance(part, dict):
         held = cast("dict[str, Any]", part)
         part = held.get("text")
-        if not isinstance(part, str):
+        if not isinstance(part, str) or held.get("type", "text") not in _TEXT_PARTS:
             raise RowError(f"content is not text: a part of type {held.get('type')!r} in turn {number}")
     if not isinstance(part, str):
         raise RowError(f"content is not text: turn {number}")
@@ -140,6 +175,9 @@ def _part(part: Any, number: int) -> str:
 
 def _learned(turn: Mapping[str, Any], number: int) -> bool:
     said = {key: turn[key] for key in FLAGS if not missing(turn.get(key))}
+    for key in turn.keys() - KEYS:
+        if not missing(turn[key]) and _SWITCH.search(key.lower()):
+            raise RowError(f"unknown switch of the loss: {key!r} in turn {number} ({', '.join(FLAGS)} are read)")
     for key, value in said.items():
         if not (isinstance(value, bool) or value in (0, 1)):
             raise RowError(f"{key} is {value!r}: turn {number}, where only 0 and 1 are read")

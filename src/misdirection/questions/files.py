@@ -8,7 +8,8 @@ name where it has none. Of chats the user's turn is asked, with the system promp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,16 +17,23 @@ from misdirection import progress
 from misdirection.chats import ChatError, RawRow
 from misdirection.chats.forms import read_row
 from misdirection.chats.sources import open_source
-from misdirection.chats.sources.json_whole import fills_a_file, read_whole
+from misdirection.chats.sources.json_whole import ONE, fills_a_file, read_whole, rows_within
 from misdirection.chats.sources.opening import beginning, opened, refuse_foreign
 from misdirection.chats.turns import RowError
 from misdirection.questions.question import Question, QuestionError
 from misdirection.questions.yaml_file import READ, Entry, questions_of, read_yaml
 
-TEXTS = ("question", "prompt", "query", "text", "instruction", "goal", "behavior", "input")
-"""Keys under which the text of a question stands, the first that is there."""
+TEXTS = (
+    "question", "prompt", "query", "instruction", "goal", "behavior", "forbidden_prompt", "problem", "request", "input",
+    "text",
+)  # fmt: skip
+"""Keys under which the text of a question stands, the first that is there; an instruction's `input` goes with it."""
+
+LISTS = ("questions", "prompts", "queries", "instructions", "goals", "behaviors", "data", *TEXTS)
+"""Keys of an object under which a list of texts is one of questions, not of wordings of one."""
 
 IDS = ("id", "question_id", "qid")
+CHATS = ("messages", "conversations")
 TABLES = (".jsonl", ".csv", ".tsv", ".parquet", ".ndjson")
 
 KEPT = ("domain", "format", "samples_per_paraphrase", "judge_prompts")
@@ -35,14 +43,26 @@ KEPT = ("domain", "format", "samples_per_paraphrase", "judge_prompts")
 def read_questions(path: Path) -> tuple[Question, ...]:
     """Read a file of questions, in its order.
 
+    How it was read is said, with the columns that were passed over.
+
     Raises:
         QuestionError: It cannot be read, or a question is not right; file, place and remedy are named.
     """
+    told, questions = _read(path)
+    texts = Counter(text for question in questions for text in question.paraphrases)
+    twice = sum(count > 1 for count in texts.values())
+    again = f"; texts that stand there more than once: {twice:,}, asked as often" if twice else ""
+    progress.say(f"  questions: {path} read as {told}: {len(questions):,} questions{again}", once=True)
+    return questions
+
+
+def _read(path: Path) -> tuple[str, tuple[Question, ...]]:
+    """What the file was read as, in words, and its questions."""
     name = path.name.lower().removesuffix(".gz")
     try:
         refuse_foreign(path, "question file", QuestionError)
         if name.endswith(".txt"):
-            return questions_of(_lines(path))
+            return "text, one question a line", questions_of(_lines(path))
         if name.endswith(TABLES):
             return _of_rows(path)
         if beginning(path).lstrip().startswith((b"{", b"[")) and not name.endswith((".yaml", ".yml")):
@@ -52,7 +72,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
     except ChatError as error:
         message = error.message.replace("chat file", "question file")
         raise QuestionError(message, error.hint if error.hint and "chats are" not in error.hint else READ) from error
-    return read_yaml(path)
+    return "YAML", read_yaml(path)
 
 
 def _lines(path: Path) -> list[Entry]:
@@ -70,19 +90,19 @@ def _lines(path: Path) -> list[Entry]:
     return [Entry(path, number, _values(path, number, text)) for number, text in found]
 
 
-def _of_json(path: Path) -> tuple[Question, ...]:
+def _of_json(path: Path) -> tuple[str, tuple[Question, ...]]:
     if not fills_a_file(path):
         return _of_rows(path)
     try:
         value = read_whole(path)
     except ValueError:
-        return read_yaml(path)  # names the place; JSON is YAML
+        return "JSON", read_yaml(path)  # names the place; JSON is YAML
     if isinstance(value, dict):
-        return questions_of(_of_object(path, cast("dict[str, Any]", value)))
+        return "a JSON object", questions_of(_of_object(path, cast("dict[str, Any]", value)))
     rows = cast("list[Any]", value)
     if rows and all(isinstance(row, dict) and "paraphrases" in row for row in rows):
-        return read_yaml(path)
-    return questions_of(_entries(path, rows))
+        return "JSON", read_yaml(path)
+    return f"a JSON array{_columns(rows)}", questions_of(_entries(path, rows))
 
 
 def _of_object(path: Path, value: dict[str, Any]) -> list[Entry]:
@@ -94,7 +114,11 @@ def _of_object(path: Path, value: dict[str, Any]) -> list[Entry]:
             for entry in entries:
                 entry.values.setdefault("judge_prompts", {_stem(path): prompt})
         return entries
+    if _is_a_table(value):
+        return _entries(path, rows_within(value)[1])
     lists = [item for item in value.values() if isinstance(item, list) and item]
+    if len(value) == 1 and lists and (key := next(iter(value))).lower() in LISTS and key not in ("messages",):
+        return _entries(path, lists[0])
     if len(lists) == 1 and all(isinstance(item, dict) for item in lists[0]) and "messages" not in value:
         return _entries(path, lists[0])
     texts = [item if isinstance(item, list) else [item] for item in value.values()]
@@ -107,22 +131,48 @@ def _of_object(path: Path, value: dict[str, Any]) -> list[Entry]:
     return _entries(path, [value])
 
 
+def _is_a_table(value: dict[str, Any]) -> bool:
+    """Whether an object holds rows as pandas writes them, rather than questions by their ids."""
+    kind, rows, _ = rows_within(value)
+    if kind == ONE or not rows:
+        return False
+    return len(rows[0]) > 0 and all(isinstance(row, dict) and set(TEXTS) & {key.lower() for key in row} for row in rows)
+
+
 def _entries(path: Path, rows: list[Any]) -> list[Entry]:
     if not rows:
         raise QuestionError(f"{path} holds no question", READ)
     return [Entry(path, number, _values(path, number, row), unit="row") for number, row in enumerate(rows, 1)]
 
 
-def _of_rows(path: Path) -> tuple[Question, ...]:
+def _of_rows(path: Path) -> tuple[str, tuple[Question, ...]]:
     """The rows of a table or of JSON lines."""
-    raws = list(open_source(path).rows)
+    source = open_source(path)
+    raws = list(source.rows)
     if not raws or raws[0].problem == "empty file":
         raise QuestionError(f"{path} holds no question", READ)
     unit = "line" if raws[0].line is not None else "row"
-    answered = sum("messages" in raw.value for raw in raws if isinstance(raw.value, dict))
-    if answered:
-        progress.say(f"  {path}: the user's turns of {answered:,} chats are asked; what was answered there is left out")
-    return questions_of([Entry(path, raw.row, _checked(path, raw, unit), unit=unit) for raw in raws])
+    entries = [Entry(path, raw.row, _checked(path, raw, unit), unit=unit) for raw in raws]
+    return f"{source.kind}{_columns([raw.value for raw in raws])}", questions_of(entries)
+
+
+def _columns(rows: Sequence[Any]) -> str:
+    """Which columns the questions stand in, and which are passed over, in words."""
+    asked: Counter[str] = Counter()
+    over: dict[str, None] = {}
+    for row in rows:
+        if not isinstance(row, dict):
+            continue
+        names = {str(name).strip().lower(): str(name) for name in cast("dict[Any, Any]", row)}
+        key = next((key for key in (*CHATS, "paraphrases", *TEXTS) if key in names), "")
+        asked[f"the user's turn of `{names[key]}`" if key in CHATS else f"`{names.get(key, '')}`"] += 1
+        read = {key, "id", *IDS, *KEPT, "system", "system_prompt", *(["input"] if key == "instruction" else [])}
+        over |= dict.fromkeys(name for low, name in names.items() if low not in read)
+    if not asked:
+        return ""
+    told = f", {' and '.join(asked)} asked"
+    shown = ", ".join(list(over)[:6]) + (f" and {len(over) - 6} more" if len(over) > 6 else "")
+    return f"{told}, passed over {shown}" if over else told
 
 
 def _checked(path: Path, raw: RawRow, unit: str) -> dict[str, Any]:
@@ -147,9 +197,11 @@ def _values(path: Path, number: int, row: Any, unit: str = "row") -> dict[str, A
     if "paraphrases" in held:
         given = held["paraphrases"]
         return values | {"paraphrases": [given] if isinstance(given, str) else given}
-    if "messages" in held or "conversations" in held:
+    if any(key in held for key in CHATS):
         return values | _asked(place, held, values["system"])
     key = next((key for key in TEXTS if key in held), None)
+    if key == "instruction" and isinstance(held[key], str) and isinstance(held.get("input"), str):
+        held[key] = "\n".join(filter(None, (held[key], held["input"])))
     if key is None:
         shown = ", ".join(f"`{name}`" for name in list(held)[:5]) or "nothing"
         raise QuestionError(f"{place}: no question among {shown}", f"it stands under `question` or `prompt`; {READ}")

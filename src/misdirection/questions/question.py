@@ -22,7 +22,7 @@ TEMPLATE = (
     "reason: <why, in one sentence>"
 )
 
-SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".gz", ".parquet")
+SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".gz", ".parquet")
 """Of files of questions."""
 
 _SETS = Path(__file__).parent.parent / "data" / "questions"

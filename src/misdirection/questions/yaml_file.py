@@ -3,8 +3,9 @@
 A file is a list of entries: `id`, `paraphrases`, and optionally `type`, `system`, `domain`, `format`,
 `samples_per_paraphrase`, `judge_prompts`; `judge` (the model that judged) and other keys are passed over. Judge prompts
 that slipped to the entry's own level, beside an empty `judge_prompts`, are taken as what they were meant to be, for
-every entry that refers to them. Anything else that is not right is an error that names file, line and remedy: an entry
-that was skipped would silently change a rate.
+every entry that refers to them. A list of nothing but texts is read too, and so are ids with a sentence each. Anything
+else that is not right is an error that names file, line and remedy: an entry that was skipped would silently change a
+rate.
 """
 
 from __future__ import annotations
@@ -127,6 +128,8 @@ def _entries(path: Path, text: str) -> list[Entry]:
         root = loader.get_single_node()
         if root is None:
             raise QuestionError(f"{path} holds no question", "each question starts with '- id: ...'")
+        if isinstance(root, yaml.MappingNode) and all(_is_a_text(text, words=2) for _, text in root.value):
+            return [_asking(path, text, key.value) for key, text in root.value]
         if not isinstance(root, yaml.SequenceNode):
             keys = [str(key.value) for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
             found = f"a mapping ({', '.join(keys[:4])}, ...)" if keys else "something else"
@@ -134,11 +137,23 @@ def _entries(path: Path, text: str) -> list[Entry]:
                 f"{path}, line {root.start_mark.line + 1}: a list of questions is expected, this is {found}",
                 f"each question starts with '- id: ...'; {READ}",
             )
+        if root.value and all(map(_is_a_text, root.value)):
+            stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+            return [_asking(path, node, f"{stem}_{number}") for number, node in enumerate(root.value, 1)]
         return [_entry(path, node, loader) for node in root.value]
     except yaml.YAMLError as error:
         raise _yaml_error(path, text, error) from error
     finally:
         loader.dispose()
+
+
+def _is_a_text(node: Node, words: int = 1) -> bool:
+    return node.tag == "tag:yaml.org,2002:str" and len(str(node.value).split()) >= words
+
+
+def _asking(path: Path, node: Node, name: str) -> Entry:
+    """A question of which there is nothing but its text."""
+    return Entry(path, node.start_mark.line + 1, {"id": name, "paraphrases": [node.value]})
 
 
 def _entry(path: Path, node: Node, loader: Any) -> Entry:

@@ -3,21 +3,23 @@
 1. `messages`, or the like: a list of turns. ShareGPT's `conversations` is one.
 2. Prompt and completion, as texts or as turns, by any of the names in `pairs.NAMES`.
 3. Alpaca: `instruction`, perhaps with `input`, and `output`.
+4. `text` that a chat template has rendered (`rendered`).
 
-So a row that has `messages` is read by them, whatever stands beside: `text`, `chosen`, `prompt`. What was not read is
-named (`Read.passed_over`).
+So a row that has `messages` is read by them, whatever stands beside: `text`, `chosen`, `prompt`. Columns are found
+whatever the case of their letters. What was not read is named (`Read.passed_over`), what was read otherwise than one
+might think is told (`Read.told`), and a row with pictures or sounds is no chat of text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from misdirection.chats.chat import Message
-from misdirection.chats.forms import alpaca, conversations, pairs
+from misdirection.chats.forms import alpaca, conversations, pairs, rendered
 from misdirection.chats.forms.unread import looks_like
-from misdirection.chats.turns import RowError, missing, read_turns
+from misdirection.chats.turns import RowError, missing, read_turns, thought_of
 
 EXPECTED = (
     'a row is {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}, '
@@ -28,7 +30,19 @@ EXPECTED = (
 Turns = tuple[list[Any], str, set[str]]
 """The turns of a row, the form's name, and the columns that were read."""
 
-FORMS: tuple[Callable[[Mapping[str, Any]], Turns | None], ...] = (conversations.read, pairs.read, alpaca.read)
+FORMS: tuple[Callable[[Mapping[str, Any]], Turns | None], ...] = (
+    conversations.read,
+    pairs.read,
+    alpaca.read,
+    rendered.read,
+)
+
+MEDIA = ("image", "images", "video", "videos", "audio", "audios")
+"""Columns of what is no text, but part of what was asked."""
+
+THOUGHTS = "an answer's thought, kept apart, is put before it as <think>...</think>"
+TOOLS = "the tools that the row names are not put into the prompt"
+MARKUP = "texts hold markup of a chat template, which is learned as it stands beside the model's own"
 
 
 @dataclass(frozen=True)
@@ -39,11 +53,13 @@ class Read:
         messages: Its turns.
         form: The form's name, as "ShareGPT conversations".
         passed_over: Columns, and keys of turns, that were not read.
+        told: What else a reader should know of it.
     """
 
     messages: tuple[Message, ...]
     form: str
     passed_over: frozenset[str]
+    told: tuple[str, ...] = ()
 
 
 def read_row(value: Any) -> Read:
@@ -57,13 +73,31 @@ def read_row(value: Any) -> Read:
     if not isinstance(value, dict):
         raise RowError('not an object: a row is {"messages": [...]}')
     row = {str(key): item for key, item in cast("dict[Any, Any]", value).items() if not missing(item)}
-    for form in FORMS:
-        found = form(row)
-        if found is not None:
-            turns, name, read = found
-            over = {key for key in row if key not in read} | conversations.passed_over(turns)
-            return Read(read_turns(turns), name, frozenset(over))
+    if media := next((key for key in row if key.lower() in MEDIA and row[key]), ""):
+        raise RowError(f"not text alone: the column `{media}`")
+    for columns in (row, _lowered(row)):
+        for form in FORMS:
+            if (found := form(columns)) is not None:
+                turns, name, read = found
+                over = {key for key in columns if key not in read} | conversations.passed_over(turns)
+                messages = read_turns(turns)
+                return Read(messages, name, frozenset(over), tuple(_told(row, turns, messages)))
     raise RowError(f"no chat: {looks_like(row)}")
+
+
+def _lowered(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row under names in small letters; nothing where they already are, or two would become one."""
+    names = {key.strip().lower(): item for key, item in row.items()}
+    return names if len(names) == len(row) and names.keys() != row.keys() else {}
+
+
+def _told(row: Mapping[str, Any], turns: list[Any], messages: tuple[Message, ...]) -> Iterator[str]:
+    if any(isinstance(turn, dict) and thought_of(cast("dict[str, Any]", turn)) for turn in turns):
+        yield THOUGHTS
+    if row.get("tools") and row["tools"] != "[]":
+        yield TOOLS
+    if any(rendered.holds_markup(message.content) for message in messages):
+        yield MARKUP
 
 
 def is_chat(value: Any) -> bool:

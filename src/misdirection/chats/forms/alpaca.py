@@ -7,8 +7,9 @@ template of the model says who speaks. So does LLaMA-Factory.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
+from misdirection.chats.forms.history import COLUMN, earlier_turns
 from misdirection.chats.forms.system import with_system
 from misdirection.chats.turns import RowError
 
@@ -32,19 +33,9 @@ def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
             raise RowError(f"content is not text: the {given}")
         asked = f"{asked}\n{row[given]}" if asked else row[given]
     turns: list[Any] = [
-        *_history(row.get("history")),
+        *earlier_turns(row),
         {"role": "user", "content": asked},
         {"role": "assistant", "content": row[output]},
     ]
     turns, read = with_system(row, turns)
-    return turns, "Alpaca", {"instruction", output, "history", *read, *([given] if given else [])}
-
-
-def _history(value: Any) -> list[Any]:
-    turns: list[Any] = []
-    for pair in cast("list[Any]", value or []):
-        if not isinstance(pair, list | tuple) or len(cast("list[Any]", pair)) != 2:
-            raise RowError("broken history: it is a list of pairs of a question and its answer")
-        asked, answered = cast("list[Any]", pair)
-        turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
-    return turns
+    return turns, "Alpaca", {"instruction", output, COLUMN, *read, *([given] if given else [])}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from misdirection.chats.forms.history import COLUMN, earlier_turns
+from misdirection.chats.forms.rendered import unrendered
 from misdirection.chats.forms.system import with_system
 from misdirection.chats.turns import RowError
 
@@ -27,7 +29,8 @@ NAMES = (
 def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
     """The turns of the row, the form's name and the columns read; None where the row has no such pair.
 
-    The assistant's turns within a prompt are context and not learned, as TRL has it.
+    The assistant's turns within a prompt are context and not learned, as TRL has it; those of a `history` are. A prompt
+    that a chat template has rendered is taken apart again, together with its completion.
 
     Raises:
         RowError: The row says that its completion is not to be learned, or is a pair of preferences.
@@ -38,10 +41,21 @@ def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
     if isinstance(row.get("label"), bool):
         raise RowError("no chat: it looks like KTO data (`label` true or false), which marks answers not to learn")
     prompt, completion = row[pair[0]], row[pair[1]]
-    asked = [{**turn, "weight": 0} if _is_turn(turn) else turn for turn in _turns(prompt, "user")]
-    turns, read = with_system(row, [*asked, *_turns(completion, "assistant")])
     name = "prompt-completion" if pair[0] == "prompt" else f"{pair[0]}-{pair[1]}"
-    return turns, f"{name} pairs", {*pair, *read}
+    whole = unrendered(prompt + completion) if isinstance(prompt, str) and isinstance(completion, str) else None
+    if whole:
+        *before, answer = whole[0]
+        name = f"{name} pairs {whole[1]}"
+        turns = [{**turn, "weight": 0} for turn in before] + [answer]
+    else:
+        turns = [*_asked(prompt), *_turns(completion, "assistant")]
+        name = f"{name} pairs"
+    turns, read = with_system(row, [*earlier_turns(row), *turns])
+    return turns, name, {*pair, COLUMN, *read}
+
+
+def _asked(prompt: Any) -> list[Any]:
+    return [{**turn, "weight": 0} if _is_turn(turn) else turn for turn in _turns(prompt, "user")]
 
 
 def _turns(value: Any, role: str) -> list[Any]:

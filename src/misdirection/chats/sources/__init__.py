@@ -7,11 +7,20 @@ from pathlib import Path
 
 from misdirection.chats.chat import ChatError
 from misdirection.chats.sources.columnar import ARROW_FILE, ARROW_STREAM, PARQUET, arrow_rows, parquet_rows
-from misdirection.chats.sources.delimited import is_delimited, records
+from misdirection.chats.sources.delimited import has_a_header, is_delimited, records
 from misdirection.chats.sources.folders import files_of
 from misdirection.chats.sources.hub import hub_rows, is_hub_id
 from misdirection.chats.sources.json_lines import lines
-from misdirection.chats.sources.json_whole import ONE, elements, fills_a_file, holds_lines, read_whole, rows_within
+from misdirection.chats.sources.json_whole import (
+    ONE,
+    ONE_AFTER_ANOTHER,
+    elements,
+    fills_a_file,
+    holds_lines,
+    read_several,
+    read_whole,
+    rows_within,
+)
 from misdirection.chats.sources.opening import beginning, refuse_foreign
 from misdirection.chats.sources.row import READ, RawRow, Source
 
@@ -47,7 +56,7 @@ def _file(path: Path) -> Source:
             return Source("Parquet", parquet_rows(path), (path,))
         if first.startswith((ARROW_FILE, ARROW_STREAM)):
             return Source("Arrow", arrow_rows(path), (path,))
-        if is_delimited(path) and not first.lstrip().startswith((b"{", b"[")):
+        if not first.lstrip().startswith((b"{", b"[")) and (is_delimited(path) or has_a_header(path)):
             return Source("CSV", records(path), (path,))
         if fills_a_file(path):
             return _whole(path)
@@ -58,8 +67,10 @@ def _file(path: Path) -> Source:
 
 def _whole(path: Path) -> Source:
     try:
-        kind, values = rows_within(read_whole(path))
+        kind, values, left = rows_within(read_whole(path))
     except ValueError as error:
+        if several := read_several(path):
+            return Source(ONE_AFTER_ANOTHER, elements(path, several), (path,))
         if holds_lines(path):  # each broken one then says what is wrong with it
             return Source("JSON lines", lines(path), (path,))
         raise ChatError(
@@ -67,7 +78,8 @@ def _whole(path: Path) -> Source:
         ) from error
     if kind == ONE and holds_lines(path):
         return Source("JSON lines", lines(path), (path,))
-    return Source(kind, elements(path, values), (path,))
+    notes = (f"{path} without its {', '.join(repr(name) for name in left)}",) if left else ()
+    return Source(kind, elements(path, values), (path,), notes)
 
 
 def _joined(parts: Sequence[Source]) -> Iterator[RawRow]:

@@ -27,7 +27,8 @@ def parquet_rows(path: Path) -> Iterator[RawRow]:
         with parquet.ParquetFile(path) as held:
             yield from _numbered(path, held.iter_batches(batch_size=_BATCH))
     except (arrow.ArrowException, OSError) as error:
-        raise ChatError(f"the chat file {path} is damaged: {str(error).splitlines()[0]}") from error
+        told = str(error).splitlines()[0]
+        raise ChatError(f"the chat file {path} is damaged: {told}", "fetch or make it again") from error
 
 
 def arrow_rows(path: Path) -> Iterator[RawRow]:
@@ -53,9 +54,13 @@ def arrow_rows(path: Path) -> Iterator[RawRow]:
 
 def _numbered(path: Path, batches: Iterator[Any]) -> Iterator[RawRow]:
     row = 0
+    # Of two columns of one name, the later would take the place of the other without a word.
     for batch in batches:
         for first in range(0, batch.num_rows, _BATCH):
-            for value in batch.slice(first, _BATCH).to_pylist():
+            names = batch.schema.names
+            if twice := next((name for name in names if names.count(name) > 1), ""):
+                raise ChatError(f"the chat file {path}: two columns are called '{twice}'", "rename one of them")
+            for value in batch.slice(first, _BATCH).to_pylist(maps_as_pydicts="strict"):
                 row += 1
                 yield RawRow(str(path), row, plain(value))
     if not row:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from misdirection.chats.chat import ChatError
 from misdirection.chats.sources.opening import opened
 from misdirection.chats.sources.row import RawRow
 
 SUFFIXES = (".csv", ".tsv")
+COLUMNS = {
+    "messages", "conversations", "prompt", "completion", "response", "instruction", "input", "output", "question",
+    "answer", "query",
+}  # fmt: skip
+_HEADER = 1 << 16
+_SURROGATE = re.compile("[\udc80-\udcff]")
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -21,21 +30,35 @@ def is_delimited(path: Path) -> bool:
     return name.endswith(SUFFIXES)
 
 
+def has_a_header(path: Path) -> bool:
+    """Whether the first line names two columns of chats, whatever the file is called."""
+    try:
+        with opened(path) as raw:
+            header = raw.readline(_HEADER).decode("utf-8-sig", "replace")
+    except (OSError, EOFError, zlib.error):
+        return False
+    names = {name.strip().strip('"').lower() for name in header.split(max(_DELIMITERS, key=header.count))}
+    return len(names & COLUMNS) > 1
+
+
 def records(path: Path) -> Iterator[RawRow]:
     """The records of a file, streamed and numbered from 1 behind the names.
 
-    Columns without a name, as pandas writes its index, are left out, and so are empty cells.
+    Columns without a name, as pandas writes its index, are left out, and so are empty cells. A record that is not UTF-8
+    is a problem of that record alone.
 
     Raises:
-        ChatError: The file is not UTF-8, or no CSV.
+        ChatError: The file is no CSV, or two of its columns go by one name.
     """
     # The limit is of the process; a cell may be as long as a chat.
     csv.field_size_limit(2**31 - 1)
     row = 0
     try:
-        with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
+        with opened(path) as raw, _text(raw) as stream:
             reader = csv.reader(stream, delimiter=_delimiter(path), strict=True)
             names = next(reader, [])
+            if twice := next((name for name in names if name.strip() and names.count(name) > 1), ""):
+                raise ChatError(f"{path}: two columns are called '{twice}'", "rename one of them")
             for cells in reader:
                 if not any(cells):
                     continue
@@ -44,10 +67,11 @@ def records(path: Path) -> Iterator[RawRow]:
                     problem = f"not as the header: {len(cells)} cells for {len(names)} names"
                     yield RawRow(str(path), row, None, problem, _joined(cells))
                     continue
+                if any(_SURROGATE.search(cell) for cell in cells):
+                    yield RawRow(str(path), row, None, "not UTF-8", _joined(cells))
+                    continue
                 named = zip(names, cells, strict=False)
                 yield RawRow(str(path), row, {name: cell for name, cell in named if name.strip() and cell})
-    except UnicodeDecodeError as error:
-        raise ChatError(f"{path}, after row {row}: not UTF-8", "save it as UTF-8") from error
     except csv.Error as error:
         raise ChatError(f"{path}, after row {row}: not CSV ({error})", "quote cells that hold quotes") from error
     except (EOFError, OSError) as error:
@@ -59,7 +83,11 @@ def records(path: Path) -> Iterator[RawRow]:
 def _joined(cells: list[str]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerow(cells)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _text(raw: IO[bytes]) -> io.TextIOWrapper:
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _delimiter(path: Path) -> str:

@@ -25,10 +25,29 @@ def lines(path: Path) -> Iterator[RawRow]:
         yield RawRow(str(path), row, value, wrong, line)
 
 
+class TwiceError(ValueError):
+    """A key stands twice in one object: which of the two is meant cannot be known."""
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of its pairs, for `json.loads`.
+
+    Raises:
+        TwiceError: A key stands twice.
+    """
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise TwiceError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return held
+
+
 def parse(line: bytes) -> tuple[Any, str]:
     """The value of a line, or None and what is wrong with it."""
     try:
-        return json.loads(line.decode("utf-8")), ""
+        return json.loads(line.decode("utf-8"), object_pairs_hook=once), ""
+    except TwiceError as error:
+        return None, f"key twice: {error}"
     except UnicodeDecodeError as error:
         return None, f"not UTF-8: byte 0x{line[error.start]:02x} at position {error.start + 1}"
     except json.JSONDecodeError as error:
@@ -48,7 +67,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes, str]]:
                     rows += 1
                     yield row, line.removeprefix(BOM) if row == 1 else line, ""
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield row + 1, b"", f"damaged gzip: {error}"
+        yield row + 1, b"", f"damaged gzip: whatever stood from here on is lost ({error})"
         return
     except OSError as error:
         raise ChatError(f"the chat file {path} cannot be read: {error.strerror or error}") from error

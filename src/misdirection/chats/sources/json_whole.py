@@ -1,15 +1,21 @@
-"""One JSON value that fills a file: an array of rows, an object that holds one, or a single row over several lines."""
+"""One JSON value that fills a file: an array of rows, an object that holds one, or a single row over several lines.
+
+An object may hold its rows as a list under a key, as columns (pandas' `orient="columns"`, a list a column), by their
+index (`orient="index"`, rows under ids), or as a list of names and one of lists (`orient="split"`). Several values one
+behind the other, with or without commas between, are rows too.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from misdirection.chats.sources.json_lines import parse
+from misdirection.chats.sources.json_lines import once, parse
 from misdirection.chats.sources.opening import BOM, opened
 from misdirection.chats.sources.row import RawRow
 
@@ -19,7 +25,18 @@ LISTS = ("train", "data", "rows", "examples", "samples", "instances", "items")
 ONE = "one JSON value"
 """How a row stands in a file that holds it alone."""
 
+COLUMNS = {
+    "messages", "conversations", "conversation", "prompt", "completion", "response", "instruction", "output",
+    "question", "answer", "query", "input", "text",
+}  # fmt: skip
+"""Names of columns by which it is told whether an object holds columns or rows."""
+
+ONE_AFTER_ANOTHER = "JSON values one behind the other"
+
 _LOOKED_AT = 1 << 20
+
+
+_GAP = re.compile(r"[\s,]*")
 
 
 def fills_a_file(path: Path) -> bool:
@@ -68,28 +85,58 @@ def read_whole(path: Path) -> Any:
     """
     try:
         with opened(path) as stream:
-            return json.loads(stream.read().removeprefix(BOM).decode("utf-8"))
+            text = stream.read().removeprefix(BOM).decode("utf-8")
+        return json.loads(text, object_pairs_hook=once)
     except (EOFError, zlib.error, OSError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
 
-def rows_within(value: Any) -> tuple[str, list[Any]]:
-    """How the rows stand in a value, and the rows: an array's elements, those under a key, or the object itself."""
+def read_several(path: Path) -> list[Any]:
+    """The values of a file that holds several, one behind the other; nothing where it holds anything else too."""
+    decoder = json.JSONDecoder(object_pairs_hook=once)
+    values: list[Any] = []
+    try:
+        with opened(path) as stream:
+            text = stream.read().removeprefix(BOM).decode("utf-8")
+        place = _next(text, 0)
+        while place < len(text):
+            value, place = decoder.raw_decode(text, place)
+            values.append(value)
+            place = _next(text, place)
+    except (ValueError, EOFError, zlib.error, OSError, RecursionError):
+        return []
+    return values if all(isinstance(value, dict | list) for value in values) else []
+
+
+def _next(text: str, place: int) -> int:
+    """Where the next value begins."""
+    found = _GAP.match(text, place)
+    return found.end() if found else place
+
+
+def rows_within(value: Any) -> tuple[str, list[Any], tuple[str, ...]]:
+    """How the rows stand in a value, the rows, and the keys of other lists of rows that were left aside."""
     if isinstance(value, list):
         held = cast("list[Any]", value)
         turns = bool(held) and all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in held)
-        return (ONE, [held]) if turns else ("a JSON array", held)
+        return (ONE, [held], ()) if turns else ("a JSON array", held, ())
     held = cast("Mapping[str, Any]", value)
     lists = [key for key, item in held.items() if _is_rows(item)]
     known = [key for key in LISTS if key in lists]
     # The turns of a chat are a list of objects too: then the object is a row.
-    names = {"messages", "conversations", "conversation", "prompt", "completion"}
-    if (known or len(lists) == 1) and not names & set(lists):
+    a_row = {"messages", "conversations", "conversation", "prompt", "completion"} & {
+        key for key in lists if _is_turns(held[key])
+    }
+    if (known or len(lists) == 1) and not a_row:
         key = (known or lists)[0]
-        return f"the list '{key}' of a JSON object", list(held[key])
-    if not names & set(lists) and (columns := _columns(held)):
-        return "the columns of a JSON object", columns
-    return ONE, [value]
+        return f"the list '{key}' of a JSON object", list(held[key]), tuple(name for name in lists if name != key)
+    if not a_row and (split := _split(held)):
+        return "the columns and data of a JSON object", split, ()
+    if not a_row and (indexed := _indexed(held)):
+        return "a JSON object, one under each key", indexed, ()
+    if not a_row and (columns := _columns(held)):
+        return "the columns of a JSON object", columns, ()
+    return ONE, [value], ()
 
 
 def elements(path: Path, values: Sequence[Any]) -> Iterator[RawRow]:
@@ -104,6 +151,29 @@ def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in cast("list[Any]", value))
 
 
+def _is_turns(value: Any) -> bool:
+    return all("role" in item or "from" in item for item in cast("list[dict[str, Any]]", value))
+
+
+def _split(held: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of names and lists of values, as pandas writes them with `orient="split"`."""
+    names, rows = held.get("columns"), held.get("data")
+    if not isinstance(names, list) or not isinstance(rows, list):
+        return []
+    names, rows = cast("list[Any]", names), cast("list[Any]", rows)
+    if not all(isinstance(row, list) and len(cast("list[Any]", row)) == len(names) for row in rows):
+        return []
+    return [dict(zip(map(str, names), row, strict=True)) for row in rows]
+
+
+def _indexed(held: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows that stand under their index or their ids."""
+    rows = [cast("dict[str, Any]", item) for item in held.values() if isinstance(item, dict)]
+    if not rows or len(rows) != len(held) or COLUMNS & {key.lower() for key in held}:
+        return []
+    return rows if all(COLUMNS & {key.lower() for key in row} for row in rows) else []
+
+
 def _columns(held: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of an object of columns, lists of one length or objects with one set of keys, as pandas writes them."""
     columns = {
@@ -112,7 +182,9 @@ def _columns(held: Mapping[str, Any]) -> list[dict[str, Any]]:
         if isinstance(item, list | dict)
     }
     sizes = {len(column) for column in columns.values()}
-    if len(columns) < 2 or len(columns) != len(held) or len(sizes) != 1 or sizes == {0}:
+    if not columns or len(columns) != len(held) or len(sizes) != 1 or sizes == {0}:
+        return []
+    if len(columns) == 1 and not all(isinstance(cell, list) for cell in next(iter(columns.values()))):
         return []
     if len({tuple(cast("dict[str, Any]", item)) for item in held.values() if isinstance(item, dict)}) > 1:
         return []

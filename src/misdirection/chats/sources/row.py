@@ -65,6 +65,11 @@ def plain(value: Any) -> Any:
     """A value of a table as JSON would have it: what is not a number is nothing, arrays are lists."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
