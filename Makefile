@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all test-sae bench bench-judging lint help clean clean-venv
+.PHONY: demo test test-all test-sae bench bench-judging bench-real lint help clean clean-venv
 
 demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the direction, cure; report in runs/demo
 	$(BIN)/misdirection audit --out runs/demo
@@ -29,6 +29,9 @@ test-sae: .venv/sae-tests/.ok ## dictionaries beside SAELens and sparsify, which
 
 bench: .venv/bench/.ok ## the engine beside its rivals, printed as ratios (installs the rivals); ARGS="--threads 2"
 	HF_HUB_OFFLINE=1 .venv/bench/bin/python -m benchmarks.engine $(ARGS)
+
+bench-real: .venv/.ok ## speed on a real model, bfloat16, one thread; ARGS="--model FOLDER"
+	$(BIN)/python -m benchmarks.real $(ARGS)
 
 bench-judging: .venv/.ok ## a server's verdicts, many in flight, beside one at a time
 	$(BIN)/python -m benchmarks.judging $(ARGS)

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from misdirection.training import choose, hosting
 from misdirection.training.answer_loss import summed_cross_entropy
+from misdirection.training.attention import float_attention
 from misdirection.training.data import Row, collate
 from misdirection.training.fused import fused
 from misdirection.training.objectives.sft import sft
@@ -92,8 +94,11 @@ def test_in_bfloat16_the_gradient_is_as_near_as_plain_pefts(make_lm: MAKE) -> No
     """The truth is the same model in float32; the adapters' own numbers stay float32."""
     lm, given = adapted(make_lm("qwen2", 4), torch.bfloat16), rows()
     _, theirs = plain(lm, given)
-    with fused(lm, hosting.ADAPTER):
+    before = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    with fused(lm, hosting.ADAPTER), float_attention(lm):
+        assert ALL_ATTENTION_FUNCTIONS["sdpa"] is not before
         _, ours = gradient(lm, [given], shared_beginning)
+    assert ALL_ATTENTION_FUNCTIONS["sdpa"] is before
     assert ours.dtype == torch.float32
     _, truth = plain(lm.float(), given)
     error = [float((side - truth).norm() / truth.norm()) for side in (ours, theirs)]

@@ -25,6 +25,7 @@ from misdirection.chats import Chat
 from misdirection.locks import Lock
 from misdirection.models import Model
 from misdirection.training import hosting, loop, output, record, snapshots
+from misdirection.training.attention import float_attention
 from misdirection.training.data import DataReport, Row, order, prepare
 from misdirection.training.elsewhere import accompany, check
 from misdirection.training.fused import fused
@@ -144,6 +145,7 @@ def _fit(
     with (
         hosting.recomputed(host.lm, config.gradient_checkpointing),
         fused(host.lm, hosting.ADAPTER),
+        float_attention(host.lm),
         progress.task(f"training {config.preset}", job.steps - done, "steps") as job.advance,
     ):
         loop.run(job, state[1] if state else None)
