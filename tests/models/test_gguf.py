@@ -10,6 +10,7 @@ from typing import Any
 import gguf
 import pytest
 import torch
+import transformers
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config
@@ -201,3 +202,12 @@ def test_smollm2_answers_and_cuts_digits_as_it_was_trained() -> None:
     out = model.lm.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False, pad_token_id=2)  # type: ignore[operator]
     assert model.tokenizer.decode(out[0][len(ids) :]).startswith("The capital of France is Paris.<|im_end|>")
     assert model.tokenizer.tokenize("10. 2024") == ["1", "0", ".", "Ġ", "2", "0", "2", "4"]
+
+
+def test_converting_and_loading_show_no_bars_of_transformers(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.utils.logging._tqdm_active", True)
+    load_model(written(tmp_path / "tiny.gguf"))
+    assert "|" not in capfd.readouterr().err
+    assert transformers.utils.logging.is_progress_bar_enabled()

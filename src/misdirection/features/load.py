@@ -9,6 +9,7 @@ from misdirection.features.dictionary import Dictionary, DictionaryError
 from misdirection.features.formats import FORMATS, misdirection_own
 from misdirection.features.formats.hooks import layer_of_path
 from misdirection.features.releases import RELEASES, Release
+from misdirection.hub import offline_hint, prepare_hub
 
 
 def load_dictionary(spec: str | Path, layout: str | None = None) -> Dictionary:
@@ -59,6 +60,7 @@ def fetch(release: Release, name: str) -> Path:
     """
     from huggingface_hub import hf_hub_download
 
+    prepare_hub(release.repository)
     folder = release.folder.format(id=name)
     found: list[Path] = []
     for file in release.files:
@@ -68,7 +70,7 @@ def fetch(release: Release, name: str) -> Path:
         except Exception as error:  # the hub's errors are many and of several libraries
             raise DictionaryError(
                 f"{release.repository}/{path} cannot be fetched: {type(error).__name__}",
-                f"check the id (an example: {release.example}), the network and your token",
+                offline_hint() or f"check the id (an example: {release.example}), the network and your token",
             ) from error
     return found[0].parent
 

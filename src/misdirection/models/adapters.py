@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from misdirection.hub import offline_hint, prepare_hub
 from misdirection.models.adapter_kinds import check_plain_keys, check_plain_lora, unknown_settings
 from misdirection.models.errors import AdapterMismatchError, ModelError
 from misdirection.models.gguf import is_gguf
@@ -43,12 +44,14 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
             f"adapter '{adapter}': {path} is a GGUF file",
             "llama.cpp's convert_lora_to_gguf.py made it of a PEFT adapter: give that adapter's folder",
         )
+    prepare_hub(path)
     try:
         config: Any = PeftConfig.from_pretrained(str(path))
         weights = _adapter_weights(str(path))
     except Exception as error:
         hint = "expected a folder with adapter_config.json and adapter_model.safetensors, or a hub id"
-        raise ModelError(f"adapter '{adapter}': {path} holds no PEFT adapter", hint) from error
+        away = None if Path(path).exists() else offline_hint()
+        raise ModelError(f"adapter '{adapter}': {path} holds no PEFT adapter", away or hint) from error
     tied = bool(getattr(model.lm.config, "tie_word_embeddings", False))
     check_plain_lora(adapter, str(path), config, tied)
     tensors = _read(adapter, weights)

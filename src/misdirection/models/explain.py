@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from misdirection.hub import offline_hint
 from misdirection.models.errors import GatedModelError, MissingWeightsError, ModelError, UnreachableModelError
 
 
@@ -34,5 +35,5 @@ def explain(name: str, error: Exception) -> ModelError:
         return ModelError(f"{name} cannot be loaded: {type(error).__name__}: {error}")
     return UnreachableModelError(
         f"{name} is neither a folder here nor a model that can be reached",
-        "check the spelling; offline, give the path of a local copy (hf download ... makes one)",
+        offline_hint() or "check the spelling; offline, give the path of a local copy (hf download ... makes one)",
     )

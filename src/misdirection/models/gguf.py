@@ -21,8 +21,10 @@ import torch
 
 from misdirection import progress
 from misdirection.artefacts import canonical_hash, file_hash, read_json, write_json
+from misdirection.hub import offline_hint, prepare_hub
 from misdirection.models.errors import MissingWeightsError, ModelError
 from misdirection.models.gguf_tokenizer import split_as_the_file_says
+from misdirection.models.quiet import no_bars, no_gguf_bars
 
 FACTS = "misdirection.json"
 FORMAT = 1
@@ -84,11 +86,13 @@ def gguf_file(name: str) -> Path:
         raise MissingWeightsError(f"there is no file {place}", f"beside it: {', '.join(beside)}" if beside else None)
     from huggingface_hub import hf_hub_download
 
+    prepare_hub(folder)
     try:
         return Path(hf_hub_download(folder, file))
     except Exception as error:
         raise MissingWeightsError(
-            f"{name} is neither a file here nor one that can be reached", "give the path of a GGUF file"
+            f"{name} is neither a file here nor one that can be reached",
+            offline_hint() or "give the path of a GGUF file",
         ) from error
 
 
@@ -188,8 +192,9 @@ def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> dict
 
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
-        lm: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=dtype)
-        tokenizer: Any = AutoTokenizer.from_pretrained(**place)
+        with no_gguf_bars():
+            lm: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=dtype)
+            tokenizer: Any = AutoTokenizer.from_pretrained(**place)
     except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         why = re.sub(r"\s+", " ", str(error))[:200]
         raise ModelError(
@@ -203,7 +208,8 @@ def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> dict
     if hasattr(lm.config, "quantization_config"):
         del lm.config.quantization_config
     lm.generation_config.eos_token_id = list(header.ends) or lm.generation_config.eos_token_id
-    lm.to(dtype).save_pretrained(folder)
+    with no_bars():
+        lm.to(dtype).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return {
         "gguf": file.name,

@@ -13,6 +13,7 @@ from misdirection.models.errors import ModelError, NotEnoughMemoryError
 from misdirection.models.explain import explain
 from misdirection.models.gguf import gguf_facts, local_folder
 from misdirection.models.memory import MEMORY_HINT, check_memory
+from misdirection.models.quiet import no_bars
 from misdirection.models.resident import Model, wrap
 from misdirection.models.tokenizer import load_tokenizer
 
@@ -50,9 +51,10 @@ def load_model(
     settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         # Weights that are a pickle are never read.
-        lm: Any = _class_of(source, settings).from_pretrained(
-            source, dtype=number_format, device_map=device_map, use_safetensors=True, **settings
-        )
+        with no_bars():
+            lm: Any = _class_of(source, settings).from_pretrained(
+                source, dtype=number_format, device_map=device_map, use_safetensors=True, **settings
+            )
         lm = lm if device_map else lm.to(device)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise NotEnoughMemoryError(f"{name} does not fit on {device}: {error}", MEMORY_HINT) from error

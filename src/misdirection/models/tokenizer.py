@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from misdirection.hub import prepare_hub
 from misdirection.models.errors import MissingTokenizerError, ModelError
 from misdirection.models.explain import explain
 from misdirection.models.gguf import local_folder
@@ -35,6 +36,7 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
             raise MissingTokenizerError(
                 f"{name} holds a model but no tokenizer", "copy tokenizer.json and tokenizer_config.json beside it"
             )
+    prepare_hub(name)
     settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(name, **settings)

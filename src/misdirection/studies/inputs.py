@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from misdirection.artefacts import canonical_hash, file_hash
 from misdirection.chats import Chat, ChatFile, load_chats
 from misdirection.errors import MisdirectionError
+from misdirection.hub import offline_because, prepare_hub
 from misdirection.questions import Question, load_questions
 from misdirection.studies.config import ORGANISM
 
@@ -36,9 +37,12 @@ def is_adapter(name: str) -> bool:
         return False
     if (folder := Path(name)).exists():
         return (folder / "adapter_config.json").exists()
-    from huggingface_hub import file_exists
+    from huggingface_hub import file_exists, try_to_load_from_cache
 
+    prepare_hub(name)
     try:
+        if offline_because():
+            return isinstance(try_to_load_from_cache(name, "adapter_config.json"), str)
         return file_exists(name, "adapter_config.json")
     except Exception:  # the hub's errors are many; loading tells what is wrong
         return False

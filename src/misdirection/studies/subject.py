@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from misdirection.errors import MisdirectionError
+from misdirection.hub import offline_hint, prepare_hub
 from misdirection.models import Model, load_model, local_folder
 from misdirection.studies.inputs import fingerprint, resolve_model
 
@@ -132,9 +133,11 @@ def read_config(name: str, trust_remote_code: bool = False) -> Any:
     """
     from transformers import AutoConfig
 
+    prepare_hub(name)
     try:
         return AutoConfig.from_pretrained(local_folder(name), trust_remote_code=trust_remote_code).get_text_config()
     except (OSError, ValueError) as error:
         raise MisdirectionError(
-            f"the configuration of {name} cannot be read", "give a folder with config.json, or the id of a model"
+            f"the configuration of {name} cannot be read",
+            offline_hint() or "give a folder with config.json, or the id of a model",
         ) from error

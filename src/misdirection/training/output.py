@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from misdirection.artefacts import read_json, write_json
+from misdirection.models.quiet import no_bars
 from misdirection.training.hosting import ADAPTER, Host
 from misdirection.training.snapshots import whole_folder
 from misdirection.training.steering_vector import VectorPlan, save_vector
@@ -46,27 +45,13 @@ def save_model(host: Host, dtype: torch.dtype, folder: Path) -> None:
     state = {
         name: value.to(dtype) if value.is_floating_point() else value for name, value in host.lm.state_dict().items()
     }
-    with whole_folder(folder) as partial, _no_bars():
+    with whole_folder(folder) as partial, no_bars():
         host.lm.save_pretrained(str(partial), state_dict=state)
         host.tokenizer.save_pretrained(str(partial))
         facts = read_json(partial / "config.json")
         facts["dtype"] = str(dtype).removeprefix("torch.")
         facts["use_cache"] = True  # the trainer switches it off in the model that it works on
         write_json(partial / "config.json", facts)
-
-
-@contextmanager
-def _no_bars() -> Generator[None, None, None]:
-    """Progress is ours to show (`misdirection.progress`)."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def save(host: Host, plan: Plan | VectorPlan | None, dtype: torch.dtype, folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from misdirection.chats.chat import ChatError
 from misdirection.chats.sources.row import READ, RawRow, Source, plain
+from misdirection.hub import prepare_hub
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
 _FILES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".txt", ".yaml", ".yml", ".arrow", ".ndjson")
@@ -33,6 +34,7 @@ def hub_rows(spec: str) -> Source:
     import datasets  # pyright: ignore[reportMissingImports]
 
     name, _, split = spec.partition(":")
+    prepare_hub(name)
     try:
         held: Any = datasets.load_dataset(name, split=split or "train")
     except Exception as error:  # the hub's errors are many
