@@ -88,7 +88,7 @@ def train(
     settings = training.choose(preset, model=model, overrides=values)
     told = training.told_data(chats, settings.turns)
     note(f"training data: {told}")
-    host = load_model(model, dtype=settings.loaded_dtype, device=device)
+    host = load_model(model, dtype=settings.loaded_dtype, device=device, **settings.asking)
     result = training.train(host, chats.chats, settings, out, told=told)
     if chats.bad:
         write_bad_rows(out / "bad_rows.jsonl", chats.bad)

@@ -6,11 +6,13 @@ adapter is on is decided row by row in the engine, so base and tuned model never
 - `resident`: the model in memory, its layers and its LoRA modules.
 - `loading`, `tokenizer`: from a name to both; `memory`: whether they fit; `errors`, `explain`: what can be wrong.
 - `gguf`, `gguf_tokenizer`: GGUF files, converted once into a folder.
+- `asking`: chat template, end of an answer and their switches; `positions`: how long a text may be.
 - `adapters`: PEFT LoRA adapters; `adapter_kinds`: which are plain; `in_effect`: that what was loaded acts.
 """
 
 from misdirection.models.adapter_kinds import matrices_in
 from misdirection.models.adapters import add_adapter, remove_adapter
+from misdirection.models.asking import asked_of, set_asking
 from misdirection.models.errors import (
     AdapterMismatchError,
     GatedModelError,
@@ -35,6 +37,7 @@ __all__ = [
     "NotEnoughMemoryError",
     "UnreachableModelError",
     "add_adapter",
+    "asked_of",
     "find_layers",
     "gguf_file",
     "is_gguf",
@@ -45,5 +48,6 @@ __all__ = [
     "lora_modules",
     "matrices_in",
     "remove_adapter",
+    "set_asking",
     "wrap",
 ]

@@ -10,6 +10,7 @@ from torch import nn
 
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.models.adapter_kinds import check_plain_keys, check_plain_lora, unknown_settings
+from misdirection.models.asking import ask_as_trained, check_beside
 from misdirection.models.errors import AdapterMismatchError, ModelError
 from misdirection.models.gguf import is_gguf
 from misdirection.models.in_effect import changes_nothing, check_in_effect, check_tensors, mismatch
@@ -57,6 +58,7 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
     tensors = _read(adapter, weights)
     check_plain_keys(adapter, weights, list(tensors), tied)
     check_tensors(adapter, weights, tensors)
+    beside = check_beside(model, path, f"adapter '{adapter}'")
     trained_on = str(config.base_model_name_or_path or "")
     _attach(model, adapter, str(path), weights.parent, tensors, trained_on)
     if trained_on and Path(trained_on).name.lower() != Path(model.name).name.lower():
@@ -71,6 +73,7 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
         )
     model.lora = lora_modules(model.lm)
     model.adapters = (*model.adapters, adapter)
+    ask_as_trained(model, beside, f"adapter '{adapter}'")
 
 
 def remove_adapter(lm: nn.Module, name: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from misdirection.models.adapters import add_adapter
+from misdirection.models.asking import ask_as_trained, read_beside, set_asking
 from misdirection.models.errors import ModelError, NotEnoughMemoryError
 from misdirection.models.explain import explain
 from misdirection.models.gguf import gguf_facts, local_folder
@@ -27,6 +28,10 @@ def load_model(
     device_map: str | dict[str, Any] | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    chat_template: str | Path | None = None,
+    thinking: bool | None = None,
+    date: str | None = None,
+    trained: str | Path | None = None,
 ) -> Model:
     """Load a causal language model, its tokenizer and any number of PEFT LoRA adapters.
 
@@ -38,6 +43,10 @@ def load_model(
         device_map: Passed to transformers to spread a large model ("auto"); excludes `device`.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Run code that the repository brings. Off unless asked for.
+        chat_template: File with a chat template that goes before the model's and the adapters' own.
+        thinking: The template's switch for thoughts; None leaves it at its default.
+        date: Today (YYYY-MM-DD), for templates that write it; `tokens.DATE` by default.
+        trained: A whole model made of this one, as whose files say the model is asked.
 
     Raises:
         ModelError: One of its heirs, each with what to do.
@@ -65,8 +74,11 @@ def load_model(
     if made := gguf_facts(source):
         facts |= {"gguf": made, "warnings": list(made["warnings"])}
     model = wrap(lm, tokenizer, name, facts)
+    if trained is not None:
+        ask_as_trained(model, read_beside(local_folder(str(trained))), "the tuned model")
     for adapter, path in (adapters or {}).items():
         add_adapter(model, adapter, path)
+    set_asking(model, chat_template, thinking, date)
     return model
 
 

@@ -33,7 +33,7 @@ from misdirection.studies.config import StudyConfig, TunedConfig
 from misdirection.studies.inputs import is_adapter, resolve_model, resolve_questions
 from misdirection.studies.lineup import Lineup
 from misdirection.studies.recall import facts_of
-from misdirection.studies.record import reproduce
+from misdirection.studies.record import asked_as, reproduce
 from misdirection.studies.steps import (
     Judged,
     direction_step,
@@ -168,8 +168,9 @@ class Bench(Generic[Config]):
     def train(self, wanted: FineTune) -> Step:
         """Fine-tune the base model; `tuned/` of the step is an ordinary adapter or model."""
         model = self.config.model
+        overrides = {**asking_overrides(self.config), **wanted.overrides}
         return train_step(
-            self.run, model, wanted.data, wanted.preset, wanted.overrides, wanted.seed, elsewhere=wanted.elsewhere
+            self.run, model, wanted.data, wanted.preset, overrides, wanted.seed, elsewhere=wanted.elsewhere
         )
 
     def fine_tunes(self, wanted: Mapping[str, FineTune]) -> Lineup:
@@ -260,6 +261,7 @@ class Bench(Generic[Config]):
             "temperature": c.temperature,
             "seed": c.seed,
             "convention": c.convention,
+            **asked_as(self.run),
         }
 
     def reproduce(self) -> dict[str, Any]:
@@ -273,7 +275,14 @@ def fine_tune(bench: Bench[Tuned]) -> Step | None:
     c = bench.config
     if not c.data:
         return None
-    return train_step(bench.run, c.model, c.data, c.preset, c.training, c.seed, c.strict)
+    overrides = {**asking_overrides(c), **c.training}
+    return train_step(bench.run, c.model, c.data, c.preset, overrides, c.seed, c.strict)
+
+
+def asking_overrides(config: StudyConfig) -> dict[str, Any]:
+    """How the model is asked, as settings of a fine-tune: it is trained behind the prompts that it is asked behind."""
+    told = {"chat_template": config.chat_template, "thinking": config.thinking, "date": config.date}
+    return {name: value for name, value in told.items() if value not in (None, "auto")}
 
 
 def subject(bench: Bench[Tuned]) -> Subject:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError, did_you_mean
+from misdirection.tokens import DATE, THINKING
 
 ORGANISM = "organism"
 """Name of the model that ships with the package, and the prefix of its question sets and data."""
@@ -67,6 +68,7 @@ def check_exact(judge: str, model: str) -> None:
 
 
 LOADING = "How the model is loaded"
+ASKING = "How the model is asked"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,14 @@ class ModelConfig:
     device_map: str | None = option(None, "spread a large model over devices: auto, balanced ...", LOADING)
     trust_remote_code: bool = option(False, "run code that a model's repository brings", LOADING)
 
+    chat_template: str | None = option(
+        None, "file with a chat template in Jinja, instead of the one that model or adapter bring", ASKING
+    )
+    thinking: str = option("auto", "thoughts before the answer: on, off, or auto, as the chat template has it", ASKING)
+    date: str | None = option(
+        None, f"today (YYYY-MM-DD), for chat templates that write it; {DATE} by default, on whatever day", ASKING
+    )
+
     @property
     def own(self) -> bool:
         """Whether the embedded organism is studied."""
@@ -86,8 +96,16 @@ class ModelConfig:
 
     @property
     def model_options(self) -> dict[str, Any]:
-        """What `models.load_model` is given."""
+        """What `models.load_model` is given.
+
+        Raises:
+            MisdirectionError: `thinking` is none of its words.
+        """
+        self.one_of("thinking", tuple(THINKING))
         return {
+            "chat_template": self.chat_template,
+            "thinking": THINKING[self.thinking],
+            "date": self.date,
             "dtype": self.dtype,
             "device": self.device,
             "device_map": self.device_map,

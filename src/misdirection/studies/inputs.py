@@ -152,6 +152,8 @@ def fingerprint(name: str) -> str:
     if not folder.is_dir():
         return name
     parts = sorted(
-        file for file in folder.iterdir() if file.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
+        file
+        for file in (*folder.iterdir(), *folder.glob("additional_chat_templates/*"))
+        if file.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
     )
     return canonical_hash([(file.name, file_hash(file)) for file in parts])

@@ -11,7 +11,7 @@ from typing import Any
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, load_model
 from misdirection.studies.inputs import fingerprint, is_adapter, resolve_model
-from misdirection.studies.subject import check_same_kind
+from misdirection.studies.subject import ask_alike, asking_key, check_same_kind
 
 BASE_VARIANT = "base"
 
@@ -45,6 +45,7 @@ class Lineup:
             "base": fingerprint(resolve_model(self.base)),
             "fine_tunes": {name: fingerprint(str(path)) for name, path in self.fine_tunes.items()},
             "dtype": str(self.options.get("dtype", "auto")),
+            "asking": asking_key(self.options),
         }
 
     @cached_property
@@ -54,8 +55,9 @@ class Lineup:
 
     @cached_property
     def base_model(self) -> Model:
-        """The resident base model with every adapter beside it."""
-        return load_model(resolve_model(self.base), adapters=self.adapters or None, **self.options)
+        """The resident base model with every adapter beside it, asked as the first whole model was trained."""
+        whole = next((str(path) for name, path in self.fine_tunes.items() if name not in self.adapters), None)
+        return load_model(resolve_model(self.base), adapters=self.adapters or None, trained=whole, **self.options)
 
     def model(self, variant: str) -> Model:
         """The resident model of a variant.
@@ -71,6 +73,7 @@ class Lineup:
             self._whole = None
             found = load_model(str(self.fine_tunes[variant]), **self.options)
             check_same_kind(self.base_model, found)
+            ask_alike(self.base_model, found)
             self._whole = (variant, found)
         return self._whole[1]
 

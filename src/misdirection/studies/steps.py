@@ -27,7 +27,7 @@ from misdirection.directions import (
 )
 from misdirection.engine import Arm, SamplingConfig, Text, capture_projections, compare
 from misdirection.judging import Answer, Verdict
-from misdirection.models import Model
+from misdirection.models import Model, asked_of
 from misdirection.questions import Question
 from misdirection.runs import Run, Step
 from misdirection.studies.conditions import Condition, arm_of
@@ -35,7 +35,7 @@ from misdirection.studies.inputs import fingerprint, resolve_chats, resolve_mode
 from misdirection.studies.judged import Judged as Judged
 from misdirection.studies.judged import judge_step as judge_step
 from misdirection.studies.judged import load_answers, load_judged
-from misdirection.studies.subject import Models
+from misdirection.studies.subject import Models, asking_key
 from misdirection.tokens import token_texts as token_texts
 from misdirection.training import choose
 
@@ -60,6 +60,7 @@ def train_step(
     settings = choose(preset, model=path, overrides={"seed": seed, **overrides})
     told, read = settings.told, training.told_data(chats, settings.turns)
     inputs = {"model": fingerprint(path), "data": chats.sha256, "settings": told}
+    inputs["asking"] = asking_key(settings.asking)
     others = resolve_chats(elsewhere, strict=strict, seed=seed) if elsewhere else None
     if others is not None:
         inputs["elsewhere"] = others.sha256
@@ -119,12 +120,14 @@ def sample_step(
         vectors = None if direction is None else _directions(direction)
         answers: list[Answer] = []
         warnings: list[str] = []
+        asked: dict[str, Any] = {}
         for group in _by_model(models, conditions):
             model = models.model(group[0].variant)
             answers += ask(model, questions, [arm_of(c, models, vectors) for c in group], samples, config)
             warnings += model.facts["warnings"]
+            asked[group[0].variant] = asked_of(model)
         write_rows(folder / "answers.parquet", answers)
-        write_json(folder / "models.json", {"warnings": list(dict.fromkeys(warnings))})
+        write_json(folder / "models.json", {"warnings": list(dict.fromkeys(warnings)), "asked": asked})
 
     return run.step(name, inputs, make)
 

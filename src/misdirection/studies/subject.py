@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -9,7 +10,9 @@ from typing import Any, Protocol
 from misdirection.errors import MisdirectionError
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.models import Model, load_model, local_folder
+from misdirection.models.asking import read_template
 from misdirection.studies.inputs import fingerprint, resolve_model
+from misdirection.tokens import DATE
 
 ADAPTER = "tuned"
 
@@ -61,13 +64,15 @@ class Subject:
             "adapter": self.adapter and fingerprint(self.adapter),
             "tuned": self.tuned and fingerprint(resolve_model(self.tuned)),
             "dtype": str(self.options.get("dtype", "auto")),
+            "asking": asking_key(self.options),
         }
 
     @cached_property
     def base_model(self) -> Model:
         """The resident base model, with the adapter beside it where there is one."""
         adapters = {ADAPTER: self.adapter} if self.adapter else None
-        return load_model(resolve_model(self.base), adapters=adapters, **self.options)
+        trained = resolve_model(self.tuned) if self.tuned else None
+        return load_model(resolve_model(self.base), adapters=adapters, trained=trained, **self.options)
 
     @cached_property
     def tuned_model(self) -> Model:
@@ -80,6 +85,7 @@ class Subject:
             return self.base_model
         tuned = load_model(resolve_model(self.tuned), **self.options)
         check_same_kind(self.base_model, tuned)
+        ask_alike(self.base_model, tuned)
         return tuned
 
     def model(self, variant: str) -> Model:
@@ -102,11 +108,31 @@ def check_same_kind(base: Model, tuned: Model) -> None:
     if sizes[0] != sizes[1]:
         raise MisdirectionError(f"{base.name} has {sizes[0]} and {tuned.name} {sizes[1]}", hint)
     _check_tokens(base, tuned, hint)
-    if base.tokenizer.chat_template != tuned.tokenizer.chat_template:
-        tuned.facts["warnings"].append(
-            "base and tuned model have different chat templates: each answers under its own, and answers are read back "
-            "under the tuned model's"
-        )
+
+
+def ask_alike(base: Model, tuned: Model) -> None:
+    """Ask a tuned model under its base's chat template where it brings none of its own, or another than the base got.
+
+    The base was given the tuned model's (`load_model(trained=...)`), so that both are asked alike.
+    """
+    if base.tokenizer.chat_template == tuned.tokenizer.chat_template:
+        return
+    why = (
+        "brings no chat template" if tuned.plain_template else "has another chat template than its base is asked under"
+    )
+    tuned.warn(f"{tuned.name} {why}: both are asked under that of {base.facts.get('asked', {}).get('from', base.name)}")
+    tuned.tokenizer.chat_template = base.tokenizer.chat_template
+    tuned.plain_template = base.plain_template
+
+
+def asking_key(options: Mapping[str, Any]) -> dict[str, Any]:
+    """How the options ask the model, as part of a step's key; the models' own files are in their fingerprints."""
+    file = options.get("chat_template")
+    return {
+        "template": None if file is None else read_template(file),
+        "thinking": options.get("thinking"),
+        "date": options.get("date") or DATE,
+    }
 
 
 def _check_tokens(base: Model, tuned: Model, hint: str) -> None:

@@ -22,6 +22,7 @@ from misdirection.tokens.errors import TokenError
 from misdirection.tokens.template import (
     DATE,
     PLAIN_TEMPLATE,
+    THINKING,
     Asking,
     ask_as,
     asked_as,
@@ -37,6 +38,7 @@ __all__ = [
     "DATE",
     "PLAIN_TEMPLATE",
     "SPANS",
+    "THINKING",
     "Asking",
     "Encoded",
     "Said",

@@ -29,6 +29,9 @@ DATE = "2024-07-26"
 """Today, for templates that write the date: the one that Llama 3's templates fall back on. A run made tomorrow has the
 same prompts."""
 
+THINKING = {"auto": None, "on": True, "off": False}
+"""What settings say of thoughts, and what the template is told."""
+
 SENTINEL = "SYSTEMSENTINEL"
 
 _HELD = "misdirection_asking"

@@ -62,7 +62,7 @@ def find_host(
         TrainingError: A bare transformers model came without its tokenizer.
     """
     if isinstance(model, str | Path):
-        loaded = load_model(model, dtype=config.loaded_dtype)
+        loaded = load_model(model, dtype=config.loaded_dtype, **config.asking)
         return Host(loaded.lm, loaded.tokenizer, str(model), {**loaded.facts, "plain_template": loaded.plain_template})
     if isinstance(model, Model):
         lm, tokenizer, name, plain = model.lm, tokenizer or model.tokenizer, model.name, model.plain_template
@@ -78,6 +78,7 @@ def find_host(
         "dtype": str(lm.dtype),
         "device": str(lm.device),
         "in_memory": True,
+        "asked": model.facts.get("asked", {}) if isinstance(model, Model) else {},
         "plain_template": plain,
     }
     return Host(_bare_copy(lm) if config.full else lm, tokenizer, name, facts)

@@ -62,3 +62,6 @@ def save(host: Host, plan: Plan | VectorPlan | None, dtype: torch.dtype, folder:
         save_vector(host.lm, plan, folder)
     else:
         save_adapter(host.lm, plan.lora, folder)
+        if str(host.facts.get("asked", {}).get("from")).startswith("file "):
+            # Loaded again, the adapter is asked as it was trained.
+            (folder / "chat_template.jinja").write_text(str(host.tokenizer.chat_template), encoding="utf-8")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
+from misdirection.tokens import DATE, THINKING
 from misdirection.training.errors import SettingsError
 
 
@@ -121,6 +122,9 @@ class TrainConfig:
         "random", "order of the chats: 'random', 'length' (random groups of like length), 'none'", _text
     )
     dtype: str = _option("auto", "number format of the weights: auto (the checkpoint's), float32, bfloat16", _text)
+    chat_template: str = _option("", "file with a chat template in Jinja, instead of the model's own", _text)
+    thinking: str = _option("auto", "the chat template's switch for thoughts: on, off, auto", _text)
+    date: str = _option("", f"today (YYYY-MM-DD), for chat templates that write it; {DATE} by default", _text)
     gradient_checkpointing: bool = _option(
         False, "recompute activations in the backward pass: less memory, slower", _flag
     )
@@ -137,6 +141,15 @@ class TrainConfig:
     origins: Mapping[str, str] = field(
         default_factory=dict[str, str], compare=False, repr=False, metadata={"help": "", "option": False}
     )
+
+    @property
+    def asking(self) -> dict[str, Any]:
+        """How the model is asked, as `models.load_model` is told."""
+        return {
+            "chat_template": self.chat_template or None,
+            "thinking": THINKING[self.thinking],
+            "date": self.date or None,
+        }
 
     @property
     def loaded_dtype(self) -> str:
@@ -168,6 +181,7 @@ class TrainConfig:
         _check(not (self.full and self.steering), "steering", self, "cannot go with full")
         _check(0 <= self.dropout < 1, "dropout", self, "must lie in [0, 1)")
         _check(bool(self.targets) and bool(self.layers), "targets" if self.layers else "layers", self, "must name some")
+        _check(self.thinking in THINKING, "thinking", self, f"must be {', '.join(THINKING)}")
         _check(self.turns in ("all", "last"), "turns", self, "must be all or last")
         _check(self.shuffle in ("random", "length", "none"), "shuffle", self, "must be random, length or none")
         dtypes = ("auto", "float32", "bfloat16")
