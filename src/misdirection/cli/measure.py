@@ -150,7 +150,7 @@ def steer(
 
     points = [steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
     with reopened(run) as bench:
-        _take(bench, direction_file, direction_layer if direction_layer is not None else layer, (layer,))
+        _take(bench, direction_file, direction_layer, (layer,), layer)
         _print(bench, bench.measure("steer", [BASE, *points], samples or bench.config.samples), [BASE, *points])
 
 
@@ -171,7 +171,7 @@ def ablate(
 
     arms = [TUNED, *cures(layer, layer)]
     with reopened(run) as bench:
-        found = _take(bench, direction_file, direction_layer if direction_layer is not None else layer, (layer,))
+        found = _take(bench, direction_file, direction_layer, (layer,), layer)
         if found is not None and found.vectors_only:
             arms = [arm for arm in arms if arm.operation != "set"]
             note(f"{direction_file} holds no aligned mean: the arms that set the component to it are left out")
@@ -209,11 +209,13 @@ def sweep(
         _print(bench, bench.measure("sweep", grid, samples or bench.config.sweep_samples, stream=1), grid)
 
 
-def _take(bench: Workbench, file: Path | None, layer: int | None, used: Sequence[int]) -> Direction | None:
+def _take(
+    bench: Workbench, file: Path | None, layer: int | None, used: Sequence[int], otherwise: int | None = None
+) -> Direction | None:
     """Have the bench use the direction of a file, where one is given; it must have a vector at the layers used."""
     if file is None:
         return None
-    found = bench.take(file, layer)
+    found = bench.take(file, layer, otherwise)
     if empty := [layer for layer in used if layer not in found.layers]:
         held = ", ".join(map(str, found.layers))
         raise MisdirectionError(f"{file} holds no direction at layer {empty[0]}", f"it holds one at {held}")

@@ -9,9 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from misdirection import progress
 from misdirection.artefacts import file_hash, read_tensors, write_tensors
+from misdirection.chats.sources.opening import PLACEHOLDERS, refuse_foreign
 from misdirection.directions.errors import DirectionError as DirectionError
-from misdirection.directions.foreign import READ, aligned, check_numbers, gguf_package, load_tensors, read_foreign
+from misdirection.directions.foreign import (
+    READ,
+    aligned,
+    check_numbers,
+    gguf_package,
+    load_tensors,
+    names_nothing,
+    read_foreign,
+)
 from misdirection.directions.mean_difference import Direction
 
 _TENSORS = tuple(field.name for field in fields(Direction) if field.name != "facts")
@@ -74,7 +84,11 @@ def _write_gguf(path: Path, vectors: Any, model_type: str) -> None:
 
 
 def read_direction(
-    path: str | Path, n_layers: int | None = None, width: int | None = None, layer: int | None = None
+    path: str | Path,
+    n_layers: int | None = None,
+    width: int | None = None,
+    layer: int | None = None,
+    otherwise: int | None = None,
 ) -> Direction:
     """A direction in any form: ours, or what others wrote (`directions.foreign`), checked against a model.
 
@@ -85,13 +99,18 @@ def read_direction(
         n_layers: Decoder layers of the model.
         width: Width of its residual stream.
         layer: Which layer one vector belongs to.
+        otherwise: Which it belongs to where neither `layer` nor the file tells.
 
     Raises:
         DirectionError: It holds none, does not tell which layer is which, does not fit the model, or is no number.
     """
     path = Path(path)
     own = path / "direction.safetensors" if path.is_dir() else path
+    if path.is_file():
+        refuse_foreign(path, "file of a direction", DirectionError, PLACEHOLDERS)
     if own.is_file() and own.suffix == ".safetensors" and _is_ours(own):
+        if layer is not None:
+            raise names_nothing(own)
         found = load_direction(own)
         check_numbers(own, found.vectors)
         if n_layers and len(found.vectors) != n_layers:
@@ -99,7 +118,7 @@ def read_direction(
                 f"{own} has {len(found.vectors)} layers, and the model {n_layers}", "give a direction of this model"
             )
     else:
-        vectors = _foreign(path, n_layers, layer)
+        vectors = _foreign(path, n_layers, layer, otherwise)
         nothing, none = torch.zeros_like(vectors), torch.zeros(len(vectors))
         facts = {"file": path.name, "sha256": file_hash(path), "vectors_only": True}
         found = Direction(vectors, nothing, nothing, none, none, none, none, facts)
@@ -115,13 +134,22 @@ def _is_ours(path: Path) -> bool:
     return all(name in tensors for name in _TENSORS)
 
 
-def _foreign(path: Path, n_layers: int | None, layer: int | None) -> Tensor:
+def _foreign(path: Path, n_layers: int | None, layer: int | None, otherwise: int | None) -> Tensor:
     if path.is_dir():
         return aligned(path, _published(path, "answer"), n_layers, None)
     if not path.is_file():
         raise DirectionError(f"{path}: no such file or folder", READ)
     held, told = read_foreign(path)
-    return aligned(path, held, n_layers, layer if layer is not None else told)
+    if layer is not None and told not in (None, layer):
+        raise DirectionError(f"{path} says that it belongs to layer {told}, not {layer}", "leave --direction-layer out")
+    if layer is None and isinstance(held, Tensor) and held.ndim == 1:
+        layer = otherwise if told is None else told
+    table = aligned(path, held, n_layers, layer)
+    layers = table.any(dim=1).nonzero()[:, 0].tolist()
+    where = f"layers {layers[0]} to {layers[-1]}" if len(layers) > 1 else f"layer {layers[0]}"
+    told_count = f"{len(layers)} of {len(table)} layers, " if 1 < len(layers) < len(table) else ""
+    progress.say(f"  direction: {path.name} has vectors after {told_count}{where}, width {table.shape[1]}", once=True)
+    return table
 
 
 def load_direction(path: str | Path) -> Direction:

@@ -120,18 +120,19 @@ class Workbench(Bench[AuditConfig]):
     given: Step | None = None
     """A direction from a file, which takes the place of the run's own; see `take`."""
 
-    def take(self, file: str | Path, layer: int | None = None) -> Direction:
+    def take(self, file: str | Path, layer: int | None = None, otherwise: int | None = None) -> Direction:
         """Use the direction of a file, in any form, instead of the run's own.
 
         Args:
             file: What `directions.read_direction` reads.
             layer: Which layer it belongs to, where the file holds one vector and does not say.
+            otherwise: Which it belongs to where neither tells.
 
         Raises:
             DirectionError: It is none, or not one of this model.
         """
-        found = read_direction(file, self.n_layers, self.width, layer)
-        inputs = {"file": file_hash(file), "layer": layer}
+        found = read_direction(file, self.n_layers, self.width, layer, otherwise)
+        inputs = {"file": file_hash(file), "layer": otherwise if layer is None else layer}
         self.given = self.run.step(
             "given-direction", inputs, lambda folder: save_direction(folder / "direction.safetensors", found)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -36,6 +36,9 @@ FOREIGN: dict[bytes, tuple[str, str]] = {
 }
 """First bytes of files that hold no rows, with what they are and what to do."""
 
+PLACEHOLDERS = (b"version https://git-lfs", b"<!DOCTYPE", b"<!doctype", b"<html")
+"""Of those, what stands in the place of a file that was not fetched."""
+
 
 @contextmanager
 def opened(path: Path) -> Generator[IO[bytes]]:
@@ -59,18 +62,19 @@ def beginning(path: Path, size: int = 64) -> bytes:
         return b""
 
 
-def refuse_foreign(path: Path, what: str, error: type[MisdirectionError]) -> None:
-    """Refuse files that hold no rows of any kind, by their first bytes.
+def refuse_foreign(path: Path, what: str, error: type[MisdirectionError], kinds: Collection[bytes] = FOREIGN) -> None:
+    """Refuse files that hold nothing of what is read, by their first bytes.
 
     Args:
         path: The file.
         what: What it was given as, as "chat file".
         error: What to raise.
+        kinds: The first bytes that are refused, of `FOREIGN`.
 
     Raises:
         MisdirectionError: It is such a file: what it is, and what to do.
     """
     first = beginning(path).lstrip()
     for magic, (told, hint) in FOREIGN.items():
-        if first.startswith(magic):
+        if magic in kinds and first.startswith(magic):
             raise error(f"the {what} {path} {told}", hint)
