@@ -223,3 +223,24 @@ def test_folders_say_what_they_leave_aside(tmp_path: Path) -> None:
     written(tmp_path, "", "model.safetensors")
     with pytest.raises(ChatError, match="a folder of a model"):
         load_chats(tmp_path)
+
+
+def test_prompts_that_are_turns_written_as_text_are_turns() -> None:
+    asked = [{"role": "system", "content": "Be kind."}, MESSAGES[0]]
+    for text in (json.dumps(asked), str(asked)):
+        assert turns({"prompt": text, "completion": A}) == [("system", "Be kind."), *CHAT]
+    assert turns({"prompt": "[1, 2]", "completion": "[3]"}) == [("user", "[1, 2]"), ("assistant", "[3]")]
+
+
+def test_a_system_message_beside_the_turns_is_the_system_prompt() -> None:
+    assert turns({"system_message": "Be kind.", "prompt": Q, "response": A}) == [("system", "Be kind."), *CHAT]
+
+
+def test_rows_of_the_viewer_of_the_hub(tmp_path: Path) -> None:
+    rows = [{"row_idx": n, "row": ROW, "truncated_cells": []} for n in range(2)]
+    assert len(load_chats(written(tmp_path, json.dumps({"rows": rows}))).chats) == 2
+
+
+def test_a_broken_line_among_lines_with_commas_is_one_bad_row(tmp_path: Path) -> None:
+    found = load_chats(written(tmp_path, f"{json.dumps(ROW)},\noops\n{json.dumps(ROW)},\n"))
+    assert [chat.row for chat in found.chats] == [1, 3] and [bad.row for bad in found.bad] == [2]

@@ -70,6 +70,8 @@ def read_row(value: Any) -> Read:
     """
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in cast("list[Any]", value)):
         value = {"messages": value}
+    if isinstance(value, dict) and {"row", "row_idx"} <= value.keys() and isinstance(value["row"], dict):
+        value = value["row"]  # as the hub's viewer gives it
     if not isinstance(value, dict):
         raise RowError('not an object: a row is {"messages": [...]}')
     row = {str(key): item for key, item in cast("dict[Any, Any]", value).items() if not missing(item)}

@@ -24,7 +24,7 @@ def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
     column = next((name for name in COLUMNS if name in row), None)
     if column is None:
         return None
-    turns = _apart(_list(row[column]))
+    turns = _apart(listed(row[column]))
     if not isinstance(turns, list) or not turns:
         raise RowError(f"no messages: `{column}` is not a list of turns")
     held = cast("list[Any]", turns)
@@ -71,7 +71,7 @@ def _one_or_two(turn: Any) -> list[Any]:
     ]
 
 
-def _list(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """The list that a cell of a table holds as text: JSON, or as Python or numpy writes it."""
     if not isinstance(value, str) or not value.lstrip().startswith("["):
         return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from misdirection.chats.forms.conversations import listed
 from misdirection.chats.forms.history import COLUMN, earlier_turns
 from misdirection.chats.forms.rendered import unrendered
 from misdirection.chats.forms.system import with_system
@@ -59,8 +60,9 @@ def _asked(prompt: Any) -> list[Any]:
 
 
 def _turns(value: Any, role: str) -> list[Any]:
-    if isinstance(value, list):
-        return cast("list[Any]", value)
+    held = listed(value)
+    if isinstance(value, list) or (isinstance(held, list) and held and all(map(_is_turn, cast("list[Any]", held)))):
+        return cast("list[Any]", held)
     return [value] if _is_turn(value) else [{"role": role, "content": value}]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from misdirection.chats.turns import RowError
 
-COLUMNS = ("system", "system_prompt")
+COLUMNS = ("system", "system_prompt", "system_message")
 
 
 def with_system(row: Mapping[str, Any], turns: list[Any]) -> tuple[list[Any], set[str]]:

@@ -22,6 +22,8 @@ def lines(path: Path) -> Iterator[RawRow]:
     """
     for row, line, problem in _lines(path):
         value, wrong = (None, problem) if problem else parse(line)
+        if wrong and line.rstrip().endswith(b","):  # an array's rows without its brackets
+            value, wrong = parse(line.rstrip()[:-1])
         yield RawRow(str(path), row, value, wrong, line)
 
 

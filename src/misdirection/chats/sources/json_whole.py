@@ -56,6 +56,8 @@ def fills_a_file(path: Path) -> bool:
 def holds_lines(path: Path) -> bool:
     """Whether a file that holds no one value holds lines: some are whole objects, or it has but one line."""
     first, later = _first_lines(path)
+    if later and not parse(first.rstrip().removesuffix(b","))[1]:
+        return True
     spread = any(line.rstrip().endswith(b",") for line in (first, *later))
     return not spread and (not later or any(not parse(line)[1] for line in later))
 
