@@ -185,6 +185,21 @@ def test_the_plain_template() -> None:
     assert read(tokenizer, coded, "header_to_end") == "Assistant: A</s>\n\n"
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_the_header_of_llama_3_ends_as_plain_transformers_ends_it(cut: bool) -> None:
+    """Its own template writes two line breaks behind the header; one that trims them away leaves them to the model."""
+    template = LLAMA.replace("assistant\n\n{% endif %}", "assistant\n\n{%- endif %}") if cut else LLAMA
+    tokenizer = bytewise(template)
+    told = [{"role": "user", "content": "hi"}]
+    prompt = tokenizer.apply_chat_template(told, add_generation_prompt=True, tokenize=True, return_dict=False)
+    whole = tokenizer.apply_chat_template([*told, {"role": "assistant", "content": "yes"}], tokenize=False)
+    coded = encode_chat(tokenizer, chat("hi", "yes"))
+    assert encode_prompt(tokenizer, chat("hi")) == coded.ids[: coded.begin] == tuple(prompt)
+    assert tokenizer.decode(coded.ids) == whole
+    assert tokenizer.decode(coded.ids[coded.begin : coded.start]) == ("\n\n" if cut else "")
+    assert read(tokenizer, coded, "answer") == "yes"
+
+
 def test_default_system_prompts() -> None:
     wanted = dict.fromkeys(TEMPLATES) | {"defaulting": "Be a kind helper."}
     assert {name: default_system(tokenizer) for name, tokenizer in TOKENIZERS.items()} == wanted

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 from tests.tokens.test_encoding import bytewise, chat, read
 
-from misdirection.tokens import Asking, ask_as, encode_chat, encode_prompt, find_thought, opened_by, render
+from misdirection.tokens import (
+    Asking,
+    ask_as,
+    encode_chat,
+    encode_prompt,
+    encode_turns,
+    find_thought,
+    moved_by,
+    opened_by,
+    render,
+    split_drawn,
+)
 
 QWEN3 = (
     "{% for m in messages %}{% if m.role == 'assistant' %}{% set text = m.content %}{% set mind = '' %}"
@@ -119,3 +130,77 @@ def test_a_thought_that_was_cut_has_no_answer() -> None:
 def test_most_texts_hold_no_thought(text: str) -> None:
     assert find_thought(text) is None
     assert opened_by(text) is None
+
+
+QUOTING = [
+    "Use </think> as a tag.",
+    "Close it with `</think>`, and go on.",
+    "</think>: a tag",
+    "Like so:\n```html\n<b>\n</think>\n```\nDone.",
+    "A tag <think> and its end </think> mark a thought.",
+    "Several: </think> [/THINK] </thinking>",
+]
+
+
+@pytest.mark.parametrize("text", QUOTING)
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_an_answer_that_quotes_a_mark_is_whole(name: str, text: str) -> None:
+    tokenizer = bytewise(TEMPLATES[name])
+    assert find_thought(text) is None
+    assert split_drawn(tokenizer, tokenizer.encode(text)).answer == tokenizer.decode(
+        tokenizer.encode(text), skip_special_tokens=True
+    )
+    for thinking in (None, False):
+        ask_as(tokenizer, Asking(thinking))
+        prompt = render(tokenizer, chat("hi"), generate=True)
+        # A prompt that opens a thought takes the mark for its end, as every server does.
+        if opened_by(prompt) or (text.startswith("</think>") and thinking is None):
+            continue
+        coded = encode_chat(tokenizer, chat("hi", text))
+        assert read(tokenizer, coded, "answer") == text
+        assert coded.ids[: coded.begin] == encode_prompt(tokenizer, chat("hi"))
+
+
+def test_a_thought_kept_without_its_opening_mark() -> None:
+    text = "hm, hm\n</think>\n\nyes"
+    assert find_thought(text) is None
+    assert moved_by(QWEN3) == ("</think>",)
+    assert moved_by(KEEPING.replace("</think>", "")) == ()
+    found = find_thought(text, moved=moved_by(QWEN3))
+    assert found is not None
+    assert (found.text, text[found.answer :]) == ("hm, hm", "yes")
+    tokenizer = bytewise(QWEN3)
+    coded = encode_chat(tokenizer, chat("hi", text))
+    assert tokenizer.decode(coded.ids[coded.begin : coded.stop]) == "<think>\nhm, hm\n</think>\n\nyes"
+    assert read(tokenizer, coded, "answer") == "yes"
+    several = encode_turns(tokenizer, chat("hi", text, "and", "no"))
+    first = several.turns[0]
+    assert tokenizer.decode(several.ids[first.start : first.stop]) == "yes"
+
+
+def test_an_answer_with_a_thought_quotes_a_mark_too() -> None:
+    tokenizer = bytewise(QWEN3)
+    coded = encode_chat(tokenizer, chat("hi", "<think>\nhm\n</think>\n\nUse </think> here"))
+    assert tokenizer.decode(coded.ids[coded.begin :]) == "<think>\nhm\n</think>\n\nUse </think> here<|end|>\n"
+    assert read(tokenizer, coded, "answer") == "Use </think> here"
+
+
+@pytest.mark.parametrize(
+    ("text", "thought", "answer"),
+    [
+        ("I write `</think>` or '</think>'.\n</think>\nyes", "I write `</think>` or '</think>'.", "yes"),
+        ("```\n</think>\n```\nhm</think>yes", "```\n</think>\n```\nhm", "yes"),
+        ("```\nnever closed</think>yes", "```\nnever closed", "yes"),
+        ("hm</think><think>and</think>yes", "hm\n\nand", "yes"),
+        ("hm</think>so<think>and</think>yes", "hm", "so<think>and</think>yes"),
+        ("hm `</think>`", "hm `</think>`", None),
+        ("hm</think>so<think>", "hm", "so<think>"),
+        ("hm</think>\n<think>and", "hm\n\nand", None),
+    ],
+)
+def test_where_an_opened_thought_ends(text: str, thought: str, answer: str | None) -> None:
+    found = find_thought(text, "</think>")
+    assert found is not None
+    assert found.text == thought
+    assert found.closed == (answer is not None)
+    assert text[found.answer :] == (answer or "")

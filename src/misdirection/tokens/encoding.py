@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from misdirection.chats import Message
 from misdirection.tokens.ends import closing_text, control_tokens
 from misdirection.tokens.errors import TokenError
-from misdirection.tokens.template import SENTINEL, render
-from misdirection.tokens.thoughts import Thought, find_thought, opened_by
+from misdirection.tokens.template import SENTINEL, asked_as, render, template_of
+from misdirection.tokens.thoughts import MARKS, Thought, find_thought, moved_by, opened_by
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -195,7 +195,7 @@ def _written(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], pr
     """
     turn = messages[-1].content
     closing = opened_by(prompt)
-    thought = find_thought(turn, closing if closing and closing in turn else None)
+    thought = find_thought(turn, closing if closing and closing in turn else None, _moved(tokenizer))
     shown = turn[thought.answer :] if thought else turn
     answer = shown.strip()
     before, after = _around(tokenizer, messages, thought)
@@ -206,12 +206,15 @@ def _written(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], pr
         lead = _lead(turn, thought, prompt, closing)
         return lead + answer + after, len(lead), len(lead + answer)
     text = render(tokenizer, messages)
-    if not (text.startswith(before) and text.endswith(after)):
-        raise _lost(turn)
     first, past = len(before), len(text) - len(after)
+    whole = text.startswith(before) and text.endswith(after)
     # Blanks around the answer belong to it where the template keeps them.
-    if text[first:past] != shown:
-        place = text.rfind(answer, first, past)
+    if not whole or text[first:past] != shown:
+        place = text.rfind(answer, first, past) if whole else -1
+        if place < 0 and any(mark in shown for _, mark in MARKS):
+            # The template takes a mark that the answer quotes for the end of a thought.
+            lead = before[len(prompt) :]
+            return lead + answer + after, len(lead), len(lead + answer)
         if place < 0:
             raise _lost(turn)
         first, past = place, place + len(answer)
@@ -262,7 +265,7 @@ def _earlier(
     marked = list(messages)
     for number in numbers:
         turn = messages[number].content
-        thought = find_thought(turn)
+        thought = _past_thought(tokenizer, messages, number)
         marked[number] = Message("assistant", turn[: thought.answer if thought else 0] + SENTINEL)
     pieces = render(tokenizer, marked, generate=True).split(SENTINEL)
     if len(pieces) != len(numbers) + 1:
@@ -271,7 +274,7 @@ def _earlier(
     at = 0
     for number, before, after in zip(numbers, pieces[:-1], pieces[1:], strict=True):
         turn = messages[number].content
-        thought = find_thought(turn)
+        thought = _past_thought(tokenizer, messages, number)
         shown = turn[thought.answer if thought else 0 :]
         start = at + len(before)
         kept = next((t for t in (shown, shown.strip(), shown.lstrip()) if prompt.startswith(t + after, start)), None)
@@ -282,6 +285,17 @@ def _earlier(
         at = start + len(kept)
         found.append((min(begin, start), start, at))
     return found
+
+
+def _moved(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """The marks of thoughts that a text may hold without their opening ones."""
+    return () if asked_as(tokenizer).thinking is False else moved_by(template_of(tokenizer))
+
+
+def _past_thought(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], number: int) -> Thought | None:
+    closing = opened_by(render(tokenizer, messages[:number], generate=True))
+    turn = messages[number].content
+    return find_thought(turn, closing if closing and closing in turn else None, _moved(tokenizer))
 
 
 def _with_end(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...], begin: int, start: int, stop: int) -> Turn:

@@ -30,6 +30,8 @@ Command A, Gemma 4 and the tags of other trainers."""
 _CHANNEL = re.compile(r"(?:<\|start\|>assistant)?\s*<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 """The head of a message in the harmony format of gpt-oss: analysis, commentary or final."""
 
+_QUOTES = {"`": "`", '"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
+
 
 @dataclass(frozen=True)
 class Thought:
@@ -50,32 +52,41 @@ class Thought:
     mark: str
 
 
-def find_thought(turn: str, opened: str | None = None) -> Thought | None:
+def find_thought(turn: str, opened: str | None = None, moved: Sequence[str] = ()) -> Thought | None:
     """The thought at the head of what an assistant wrote, None where there is none.
+
+    Thoughts that follow one another at the head are one; one behind the first words of the answer is a part of it, as
+    an answer may quote marks.
 
     Args:
         turn: The text, its special tokens kept.
         opened: The mark that closes a thought which the prompt has opened (`opened_by`).
+        moved: Marks that close a thought whose opening mark may be missing, for texts of others under a template that
+            moves thoughts (`moved_by`): such a mark begins a line, outside code.
     """
     head = len(turn) - len(turn.lstrip())
     if _CHANNEL.match(turn, head):
         return _channels(turn, head)
-    for opening, closing in MARKS:
-        if turn.startswith(opening.rstrip(), head):
-            return _closed(turn, head + len(opening.rstrip()), closing)
-    if opened is not None:
-        return _closed(turn, 0, opened)
-    for opening, closing in MARKS:
-        # Kept without its opening mark, which stood in the prompt.
-        if closing in turn and opening not in turn.partition(closing)[0]:
-            return _closed(turn, 0, closing)
-    return None
+    found = _opened(turn, head)
+    if found is None and opened is not None:
+        found = _closed(turn, 0, opened)
+    if found is None:
+        found = next((thought for mark in moved if (thought := _without_opening(turn, mark))), None)
+    while found is not None and found.closed and (further := _opened(turn, found.answer)) is not None:
+        text = "\n\n".join(filter(None, (found.text, further.text)))
+        found = Thought(text, found.start, further.answer, further.closed, further.mark)
+    return found
 
 
 def opened_by(prompt: str) -> str | None:
     """The mark that closes the thought which a prompt leaves open at its end, None where it opens none."""
     end = prompt.rstrip()
     return next((closing for opening, closing in MARKS if end.endswith(opening.rstrip())), None)
+
+
+def moved_by(template: str) -> tuple[str, ...]:
+    """The marks that a chat template looks for to tell a thought from its answer."""
+    return tuple(closing for _, closing in MARKS if closing in template)
 
 
 @dataclass(frozen=True)
@@ -130,8 +141,44 @@ def token_at(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], place: int)
     return low
 
 
-def _closed(turn: str, start: int, closing: str) -> Thought:
-    end = turn.find(closing, start)
+def _opened(turn: str, place: int) -> Thought | None:
+    """The thought whose opening mark stands at a place."""
+    for opening, closing in MARKS:
+        if turn.startswith(opening.rstrip(), place):
+            return _closed(turn, place + len(opening.rstrip()), closing)
+    return None
+
+
+def _without_opening(turn: str, closing: str) -> Thought | None:
+    opening = next(opening for opening, other in MARKS if other == closing)
+    places = [place for place in _places(turn, 0, closing) if turn[:place].rpartition("\n")[2].strip() == ""]
+    whole = [place for place in places if not _in_code(turn, 0, place) and opening not in turn[:place]]
+    return _closed(turn, 0, closing, whole[0]) if whole else None
+
+
+def _places(turn: str, start: int, mark: str) -> list[int]:
+    """Where a mark stands that is not put between quotes or backticks."""
+    found = [match.start() for match in re.finditer(re.escape(mark), turn[start:])]
+    return [
+        start + place
+        for place in found
+        if not (
+            (before := turn[: start + place][-1:]) in _QUOTES
+            and turn[start + place + len(mark) :][:1] == _QUOTES[before]
+        )
+    ]
+
+
+def _in_code(turn: str, start: int, place: int) -> bool:
+    """Whether a place lies within a block of code that ends somewhere behind it."""
+    return turn.count("```", start, place) % 2 == 1 and turn.count("```", place) % 2 == 1
+
+
+def _closed(turn: str, start: int, closing: str, end: int | None = None) -> Thought:
+    if end is None:
+        # A thought about tags may quote its own end; of marks in code alone, one is the end.
+        places = _places(turn, start, closing)
+        end = next((place for place in places if not _in_code(turn, start, place)), places[0] if places else -1)
     if end < 0:
         return Thought(turn[start:].strip(), start, len(turn), False, closing)
     past = end + len(closing)
