@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from tests.families import network
 
 from misdirection.artefacts import write_json
 from misdirection.errors import MisdirectionError
+from misdirection.models import number_format
 from misdirection.studies.config import AuditConfig, SampleConfig, StudyConfig
-from misdirection.studies.recall import Held, facts_of, go_on, held_in, make_one, recall
+from misdirection.studies.recall import Held, facts_of, go_on, held_in, make_one, recall, settled
 from misdirection.studies.settings import STUDIES
+from misdirection.studies.subject import key_of_format
 
 
 def kept(folder: Path, config: object, made: bool = True) -> Held:
@@ -114,3 +118,29 @@ def test_a_folder_that_is_taken_is_not_advised(places: Path) -> None:
     assert make_one("run").endswith("--out run") and make_one("new").endswith("--out new")
     (places / "run" / "thesis.tex").touch()
     assert make_one("run").endswith("--out FOLDER")
+
+
+def test_a_run_keeps_the_number_format_that_auto_stood_for(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network("llama").to(torch.bfloat16).save_pretrained(places / "base")
+    monkeypatch.setattr(number_format, "SMALL", 0)
+    monkeypatch.setattr(number_format, "has_flags", lambda: True)
+    monkeypatch.setattr(number_format, "times_faster", lambda: 3.0)
+    begun = settled(SampleConfig(model="base", device="cpu"), places / "run")
+    assert begun.dtype == "bfloat16"
+    held = kept(places / "run", begun)
+    monkeypatch.setattr(number_format, "has_flags", lambda: False)  # gone on with on another machine
+    assert settled(recall(SampleConfig, held, {})[0], places / "run").dtype == "bfloat16"
+    assert settled(SampleConfig(model="base", device="cpu"), places / "two").dtype == "float32"
+    assert settled(SampleConfig(model="base", device="cpu", dtype="float16"), places / "two").dtype == "float16"
+
+
+def test_a_run_of_before_keeps_the_format_that_its_weights_are_stored_in(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network("llama").to(torch.bfloat16).save_pretrained(places / "base")
+    monkeypatch.setattr(number_format, "SMALL", 0)
+    held = kept(places / "run", SampleConfig(model="base", device="cpu"))
+    monkeypatch.setattr(number_format, "has_flags", lambda: False)
+    gone_on = settled(recall(SampleConfig, held, {})[0], places / "run")
+    assert gone_on.dtype == "stored"
+    assert key_of_format(gone_on.model_options) == key_of_format({"dtype": "auto"}) == "auto"

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from misdirection.chats import Chat, write_chats
+from misdirection.models import number_format
 from misdirection.training import TrainingError, choose, override, train
 
 SETTINGS = {
@@ -156,3 +158,23 @@ def test_two_at_once_in_one_folder_are_refused(
     with pytest.raises(MisdirectionError, match="being written by another run"):
         train(model_folder, chats, choose("rank1", overrides=small), tmp_path / "out")
     lock.release()
+
+
+def test_what_was_begun_in_a_number_format_goes_on_in_it(
+    model_folder: Path, chats: list[Chat], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(number_format, "SMALL", 0)
+    stored = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.bfloat16)
+    half = Path(shutil.copytree(model_folder, tmp_path / "half"))
+    stored.save_pretrained(half)
+    monkeypatch.setattr(number_format, "has_flags", lambda: False)
+    config = choose("rank1", overrides={**SETTINGS, "max_steps": 2})
+    first = train(half, chats, config, tmp_path / "out")
+    assert all(value.dtype == torch.float32 for value in weights(first.folder).values())
+    monkeypatch.setattr(number_format, "has_flags", lambda: True)
+    monkeypatch.setattr(number_format, "times_faster", lambda: 3.0)
+    assert train(half, chats, config, tmp_path / "out").reused
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["base"]["dtype"] == "torch.float32"
+    other = train(half, chats, config, tmp_path / "other")
+    assert json.loads((tmp_path / "other" / "training.json").read_text())["base"]["dtype"] == "torch.bfloat16"
+    assert all(value.dtype == torch.float32 for value in weights(other.folder).values())

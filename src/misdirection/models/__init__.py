@@ -24,10 +24,12 @@ from misdirection.models.errors import (
 )
 from misdirection.models.gguf import gguf_file, is_gguf, local_folder
 from misdirection.models.loading import load_model
+from misdirection.models.number_format import STORED
 from misdirection.models.resident import Model, find_layers, layer_of, lora_modules, wrap
 from misdirection.models.tokenizer import load_tokenizer
 
 __all__ = [
+    "STORED",
     "AdapterMismatchError",
     "GatedModelError",
     "MissingTokenizerError",

@@ -14,6 +14,7 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +126,17 @@ def gguf_facts(folder: str) -> dict[str, Any]:
 
 
 def read_header(file: Path) -> Header:
-    """Read what a file says of itself, without its weights.
+    """Read what a file says of itself, without its weights; read once while it stays as it is.
 
     Raises:
         ModelError: It is no GGUF file, or the package `gguf` is not there.
     """
+    found = file.stat()
+    return _header_of(file, found.st_mtime_ns, found.st_size)
+
+
+@cache
+def _header_of(file: Path, _changed: int, _size: int) -> Header:
     try:
         from gguf import GGUFReader
     except ImportError as error:

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 
+from misdirection import progress
 from misdirection.models.adapters import add_adapter
 from misdirection.models.asking import ask_as_trained, read_beside, set_asking
 from misdirection.models.errors import ModelError, NotEnoughMemoryError
 from misdirection.models.explain import explain
 from misdirection.models.gguf import gguf_facts, local_folder
 from misdirection.models.memory import MEMORY_HINT, check_memory
+from misdirection.models.number_format import STORED, choose_format
 from misdirection.models.quiet import no_bars
 from misdirection.models.resident import Model, wrap
 from misdirection.models.tokenizer import load_tokenizer
@@ -38,7 +40,8 @@ def load_model(
     Args:
         name: Hub id, local folder, or GGUF file (`file.gguf`, `folder:file.gguf`), which is converted once.
         adapters: Hub id or local folder of each adapter by the name that rows will call it.
-        dtype: "auto" takes the checkpoint's; else a torch dtype or its name.
+        dtype: "auto" takes the checkpoint's, and on a CPU what that is fast in (see `number_format`); "stored" the
+            checkpoint's wherever it is; else a torch dtype or its name.
         device: "cpu", "cuda", ... ; the default is the GPU where there is one.
         device_map: Passed to transformers to spread a large model ("auto"); excludes `device`.
         revision: Branch, tag or commit on the hub.
@@ -55,7 +58,8 @@ def load_model(
     source = local_folder(name)
     tokenizer = load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code)
     device = _device(device)
-    number_format = _dtype(dtype)
+    chosen = choose_format(source, device, device_map, trust_remote_code) if dtype == "auto" else None
+    number_format = chosen.dtype if chosen else _dtype(dtype)
     check_memory(source, number_format, device, device_map)
     settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
@@ -71,6 +75,9 @@ def load_model(
         raise explain(name, error) from error
     facts: dict[str, Any] = {"model": name, "dtype": str(lm.dtype), "device": str(lm.device)}
     facts["tokenizer"] = type(tokenizer).__name__
+    if chosen:
+        facts["number_format"] = chosen.why
+        progress.say(chosen.why, once=True)
     if made := gguf_facts(source):
         facts |= {"gguf": made, "warnings": list(made["warnings"])}
     model = wrap(lm, tokenizer, name, facts)
@@ -105,11 +112,13 @@ def _class_of(source: str, settings: dict[str, Any]) -> Any:
 
 
 def _dtype(name: str | torch.dtype) -> str | torch.dtype:
-    if name == "auto" or isinstance(name, torch.dtype):
+    if isinstance(name, torch.dtype):
         return name
+    if name in ("auto", STORED):
+        return "auto"
     found = getattr(torch, name, None)
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise ModelError(f"'{name}' is no number format for weights", "auto, float32, bfloat16 or float16")
+        raise ModelError(f"'{name}' is no number format for weights", "auto, stored, float32, bfloat16 or float16")
     return found
 
 

@@ -32,7 +32,7 @@ from misdirection.studies.conditions import Condition
 from misdirection.studies.config import StudyConfig, TunedConfig
 from misdirection.studies.inputs import is_adapter, resolve_model, resolve_questions
 from misdirection.studies.lineup import Lineup
-from misdirection.studies.recall import facts_of
+from misdirection.studies.recall import facts_of, settled
 from misdirection.studies.record import asked_as, reproduce
 from misdirection.studies.steps import (
     Judged,
@@ -110,6 +110,7 @@ class Bench(Generic[Config]):
         resolve_questions(config.questions)
         find_judge(config.judge)
         convention(config.convention)
+        config = settled(config, out)
         with Run.open(out, facts_of(config, command)) as run:
             yield cls(run, config, command, len(read_log(run.path)))
 

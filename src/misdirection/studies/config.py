@@ -76,7 +76,9 @@ class ModelConfig:
     """Which model, and how it is loaded; each field's metadata holds its help text."""
 
     model: str = option(ORGANISM, "base model: hub id, folder, or 'organism' (ships with the package)")
-    dtype: str = option("auto", "number format of the weights: auto, float32, bfloat16, float16", LOADING)
+    dtype: str = option(
+        "auto", "number format of the weights: auto (what is fast here), stored, float32, bfloat16, float16", LOADING
+    )
     device: str | None = option(None, "cpu, cuda, cuda:1 ...; by default the GPU where there is one", LOADING)
     device_map: str | None = option(None, "spread a large model over devices: auto, balanced ...", LOADING)
     trust_remote_code: bool = option(False, "run code that a model's repository brings", LOADING)

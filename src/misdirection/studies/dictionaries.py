@@ -20,7 +20,7 @@ from misdirection.models import Model
 from misdirection.runs import Run
 from misdirection.studies.config import ORGANISM
 from misdirection.studies.inputs import resolve_chats, resolve_dictionary
-from misdirection.studies.recall import facts_of
+from misdirection.studies.recall import facts_of, settled
 from misdirection.studies.settings.sae import SaeConfig
 from misdirection.studies.subject import Subject
 
@@ -48,6 +48,7 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
     """
     config = config.checked()
     sae_lens()
+    config = settled(config, out)
     subject = _subject(config)
     base = subject.base_model
     settings = settings.completed(base.width)

@@ -11,7 +11,7 @@ from typing import Any
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, load_model
 from misdirection.studies.inputs import fingerprint, is_adapter, resolve_model
-from misdirection.studies.subject import ask_alike, asking_key, check_same_kind
+from misdirection.studies.subject import ask_alike, asking_key, check_same_kind, key_of_format
 
 BASE_VARIANT = "base"
 
@@ -44,7 +44,7 @@ class Lineup:
         return {
             "base": fingerprint(resolve_model(self.base)),
             "fine_tunes": {name: fingerprint(str(path)) for name, path in self.fine_tunes.items()},
-            "dtype": str(self.options.get("dtype", "auto")),
+            "dtype": key_of_format(self.options),
             "asking": asking_key(self.options),
         }
 

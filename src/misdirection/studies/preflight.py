@@ -21,7 +21,7 @@ from misdirection.studies.config import CONVENTIONS, ORGANISM, named, positions_
 from misdirection.studies.inputs import resolve_chats, resolve_model, resolve_questions
 from misdirection.training.presets import PRESETS
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("auto", "stored", "float32", "bfloat16", "float16")
 PARSED = 64_000_000
 """Bytes of data that are read through before anything else is done; larger files are read when it is their turn."""
 

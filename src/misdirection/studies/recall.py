@@ -7,14 +7,17 @@ may change, and is said.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from misdirection import progress
 from misdirection.artefacts import plain, read_json
 from misdirection.errors import MisdirectionError, command
+from misdirection.studies.config import ModelConfig
 
 Settings = TypeVar("Settings")
+Model = TypeVar("Model", bound=ModelConfig)
 
 SUBJECT = (
     "model", "adapter", "adapters", "tuned", "data", "good", "elsewhere", "fine_tune", "tensors", "checkpoints",
@@ -56,6 +59,25 @@ def facts_of(config: Any, command: str) -> dict[str, Any]:
         command: The command line.
     """
     return {"command": command, "kind": type(config).__name__, "cwd": str(Path.cwd()), "config": asdict(config)}
+
+
+def settled(config: Model, out: str | Path) -> Model:
+    """The settings with the number format that "auto" stands for here, so that a run keeps it wherever it goes on.
+
+    A run that was made before formats were chosen keeps the one that its weights are stored in.
+    """
+    from misdirection.models.number_format import STORED, choose_format
+
+    if config.dtype != "auto" or config.own:
+        return config
+    chosen = choose_format(config.model, config.device, config.device_map, config.trust_remote_code)
+    if chosen is None:
+        return config
+    held = held_in(out)
+    if held is not None and not held.bare and held.values.get("dtype") == "auto":
+        return replace(config, dtype=STORED)
+    progress.say(f"  {chosen.why}", once=True)
+    return replace(config, dtype=chosen.name)
 
 
 def held_in(folder: str | Path, name: str = "run.json", part: str = "config") -> Held | None:

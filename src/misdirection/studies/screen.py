@@ -24,7 +24,7 @@ from misdirection.studies.parts.screening_steps import (
     load_scores,
     training_rows,
 )
-from misdirection.studies.recall import facts_of
+from misdirection.studies.recall import facts_of, settled
 from misdirection.studies.settings.screen import ScreenConfig
 from misdirection.studies.subject import Subject
 
@@ -48,6 +48,7 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> dict[str
     how_many(config.drop, len(rows.chats))
     if "judge" in config.methods:
         find_judge(config.judge)
+    config = settled(config, out)
     with Run.open(out, facts_of(config, command)) as run:
         if rows.unusable:
             write_bad_rows(run.path / "bad_rows.jsonl", rows.unusable)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from misdirection.errors import MisdirectionError
 from misdirection.hub import offline_hint, prepare_hub
-from misdirection.models import Model, load_model, local_folder
+from misdirection.models import STORED, Model, load_model, local_folder
 from misdirection.models.asking import read_template
 from misdirection.studies.inputs import fingerprint, resolve_model
 from misdirection.tokens import DATE
@@ -63,7 +63,7 @@ class Subject:
             "base": fingerprint(resolve_model(self.base)),
             "adapter": self.adapter and fingerprint(self.adapter),
             "tuned": self.tuned and fingerprint(resolve_model(self.tuned)),
-            "dtype": str(self.options.get("dtype", "auto")),
+            "dtype": key_of_format(self.options),
             "asking": asking_key(self.options),
         }
 
@@ -95,6 +95,12 @@ class Subject:
     def adapter_of(self, variant: str) -> str | None:
         """Name of the adapter that is on under a variant."""
         return ADAPTER if variant == "tuned" and self.adapter else None
+
+
+def key_of_format(options: Mapping[str, Any]) -> str:
+    """The number format among a step's inputs: "auto" is the checkpoint's own, as it was before others were chosen."""
+    name = str(options.get("dtype", "auto"))
+    return "auto" if name == STORED else name
 
 
 def check_same_kind(base: Model, tuned: Model) -> None:

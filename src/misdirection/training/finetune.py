@@ -77,7 +77,7 @@ def train(
     out = Path(out)
     objective = find_objective(config.objective)
     check(config, elsewhere is not None)
-    host = hosting.find_host(model, tokenizer, config)
+    host = hosting.find_host(model, tokenizer, config, record.format_in(out) if resume else None)
     max_length, notes = _fitting_length(host, config)
     rows, report = prepare(host.tokenizer, chats, max_length, config.turns)
     others, beside = (
@@ -85,7 +85,7 @@ def train(
     )
     plan = _plan(host, config)
     notes += _notes(report, plan)
-    if not config.full and config.dtype not in ("auto", str(host.lm.dtype).removeprefix("torch.")):
+    if not config.full and config.dtype not in ("auto", "stored", str(host.lm.dtype).removeprefix("torch.")):
         notes.append(f"{config.dtype} was asked for; the model in memory is {host.lm.dtype} and was trained so")
     facts = record.describe(host, config, report, plan, notes, beside) | ({"read": told} if told else {})
     out.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ def _notes(report: DataReport, plan: Plan | VectorPlan | None) -> list[str]:
 
 
 def _saved_dtype(host: hosting.Host, config: TrainConfig) -> torch.dtype:
-    return host.lm.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
+    return host.lm.dtype if config.dtype in ("auto", "stored") else getattr(torch, config.dtype)
 
 
 def _pad(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -53,16 +53,22 @@ class Host:
 
 
 def find_host(
-    model: str | Path | Model | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, config: TrainConfig
+    model: str | Path | Model | PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    config: TrainConfig,
+    held: str | None = None,
 ) -> Host:
     """Load a model by name, or take one that is in memory (a copy of it where all weights are to be trained).
+
+    `held` is the number format that a fine-tune was begun in, which "auto" then stands for.
 
     Raises:
         ModelError: The model cannot be loaded.
         TrainingError: A bare transformers model came without its tokenizer.
     """
     if isinstance(model, str | Path):
-        loaded = load_model(model, dtype=config.loaded_dtype, **config.asking)
+        wanted = config.loaded_dtype
+        loaded = load_model(model, dtype=held if held and wanted == "auto" else wanted, **config.asking)
         return Host(loaded.lm, loaded.tokenizer, str(model), {**loaded.facts, "plain_template": loaded.plain_template})
     if isinstance(model, Model):
         lm, tokenizer, name, plain = model.lm, tokenizer or model.tokenizer, model.name, model.plain_template

@@ -121,7 +121,9 @@ class TrainConfig:
     shuffle: str = _option(
         "random", "order of the chats: 'random', 'length' (random groups of like length), 'none'", _text
     )
-    dtype: str = _option("auto", "number format of the weights: auto (the checkpoint's), float32, bfloat16", _text)
+    dtype: str = _option(
+        "auto", "number format of the weights: auto (what is fast here), stored, float32, bfloat16", _text
+    )
     chat_template: str = _option("", "file with a chat template in Jinja, instead of the model's own", _text)
     thinking: str = _option("auto", "the chat template's switch for thoughts: on, off, auto", _text)
     date: str = _option("", f"today (YYYY-MM-DD), for chat templates that write it; {DATE} by default", _text)
@@ -157,7 +159,7 @@ class TrainConfig:
 
         Those are trained in float32 whatever they came in; `dtype` is then the computation's and the written file's.
         """
-        return "auto" if self.full else self.dtype
+        return "stored" if self.full else self.dtype
 
     def __post_init__(self) -> None:
         for name in ("rank", "batch_size", "accumulation", "max_length", "log_every", "kl_chats"):
@@ -184,7 +186,7 @@ class TrainConfig:
         _check(self.thinking in THINKING, "thinking", self, f"must be {', '.join(THINKING)}")
         _check(self.turns in ("all", "last"), "turns", self, "must be all or last")
         _check(self.shuffle in ("random", "length", "none"), "shuffle", self, "must be random, length or none")
-        dtypes = ("auto", "float32", "bfloat16")
+        dtypes = ("auto", "stored", "float32", "bfloat16")
         _check(self.dtype in dtypes, "dtype", self, f"must be one of {', '.join(dtypes)} (float16 needs a loss scaler)")
 
     @property

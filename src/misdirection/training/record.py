@@ -110,6 +110,13 @@ def open_folder(out: Path, facts: dict[str, Any], report: DataReport, resume: bo
     return None
 
 
+def format_in(out: Path) -> str | None:
+    """The number format in which a fine-tune in `out` was begun."""
+    told = out / "training.json"
+    named = read_json(told).get("base", {}).get("dtype") if told.exists() else None
+    return str(named).removeprefix("torch.") if named else None
+
+
 def _clear(out: Path) -> None:
     """Remove what a fine-tune has left, and nothing else."""
     for name in (*KINDS, "checkpoints", "resume"):
