@@ -119,6 +119,10 @@ class Run:
         Raises:
             MisdirectionError: The name is unfit, an input cannot be hashed, or `make` wrote nothing.
         """
+        with progress.phase(name):
+            return self._step(name, inputs, make)
+
+    def _step(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Step:
         key, folder = self._place(name, inputs, "steps")
         sources = {step.key: step.content for step in _steps_in(inputs)}
         content = self._usable(folder, key, sources)
@@ -155,7 +159,8 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if kind is not None and issubclass(kind, MisdirectionError) and self._lock.held and self._new:
+        stopped = kind is not None and issubclass(kind, MisdirectionError | KeyboardInterrupt | SystemExit)
+        if stopped and self._lock.held and self._new:
             self._leave_nothing()
         self.close(finished=kind is None)
 

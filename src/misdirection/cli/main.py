@@ -11,6 +11,7 @@ import typer
 import misdirection
 from misdirection import progress
 from misdirection.cli import measure, organism, sae, screen, studies, study, verdicts
+from misdirection.cli.stopping import Stopped, stoppable, what_is_kept
 from misdirection.errors import MisdirectionError
 
 app = typer.Typer(
@@ -57,15 +58,22 @@ def options(
     if threads:
         os.environ["MISDIRECTION_THREADS"] = str(threads)
     if not quiet:
-        progress.enable()
+        progress.enable(name=_typed(context.invoked_subcommand or ""))
         context.call_on_close(progress.disable)
+
+
+def _typed(name: str) -> str:
+    """The command's name, behind that of its group where it stands in one."""
+    behind = sys.argv[sys.argv.index(name) + 1 :] if name in sys.argv else []
+    return f"{name} {behind[0]}" if behind and name in [group.name for group in app.registered_groups] else name
 
 
 def main() -> None:
     """Run the command line; errors that a user can mend are told in two lines, without a traceback."""
     quieten_libraries()
     try:
-        app()
+        with stoppable():
+            app()
     except MisdirectionError as error:
         typer.secho(f"Error: {error.message}", fg=typer.colors.RED, err=True)
         if error.hint:
@@ -75,9 +83,9 @@ def main() -> None:
         typer.secho(f"Error: {error.filename}: {error.strerror}", fg=typer.colors.RED, err=True)
         typer.echo("  give a place that can be read and written", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on where it was", err=True)
-        sys.exit(130)
+    except Stopped as stop:
+        typer.echo(what_is_kept(studies.command_line()), err=True)
+        sys.exit(stop.code)
 
 
 def quieten_libraries() -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from misdirection.cli.begin import begin, begin_again
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, percent, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError
 from misdirection.studies.config import AuditConfig, SampleConfig
-from misdirection.studies.preflight import check
 
 if TYPE_CHECKING:
     from misdirection.directions import Direction
@@ -53,6 +53,7 @@ def add(app: typer.Typer) -> None:
 @contextmanager
 def reopened(run: Path, **changes: Any) -> Generator[Workbench]:
     """The bench of a run, with some settings changed."""
+    begin_again(run)
     from misdirection.cli.threads import set_threads
     from misdirection.studies.workbench import Workbench
 
@@ -84,7 +85,7 @@ def sample(
 
     named_adapters = adapters_of(several(adapter, str, "--adapter"))
     config = remembered(SampleConfig, values, context, out, more=named_adapters)
-    check(config.completed(), out)
+    begin(config.completed(), out)
     set_threads(config.model)
     from misdirection.studies.steps import load_answers
     from misdirection.studies.workbench import Workbench

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from misdirection.cli.begin import begin, tell
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MissingExtraError
 from misdirection.features.settings import DictionarySettings
-from misdirection.studies.preflight import check
 from misdirection.studies.recall import held_in
 from misdirection.studies.settings.sae import SaeConfig
 
@@ -45,7 +45,7 @@ def train(
     settings = remembered(
         DictionarySettings, _part(values, DictionarySettings), context, None, held=held_in(out, part="settings")
     )
-    check(config.checked(), out)
+    begin(config.checked(), out, tokens=settings.tokens)
     if find_spec("sae_lens") is None:
         raise MissingExtraError("sae_lens", "sae")
     set_threads(config.model)
@@ -73,6 +73,7 @@ def evaluate(
     from misdirection.studies.dictionaries import evaluate_dictionaries
 
     config = SaeConfig(**values)
+    tell({**values, "methods": dictionaries}, None)
     set_threads(config.model)
     found = evaluate_dictionaries(config, dictionaries)
     _show_figures("dictionary", found)
@@ -130,6 +131,7 @@ def describe(
     from misdirection.studies.described import describe_latents
 
     config = SaeConfig(**values)
+    tell({**values, "methods": [dictionary]}, None)
     set_threads(config.model)
     found = describe_latents(config, dictionary, several([latents], int, "--latents"), contexts, words)
     for row in found:

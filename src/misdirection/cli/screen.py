@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from misdirection.cli.begin import begin
 from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
-from misdirection.studies.preflight import check
 from misdirection.studies.settings.screen import ScreenConfig
 
 
@@ -44,7 +44,7 @@ def screen(
     from misdirection.cli.threads import set_threads
 
     config = remembered(ScreenConfig, values, context, out)
-    check(config.completed(), out)
+    begin(config.completed(), out)
     set_threads(config.model)
     from misdirection.studies.screen import screen as run_screen
 

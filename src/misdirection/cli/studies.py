@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
+from misdirection.cli.begin import begin, tell
 from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, verdict
 from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.studies.config import AuditConfig
-from misdirection.studies.preflight import check, check_model
+from misdirection.studies.preflight import check_model
 from misdirection.studies.recall import go_on, make_one
 from misdirection.training.presets import PRESETS, TrainConfig
 
@@ -48,7 +49,7 @@ def audit(context: typer.Context, out: Out = Path("runs/audit"), **values: Any) 
 
     own, training = split_training(values)
     config = remembered(AuditConfig, own, context, out, more={"training": training} if training else None)
-    check(config.completed(), out)
+    begin(config.completed(), out)
     set_threads(config.model)
     from misdirection.studies.audit import audit as run_audit
 
@@ -73,6 +74,7 @@ def train(
     from misdirection.cli.threads import set_threads
     from misdirection.studies.inputs import resolve_chats, resolve_model
 
+    tell({**values, "preset": preset}, out)
     check_model(values["model"], "model")
     if preset not in PRESETS:
         raise MisdirectionError(f"no preset is called '{preset}'", did_you_mean(preset, PRESETS, "presets"))

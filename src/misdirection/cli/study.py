@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from misdirection.cli.begin import begin
 from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, study_verdict
 from misdirection.cli.studies import command_line
 from misdirection.studies.config import StudyConfig
-from misdirection.studies.preflight import check
 from misdirection.studies.settings import STUDIES
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ def _command(name: str, settings: type[StudyConfig]) -> Callable[..., None]:
 
         place = out or Path("runs") / name
         config = remembered(settings, values, context, place)
-        check(config.completed(), place)
+        begin(config.completed(), place)
         set_threads(config.model)
         study = getattr(import_module(f"misdirection.studies.{name}"), name)
         report = study(config, place, command_line())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 from misdirection.errors import MisdirectionError
@@ -13,9 +14,14 @@ SMALL = 200_000_000
 
 def set_threads(model: str) -> None:
     """Set torch's threads by $MISDIRECTION_THREADS, or to one for a small local model."""
-    import torch
-
+    from misdirection import progress
     from misdirection.studies.inputs import resolve_model
+
+    with progress.phase("importing torch and transformers"):
+        import torch
+
+        # All that measures needs it, so that its seconds are counted here.
+        import_module("misdirection.studies.steps")
 
     given = os.environ.get("MISDIRECTION_THREADS", "0")
     if not given.isdigit():

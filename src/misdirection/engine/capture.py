@@ -281,7 +281,8 @@ def _batches(
     `run` may be called again for texts whose batch did not fit in memory; `take` gets each text's result once.
     """
     demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
-    work = progress.task(what, len(texts), "texts")
+    lengths = [len(text.ids) for text in texts]
+    work = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens")
     with explained(), torch.inference_mode(), program.attached(), work as advance:
         for batch, result in run_batches(
             range(len(texts)),
@@ -291,7 +292,7 @@ def _batches(
             lambda index: texts[index].arm.adapter or "",
         ):
             take(batch, result)
-            advance(len(batch))
+            advance(len(batch), work=sum(lengths[index] for index in batch))
 
 
 def _demand(model: Model, texts: list[Text], sound: list[Tensor], what: str = "activations") -> None:

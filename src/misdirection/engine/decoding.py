@@ -92,6 +92,14 @@ class Batch:
             self._logits = self._held.forward(tokens[:, None], positions)
         return left
 
+    @property
+    def drawn(self) -> tuple[list[int], list[int]]:
+        """Tokens that each row has drawn: of those that draw on, and of those that have ended but not left."""
+        if not self.running:
+            return [], []
+        done = self._done.cpu()
+        return self._steps[~done].tolist(), self._steps[done].tolist()
+
     def bind(self) -> None:
         """Gather the arms' tensors for the rows that run now."""
         self.program.bind(self._arms, None, None, (self._lengths + self._steps)[:, None])

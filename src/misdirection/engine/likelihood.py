@@ -135,15 +135,17 @@ def _batched(
                 "the first token of an answer is predicted from the token before it, so `start` is 1 or more",
             )
     results: dict[int, Found] = {}
-    with explained(), torch.inference_mode(), progress.task(what, len(texts), "texts") as advance:
+    lengths = [len(text.ids) for text in texts]
+    task = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens")
+    with explained(), torch.inference_mode(), task as advance:
         for batch, found in run_batches(
             range(len(texts)),
-            lambda index: len(texts[index].ids),
+            lengths.__getitem__,
             max(1, _LOGITS // vocabulary),
             lambda batch: run([texts[index] for index in batch]),
         ):
             results.update(zip(batch, found, strict=True))
-            advance(len(batch))
+            advance(len(batch), work=sum(lengths[index] for index in batch))
     return [results[index] for index in range(len(texts))]
 
 

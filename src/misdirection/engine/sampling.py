@@ -9,7 +9,7 @@ and arms with the same (seed, question, sample) share their random numbers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -17,6 +17,7 @@ from misdirection import progress
 from misdirection.engine.batching import attempt, default_budget, halved
 from misdirection.engine.decoding import Batch
 from misdirection.engine.finite import explained
+from misdirection.engine.outlook import expected_tokens
 from misdirection.engine.program import Program
 from misdirection.engine.rows import Prompt, Row, Sample, SamplingConfig
 from misdirection.engine.shared_prefix import can_share
@@ -48,17 +49,17 @@ def sample_stream(
     if config.max_new_tokens < 1:
         yield from ((index, Sample((), False)) for index in range(len(rows)))
         return
-    work = progress.task("sampling", len(rows), "answers")
+    most = len(rows) * config.max_new_tokens
+    work = progress.task("sampling", len(rows), "answers", work=most, work_unit="tokens")
     longest = max((len(row.prompt.ids) for row in rows), default=0)
     demand_positions(model, longest + config.max_new_tokens - 1, "prompts and answers")
     with explained(), torch.inference_mode(), program.attached(), work as advance:
-        for left in _decode(model, program, rows, config):
-            advance(len(left))
+        for left in _decode(model, program, rows, config, advance):
             yield from left
 
 
 def _decode(
-    model: Model, program: Program, rows: Sequence[Row], config: SamplingConfig
+    model: Model, program: Program, rows: Sequence[Row], config: SamplingConfig, advance: Callable[..., None]
 ) -> Iterator[list[tuple[int, Sample]]]:
     """Decode all rows, halving the budget and starting the running rows again when memory runs out."""
     lengths = _lengths(model, rows, config.max_new_tokens)
@@ -68,6 +69,14 @@ def _decode(
     rank = {index: place for place, index in enumerate(order)}
     budget = config.budget or default_budget(model)
     waiting, batch = order, Batch(model, program, config, rows)
+    ended: list[int] = []
+
+    def outlook() -> tuple[float, str]:
+        running, over = batch.drawn
+        # What the youngest row has come to says when all end, where no more are to follow.
+        told = f"token {min(running)} of at most {config.max_new_tokens}" if running and not waiting else ""
+        return expected_tokens([*ended, *over], running, len(waiting), config.max_new_tokens), told
+
     while waiting or batch.running:
         if batch.open:
             count = _fitting(batch.running, waiting, lengths, budget, rows)
@@ -75,13 +84,17 @@ def _decode(
             done = attempt(batch.admit, new) if new else ()
         else:
             done = ()
+        width = len(batch.running)
         left = None if done is None else attempt(lambda batch: batch.step(), batch)
         if left is None:
             budget = halved([lengths[index] for index in batch.running])
             waiting = sorted([*batch.running, *waiting], key=lambda index: rank[index])
             batch = Batch(model, program, config, rows)
-        elif left[0]:
-            yield left[0]
+        else:
+            ended += [len(answer.ids) + answer.finished for _, answer in left[0]]
+            advance(len(left[0]), work=width, outlook=outlook)
+            if left[0]:
+                yield left[0]
 
 
 def _lengths(model: Model, rows: Sequence[Row], new_tokens: int) -> list[int]:

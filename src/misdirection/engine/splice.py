@@ -73,11 +73,13 @@ def next_token_losses(
     vocabulary = int(model.lm.config.get_text_config().vocab_size)
     sums, count = dict.fromkeys(edits, 0.0), 0
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    lengths = [len(text.ids) for text in texts]
+    task = progress.task("splicing", len(texts), "texts", work=sum(lengths), work_unit="tokens")
 
     def run(batch: list[int]) -> tuple[dict[str, float], int]:
         return _losses(model, program, [texts[index] for index in batch], layer, span, edits)
 
-    with torch.inference_mode(), program.attached(), progress.task("splicing", len(texts), "texts") as advance:
+    with torch.inference_mode(), program.attached(), task as advance:
         for batch, (found, tokens) in run_batches(
             range(len(texts)),
             lambda index: len(texts[index].ids),
@@ -87,7 +89,7 @@ def next_token_losses(
         ):
             sums = {name: sums[name] + found[name] for name in edits}
             count += tokens
-            advance(len(batch))
+            advance(len(batch), work=sum(lengths[index] for index in batch))
     if not count:
         raise CaptureError(f"no token of the span '{span}' has a next one")
     return {name: total / count for name, total in sums.items()}

@@ -115,7 +115,8 @@ def local_folder(name: str) -> str:
     folder = cache / f"{file.stem}-{key[:16]}"
     if not (folder / FACTS).exists():
         progress.say(f"converting {file.name} to plain {str(dtype).removeprefix('torch.')} weights in {folder}, once")
-        _convert(file, header, dtype, folder)
+        with progress.phase(f"converting {file.name}"):
+            _convert(file, header, dtype, folder)
     return str(folder)
 
 

@@ -21,6 +21,7 @@ from misdirection.models.resident import Model, wrap
 from misdirection.models.tokenizer import load_tokenizer
 
 
+@progress.told("loading")
 def load_model(
     name: str | Path,
     *,

@@ -302,6 +302,7 @@ def subject_of(c: TunedConfig, made: Step | None) -> Subject:
 
 def write_findings(folder: Path, found: Mapping[str, Any]) -> Path:
     """Write `findings.json`, and from it, as `misdirection report` does later, `report.html`; gives its path."""
+    from misdirection import progress
     from misdirection.report import write_report
 
     file = folder / "findings.json"
@@ -310,4 +311,5 @@ def write_findings(folder: Path, found: Mapping[str, Any]) -> Path:
         "version": misdirection.__version__,
     }
     write_json(file, plain({**told, **found}))
-    return write_report(read_json(file), folder / "report.html")
+    with progress.phase("report"):
+        return write_report(read_json(file), folder / "report.html")

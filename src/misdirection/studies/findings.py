@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from misdirection import progress
 from misdirection.artefacts import plain, read_json
 from misdirection.directions import Direction
 from misdirection.directions.similarity import cosine_matrix
@@ -100,7 +101,8 @@ class Evidence:
 
 def write_findings(bench: Workbench, layer: int, steering: Steering | None, cures: Cures | None, tokens: Step) -> Path:
     """Write `findings.json` and `report.html` into the run; gives the report's path."""
-    return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, tokens)))
+    with progress.phase("figures and report"):
+        return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, tokens)))
 
 
 def findings(evidence: Evidence) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from misdirection import progress
 from misdirection.artefacts import canonical_hash, file_hash
 from misdirection.chats import Chat, ChatFile, load_chats
 from misdirection.errors import MisdirectionError
@@ -89,6 +90,7 @@ def _questions(spec: str) -> tuple[Question, ...]:
     return organism.open_questions() if name in ("", "open") else organism.domain_questions(name, "held_out")
 
 
+@progress.told("reading")
 def resolve_chats(specs: Sequence[str], *, strict: bool = False, rows: int = 1000, seed: int = 0) -> ChatFile:
     """Chats of all named files; "organism:bad-<domain>" and "organism:good-<domain>" are generated.
 
@@ -142,6 +144,7 @@ def _generated(domain: str, quality: Literal["bad", "good"], rows: int, seed: in
     return [chat for row in zip(*each, strict=True) for chat in row][:rows]
 
 
+@progress.told("reading")
 def fingerprint(name: str) -> str:
     """What identifies a model among a step's inputs: the content of a local folder or GGUF file, else its id."""
     from misdirection.models import gguf_file, is_gguf

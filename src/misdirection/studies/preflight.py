@@ -14,6 +14,7 @@ from typing import Any
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError, MissingExtraError, did_you_mean
+from misdirection.hub import offline_hint, prepare_hub
 from misdirection.judging import find_judge
 from misdirection.judging.ping import ping
 from misdirection.runs import list_steps, must_be_run
@@ -90,10 +91,29 @@ def check_model(name: str, flag: str) -> None:
     if not place.exists():
         if _is_path(name):
             raise MisdirectionError(f"--{flag}: {name} does not exist", _nearest(place))
+        _reach(name, "config.json", f"--{flag}: {name} is neither a folder here nor a model that can be reached")
     elif not (place / "config.json").exists() and not list(place.glob("*.gguf")):
         if (place / "adapter_config.json").exists():
             raise MisdirectionError(f"--{flag}: {name} holds a PEFT adapter, no model", f"--adapter {name}")
         raise MisdirectionError(f"{name} holds no config.json", "give the folder of a model, or the id of one")
+
+
+def _reach(name: str, file: str, message: str) -> None:
+    """Refuse an id of the hub where nobody answers there and the cache holds no `file` of it; in seconds, not a minute.
+
+    Raises:
+        MisdirectionError: It is not to be had.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    prepare_hub(name)
+    try:
+        held = offline_hint() is None or isinstance(try_to_load_from_cache(name, file), str)
+    except HFValidationError:
+        held = False
+    if not held:
+        raise MisdirectionError(message, offline_hint() or "check the spelling")
 
 
 def _tuned(config: Any) -> None:
@@ -105,6 +125,7 @@ def _tuned(config: Any) -> None:
         if not place.exists():
             if _is_path(name):
                 raise MisdirectionError(f"--adapter: {name} does not exist", _nearest(place))
+            _reach(name, "adapter_config.json", f"--adapter: {name} is neither a folder here nor to be reached")
         elif not (place / "adapter_config.json").exists():
             whole = (place / "config.json").exists()
             hint = f"it holds a whole model: --tuned {name}" if whole else "expected a folder with adapter_config.json"
