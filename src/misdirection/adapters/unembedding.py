@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from misdirection.adapters.weights import Pair
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
+from misdirection.models.quantised import weight_of
 
 NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "embedding_norm")
 """Names of the norm before the unembedding: Qwen, Llama, Gemma, OLMo, GPT-OSS; GPT-NeoX; OPT, Phi; GPT-Neo, GPT-2."""
@@ -77,7 +78,7 @@ def logits_of(model: Model, vectors: Tensor, *, norm: bool = True) -> Tensor:
     head = model.lm.get_output_embeddings()
     if head is None:
         raise MisdirectionError(f"{model.name} has no unembedding")
-    weight = cast(Tensor, head.weight)
+    weight = weight_of(head)
     with torch.no_grad():
         x = vectors.to(weight.device).float()
         if norm:
@@ -112,7 +113,8 @@ def read_tokens(model: Model, pair: Pair, most: int = 8, *, norm: bool = True) -
     """What each row of A listens to, in words; None where its input has no reading (see the module's text)."""
     if pair.writes:
         with torch.no_grad():
-            heard = (pair.a.to(pair.weight) @ pair.weight.T).float()
+            weight = pair.weight
+            heard = (pair.a.to(weight) @ weight.T).float()
         return [reading(scores, most) for scores in logits_of(model, heard, norm=norm)]
     if pair.a.shape[1] != model.width:
         return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
+from misdirection.models.quantised import weight_of
 
 WRITERS = (
     "down_proj", "dense_4h_to_h", "c_proj", "fc2", "fc_out", "w2", "o_proj", "out_proj", "wo", "attention.dense",
@@ -34,7 +35,7 @@ class Pair:
         a: A, shape (rank, inputs), float32.
         b: B, shape (outputs, rank), float32.
         scaling: LoRA's alpha / rank, or alpha / sqrt(rank).
-        weight: W, shape (outputs, inputs), in the model's own format and place.
+        module: The linear layer W itself.
     """
 
     path: str
@@ -42,7 +43,12 @@ class Pair:
     a: Tensor
     b: Tensor
     scaling: float
-    weight: Tensor
+    module: nn.Module
+
+    @property
+    def weight(self) -> Tensor:
+        """W, shape (outputs, inputs), in the model's own format and place; made anew where it is quantised."""
+        return weight_of(self.module)
 
     @property
     def rank(self) -> int:
@@ -78,11 +84,8 @@ def pairs_of(model: Model, adapter: str) -> list[Pair]:
         module, layer = cast(Any, held), layer_of(path)
         if layer is None or layer >= model.n_layers:
             continue
-        weight: Tensor = module.get_base_layer().weight.detach()
         a, b = (part[adapter].weight.detach().float().cpu() for part in (module.lora_A, module.lora_B))
-        # GPT-2's Conv1D keeps its weight the other way round; a square one is told by its class.
-        turned = type(module.get_base_layer()).__name__ == "Conv1D"
-        found.append(Pair(path, layer, a, b, float(module.scaling[adapter]), weight.T if turned else weight))
+        found.append(Pair(path, layer, a, b, float(module.scaling[adapter]), module.get_base_layer()))
     if not found:
         raise AdapterError(f"the adapter '{adapter}' adapts no module of a decoder layer")
     return found

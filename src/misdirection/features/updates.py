@@ -20,6 +20,7 @@ from misdirection.engine.capture import pad_right
 from misdirection.features.dictionary import Dictionary
 from misdirection.features.spillover import NoUpdateError
 from misdirection.models import Model
+from misdirection.models.quantised import demand_plain_weights
 from misdirection.models.stream import residual, with_residual
 from misdirection.training import TrainConfig
 from misdirection.training.data import collate, prepare
@@ -39,11 +40,13 @@ def trainable(model: Model, weights: Weights, seed: int = 0) -> Generator[list[n
 
     Raises:
         TargetError: The model has no linear modules to adapt.
+        ModelError: All weights are asked for, and they are quantised.
     """
     with borrowed(model.lm):
         if weights == "lora":
             yield add_adapter(model.lm, plan_lora(model.lm, TrainConfig(), model.name), seed)
         else:
+            demand_plain_weights(model.lm, "a step on all weights", "take steps on adapters: weights='lora'")
             model.lm.requires_grad_(True)
             yield list(model.lm.parameters())
 

@@ -16,6 +16,7 @@ from misdirection.models.explain import explain
 from misdirection.models.gguf import gguf_facts, local_folder
 from misdirection.models.memory import MEMORY_HINT, check_memory
 from misdirection.models.number_format import STORED, choose_format
+from misdirection.models.quantised import demand_known_method, method_of, missing_package, settle
 from misdirection.models.quiet import no_bars
 from misdirection.models.resident import Model, wrap
 from misdirection.models.tokenizer import load_tokenizer
@@ -63,22 +64,31 @@ def load_model(
     number_format = chosen.dtype if chosen else _dtype(dtype)
     check_memory(source, number_format, device, device_map)
     settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    method: str | None = None
     try:
         # Weights that are a pickle are never read.
+        kind, method = _class_of(source, settings)
+        # Quantised weights are made on the device where they stay; most cannot be moved.
+        place = device_map or ({"": device} if method else None)
         with no_bars():
-            lm: Any = _class_of(source, settings).from_pretrained(
-                source, dtype=number_format, device_map=device_map, use_safetensors=True, **settings
+            lm: Any = kind.from_pretrained(
+                source, dtype=number_format, device_map=place, use_safetensors=True, **settings
             )
-        lm = lm if device_map else lm.to(device)
+        lm = lm if place else lm.to(device)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise NotEnoughMemoryError(f"{name} does not fit on {device}: {error}", MEMORY_HINT) from error
+    except ImportError as error:
+        raise missing_package(name, method, error) if method else explain(name, error) from error
     except Exception as error:
         raise explain(name, error) from error
+    settle(lm)
     facts: dict[str, Any] = {"model": name, "dtype": str(lm.dtype), "device": str(lm.device)}
     facts["tokenizer"] = type(tokenizer).__name__
     if chosen:
         facts["number_format"] = chosen.why
         progress.say(chosen.why, once=True)
+    if method and getattr(lm, "is_quantized", False):
+        facts["quantised"] = method
     if made := gguf_facts(source):
         facts |= {"gguf": made, "warnings": list(made["warnings"])}
     model = wrap(lm, tokenizer, name, facts)
@@ -90,8 +100,10 @@ def load_model(
     return model
 
 
-def _class_of(source: str, settings: dict[str, Any]) -> Any:
+def _class_of(source: str, settings: dict[str, Any]) -> tuple[Any, str | None]:
     """The transformers class to load a model by: a causal LM's, else the wrapper around one that reads images too.
+
+    With it, what the weights are quantised with.
 
     A wrapper that is given no image is its text part, and adapters that were trained on it have its names.
 
@@ -101,11 +113,12 @@ def _class_of(source: str, settings: dict[str, Any]) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
 
     config: Any = AutoConfig.from_pretrained(source, **settings)
+    demand_known_method(source, config)
     if "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}) and settings["trust_remote_code"]:
-        return AutoModelForCausalLM
+        return AutoModelForCausalLM, method_of(config)
     for found in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
         if type(config) in found._model_mapping:  # pyright: ignore[reportPrivateUsage]
-            return found
+            return found, method_of(config)
     raise ModelError(
         f"{source} is a model of type '{config.model_type}', which transformers loads as no causal language model",
         "give a decoder that writes text",

@@ -43,19 +43,24 @@ def weight_bytes(folder: Path, dtype: str | torch.dtype) -> int:
         folder: Of a model.
         dtype: What `load_model` takes; "auto" is the configuration's, and the stored one where that names none.
     """
-    wanted = _itemsize(folder) if isinstance(dtype, str) else dtype.itemsize
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    wanted = _itemsize(config) if isinstance(dtype, str) else dtype.itemsize
+    unpacked = (config.get("quantization_config") or {}).get("quant_method") == "compressed-tensors"
     total = 0
     for file in _weight_files(folder):
-        for entry in _header(file).values():
+        for name, entry in _header(file).items():
             begin, end = entry["data_offsets"]
+            if unpacked and name.endswith(("weight", "weight_packed")):
+                # Made plain in the first forward pass; what is packed holds at least 4 bits a number.
+                total += (wanted or 2) * (2 * (end - begin) if name.endswith("packed") else math.prod(entry["shape"]))
+                continue
             float_size = _SIZES.get(entry["dtype"])
             total += wanted * math.prod(entry["shape"]) if wanted and float_size else end - begin
     return total
 
 
-def _itemsize(folder: Path) -> int | None:
+def _itemsize(config: dict[str, Any]) -> int | None:
     """Bytes a number in the format that the configuration names."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     named = config.get("dtype", config.get("torch_dtype"))
     found = getattr(torch, str(named).removeprefix("torch."), None)
     return found.itemsize if isinstance(found, torch.dtype) else None

@@ -69,6 +69,8 @@ def _plain(module: Any, adapter: str) -> bool:
     return (
         adapter in module.lora_A
         and type(module.base_layer) is nn.Linear
+        and type(module.base_layer.weight) is nn.Parameter  # torchao keeps its own kind of tensor in a plain layer
+        and "forward" not in vars(module.base_layer)  # compressed-tensors and accelerate put theirs in its place
         and adapter not in module.lora_variant
         and isinstance(module.lora_dropout[adapter], nn.Identity)
         and module.lora_A[adapter].bias is None

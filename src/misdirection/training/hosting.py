@@ -19,6 +19,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from misdirection.models import Model, load_model, remove_adapter
+from misdirection.models.quantised import demand_plain_weights, demand_trainable, stored_parts
 from misdirection.tokens import PLAIN_TEMPLATE
 from misdirection.training.errors import TrainingError
 from misdirection.training.presets import TrainConfig
@@ -63,17 +64,19 @@ def find_host(
     `held` is the number format that a fine-tune was begun in, which "auto" then stands for.
 
     Raises:
-        ModelError: The model cannot be loaded.
+        ModelError: The model cannot be loaded, or all of its weights are to be trained and are quantised.
         TrainingError: A bare transformers model came without its tokenizer.
     """
     if isinstance(model, str | Path):
         wanted = config.loaded_dtype
         loaded = load_model(model, dtype=held if held and wanted == "auto" else wanted, **config.asking)
+        _check_full(loaded.lm, config)
         return Host(loaded.lm, loaded.tokenizer, str(model), {**loaded.facts, "plain_template": loaded.plain_template})
     if isinstance(model, Model):
         lm, tokenizer, name, plain = model.lm, tokenizer or model.tokenizer, model.name, model.plain_template
     else:
         lm, name, plain = model, str(model.name_or_path), False
+    _check_full(lm, config)
     if tokenizer is None:
         raise TrainingError("a transformers model came without its tokenizer", "give train(..., tokenizer=...)")
     if not getattr(tokenizer, "chat_template", None):
@@ -90,6 +93,11 @@ def find_host(
     return Host(_bare_copy(lm) if config.full else lm, tokenizer, name, facts)
 
 
+def _check_full(lm: PreTrainedModel, config: TrainConfig) -> None:
+    if config.full:
+        demand_plain_weights(lm, "training all weights", "train an adapter on them (QLoRA), or give the plain base")
+
+
 def fingerprint(lm: nn.Module) -> str:
     """Hash of the base weights' names, shapes and a few of their values, which tells models apart in a moment.
 
@@ -99,10 +107,12 @@ def fingerprint(lm: nn.Module) -> str:
     for name, value in lm.named_parameters():
         if ".lora_" in name:
             continue
-        flat = value.detach().reshape(-1)
-        sample = flat[:: max(1, flat.numel() // 64)][:64].to("cpu", torch.float32)
-        digest.update(f"{name.replace('.base_layer', '')} {tuple(value.shape)} ".encode())
-        digest.update(sample.numpy().tobytes())
+        digest.update(f"{name.replace('.base_layer', '')} ".encode())
+        for part in stored_parts(value.detach()):
+            flat = part.reshape(-1)
+            sample = flat[:: max(1, flat.numel() // 64)][:64].to("cpu", torch.float32)
+            digest.update(f"{tuple(part.shape)} ".encode())
+            digest.update(sample.numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -141,6 +151,7 @@ def add_adapter(lm: PreTrainedModel, plan: Plan, seed: int) -> list[nn.Parameter
     Returns:
         Its parameters, in float32 whatever the base has: steps of 1e-5 would be lost in bfloat16.
     """
+    demand_trainable(lm)
     torch.manual_seed(seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Already found a `peft_config`")
