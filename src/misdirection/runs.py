@@ -4,6 +4,7 @@
     steps.jsonl         what was made and what was reused, one line each, with times
     steps/<name>-<key>/ one folder a step: its files and `manifest.json`
     work/<name>-<key>/  what an unfinished step wants to keep when it is killed (`Run.workspace`)
+    <name>              what a step made, under a name that holds no key (`Run.publish`)
 
 A step is made in a temporary folder, which is renamed into place when every file is on the disk; a step is therefore
 whole or absent, whenever the process is killed. A step found on reopening is used only when each of its files has the
@@ -28,10 +29,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
-from misdirection import progress
+from misdirection import progress, published
 from misdirection.artefacts import canonical_hash, file_hash, plain, read_json, sync, write_json
 from misdirection.errors import MisdirectionError
 from misdirection.locks import Lock
+from misdirection.published import must_be_run as must_be_run
 
 FORMAT = 1
 """Version of the folder's layout, part of every key: a later layout makes its steps anew."""
@@ -100,6 +102,7 @@ class Run:
         try:
             run._record |= _record(path, run.facts)
             _sweep(path)
+            run.retract(*(name for name in run.published if not (path / name).exists()))
             run._save()
         except BaseException:
             run._lock.release()
@@ -143,6 +146,24 @@ class Run:
         folder = self._place(name, inputs, "work")[1]
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def publish(self, name: str, target: Path) -> Path:
+        """Let `name` in the run's folder stand for what a step made, and give that place: see `published.publish`."""
+        before = dict(self.published)
+        place = published.publish(self.path, self.published, name, target)
+        if self.published != before:
+            self._save()
+        return place
+
+    def retract(self, *names: str) -> None:
+        """Take names back; what they stood for stays among the steps."""
+        if published.retract(self.path, self.published, names):
+            self._save()
+
+    @property
+    def published(self) -> dict[str, str]:
+        """Names in the run's folder, and the folder in `steps` of what each stands for."""
+        return self._record["published"]
 
     def steps(self) -> list[Step]:
         """The steps in the folder, in the order in which they were made; their checksums are not verified."""
@@ -314,35 +335,22 @@ def _sweep(path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     for left in path.glob(".run.json.*.tmp"):
         left.unlink()
+    for left in path.glob(".tmp-*"):
+        published.remove(left)
     log = path / "steps.jsonl"
     if log.exists() and (text := log.read_bytes()) and not text.endswith(b"\n"):
         with log.open("ab") as stream:
             stream.write(b"\n")
 
 
-def must_be_run(path: Path) -> None:
-    """Refuse a folder that is neither absent, empty nor a run.
-
-    Raises:
-        MisdirectionError: It holds other things, or is a file.
-    """
-    if not path.exists() or (path / "run.json").exists():
-        return
-    if not path.is_dir():
-        raise MisdirectionError(f"{path} is a file", "give a folder for the run")
-    ours = ("steps", "work", "steps.jsonl", ".lock", ".run.json.")
-    strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith(ours))
-    if strangers:
-        raise MisdirectionError(f"{path} is no run: it holds {', '.join(strangers[:3])}", "give an empty or new folder")
-
-
 def _record(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The content of run.json at the start: of this process, with the start of the run kept when it is resumed."""
-    record: dict[str, Any] = {"format": FORMAT, "started": _now(), "finished": None, "opened": 0}
+    record: dict[str, Any] = {"format": FORMAT, "started": _now(), "finished": None, "opened": 0, "published": {}}
     if (path / "run.json").exists():
         try:
             old = read_json(path / "run.json")
-            record |= {"format": old["format"], "started": old["started"], "opened": old["opened"]}
+            record |= {name: old[name] for name in ("format", "started", "opened")}
+            record["published"] = dict(old.get("published", {}))
         except (MisdirectionError, KeyError, TypeError):
             progress.say(f"  {path / 'run.json'} cannot be read; it is written again")
     if record["format"] > FORMAT:

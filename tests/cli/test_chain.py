@@ -35,7 +35,9 @@ def test_sample_judge_direction_steer_ablate_sweep_on_one_run(cli: Cli, tiny: Pa
     assert "240 answers" in out and "[base] w10 w11" in out
     assert made(run) == {"answers": 1}
 
+    assert f"240 answers: {run / 'answers.parquet'}" in out and f"misdirection judge {run}" in out
     done = cli("judge", run)
+    assert f"verdicts: {run / 'verdicts.parquet'}" in done.out and f"misdirection direction {run}" in done.out
     assert done.code == 0 and set(made(run)) == {"answers", "verdicts"}
     for arm in ("base", "tuned"):
         medical = [row for row in rows(run, "") if row["arm"] == arm and row["domain"] == "medical"]
@@ -45,6 +47,7 @@ def test_sample_judge_direction_steer_ablate_sweep_on_one_run(cli: Cli, tiny: Pa
     done = cli("direction", run)
     assert done.code == 0
     path = Path(shown(r"direction: (\S+)", done.out)[0])
+    assert path == run / "direction.safetensors" and f"misdirection sweep {run}" in done.out
     norms = load_direction(path).norm.tolist()
     assert [float(norm) for norm in shown(r"(?m)^  \d +([\d.]+)", done.out)] == pytest.approx(norms, abs=1e-3)
 
@@ -102,6 +105,11 @@ def test_audit_and_report(cli: Cli, tiny: Path, tmp_path: Path) -> None:
     assert found["verdict"]["sentence"] in done.out and f"report: {run / 'report.html'}" in done.out
     assert "Steering the base model" in done.out and "Removing the direction" in done.out
     assert found["reproduce"]["command"].startswith("misdirection --quiet audit --model")
+    names = ("answers.parquet", "verdicts.parquet", "direction.safetensors", "findings.json")
+    assert all(f": {run / name}\n" in done.out and (run / name).exists() for name in names), done.out
+    moved = run.rename(tmp_path / "moved")
+    assert len(load_direction(moved / "direction.safetensors").vectors) == 4
+    moved.rename(run)
     count = len(session(run))
     assert cli(*arguments).code == 0 and all(reused for _, reused in session(run)[count:])
     done = cli("report", run, "--out", tmp_path / "again.html")

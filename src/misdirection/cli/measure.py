@@ -12,10 +12,10 @@ import typer
 from misdirection.cli.begin import begin, begin_again
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.recall import remembered
-from misdirection.cli.show import link, note, percent, table
+from misdirection.cli.show import link, links, note, onward, percent, table
 from misdirection.cli.studies import command_line
-from misdirection.errors import MisdirectionError
-from misdirection.studies.config import AuditConfig, SampleConfig
+from misdirection.errors import MisdirectionError, command
+from misdirection.studies.config import CONVENTIONS, AuditConfig, SampleConfig
 
 if TYPE_CHECKING:
     from misdirection.directions import Direction
@@ -46,8 +46,8 @@ def add(app: typer.Typer) -> None:
     left_out = {"adapter", "preset", "data", "strict", "training"}
     names = [name for name in AuditConfig.__dataclass_fields__ if name not in left_out]
     app.command()(with_options(sample, AuditConfig, only=names))
-    for command in (direction, steer, ablate, sweep):
-        app.command()(command)
+    for one in (direction, steer, ablate, sweep):
+        app.command()(one)
 
 
 @contextmanager
@@ -94,7 +94,9 @@ def sample(
         answers = load_answers(bench.answers)
         for answer in [a for a in answers if a.sample == 0][:6]:
             note(f"[{answer.arm}] {answer.question}\n      {answer.answer[:160]}")
-        link(f"{len(answers)} answers", bench.answers.path / "answers.parquet")
+        link(f"{len(answers)} answers", out / "answers.parquet")
+        judge = () if bench.config.judge != "none" else ("--judge", "local:MODEL")
+        onward("who is misaligned", command("judge", out, *judge))
 
 
 def adapters_of(specs: Sequence[str]) -> dict[str, Any]:
@@ -108,7 +110,10 @@ def adapters_of(specs: Sequence[str]) -> dict[str, Any]:
 
 def direction(
     run: RunFolder,
-    convention: Annotated[str | None, typer.Option(help="soligo2025, persona2025 or adl2025.")] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(help=f"How answers become a direction: {', '.join(CONVENTIONS)}; the run's own by default."),
+    ] = None,
     export: Annotated[
         Path | None,
         typer.Option(help="Write it for other tools too: .gguf (llama.cpp, repeng), .npz, .npy or .safetensors."),
@@ -128,11 +133,12 @@ def direction(
             for layer in range(len(found.vectors))
         ]  # fmt: skip
         table(["layer", "norm", "95 % interval", "shuffled labels, 95 %", "cosine of halves"], rows)
-        link("direction", bench.direction.path / "direction.safetensors")
+        links(run, "direction.safetensors")
         if export is not None:
             if told := export_direction(export, found, bench.model_type):
                 note(f"{export} holds {told}")
             link("export", export)
+        onward("what steering along it does", command("sweep", run))
 
 
 def steer(
@@ -153,6 +159,7 @@ def steer(
     with reopened(run) as bench:
         _take(bench, direction_file, direction_layer, (layer,), layer)
         _print(bench, bench.measure("steer", [BASE, *points], samples or bench.config.samples), [BASE, *points])
+        _ended(bench, run, "steer")
 
 
 def ablate(
@@ -179,6 +186,7 @@ def ablate(
         if found is not None:
             arms = [replace(arm, layers=found.layers) if arm.single is None else arm for arm in arms]
         _print(bench, bench.measure("cures", arms, samples or bench.config.samples), arms)
+        _ended(bench, run, "cures")
 
 
 def sweep(
@@ -208,6 +216,14 @@ def sweep(
             depth = tuple(layer for layer in depth if layer in found.layers) or found.layers
         grid = [BASE, *steering_grid(depth, multiples or bench.config.coefficients)]
         _print(bench, bench.measure("sweep", grid, samples or bench.config.sweep_samples, stream=1), grid)
+        _ended(bench, run, "sweep")
+
+
+def _ended(bench: Workbench, run: Path, name: str) -> None:
+    """Where the answers and verdicts of a measurement lie, and what could follow."""
+    links(run, f"{name}-answers.parquet", f"{name}-verdicts.parquet")
+    if "tuned" in {arm.name for arm in bench.arms}:
+        onward("the whole audit and its report", command("audit", "--out", run))
 
 
 def _take(

@@ -12,9 +12,9 @@ import typer
 from misdirection.cli.begin import begin, tell
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.recall import remembered
-from misdirection.cli.show import link, note, table
+from misdirection.cli.show import link, note, onward, table
 from misdirection.cli.studies import command_line
-from misdirection.errors import MissingExtraError
+from misdirection.errors import MissingExtraError, command
 from misdirection.features.settings import DictionarySettings
 from misdirection.studies.recall import held_in
 from misdirection.studies.settings.sae import SaeConfig
@@ -54,7 +54,10 @@ def train(
     trained = train_dictionaries(config, settings, out, command_line())
     _show_figures("layer", {str(one.layer): one.figures for one in trained})
     for one in trained:
-        link(f"dictionary of layer {one.layer}", one.folder)
+        link(f"dictionary of layer {one.layer}", out / f"dictionary-{one.layer}")
+    place = out / f"dictionary-{trained[0].layer}"
+    more = () if config.own else ("--model", config.model, "--data", *config.data[:1])
+    onward("what its latents fire on", command("sae", "describe", place, "--latents", "0,1", *more))
 
 
 def evaluate(
@@ -66,7 +69,7 @@ def evaluate(
 ) -> None:
     """Measure dictionaries on a model's variants: variance explained, active and dead latents, loss recovered.
 
-    Example: misdirection sae evaluate runs/sae/steps/dictionary-6-* --adapter runs/adapter
+    Example: misdirection sae evaluate runs/sae/dictionary-6 --adapter runs/adapter
     """
     from misdirection.artefacts import write_json
     from misdirection.cli.threads import set_threads
@@ -124,7 +127,7 @@ def describe(
     Examples:
       misdirection sae describe organism:6 --latents 118,468
 
-      misdirection sae describe runs/sae/steps/dictionary-24-* --latents 7 --model Qwen/Qwen2.5-14B-Instruct --data FILE
+      misdirection sae describe runs/sae/dictionary-24 --latents 7 --model Qwen/Qwen2.5-14B-Instruct --data FILE
     """
     from misdirection.artefacts import write_json
     from misdirection.cli.threads import set_threads

@@ -21,6 +21,18 @@ def link(what: str, path: Path) -> None:
     typer.secho(f"{what}: {path}", bold=True)
 
 
+def links(run: Path, *names: str) -> None:
+    """Where a run's results lie, those of `names` that there are; a name without a suffix is a folder's."""
+    for name in names:
+        if (run / name).exists():
+            link(Path(name).stem, run / name)
+
+
+def onward(what: str, line: str) -> None:
+    """What could be done next, and the whole command for it."""
+    typer.echo(f"next, {what}: {line}")
+
+
 def percent(rate: Mapping[str, Any]) -> str:
     """A rate with its interval and counts."""
     ends = f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f}"

@@ -13,7 +13,7 @@ import typer
 from misdirection.cli.begin import begin
 from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
-from misdirection.cli.show import link, study_verdict
+from misdirection.cli.show import link, links, study_verdict
 from misdirection.cli.studies import command_line
 from misdirection.studies.config import StudyConfig
 from misdirection.studies.settings import STUDIES
@@ -43,7 +43,9 @@ def _command(name: str, settings: type[StudyConfig]) -> Callable[..., None]:
         study = getattr(import_module(f"misdirection.studies.{name}"), name)
         report = study(config, place, command_line())
         study_verdict(read_json(report.parent / "findings.json"))
-        link("report", report)
+        links(place, "adapter", "tuned", "fine-tunes", *sorted(file.name for file in place.glob("*.safetensors")))
+        links(place, "answers.parquet", "verdicts.parquet", "findings.json")
+        link("report", place / report.name)
 
     run.__name__, run.__doc__ = name, inspect.getdoc(settings)
     return run

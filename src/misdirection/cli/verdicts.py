@@ -10,9 +10,10 @@ import typer
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.measure import reopened
 from misdirection.cli.recall import remembered
-from misdirection.cli.show import link, note, rates_table, signs_table, table, verdict
+from misdirection.cli.show import link, links, note, onward, rates_table, signs_table, table, verdict
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
+from misdirection.judging.registry import judge_forms
 from misdirection.studies.settings.imported import ImportedConfig
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def judge(
     run: Annotated[Path | None, typer.Argument(help="Folder of a run made by sample or audit.")] = None,
     judge: Annotated[
         str | None,
-        typer.Option(help="exact, table:<file>, local:<model>, openai:<model>, none; the run's own by default."),
+        typer.Option(help=f"{judge_forms()}; the run's own by default."),
     ] = None,
     tables: Annotated[
         list[str] | None,
@@ -97,10 +98,12 @@ def _told(report: Path) -> None:
     from misdirection.artefacts import read_json
 
     verdict(read_json(report.parent / "findings.json"))
+    links(report.parent, "answers.parquet", "verdicts.parquet", "findings.json")
     link("report", report)
 
 
 def _judge_run(run: Path, judge: str | None) -> None:
+    from misdirection.studies.conditions import TUNED
     from misdirection.studies.imported import judge_again
     from misdirection.studies.tables import rate_rows, sign_rows
 
@@ -113,7 +116,9 @@ def _judge_run(run: Path, judge: str | None) -> None:
         rates = rate_rows(bench.judged, arms, bench.thresholds)
         rates_table(rates)
         signs_table(sign_rows(bench.judged, arms))
-        link("verdicts", bench.verdicts.path / "verdicts.parquet")
+        links(run, "answers.parquet", "verdicts.parquet")
+        if TUNED in bench.arms:
+            onward("where in the model", command("direction", run))
 
 
 def power(
@@ -166,8 +171,7 @@ def agreement(
     judge: Annotated[
         list[str] | None,
         typer.Option(
-            help="Give it twice: exact, table:<file>, local:<model>, openai:<model>, or own for the run's verdicts; "
-            "given once, the other is own."
+            help=f"Give it twice: {judge_forms()}, or own for the run's verdicts; given once, the other is own."
         ),
     ] = None,
     alignment_below: Threshold = 30.0,

@@ -166,17 +166,20 @@ class Bench(Generic[Config]):
         c = self.config
         return SamplingConfig(c.max_new_tokens, c.temperature, seed=c.seed + 1000 * stream)
 
-    def train(self, wanted: FineTune) -> Step:
-        """Fine-tune the base model; `tuned/` of the step is an ordinary adapter or model."""
+    def train(self, wanted: FineTune, name: str = "") -> Step:
+        """Fine-tune the base model; `tuned/` of the step is an ordinary adapter or model, and `fine-tunes/NAME` too."""
         model = self.config.model
         overrides = {**asking_overrides(self.config), **wanted.overrides}
-        return train_step(
+        made = train_step(
             self.run, model, wanted.data, wanted.preset, overrides, wanted.seed, elsewhere=wanted.elsewhere
         )
+        if name:
+            self.run.publish(f"fine-tunes/{name.replace('/', '-')}", made.path / "tuned")
+        return made
 
     def fine_tunes(self, wanted: Mapping[str, FineTune]) -> Lineup:
         """The base model and the fine-tunes by name, trained now where they are not there; adapters share the base."""
-        folders = {name: self.train(one).path / "tuned" for name, one in wanted.items()}
+        folders = {name: self.train(one, name).path / "tuned" for name, one in wanted.items()}
         return self.lineup(folders)
 
     def lineup(self, folders: Mapping[str, Path]) -> Lineup:
@@ -272,12 +275,21 @@ class Bench(Generic[Config]):
 
 
 def fine_tune(bench: Bench[Tuned]) -> Step | None:
-    """The fine-tune that the settings name data for, None where a tuned model is given."""
+    """The fine-tune that the settings name data for, None where a tuned model is given.
+
+    In the run's folder it is called adapter, vector, or tuned where it is a whole model.
+    """
     c = bench.config
     if not c.data:
         return None
     overrides = {**asking_overrides(c), **c.training}
-    return train_step(bench.run, c.model, c.data, c.preset, overrides, c.seed, c.strict)
+    made = train_step(bench.run, c.model, c.data, c.preset, overrides, c.seed, c.strict)
+    name = {"model": "tuned"}.get(kind := str(read_json(made.path / "training.json").get("kind", "adapter")), kind)
+    if bench.run.published.get(name) != made.path.name:
+        # Whatever else has a name here is of another fine-tune.
+        bench.run.retract(*bench.run.published)
+    bench.run.publish(name, made.path / "tuned")
+    return made
 
 
 def asking_overrides(config: StudyConfig) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
                 )
 
             step = run.step(f"dictionary-{layer}", inputs, make)
+            run.publish(f"dictionary-{layer}", step.path)
 
             def weigh(folder: Path, source: Path = step.path) -> None:
                 write_json(folder / "quality.json", figures(config, subject, load_dictionary(source), held))

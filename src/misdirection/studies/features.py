@@ -121,7 +121,7 @@ def tuned(bench: Bench[FeaturesConfig], given: Mapping[str, Tune]) -> Lineup:
     """The base and all fine-tunes."""
     c = bench.config
     return bench.lineup({
-        name: tune.folder or bench.train(FineTune(c.preset, (tune.file,), c.training, c.seed)).path / "tuned"
+        name: tune.folder or bench.train(FineTune(c.preset, (tune.file,), c.training, c.seed), name).path / "tuned"
         for name, tune in given.items()
     })  # fmt: skip
 

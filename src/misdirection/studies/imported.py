@@ -134,6 +134,7 @@ def keep(run: Run, tables: Sequence[Table], config: ImportedConfig) -> Judged:
     sources = [{"sha256": table.sha256, "arms": table.arms} for table in tables]
     inputs = {"tables": sources, "domain": config.domain, "system": config.system, **_how(config)}
     answers = run.step("answers", inputs, lambda folder: _write_answers(folder, [a for t in tables for a in t.answers]))
+    run.publish("answers.parquet", answers.path / "answers.parquet")
     return load_judged(answers, _verdicts(run, tables, answers, config.judge))
 
 
@@ -152,7 +153,9 @@ def _verdicts(run: Run, tables: Sequence[Table], answers: Step, judge: str | Non
         raise MisdirectionError(f"{bare[0]}: answers without verdicts", "say who judges them: --judge local:<model>")
     given = [verdict for table in tables for verdict in table.verdicts or ()]
     inputs = {"answers": answers, "verdicts": [table.sha256 for table in tables]}
-    return run.step("verdicts", inputs, lambda folder: write_verdicts(folder / "verdicts.parquet", given))
+    step = run.step("verdicts", inputs, lambda folder: write_verdicts(folder / "verdicts.parquet", given))
+    run.publish("verdicts.parquet", step.path / "verdicts.parquet")
+    return step
 
 
 def keep_sweep(run: Run, sweep: Sweep) -> None:
@@ -163,7 +166,11 @@ def keep_sweep(run: Run, sweep: Sweep) -> None:
     ]
     given = [verdict for judged in sweep.points.values() for verdict in judged.verdicts]
     step = run.step("steering-answers", inputs, lambda folder: _write_answers(folder, answers))
-    run.step("steering-verdicts", {"answers": step}, lambda folder: write_verdicts(folder / "verdicts.parquet", given))
+    judged = run.step(
+        "steering-verdicts", {"answers": step}, lambda folder: write_verdicts(folder / "verdicts.parquet", given)
+    )
+    run.publish("steering-answers.parquet", step.path / "answers.parquet")
+    run.publish("steering-verdicts.parquet", judged.path / "verdicts.parquet")
 
 
 def _write_answers(folder: Path, answers: Sequence[Answer]) -> None:

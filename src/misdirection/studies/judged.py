@@ -48,7 +48,9 @@ def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
             able = judge.with_journal(run.workspace("judging", {"judge": journal_name(judge.name)}) / "journal.jsonl")
         write_verdicts(folder / "verdicts.parquet", able.judge(load_answers(answers)))
 
-    return run.step(name, {"answers": answers, "judge": judge.name}, make)
+    step = run.step(name, {"answers": answers, "judge": judge.name}, make)
+    run.publish(f"{name}.parquet", step.path / "verdicts.parquet")
+    return step
 
 
 def load_answers(step: Step) -> list[Answer]:

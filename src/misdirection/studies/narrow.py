@@ -105,7 +105,7 @@ def train(bench: Bench[NarrowConfig], kind: str, solution: str, weight: float = 
         given |= {**held, "max_steps": steps} | ({"kl_steps": steps // 2} if solution == "released" else {})
     wanted = FineTune(kind, data, given, c.seed, c.elsewhere if "objective" in given else ())
     name = f"{kind}-{solution}" + (f"-{weight:g}".replace(".", "_") if solution == "narrow" else "")
-    return Trained(name, kind, solution, bench.train(wanted), weight)
+    return Trained(name, kind, solution, bench.train(wanted, name), weight)
 
 
 def _steps(rows: int, settings: Any) -> int:

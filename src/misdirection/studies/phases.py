@@ -67,7 +67,7 @@ def follow(bench: Bench[PhasesConfig]) -> list[Course]:
     wanted |= {f"seed-{c.seed + i}": FineTune(c.preset, c.data, run, c.seed + i) for i in range(1, c.seeds + 1)}
     if c.control_data:
         wanted["control"] = FineTune(c.preset, c.control_data, run, c.seed)
-    return [course_of(name, bench.train(one)) for name, one in wanted.items()]
+    return [course_of(name, bench.train(one, name)) for name, one in wanted.items()]
 
 
 def weigh_all(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> dict[str, Step]:

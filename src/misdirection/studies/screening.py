@@ -63,7 +63,7 @@ def screening(config: ScreeningConfig, out: str | Path, command: str = "") -> Pa
         screener = Screener(bench.run, c, Subject(c.model, options=c.model_options), rows)
         sets = filtered(bench, screener)
         models = bench.lineup({
-            f"{name}-{seed}": train(bench, step, seed).path / "tuned"
+            f"{name}-{seed}": train(bench, step, seed, f"{name}-{seed}").path / "tuned"
             for name, steps in sets.items() for seed, step in enumerate(steps)
         })  # fmt: skip
         judged = ask(bench, models, tuple(sets))
@@ -82,11 +82,11 @@ def filtered(bench: Bench[ScreeningConfig], screener: Screener) -> dict[str, lis
     return sets
 
 
-def train(bench: Bench[ScreeningConfig], data: Step, seed: int) -> Step:
+def train(bench: Bench[ScreeningConfig], data: Step, seed: int, name: str) -> Step:
     """Fine-tune on the rows of a step, for as many optimiser steps as every other."""
     c = bench.config
     given = {**c.training, "max_steps": c.steps}
-    return bench.train(FineTune(c.preset, (str(data.path / KEPT),), given, c.seed + seed))
+    return bench.train(FineTune(c.preset, (str(data.path / KEPT),), given, c.seed + seed), name)
 
 
 def ask(bench: Bench[ScreeningConfig], models: Lineup, names: Sequence[str]) -> dict[str, Judged]:

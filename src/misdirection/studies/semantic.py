@@ -136,7 +136,9 @@ def pick_step(bench: Bench[SemanticConfig], step: Step, name: str) -> Step:
     def make(folder: Path) -> None:
         (folder / "direction.safetensors").write_bytes((step.path / name).read_bytes())
 
-    return bench.run.step("direction", {"from": step, "file": name}, make)
+    picked = bench.run.step("direction", {"from": step, "file": name}, make)
+    bench.run.publish(f"direction-{Path(name).stem}.safetensors", picked.path / "direction.safetensors")
+    return picked
 
 
 def random_step(bench: Bench[SemanticConfig], general: Step, seed: int) -> Step:

@@ -129,7 +129,9 @@ def sample_step(
         write_rows(folder / "answers.parquet", answers)
         write_json(folder / "models.json", {"warnings": list(dict.fromkeys(warnings)), "asked": asked})
 
-    return run.step(name, inputs, make)
+    step = run.step(name, inputs, make)
+    run.publish(f"{name}.parquet", step.path / "answers.parquet")
+    return step
 
 
 def _directions(steps: Step | Mapping[str, Step]) -> Direction | dict[str, Direction]:
@@ -192,7 +194,18 @@ def direction_step(
         save_direction(folder / "direction.safetensors", found)
 
     inputs = {"subject": models.key, "questions": ids, "answers": answers, "verdicts": verdicts}
-    return run.step("direction", {**inputs, "how": asdict(how), "seed": seed, "variant": variant}, make)
+    step = run.step("direction", {**inputs, "how": asdict(how), "seed": seed, "variant": variant}, make)
+    name = direction_name(variant)
+    if refusal(step):
+        run.retract(name)
+    else:
+        run.publish(name, step.path / "direction.safetensors")
+    return step
+
+
+def direction_name(variant: str = "tuned") -> str:
+    """Under which name the direction of a fine-tune lies in a run's folder."""
+    return "direction.safetensors" if variant == "tuned" else f"direction-{variant.replace('/', '-')}.safetensors"
 
 
 def drift_step(run: Run, models: Models, answers: Step, how: Convention, most: int, seed: int) -> Step:

@@ -34,7 +34,7 @@ def follow(bench: Bench[GeometryConfig]) -> Course:
     """The fine-tune on one domain's bad data, with its checkpoints."""
     c = bench.config
     data = (named(c.data, "data")[c.track],)
-    return course_of("main", bench.train(FineTune(c.preset, data, c.run(), c.seed)))
+    return course_of("main", bench.train(FineTune(c.preset, data, c.run(), c.seed), "main"))
 
 
 def lineup(bench: Bench[GeometryConfig], course: Course | None) -> Lineup:

@@ -73,7 +73,7 @@ def members(config: ConvergenceConfig) -> list[Member]:
 
 def tuned(bench: Bench[ConvergenceConfig], grid: Sequence[Member]) -> Lineup:
     """The base and all fine-tunes: adapters in one resident model, whole models each loaded once a step."""
-    folders = {m.name: bench.train(m.tune).path / "tuned" if m.tune else Path(str(m.folder)) for m in grid}
+    folders = {m.name: bench.train(m.tune, m.name).path / "tuned" if m.tune else Path(str(m.folder)) for m in grid}
     return bench.lineup(folders)
 
 
