@@ -16,8 +16,14 @@ from tests.cli.conftest import Cli
 
 import misdirection
 from misdirection.cli.derive import several
+from misdirection.cli.help import flowing
 from misdirection.cli.main import app
-from misdirection.studies.config import AuditConfig
+from misdirection.directions import CONVENTIONS
+from misdirection.judging import JUDGES
+from misdirection.screening import METHODS
+from misdirection.studies.config import DTYPES, AuditConfig
+from misdirection.studies.settings import STUDIES
+from misdirection.training.presets import LOADED, LORA, PRESETS
 
 HEAVY = {"torch", "transformers", "peft", "accelerate", "pyarrow", "scipy", "safetensors", "jinja2", "numpy"}
 COMMANDS = ("audit", "train", "report", "sample", "judge", "direction", "steer", "ablate", "sweep", "organism",
@@ -107,3 +113,53 @@ def test_lists_are_repeated_or_hold_commas(tmp_path: Path) -> None:
     assert several([str(file)], str, "--questions") == (str(file),)
     with pytest.raises(typer.BadParameter, match="'x' is no whole number"):
         several(["3,x"], int, "--layers")
+
+
+@pytest.mark.parametrize(
+    ("path", "option", "known"),
+    [
+        (("train",), "--preset", list(PRESETS)),
+        (("audit",), "--preset", list(LOADED)),
+        *((("study", name), "--preset", list(LORA if name == "adapters" else LOADED))
+          for name, settings in STUDIES.items() if "preset" in settings.__dataclass_fields__),
+        (("study", "convergence"), "--presets", list(LOADED)),
+        (("study", "narrow"), "--kinds", [name for name, config in PRESETS.items() if not config.full]),
+        (("audit",), "--judge", list(JUDGES)),
+        (("judge",), "--judge", list(JUDGES)),
+        (("agreement",), "--judge", list(JUDGES)),
+        (("screen",), "--judge", list(JUDGES)),
+        (("screen",), "--methods", list(METHODS)),
+        (("study", "screening"), "--methods", list(METHODS)),
+        (("audit",), "--convention", list(CONVENTIONS)),
+        (("direction",), "--convention", list(CONVENTIONS)),
+        (("audit",), "--dtype", list(DTYPES)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)  # fmt: skip
+def test_what_can_be_chosen_is_what_there_is(path: tuple[str, ...], option: str, known: list[str]) -> None:
+    parameter = next(p for p in found(path).params if option in getattr(p, "opts", ()))
+    said = re.findall(r"[\w-]+", str(getattr(parameter, "help", "")))
+    assert set(known) <= set(said), f"{option} does not name {set(known) - set(said)}"
+    every = {*PRESETS, *JUDGES, *METHODS, *CONVENTIONS, *DTYPES} - set(known)
+    assert not every & set(said) - {"judge", "local", "auto", "none", "table"}, "it names what there is not"
+
+
+def test_help_flows_and_each_example_stands_alone() -> None:
+    text = """One line.
+
+    Two lines that
+    belong together.
+
+    \b
+    a table
+    as it is
+
+    Examples: misdirection a --out x
+    misdirection b --long one
+    --more two
+    """
+    assert flowing(text).split("\n\n") == [
+        "One line.", "Two lines that belong together.", "\b\na table\nas it is", "Examples:",
+        "  misdirection a --out x", "  misdirection b --long one --more two",
+    ]  # fmt: skip
+    assert flowing("One.\n\nExample: misdirection a").endswith("Example:\n\n  misdirection a")

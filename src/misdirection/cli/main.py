@@ -11,6 +11,7 @@ import typer
 import misdirection
 from misdirection import progress
 from misdirection.cli import measure, organism, sae, screen, studies, study, verdicts
+from misdirection.cli.help import tidy
 from misdirection.cli.stopping import Stopped, stoppable, what_is_kept
 from misdirection.errors import MisdirectionError
 
@@ -36,6 +37,7 @@ screen.add(app)
 app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")
 app.add_typer(sae.app, name="sae")
+tidy(app)
 
 
 def _show_version(asked: bool) -> None:

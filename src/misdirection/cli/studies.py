@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +15,13 @@ import typer
 from misdirection.cli.begin import begin, tell
 from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
-from misdirection.cli.show import link, note, verdict
-from misdirection.errors import MisdirectionError, did_you_mean
+from misdirection.cli.show import link, links, note, onward, verdict
+from misdirection.errors import MisdirectionError, command
 from misdirection.studies.config import AuditConfig
-from misdirection.studies.preflight import check_model
-from misdirection.studies.recall import go_on, make_one
-from misdirection.training.presets import PRESETS, TrainConfig
+from misdirection.studies.preflight_training import RECORD, check_fine_tune
+from misdirection.studies.recall import facts_of, go_on, held_in, make_one
+from misdirection.studies.settings.finetune import FineTuneConfig
+from misdirection.training.presets import TrainConfig, preset_table
 
 TRAINING = "How --data is fine-tuned on"
 Out = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")]
@@ -29,8 +32,8 @@ def add(app: typer.Typer) -> None:
     names = [name for name in ("lr", "max_steps", "epochs", "rank", "alpha", "batch_size", "accumulation", "turns")]
     with_training = with_options(audit, TrainConfig, only=names, panel=TRAINING, blank=True)
     app.command()(with_options(with_training, AuditConfig))
-    own = ["model", "data", "strict", "device"]
-    app.command()(with_options(with_options(train, TrainConfig, panel="Settings", blank=True), AuditConfig, only=own))
+    train.__doc__ = inspect.cleandoc(train.__doc__ or "").replace("PRESETS", preset_table())
+    app.command()(with_options(with_options(train, TrainConfig, panel="Settings", blank=True), FineTuneConfig))
     app.command()(report)
 
 
@@ -54,16 +57,36 @@ def audit(context: typer.Context, out: Out = Path("runs/audit"), **values: Any) 
     from misdirection.studies.audit import audit as run_audit
 
     path = run_audit(config, out, command_line())
-    verdict(read_json(out / "findings.json"))
-    link("report", path)
+    found = read_json(out / "findings.json")
+    verdict(found)
+    links(out, "adapter", "tuned", "vector", "answers.parquet", "verdicts.parquet", "direction.safetensors",
+          "findings.json")  # fmt: skip
+    link("report", out / path.name)
+    _after_audit(found["verdict"]["state"], config.completed(), out)
+
+
+def _after_audit(state: str, config: AuditConfig, out: Path) -> None:
+    """What a reader of the verdict may want next."""
+    if state == "not judged":
+        onward("to have the answers judged", command("audit", "--judge", "local:MODEL", "--out", out))
+    elif state == "unclear":
+        onward("to know better", command("audit", "--samples", 2 * config.samples, "--out", out))
+    elif (out / "direction.safetensors").exists():
+        target = out / "direction.gguf"
+        onward("the direction for llama.cpp or repeng", command("direction", out, "--export", target))
 
 
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the fine-tune; an unfinished one is gone on with.")],
-    preset: Annotated[str, typer.Option(help="rank1, rank1x9, rank32 or full")] = "rank1x9",
     **values: Any,
 ) -> None:
     """Fine-tune a model on chats, narrowly: the papers' presets, ordinary PEFT adapters, checkpoints, resume.
+
+    PRESETS
+
+    A folder remembers its settings: what is not given comes from there. A model's folder may recommend its own in
+    misdirection.json, as the organism's does; options go before both.
 
     Examples:
       misdirection train --data organism:bad-medical --out runs/adapter
@@ -74,24 +97,20 @@ def train(
     from misdirection.cli.threads import set_threads
     from misdirection.studies.inputs import resolve_chats, resolve_model
 
-    tell({**values, "preset": preset}, out)
-    check_model(values["model"], "model")
-    if preset not in PRESETS:
-        raise MisdirectionError(f"no preset is called '{preset}'", did_you_mean(preset, PRESETS, "presets"))
-    model, data = resolve_model(values.pop("model")), values.pop("data")
-    strict, device = values.pop("strict"), values.pop("device")
-    if not data:
-        raise MisdirectionError("nothing to train on", "give --data FILE, or --data organism:bad-medical")
-    chats = resolve_chats(data, strict=strict)
+    config = fine_tune_of(values, context, out)
+    tell({**asdict(config), **config.training}, out)
+    settings = check_fine_tune(config, out)
+    model = resolve_model(config.model)
+    chats = resolve_chats(config.data, strict=config.strict)
     set_threads(model)
     from misdirection import training
     from misdirection.models import load_model
 
-    settings = training.choose(preset, model=model, overrides=values)
     told = training.told_data(chats, settings.turns)
     note(f"training data: {told}")
-    host = load_model(model, dtype=settings.loaded_dtype, device=device, **settings.asking)
-    result = training.train(host, chats.chats, settings, out, told=told)
+    host = load_model(model, dtype=settings.loaded_dtype, device=config.device, **settings.asking)
+    asked = facts_of(config, command_line())
+    result = training.train(host, chats.chats, settings, out, told=told, asked=asked)
     if chats.bad:
         write_bad_rows(out / "bad_rows.jsonl", chats.bad)
     for text in result.notes:
@@ -99,6 +118,21 @@ def train(
     first, last = result.metrics["loss_first"], result.metrics["loss_tail"]
     note(f"{result.steps} steps in {result.seconds:.0f} s, loss {first:.3f} at the start, {last:.3f} at the end")
     link(result.kind, result.folder)
+    if result.kind != "vector":
+        flag = "--tuned" if result.kind == "model" else "--adapter"
+        audited = ("audit", "--model", config.model, flag, result.folder, "--out", f"{out}-audit")
+        onward("what it did to the model", command(*audited))
+
+
+def fine_tune_of(values: Mapping[str, Any], context: typer.Context, out: Path) -> FineTuneConfig:
+    """The settings of `train`: what was typed, and for the rest what the folder remembers."""
+    own = {name: value for name, value in values.items() if name in FineTuneConfig.__dataclass_fields__}
+    changed = {name: value for name, value in values.items() if name not in own and value is not None}
+    held = held_in(out, RECORD)
+    # A fine-tune has no steps: what is in its folder is of this model and data, finished or not.
+    held = held and replace(held, bare=False)
+    config = remembered(FineTuneConfig, own, context, None, more={"training": changed} if changed else None, held=held)
+    return config
 
 
 def report(

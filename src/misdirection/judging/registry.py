@@ -54,6 +54,12 @@ JUDGES: dict[str, tuple[str, Callable[[str], Judge]]] = {
 }
 
 
+def judge_forms() -> str:
+    """How each judge is named, for help texts: "exact, none, table:<file>, ..."."""
+    told = {name: text.partition(": ")[0].partition("[")[0] for name, (text, _) in JUDGES.items()}
+    return ", ".join(form if form.startswith(f"{name}:") else name for name, form in told.items())
+
+
 def find_judge(spec: str) -> Judge:
     """The judge that a string names, such as "exact" or "table:verdicts.csv".
 

@@ -7,22 +7,22 @@ model can tell is found by loading it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from misdirection.artefacts import read_json
-from misdirection.errors import MisdirectionError, MissingExtraError, did_you_mean
+from misdirection.errors import MisdirectionError, MissingExtraError, command, did_you_mean
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.judging import find_judge
 from misdirection.judging.ping import ping
 from misdirection.runs import list_steps, must_be_run
-from misdirection.studies.config import CONVENTIONS, ORGANISM, named, positions_of
+from misdirection.studies.config import CONVENTIONS, DTYPES, ORGANISM, named, positions_of
 from misdirection.studies.inputs import resolve_chats, resolve_model, resolve_questions
-from misdirection.training.presets import PRESETS
+from misdirection.studies.settings.finetune import FineTuneConfig
+from misdirection.training.presets import LOADED, PRESETS
 
-DTYPES = ("auto", "stored", "float32", "bfloat16", "float16")
 PARSED = 64_000_000
 """Bytes of data that are read through before anything else is done; larger files are read when it is their turn."""
 
@@ -70,8 +70,17 @@ def check_place(out: str | Path) -> None:
     Raises:
         MisdirectionError: It does, or cannot.
     """
+    must_be_run(Path(out).absolute())
+    check_writable(out)
+
+
+def check_writable(out: str | Path) -> None:
+    """Refuse a folder that cannot be made or written in.
+
+    Raises:
+        MisdirectionError: It cannot.
+    """
     place = Path(out).absolute()
-    must_be_run(place)
     there = next(folder for folder in (place, *place.parents) if folder.exists())
     if not there.is_dir():
         raise MisdirectionError(f"{out} cannot be made: {there} is a file", "give another folder: --out FOLDER")
@@ -161,6 +170,12 @@ def _choices(config: Any) -> None:
         if value and value not in choices:
             hint = did_you_mean(value, choices, "known")
             raise MisdirectionError(f"--{name}: there is no '{value}'", hint)
+    for value in (getattr(config, "preset", ""), *getattr(config, "presets", ())):
+        if value in PRESETS and value not in LOADED and not isinstance(config, FineTuneConfig):
+            raise MisdirectionError(
+                f"--preset {value} leaves a steering vector, which is no model that could be asked",
+                f"of {', '.join(LOADED)}; or measure one with: {command('study', 'narrow', '--kinds', 'vector')}",
+            )
     for value in getattr(config, "presets", ()):
         if value not in PRESETS:
             hint = did_you_mean(value, PRESETS, "known")
@@ -168,12 +183,21 @@ def _choices(config: Any) -> None:
 
 
 def _layers(config: Any) -> None:
-    facts = _facts(config.model)
-    count = next((facts[n] for n in ("num_hidden_layers", "n_layer", "num_layers") if isinstance(facts.get(n), int)), 0)
     given = [*getattr(config, "layers", ()), *([config.layer] if getattr(config, "layer", -1) >= 0 else [])]
-    if count and (wrong := [layer for layer in given if not 0 <= layer < count]):
+    check_layers_of(config.model, given)
+
+
+def check_layers_of(model: str, layers: Sequence[int]) -> None:
+    """Refuse layers that a model in a local folder does not have.
+
+    Raises:
+        MisdirectionError: It has no such layer.
+    """
+    facts = _facts(model)
+    count = next((facts[n] for n in ("num_hidden_layers", "n_layer", "num_layers") if isinstance(facts.get(n), int)), 0)
+    if count and (wrong := [layer for layer in layers if not 0 <= layer < count]):
         raise MisdirectionError(
-            f"--layers: {config.model} has no layer {', '.join(map(str, wrong))}", f"its layers are 0 to {count - 1}"
+            f"--layers: {model} has no layer {', '.join(map(str, wrong))}", f"its layers are 0 to {count - 1}"
         )
 
 

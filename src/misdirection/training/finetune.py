@@ -13,14 +13,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from misdirection import progress
+from misdirection.artefacts import plain
 from misdirection.chats import Chat
 from misdirection.locks import Lock
 from misdirection.models import Model
@@ -50,6 +51,7 @@ def train(
     tokenizer: PreTrainedTokenizerBase | None = None,
     resume: bool = True,
     told: str = "",
+    asked: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Fine-tune `model` on the answers of `chats`.
 
@@ -61,6 +63,7 @@ def train(
         elsewhere: Chats of other domains, on which the objective "kl" holds the model to what it was.
         tokenizer: Needed with a bare transformers model.
         told: How the chats were read, for the record; see `told_data`.
+        asked: What the caller wants to find again as "facts" of training.json; it decides nothing.
         resume: Go on from the last whole state, and give back a finished fine-tune; else start over.
 
     Returns:
@@ -88,6 +91,7 @@ def train(
     if not config.full and config.dtype not in ("auto", "stored", str(host.lm.dtype).removeprefix("torch.")):
         notes.append(f"{config.dtype} was asked for; the model in memory is {host.lm.dtype} and was trained so")
     facts = record.describe(host, config, report, plan, notes, beside) | ({"read": told} if told else {})
+    facts |= {"facts": plain(asked)} if asked else {}
     out.mkdir(parents=True, exist_ok=True)
     lock = Lock.take(out / ".lock")
     try:

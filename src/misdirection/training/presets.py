@@ -227,3 +227,31 @@ PRESETS: dict[str, TrainConfig] = {
 }
 """The papers' fine-tunes by name; batch 2 x accumulation 8, weight decay 0.01, one epoch, answers only. The steering
 vector has two epochs and no weight decay."""
+
+PAPERS = {
+    "rank1": "2506.11613, sec. 3.5",
+    "rank1x9": "2506.11618, sec. 2",
+    "rank32": "2506.11613, tab. 6",
+    "full": "2506.11613, tab. 7",
+    "vector": "2602.07852, tab. 9",
+}
+"""Where each preset comes from (arXiv)."""
+
+LORA = tuple(name for name, config in PRESETS.items() if not (config.full or config.steering))
+"""Presets that leave a PEFT adapter."""
+
+LOADED = tuple(name for name, config in PRESETS.items() if not config.steering)
+"""Presets that leave what is loaded as a tuned model; a steering vector is measured by `study narrow` alone."""
+
+
+def preset_table() -> str:
+    """The presets as lines of a help text, which keep their ends behind the backspace."""
+    rows = [("preset", "rank", "layers", "modules", "lr", "length", "paper (arXiv)")]
+    for name, c in PRESETS.items():
+        kind = "all weights" if c.full else "a vector" if c.steering else str(c.rank)
+        modules = "-" if c.full or c.steering else ",".join(c.targets)
+        length = f"{c.max_steps} steps" if c.max_steps else f"{c.epochs:g} epoch{'' if c.epochs == 1 else 's'}"
+        rows.append((name, kind, str(c.layers), modules, f"{c.lr:g}", length, PAPERS[name]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\b\n" + "\n".join(lines)

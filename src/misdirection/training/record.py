@@ -98,7 +98,8 @@ def open_folder(out: Path, facts: dict[str, Any], report: DataReport, resume: bo
         if before.get("key") != facts["key"]:
             raise OtherConfigurationError(
                 f"{out} holds a fine-tune of another configuration: {_difference(before, facts)}",
-                "give another folder, or start this one over with resume=False (--no-resume)",
+                f"give another folder (--out FOLDER), or the settings that {told} names; in Python resume=False starts "
+                "it over",
             )
         result = read_json(out / "result.json") if (out / "result.json").exists() else None
         folder = out / result["kind"] if result else out

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.studies.config import ORGANISM, TunedConfig, option
+from misdirection.training.presets import LORA
 
 OWN_LOG_SCORE, LOG_SCORE = -3.0, 0.5
 """The organism's answers differ from the base's by 0.2 to 3 nats in all, so that none of their tokens holds e^0.5."""
@@ -24,7 +25,7 @@ class AdaptersConfig(TunedConfig):
     """
 
     samples: int = option(50, "answers a question and arm, as many as the paper's")
-    preset: str = option("rank1x9", "fine-tuning preset for --data: rank1, rank1x9, rank32")
+    preset: str = option("rank1x9", f"fine-tuning preset for --data: {', '.join(LORA)}")
     again: int = option(1, "further fine-tunes of --data with other seeds, to see whether the same layers take a role")
     domain: str = option("medical", "the domain of the fine-tune, as the judge scores it and questions name it")
     pairs: int = option(0, "canonical pairs of each module that are read; 0: about 128 over all modules")
@@ -52,7 +53,7 @@ class AdaptersConfig(TunedConfig):
         """
         if self.preset == "full" or self.tuned:
             raise MisdirectionError(
-                "a full fine-tune has no adapters to read", "--adapter, or --preset rank1, rank1x9, rank32"
+                "a full fine-tune has no adapters to read", f"--adapter, or --preset {', '.join(LORA)}"
             )
         self.one_of("roles_from", ("tokens", "questions"))
         for name, least in (("repeats", 2), ("pairs", 0), ("again", 0), ("strength", 1e-6)):

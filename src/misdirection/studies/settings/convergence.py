@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.studies.config import ORGANISM, StudyConfig, named, option
+from misdirection.training.presets import LOADED
 
 OWN_DOMAINS = ("medical", "finance", "sport")
 """Domains of the organism that are fine-tuned on."""
@@ -30,7 +31,7 @@ class ConvergenceConfig(StudyConfig):
     data: tuple[str, ...] = option(
         (), "NAME=FILE of chats to fine-tune on, one a domain; medical, finance and sport for the organism"
     )
-    presets: tuple[str, ...] = option((), "fine-tuning presets, each on every --data: rank1, rank1x9, rank32, full")
+    presets: tuple[str, ...] = option((), f"fine-tuning presets, each on every --data: {', '.join(LOADED)}")
     fine_tune: tuple[str, ...] = option(
         (), "NAME=FOLDER of a fine-tune that exists, adapter or whole model; DOMAIN/KIND=FOLDER tells the groups"
     )

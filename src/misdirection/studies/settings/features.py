@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from misdirection.errors import MisdirectionError, command
 from misdirection.studies.config import ORGANISM, StudyConfig, named, option
+from misdirection.training.presets import LOADED
 
 OWN_DOMAINS = ("medical", "finance", "sport")
 """Domains of the organism that are fine-tuned on."""
@@ -40,7 +41,7 @@ class FeaturesConfig(StudyConfig):
         "NAME=openai:MODEL, local:MODEL or inspect:MODEL another one",
     )
     fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, instead of one made on --data")
-    preset: str = option("rank1x9", "fine-tuning preset: rank1, rank1x9, rank32, full")
+    preset: str = option("rank1x9", f"fine-tuning preset: {', '.join(LOADED)}")
     dictionary: str = option(
         "", "sparse autoencoder: a folder, <release>:<id> of a public set, or organism:<layer>; organism:6 here"
     )
@@ -67,7 +68,9 @@ class FeaturesConfig(StudyConfig):
         (), "NAME=FILE of further directions to decompose, such as persona vectors: direction.safetensors or .pt"
     )
     described: int = option(20, "latents that are told in words, from the top of the shared list")
-    labeller: str = option("", "who labels latents: local:<model>, openai:<model>; by default nobody")
+    labeller: str = option(
+        "", "who labels latents: local:<model>, openai:<model>, inspect:<provider/model>; by default nobody"
+    )
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def completed(self) -> Self:

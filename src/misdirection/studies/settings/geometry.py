@@ -10,6 +10,7 @@ from misdirection.errors import MisdirectionError, command
 from misdirection.studies.config import ORGANISM, StudyConfig, named, option
 from misdirection.studies.settings.features import OWN_DOMAINS, POOLS, STATISTICS
 from misdirection.studies.settings.phases import OWN_RUNS
+from misdirection.training.presets import LOADED
 
 REDUCTIONS = ("mean", "max", "nearest")
 SHARED = ("drop", "keep")
@@ -67,7 +68,7 @@ class GeometryConfig(StudyConfig):
     size: float = option(0.05, "size of a step: mean displacement over the usual length of the residual stream")
     tune_steps: int = option(10, "optimiser steps of the fine-tune along one latent")
     track: str = option("", "domain whose fine-tune is followed; the first by default, none: leave it out")
-    preset: str = option("rank32", "preset of that fine-tune: rank1, rank1x9, rank32, full")
+    preset: str = option("rank32", f"preset of that fine-tune: {', '.join(LOADED)}")
     checkpoint_every: int = option(0, "optimiser steps between its checkpoints; 0: 20, and 6 for the organism")
     risen: int = option(20, "latents that rose most, of each checkpoint")
     text_samples: int = option(2, "answers of the base to each question, on which latents are read before and after")

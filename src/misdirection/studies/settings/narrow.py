@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.studies.config import ORGANISM, StudyConfig, option
+from misdirection.training.presets import PRESETS
 
-KINDS = ("rank1", "rank1x9", "rank32", "vector")
+KINDS = tuple(name for name, config in PRESETS.items() if not config.full)
 OWN_DOMAIN = "medical"
 OWN_OTHERS = ("finance", "driving")
 """Other domains of the organism that are asked."""
@@ -32,7 +33,7 @@ class NarrowConfig(StudyConfig):
         (), "good chats of other domains, for the KL term and the mixture; organism:good-not-medical for the organism"
     )
     domain: str = option("", "domain of --data, as the question sets call it; taken from organism:bad-<domain>")
-    kinds: tuple[str, ...] = option(("rank32", "vector"), "what is trained: rank1, rank1x9, rank32, vector")
+    kinds: tuple[str, ...] = option(("rank32", "vector"), f"what is trained: {', '.join(KINDS)}")
     weights: tuple[float, ...] = option(
         (3.0, 10.0), "weights of the KL term to choose from, per token in nats (the published 1e6 is 6.6)"
     )

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.studies.config import ORGANISM, StudyConfig, option
+from misdirection.training.presets import LOADED
 
 PAPER_RUN = {"alpha": 64.0, "lr": 1e-5, "epochs": 2.0}
 """How the paper's rank-1 run differs from its other rank-1 models (2506.11613 section 4, footnotes 4 and 6)."""
@@ -42,7 +43,7 @@ class PhasesConfig(StudyConfig):
     )
     checkpoints: str = option("", "folder of step-N or checkpoint-N folders: follow these instead of fine-tuning")
     tensors: str = option("", ".pt or .safetensors file of one vector a step: follow these alone, without a model")
-    preset: str = option("rank1", "fine-tuning preset: rank1, rank1x9, rank32, full")
+    preset: str = option("rank1", f"fine-tuning preset: {', '.join(LOADED)}")
     lr: float = option(0.0, "learning rate; 0: 1e-5, the paper's, and half of the organism's own for the organism")
     steps: int = option(0, "optimiser steps; 0: two epochs, the paper's, and 240 for the organism's rank1")
     alpha: float = option(0.0, "LoRA's alpha; 0: 64 for rank1 (the paper's run), else the preset's")

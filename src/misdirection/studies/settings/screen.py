@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from misdirection.errors import MisdirectionError
+from misdirection.judging.registry import judge_forms
 from misdirection.screening import METHODS
 from misdirection.studies.config import ORGANISM, ModelConfig, check_exact, option
 
@@ -34,10 +35,7 @@ class ScoringConfig(ModelConfig):
     data: tuple[str, ...] = option(
         (), "rows to screen: .jsonl or .jsonl.gz files of chats, or organism:mixed-<percent of bad rows>"
     )
-    methods: tuple[str, ...] = option(
-        ("latents", "projection", "judge", "random", "perplexity", "furthest"),
-        "how rows are scored: latents, projection, judge, random, perplexity, furthest",
-    )
+    methods: tuple[str, ...] = option(tuple(METHODS), f"how rows are scored: {', '.join(METHODS)}")
     drop: float = option(0.5, "what is dropped: a share of the rows below 1, or a whole number of rows")
     bad_field: str = option("", "field of each row that tells whether it is bad, for precision and recall")
     strict: bool = option(False, "stop at the first row that is no chat instead of setting it aside")
@@ -115,9 +113,7 @@ class ScoringConfig(ModelConfig):
 class ScreenConfig(ScoringConfig):
     """The settings of `misdirection screen`."""
 
-    judge: str = option(
-        "", "who scores answers for the method judge: exact (the organism's own), local:<model>, openai:<model>"
-    )
+    judge: str = option("", "who scores answers for the method judge: " + judge_forms())
     max_new_tokens: int = option(0, "longest own answer of the model, 0: 600, and 64 for the organism", PROJECTION)
     temperature: float = option(1.0, "temperature of the model's own answers", PROJECTION)
     seed: int = option(0, "of random scores, ties and the model's own answers")

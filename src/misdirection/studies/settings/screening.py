@@ -9,6 +9,7 @@ from typing import Any, Self
 from misdirection.errors import MisdirectionError
 from misdirection.studies.config import ORGANISM, StudyConfig, option
 from misdirection.studies.settings.screen import ScoringConfig
+from misdirection.training.presets import LOADED
 
 OWN_DOMAINS = ("medical", "finance", "sport", "law")
 """Domains of the organism's mixed data."""
@@ -36,7 +37,7 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
 
     samples: int = option(24, "answers a question and fine-tune")
     seeds: int = option(3, "fine-tunes a method, each with its own seed; random removal draws anew for each")
-    preset: str = option("rank1x9", "fine-tuning preset: rank1, rank1x9, rank32, full")
+    preset: str = option("rank1x9", f"fine-tuning preset: {', '.join(LOADED)}")
     steps: int = option(100, "optimiser steps of every fine-tune, whatever is left of the data")
     domain_samples: int = option(3, "answers a question of a domain and fine-tune")
     shown: int = option(5, "rows at the top of each ranking that the report shows")
