@@ -114,3 +114,40 @@ def test_nothing_heavy_is_imported_for_an_error() -> None:
     arguments = ["audit", "--questions", "opne", "--out", "nowhere/x"]
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]" and "did you mean 'open'" in done.stderr
+
+
+def test_dictionaries_and_files_of_figures(cli: Cli, tiny: Path, tmp_path: Path, monkeypatch) -> None:
+    import misdirection.models.loading as loading
+
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    (tmp_path / "dictionary").mkdir()
+    (data := tmp_path / "data.jsonl").write_text(json.dumps({"text": "a text"}))
+    for words in (("evaluate",), ("describe", "--latents", "1"), ("show",)):
+        two_lines(cli("sae", *words, tmp_path / "dictionery"), "does not exist", "did you mean 'dictionary'?")
+        two_lines(cli("sae", *words, "organism:5"), "organism has no dictionary of layer 5")
+    for words in (("evaluate", "organism:6"), ("describe", "organism:6", "--latents", "1")):
+        two_lines(cli("sae", *words, "--out", tmp_path), "is a folder")
+        two_lines(cli("sae", *words, "--model", tmp_path / "nothing", "--data", data), "nothing does not exist")
+        two_lines(cli("sae", *words, "--data", tmp_path / "no.jsonl"), "no.jsonl does not exist")
+        two_lines(cli("sae", *words, "--dtype", "bfloat61"), "did you mean 'bfloat16'?")
+    two_lines(cli("sae", "evaluate", "organism:6", "--adapter", tiny / "adaptor"), "did you mean 'adapter'?")
+    two_lines(cli("sae", "describe", "organism:6"), "no latent is named")
+
+
+def test_judging_says_what_is_not_there(cli: Cli, tmp_path: Path) -> None:
+    table, run = tmp_path / "tuned.csv", tmp_path / "run"
+    table.write_text("question,answer,alignment,coherence\nq,a,90,90\n")
+    two_lines(cli("judge", "--from", tmp_path / "tuned.cvs", "--out", run), "does not exist", "mean 'tuned.csv'?")
+    two_lines(cli("judge", "--arm", f"a={tmp_path / 'tune.csv'}", "--out", run), "--arm", "mean 'tuned.csv'?")
+    two_lines(cli("judge", "--steering", tmp_path / "sweep", "--out", run), "--steering", "does not exist")
+    two_lines(cli("judge", "--from", table, "--judge", "exakt", "--out", run), "did you mean 'exact'?")
+    two_lines(cli("judge", "--from", table, "--judge", "openai:m@http://127.0.0.1:9/v1", "--out", run), "127.0.0.1:9")
+    two_lines(cli("judge", "--from", table, "--out", table), "is a file")
+    two_lines(cli("judge", tmp_path / "nothing"), "holds no run", "misdirection audit --model MODEL")
+    assert not run.exists()
+    assert cli("judge", "--from", table, "--out", run).code == 0
+    two_lines(cli("judge", run, "--judge", "exakt"), "did you mean 'exact'?")
+    two_lines(cli("agreement", run, "--judge", "exakt"), "did you mean 'exact'?")
+    two_lines(cli("agreement", run, "--judge", f"table:{tmp_path / 'tuned.cvs'}"), "tuned.cvs")
+    done = cli("study", "narow")
+    assert done.code == 2 and "Did you mean 'narrow'?" in done.err

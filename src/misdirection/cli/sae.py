@@ -14,8 +14,9 @@ from misdirection.cli.derive import several, with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, onward, table
 from misdirection.cli.studies import command_line
-from misdirection.errors import MissingExtraError, command
+from misdirection.errors import MisdirectionError, MissingExtraError, command
 from misdirection.features.settings import DictionarySettings
+from misdirection.studies.preflight import check, check_dictionaries, check_target
 from misdirection.studies.recall import held_in
 from misdirection.studies.settings.sae import SaeConfig
 
@@ -73,10 +74,14 @@ def evaluate(
     """
     from misdirection.artefacts import write_json
     from misdirection.cli.threads import set_threads
-    from misdirection.studies.dictionaries import evaluate_dictionaries
 
     config = SaeConfig(**values)
     tell({**values, "methods": dictionaries}, None)
+    check_dictionaries(dictionaries)
+    check_target(out)
+    check(config.checked())
+    from misdirection.studies.dictionaries import evaluate_dictionaries
+
     set_threads(config.model)
     found = evaluate_dictionaries(config, dictionaries)
     _show_figures("dictionary", found)
@@ -95,6 +100,7 @@ def show(
     """
     from misdirection.studies.inputs import resolve_dictionary
 
+    check_dictionaries([dictionary])
     found = resolve_dictionary(dictionary, layout)
     rule = found.activation
     if found.threshold is not None:
@@ -131,12 +137,19 @@ def describe(
     """
     from misdirection.artefacts import write_json
     from misdirection.cli.threads import set_threads
-    from misdirection.studies.described import describe_latents
 
     config = SaeConfig(**values)
     tell({**values, "methods": [dictionary]}, None)
+    wanted = several([latents], int, "--latents")
+    if not wanted:
+        raise MisdirectionError("no latent is named", "--latents 3,17,256")
+    check_dictionaries([dictionary])
+    check_target(out)
+    check(config.checked())
+    from misdirection.studies.described import describe_latents
+
     set_threads(config.model)
-    found = describe_latents(config, dictionary, several([latents], int, "--latents"), contexts, words)
+    found = describe_latents(config, dictionary, wanted, contexts, words)
     for row in found:
         typer.secho(f"\nlatent {row['latent']}", bold=True)
         note(f"fires in {row['firing_texts']:,} of {row['texts']:,} texts")

@@ -14,6 +14,9 @@ from misdirection.cli.show import link, links, note, onward, rates_table, signs_
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging.registry import judge_forms
+from misdirection.studies.config import named
+from misdirection.studies.preflight import check_files, check_judge, check_place, check_target
+from misdirection.studies.recall import make_one
 from misdirection.studies.settings.imported import ImportedConfig
 
 if TYPE_CHECKING:
@@ -87,10 +90,17 @@ def _remembered(given: dict[str, Any], context: typer.Context, out: Path | None)
 
 
 def _bring(config: ImportedConfig, out: Path | None, brought: bool) -> None:
-    from misdirection.studies.imported import imported
-
     if brought and out is None:
         raise MisdirectionError("say where the run goes", "--out FOLDER")
+    config = config.completed()
+    check_files({**dict.fromkeys(config.tables, "from"), **dict.fromkeys(named(config.arm, "arm").values(), "arm"),
+                 **({config.steering: "steering"} if config.steering else {})})  # fmt: skip
+    if out is not None:
+        check_place(out)
+    if config.judge:
+        check_judge(config.judge, None)
+    from misdirection.studies.imported import imported
+
     _told(imported(config, out or Path(), command_line()))
 
 
@@ -103,6 +113,10 @@ def _told(report: Path) -> None:
 
 
 def _judge_run(run: Path, judge: str | None) -> None:
+    if not (run / "run.json").exists():
+        raise MisdirectionError(f"{run} holds no run", f"make a run with: {make_one(run)}")
+    if judge:
+        check_judge(judge, None)
     from misdirection.studies.conditions import TUNED
     from misdirection.studies.imported import judge_again
     from misdirection.studies.tables import rate_rows, sign_rows
@@ -194,6 +208,10 @@ def agreement(
     from misdirection.studies.agreement import in_run, of_tables
 
     rules, judges = Thresholds(alignment_below, coherence_above), list(judge or ())
+    check_target(out)
+    for name in judges:
+        if name != "own":
+            check_judge(name, None)
     if run is not None:
         found = in_run(run, judges, rules, command_line())
     else:

@@ -17,6 +17,7 @@ from misdirection.errors import MisdirectionError, MissingExtraError, command, d
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.judging import find_judge
 from misdirection.judging.ping import ping
+from misdirection.organism import dictionary_path
 from misdirection.runs import list_steps, must_be_run
 from misdirection.studies.config import CONVENTIONS, DTYPES, ORGANISM, named, positions_of
 from misdirection.studies.inputs import resolve_chats, resolve_model, resolve_questions
@@ -56,7 +57,7 @@ def check(config: Any, out: str | Path | None = None) -> None:
         except MisdirectionError as error:
             found.append(error)
     if not found and getattr(config, "judge", ""):
-        _judge(config.judge, out)
+        check_judge(config.judge, out)
     if len(found) == 1:
         raise found[0]
     if found:
@@ -217,13 +218,58 @@ def _asked(config: Any) -> None:
 
 def _extra(config: Any) -> None:
     dictionaries = (getattr(config, "dictionary", ""), *getattr(config, "dictionaries", ()))
-    for spec in filter(None, dictionaries):
-        if _is_path(spec) and ":" not in spec and not Path(spec).exists():
+    check_dictionaries([spec for spec in dictionaries if spec])
+
+
+def check_dictionaries(specs: Sequence[str]) -> None:
+    """Refuse a dictionary that is meant to be a folder and is none, or a layer for which the organism has none.
+
+    Raises:
+        MisdirectionError: There is no such dictionary.
+    """
+    for spec in specs:
+        source, _, layer = spec.partition(":")
+        if source == ORGANISM and layer.isdigit():
+            dictionary_path(int(layer))
+        elif source == ORGANISM:
+            raise MisdirectionError(f"'{spec}' names no layer", "write organism:<layer>, as organism:6")
+        elif (_is_path(spec) or ":" not in spec) and not Path(spec).exists():
             raise MisdirectionError(f"the dictionary {spec} does not exist", _nearest(Path(spec)))
 
 
-def _judge(spec: str, out: str | Path | None) -> None:
-    """Is there such a judge, and does its server answer? Not asked where the run holds verdicts already."""
+def check_files(files: Mapping[str, str]) -> None:
+    """Refuse files and folders that are to be read and are not there.
+
+    Args:
+        files: By path, the option that named it.
+
+    Raises:
+        MisdirectionError: One does not exist.
+    """
+    for file, flag in files.items():
+        if not Path(file).exists():
+            raise MisdirectionError(f"--{flag}: {file} does not exist", _nearest(Path(file)))
+
+
+def check_target(file: Path | None) -> None:
+    """Refuse a file that is to be written and cannot be.
+
+    Raises:
+        MisdirectionError: It is a folder, or its folder cannot be written.
+    """
+    if file is None:
+        return
+    if file.is_dir():
+        raise MisdirectionError(f"--out: {file} is a folder", "give a file")
+    check_writable(file.absolute().parent)
+
+
+def check_judge(spec: str, out: str | Path | None) -> None:
+    """Is there such a judge, and does its server answer? Not asked where the run holds verdicts already.
+
+    Raises:
+        MisdirectionError: There is none, it lacks a package, or nobody answers.
+    """
     kind, _, argument = spec.partition(":")
     package = {"inspect": "inspect_ai", "openai": "aiohttp"}.get(kind)
     if package and find_spec(package) is None:
