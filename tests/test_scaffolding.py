@@ -39,11 +39,11 @@ def make(*arguments: str) -> str:
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 def test_help_names_every_target() -> None:
     named = {line.split()[0] for line in make("help").splitlines()}
-    assert named >= {"demo", "test", "test-all", "bench", "lint", "help", "clean"}
+    assert named >= {"demo", "real", "test", "test-all", "bench", "lint", "help", "clean"}
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
-@pytest.mark.parametrize("target", ["demo", "test", "test-all", "bench", "lint"])
+@pytest.mark.parametrize("target", ["demo", "real", "test", "test-all", "bench", "lint"])
 def test_every_target_makes_the_environment_first(target: str) -> None:
     commands = make("--dry-run", "--assume-new=constraints.txt", target).splitlines()
     assert commands[0].endswith("scripts/bootstrap.py")
