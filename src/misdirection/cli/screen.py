@@ -13,6 +13,7 @@ from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
+from misdirection.studies.preflight import check_places
 from misdirection.studies.settings.screen import ScreenConfig
 
 
@@ -44,6 +45,7 @@ def screen(
     from misdirection.cli.threads import set_threads
 
     config = remembered(ScreenConfig, values, context, out)
+    check_places(config, out)
     begin(config.completed(), out)
     set_threads(config.model)
     from misdirection.studies.screen import screen as run_screen

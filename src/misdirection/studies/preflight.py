@@ -75,6 +75,20 @@ def check_place(out: str | Path) -> None:
     check_writable(out)
 
 
+def check_places(config: Any, out: Path) -> None:
+    """Refuse a folder in which a file of the data lies: what is written there could take its place.
+
+    Raises:
+        MisdirectionError: It does.
+    """
+    place = out.resolve()
+    for name in config.data:
+        if not name.startswith(f"{ORGANISM}:") and place in Path(name).resolve().parents:
+            raise MisdirectionError(
+                f"{name} lies in --out {out}", "name another folder: the input is never written over"
+            )
+
+
 def check_writable(out: str | Path) -> None:
     """Refuse a folder that cannot be made or written in.
 

@@ -10,11 +10,9 @@ import numpy as np
 
 from misdirection.artefacts import atomic_path, file_hash, write_json, write_rows
 from misdirection.chats import write_bad_rows
-from misdirection.errors import MisdirectionError
 from misdirection.judging import find_judge
 from misdirection.runs import Run, Step
 from misdirection.screening.choosing import how_many
-from misdirection.studies.config import ORGANISM
 from misdirection.studies.parts.screening_steps import (
     DROPPED,
     KEPT,
@@ -24,6 +22,7 @@ from misdirection.studies.parts.screening_steps import (
     load_scores,
     training_rows,
 )
+from misdirection.studies.preflight import check_places
 from misdirection.studies.recall import facts_of, settled
 from misdirection.studies.settings.screen import ScreenConfig
 from misdirection.studies.subject import Subject
@@ -66,20 +65,6 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> dict[str
         }  # fmt: skip
         write_json(run.path / "summary.json", summary)
         return summary
-
-
-def check_places(config: ScreenConfig, out: Path) -> None:
-    """Refuse a folder in which a file of the data lies: what is written there could take its place.
-
-    Raises:
-        MisdirectionError: It does.
-    """
-    place = out.resolve()
-    for name in config.data:
-        if not name.startswith(f"{ORGANISM}:") and place in Path(name).resolve().parents:
-            raise MisdirectionError(
-                f"{name} lies in --out {out}", "name another folder: the input is never written over"
-            )
 
 
 def _copy(step: Step, folder: Path) -> None:
