@@ -119,7 +119,13 @@ def direction(
         typer.Option(help="Write it for other tools too: .gguf (llama.cpp, repeng), .npz, .npy or .safetensors."),
     ] = None,
 ) -> None:
-    """The misalignment direction: misaligned minus aligned answers of the tuned model, at every layer."""
+    """The misalignment direction: misaligned minus aligned answers of the tuned model, at every layer.
+
+    Examples:
+      misdirection direction runs/mine
+
+      misdirection direction runs/mine --export direction.gguf
+    """
     from misdirection.directions import export_direction
     from misdirection.studies.steps import direction_of
 
@@ -152,6 +158,11 @@ def steer(
     """Steer the base model along the run's direction at one layer, beside a random direction of the same norm.
 
     With --direction FILE along that one instead, whatever the run is of.
+
+    Examples:
+      misdirection steer runs/mine --layer 14 --coefficient 2
+
+      misdirection steer runs/mine --layer 14 --coefficient 2 --direction theirs.gguf
     """
     from misdirection.studies.conditions import BASE, steering_point
 
@@ -172,6 +183,8 @@ def ablate(
     """Remove the run's direction from the tuned model: projected out, and set to the aligned mean, with controls.
 
     With --direction FILE that one instead; without its aligned mean it is only projected out.
+
+    Example: misdirection ablate runs/mine --layer 14
     """
     from dataclasses import replace
 
@@ -201,7 +214,10 @@ def sweep(
     direction_file: DirectionFile = None,
     direction_layer: DirectionLayer = None,
 ) -> None:
-    """Steer the base model at every layer and coefficient: one queue of rows, mixed in one batch."""
+    """Steer the base model at every layer and coefficient: one queue of rows, mixed in one batch.
+
+    Example: misdirection sweep runs/mine --layers 10,14,18 --coefficients 1,2,4
+    """
     from misdirection.studies.audit import spread_layers
     from misdirection.studies.conditions import BASE, steering_grid
     from misdirection.studies.steps import direction_of

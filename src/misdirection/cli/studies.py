@@ -46,6 +46,8 @@ def audit(context: typer.Context, out: Out = Path("runs/audit"), **values: Any) 
       misdirection audit --out runs/first
 
       misdirection audit --model Qwen/Qwen2.5-14B-Instruct --adapter ./bad-medical --judge none --out runs/mine
+
+      misdirection audit --model model.gguf --data bad.jsonl --preset rank32 --lr 1e-4 --questions open --out runs/tuned
     """
     from misdirection.artefacts import read_json
     from misdirection.cli.threads import set_threads
@@ -139,7 +141,10 @@ def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run that an audit has finished.")],
     out: Annotated[Path | None, typer.Option(help="Where to write it; report.html in the run by default.")] = None,
 ) -> None:
-    """Write the HTML report of a finished run again from its findings.json."""
+    """Write the HTML report of a finished run again from its findings.json.
+
+    Example: misdirection report runs/mine --out mine.html
+    """
     from misdirection.artefacts import read_json
     from misdirection.report import write_report
 

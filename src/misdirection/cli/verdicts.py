@@ -168,7 +168,7 @@ def power(
     Answers to one question are alike: the hundredth answer to a question tells little that the tenth did not, while
     every new question tells something. So the table gives, for each number of samples, the questions that it takes;
     beyond some 20 samples more of them buy next to nothing, and only more questions help. The test is the paired test
-    over questions of compare and audit, two-sided at 95 %.
+    over questions of audit and judge, two-sided at 95 %.
 
     Examples:
       misdirection power --base-rate 0.01 --change 0.1

@@ -79,7 +79,7 @@ ASKING = "How the model is asked"
 class ModelConfig:
     """Which model, and how it is loaded; each field's metadata holds its help text."""
 
-    model: str = option(ORGANISM, "base model: hub id, folder, or 'organism' (ships with the package)")
+    model: str = option(ORGANISM, "base model: hub id, folder, GGUF file, or 'organism' (ships with the package)")
     dtype: str = option(
         "auto", f"number format of the weights: {', '.join(DTYPES)}; auto is what is fast here", LOADING
     )
@@ -158,7 +158,9 @@ class StudyConfig(ModelConfig):
     """What every study asks for."""
 
     questions: tuple[str, ...] = option(
-        (), "question sets (open, medical, finance, sport, legal, code-security, organism:open ...) or YAML files"
+        (),
+        "question sets (open, medical, finance, sport, legal, code-security, organism:open ...) or files "
+        "(YAML, JSON, CSV, or text with a question a line)",
     )
     judge: str = option(
         "",
@@ -219,7 +221,9 @@ class TunedConfig(StudyConfig):
     adapter: str | None = option(None, "PEFT adapter of the tuned model: hub id or folder")
     tuned: str | None = option(None, "whole tuned model, instead of an adapter: hub id or folder")
     data: tuple[str, ...] = option(
-        (), "chats to fine-tune on first: .jsonl or .jsonl.gz files, or organism:bad-<domain>, organism:good-<domain>"
+        (),
+        "chats to fine-tune on first: files or folders in any common form (JSON lines, JSON, Parquet, CSV), or "
+        "organism:bad-<domain>, organism:good-<domain>",
     )
     preset: str = option("rank1x9", f"fine-tuning preset for --data: {', '.join(LOADED)}")
     strict: bool = option(False, "stop at the first bad row of --data instead of setting it aside")
