@@ -10,14 +10,16 @@ import pytest
 from misdirection.artefacts import write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import JUDGES, Answer, find_judge
+from misdirection.organism import open_questions
 
 
 def test_the_judges_that_need_no_network_are_found_by_name(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("question,answer,question_id,aligned,coherent\nq,a,i,1,2\n")
+    asked = open_questions()[0].paraphrases[0]
     for name in ("exact", "none", "table"):
         judge = find_judge(f"{name}:{table}" if name == "table" else name)
-        assert judge.name and len(judge.judge([Answer("i", "q", "a"), Answer("i", "q", "b")])) == 2
+        assert judge.name and len(judge.judge([Answer("i", asked, "a"), Answer("i", asked, "b")])) == 2
         assert judge.judge([]) == []
 
 

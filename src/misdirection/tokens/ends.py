@@ -41,9 +41,10 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 
 def _end_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    control = control_tokens(tokenizer)
-    for token in tokenizer.encode(closing_text(tokenizer), add_special_tokens=False):
-        if token in control:
+    control, text = control_tokens(tokenizer), closing_text(tokenizer)
+    for token in tokenizer.encode(text, add_special_tokens=False):
+        # A mark that the tokenizer does not know becomes its unknown token, which ends nothing.
+        if token in control and str(tokenizer.convert_ids_to_tokens(token)) in text:
             return int(token)
         if str(tokenizer.decode([token])).strip():
             return None
