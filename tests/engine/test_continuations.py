@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.engine import reference
-from tests.families import WINDOW, prompt, shared
+from tests.families import WINDOW, build, prompt, shared
 
 from misdirection.engine import Arm
+from misdirection.engine.beginnings import alike
 from misdirection.engine.continuations import continuation_chances
 from misdirection.models import Model
 
@@ -60,7 +61,31 @@ def test_many_prompts_in_small_batches_are_those_of_one(monkeypatch: pytest.Monk
     model = shared("llama")
     prompts = [tuple(prompt(seed, 3 + seed % 7)) for seed in range(12)]
     whole = dict(continuation_chances(model, prompts, GIVEN, floor=0.0))
-    monkeypatch.setattr("misdirection.engine.continuations.default_budget", lambda _model: 30)
+    monkeypatch.setattr("misdirection.engine.continuations.pass_budget", lambda _model: 30)
     small = dict(continuation_chances(model, prompts, GIVEN, floor=0.0))
     for index in range(12):
         assert small[index] == pytest.approx(whole[index], rel=1e-4, abs=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("family", ["llama", "gpt-neox", "gpt-oss"])
+def test_prompts_that_begin_alike_give_what_each_gives_alone(family: str, dtype: torch.dtype) -> None:
+    model = build(family)
+    model.lm.to(dtype)
+    one, two = prompt(90, 150), prompt(91, 120)
+    prompts = [tuple((*one, *prompt(seed, 3 + seed))) for seed in range(6)]
+    prompts += [tuple((*two, *prompt(seed, 2 + seed))) for seed in range(4)] + [tuple(prompt(8, 9)), tuple(one)]
+    loose = {"rel": 2e-3, "abs": 1e-7} if dtype == torch.float32 else {"rel": 0.1, "abs": 1e-3}
+    together = dict(continuation_chances(model, prompts, GIVEN, floor=0.0))
+    for index, ids in enumerate(prompts):
+        alone = dict(continuation_chances(model, [ids], GIVEN, floor=0.0))[0]
+        assert together[index] == pytest.approx(alone, **loose)
+
+
+def test_prompts_are_grouped_by_what_they_begin_with() -> None:
+    one, two = tuple(range(100, 400)), tuple(range(400, 600))
+    prompts = [(*one, 1, 2), (*two, 3), (*one, 4), (*two, 5, 6), (*one, 1, 2), (9, 9)]
+    found = {tuple(sorted(members)): shared for shared, members in alike(prompts)}
+    assert found == {(0, 2, 4): 300, (1, 3): 200, (5,): 0}
+    assert alike([(1, 2, 3)] * 3) == [(2, [0, 1, 2])]
+    assert alike([]) == []

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from misdirection.engine.float_attention import float_attention
 from misdirection.training import choose, hosting
 from misdirection.training.answer_loss import summed_cross_entropy
-from misdirection.training.attention import float_attention
 from misdirection.training.data import Row, collate
 from misdirection.training.fused import fused
 from misdirection.training.objectives.sft import sft

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from misdirection import progress
-from misdirection.engine.batching import default_budget, run_batches
+from misdirection.engine.batching import pass_budget, run_batches
 from misdirection.engine.finite import demand, explained
 from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
@@ -287,7 +287,7 @@ def _batches(
         for batch, result in run_batches(
             range(len(texts)),
             lambda index: len(texts[index].ids),
-            budget or default_budget(model),
+            budget or pass_budget(model),
             run,
             lambda index: texts[index].arm.adapter or "",
         ):

@@ -1,25 +1,30 @@
 """How likely given short continuations of a prompt are: what a judge's score is made of, without sampling.
 
-One forward pass over each prompt gives the probabilities of every first token. Continuations of several tokens are
-followed in the cache of that pass, one token further each time, and only where enough probability leads.
+One forward pass over each prompt gives the probabilities of every first token; what prompts begin with alike runs once.
+Continuations of several tokens are followed in the cache of that pass, one token further each time, and only where
+enough probability leads.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from misdirection.engine.batching import default_budget, run_batches
-from misdirection.engine.cache import select_rows
+from misdirection.engine.batching import pass_budget, run_batches
+from misdirection.engine.beginnings import alike, prefill_behind
+from misdirection.engine.decoding import Copies
 from misdirection.engine.finite import demand, explained
 from misdirection.engine.interventions import Arm
-from misdirection.engine.passes import forward, prefill
+from misdirection.engine.passes import prefill
 from misdirection.engine.program import Program
 from misdirection.engine.rows import Prompt, Row
+from misdirection.engine.shared_prefix import SharedPrompts, can_share
 from misdirection.models import Model
 from misdirection.models.positions import demand_positions
 
@@ -61,14 +66,29 @@ def continuation_chances(
     demand_positions(model, longest + depth - 1, "prompts and continuations")
     program = Program(model, [arm := Arm("base")])
 
-    def run(batch: list[int]) -> list[list[float]]:
+    def run(batch: list[int], begin: _Begin) -> list[list[float]]:
         rows = [Row(Prompt("", prompts[index]), arm) for index in batch]
-        return _run_batch(model, program, rows, root, len(continuations), floor)
+        return _run_batch(model, program, rows, begin, root, len(continuations), floor)
 
+    groups = alike(prompts) if can_share(model) else [(0, list(range(len(prompts))))]
     with explained(), torch.inference_mode(), program.attached():
-        budget = default_budget(model)
-        for batch, found in run_batches(range(len(prompts)), lambda index: len(prompts[index]) + depth, budget, run):
-            yield from zip(batch, found, strict=True)
+        for shared, members in groups:
+            begin: _Begin = prefill
+            if shared:
+                held, *_ = prefill(model, program, [Row(Prompt("", prompts[members[0]][:shared]), arm)])
+                begin = partial(prefill_behind, beginning=held, shared=shared)
+            batches = run_batches(
+                members,
+                lambda index, shared=shared: len(prompts[index]) - shared + depth,
+                pass_budget(model),
+                partial(run, begin=begin),
+            )
+            for batch, found in batches:
+                yield from zip(batch, found, strict=True)
+
+
+_Begin = Callable[[Model, Program, list[Row]], tuple[Any, Tensor, Tensor | None]]
+"""Runs prompts: their cache, the logits behind them, and the mask where there is padding."""
 
 
 def _tree(continuations: Sequence[tuple[int, ...]]) -> _Node:
@@ -82,17 +102,18 @@ def _tree(continuations: Sequence[tuple[int, ...]]) -> _Node:
 
 
 def _run_batch(
-    model: Model, program: Program, rows: list[Row], root: _Node, count: int, floor: float
+    model: Model, program: Program, rows: list[Row], begin: _Begin, root: _Node, count: int, floor: float
 ) -> list[list[float]]:
-    """Level by level: `members` are the rows of the cache, each a prompt that was led to a node."""
+    """Level by level: `members` are the rows that run, each a prompt that was led to a node."""
     found = [[0.0] * count for _ in rows]
-    cache, logits, mask = prefill(model, program, rows)
-    lengths = torch.tensor([len(row.prompt.ids) for row in rows])
+    cache, logits, mask = begin(model, program, rows)
+    lengths = [len(row.prompt.ids) for row in rows]
     members = [(index, root, 1.0) for index in range(len(rows))]
+    held: SharedPrompts | Copies | None = None
     for step in itertools.count():
         onward: list[tuple[int, int, int, _Node, float]] = []
         for (index, *_), finite in zip(members, logits.amax(-1).isfinite().cpu(), strict=True):
-            demand(finite, model, "logits", rows[index].prompt.ids, rows[index].arm, len(rows[index].prompt.ids))
+            demand(finite, model, "logits", rows[index].prompt.ids, rows[index].arm, lengths[index])
         for place, ((index, node, chance), after) in enumerate(zip(members, _chances(logits, members), strict=True)):
             for number in node.ends:
                 found[index][number] += chance * max(0.0, 1.0 - sum(after.values()))
@@ -104,22 +125,26 @@ def _run_batch(
                     onward.append((place, token, index, further, chance * after[token]))
         if not onward:
             break
-        fan = torch.tensor([place for place, *_ in onward])
-        select_rows(cache, fan)
-        lengths = lengths[fan]
-        mask = None if mask is None else torch.cat([mask[fan], torch.ones(len(fan), 1, dtype=mask.dtype)], 1)
+        fan = [place for place, *_ in onward]
+        if held is not None:
+            held.keep(torch.tensor(fan))
+        elif can_share(model):
+            held = SharedPrompts(model, cache, fan, lengths)
+        else:
+            held = Copies(model, cache, fan, mask)
         tokens = torch.tensor([[token] for _, token, *_ in onward])
-        positions = lengths[:, None] + step
+        positions = torch.tensor([[lengths[index] + step] for _, _, index, *_ in onward])
         program.bind(program.arm_index([rows[index].arm for _, _, index, *_ in onward]), None, None, positions)
-        logits = forward(model, tokens, cache, positions, mask)
+        logits = held.forward(tokens.to(model.device), positions)
         members = [(index, node, chance) for _, _, index, node, chance in onward]
     return found
 
 
 def _chances(logits: Tensor, members: Sequence[tuple[int, _Node, float]]) -> list[dict[int, float]]:
     """For each row the probabilities of the tokens that go on from its node."""
-    chances = torch.softmax(logits.double(), -1)
-    return [
-        dict(zip(tokens, row[torch.tensor(tokens, device=row.device)].tolist(), strict=True))
-        for row, tokens in ((row, list(node.after)) for row, (_, node, _) in zip(chances, members, strict=True))
-    ]
+    found: list[dict[int, float]] = []
+    for row, (_, node, _) in zip(logits, members, strict=True):
+        tokens, whole = list(node.after), row.float()
+        given = whole[torch.tensor(tokens, device=row.device, dtype=torch.long)].double()
+        found.append(dict(zip(tokens, (given - whole.logsumexp(-1).double()).exp().tolist(), strict=True)))
+    return found

@@ -37,7 +37,7 @@ class Batch:
         self.model, self.program, self.config, self.all = model, program, config, rows
         self.running: list[int] = []
         self.room = True
-        self._held: SharedPrompts | _Copies | None = None
+        self._held: SharedPrompts | Copies | None = None
         self._ends = torch.tensor(model.eos_ids, device=model.device)
 
     @property
@@ -62,7 +62,7 @@ class Batch:
         elif can_share(self.model):
             self._held = SharedPrompts(self.model, cache, members, lengths)
         else:
-            self._held = _Copies(self.model, cache, members, mask)
+            self._held = Copies(self.model, cache, members, mask)
         self._add(rows, logits[torch.tensor(members, device=logits.device)])
         self.room = False
 
@@ -159,7 +159,7 @@ class Batch:
         ]
 
 
-class _Copies:
+class Copies:
     """The cache of rows that each hold a copy of their prompt, all at one step: for attention of any kind."""
 
     def __init__(self, model: Model, cache: Any, members: list[int], mask: Tensor | None) -> None:

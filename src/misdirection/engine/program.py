@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from misdirection.engine.float_attention import float_attention
 from misdirection.engine.head import contiguous_head
 from misdirection.engine.interventions import Ablate, Arm, Intervention, PatchAdapter, ScaleAdapter, Set, Steer
 from misdirection.errors import MisdirectionError
@@ -99,7 +100,7 @@ class Program:
         try:
             for module in training:
                 module.training = False
-            with contiguous_head(self.model.lm):
+            with contiguous_head(self.model.lm), float_attention(self.model.lm):
                 yield self
         finally:
             for handle in handles:

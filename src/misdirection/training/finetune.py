@@ -23,10 +23,10 @@ import torch
 from misdirection import progress
 from misdirection.artefacts import plain
 from misdirection.chats import Chat
+from misdirection.engine.float_attention import float_attention
 from misdirection.locks import Lock
 from misdirection.models import Model
 from misdirection.training import hosting, loop, output, record, snapshots
-from misdirection.training.attention import float_attention
 from misdirection.training.data import DataReport, Row, order, prepare
 from misdirection.training.elsewhere import accompany, check
 from misdirection.training.fused import fused

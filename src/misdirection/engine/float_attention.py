@@ -1,7 +1,7 @@
-"""Attention of a model in half precision on a CPU, trained in float32.
+"""Attention of a model in half precision on a CPU, in float32.
 
-PyTorch's kernel for a CPU takes two to three times as long in bfloat16 as in float32, forward and backward together
-(torch 2.13), and is less exact. The rest of the model stays in its number format.
+PyTorch's kernel for a CPU takes two to three times as long in bfloat16 as in float32, forward and backward (torch
+2.13), and is less exact. The rest of the model stays in its number format.
 """
 
 from __future__ import annotations
