@@ -24,6 +24,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
 from misdirection.models.positions import demand_positions
 from misdirection.models.stream import check_stream, residual
+from misdirection.models.vocabulary import demand_tokens
 
 Weighting = Literal["token", "response"]
 Out = TypeVar("Out")
@@ -281,6 +282,7 @@ def _batches(
     `run` may be called again for texts whose batch did not fit in memory; `take` gets each text's result once.
     """
     demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
+    demand_tokens(model, (text.ids for text in texts), "texts")
     lengths = [len(text.ids) for text in texts]
     work = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens")
     with explained(), torch.inference_mode(), program.attached(), work as advance:

@@ -27,6 +27,7 @@ from misdirection.engine.rows import Prompt, Row
 from misdirection.engine.shared_prefix import SharedPrompts, can_share
 from misdirection.models import Model
 from misdirection.models.positions import demand_positions
+from misdirection.models.vocabulary import demand_tokens
 
 FLOOR = 1e-3
 """Beginnings that are less likely than this are not followed; what lies behind them counts as 0."""
@@ -64,6 +65,7 @@ def continuation_chances(
     depth = max(len(ids) for ids in continuations)
     longest = max((len(ids) for ids in prompts), default=0)
     demand_positions(model, longest + depth - 1, "prompts and continuations")
+    demand_tokens(model, [*prompts, *continuations], "prompts and continuations")
     program = Program(model, [arm := Arm("base")])
 
     def run(batch: list[int], begin: _Begin) -> list[list[float]]:

@@ -57,7 +57,8 @@ def logits_at(lm: Any, places: Tensor, **inputs: Any) -> Tensor:
         return (x.index_select(0, where.to(x.device))[None], *given[1:]) if picked else given
 
     head = lm.get_output_embeddings()
-    handle = None if head is None else head.register_forward_pre_hook(pick)
+    # An adapter of the head is switched row by row, so it must see the rows.
+    handle = None if head is None or hasattr(head, "lora_A") else head.register_forward_pre_hook(pick)
     try:
         logits = lm(**inputs).logits
     finally:

@@ -23,6 +23,7 @@ from misdirection.engine.program import Program
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
 from misdirection.models.positions import demand_positions
+from misdirection.models.vocabulary import demand_tokens
 
 Found = TypeVar("Found")
 
@@ -90,6 +91,7 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
     longest = max((len(text.ids) for text in texts), default=0)
     for model, _ in (first, second):
         demand_positions(model, longest, "texts")
+        demand_tokens(model, (text.ids for text in texts), "texts")
     return _batched(texts, vocabulary, run, "comparing likelihoods")
 
 
@@ -122,6 +124,7 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
         return found
 
     demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
+    demand_tokens(model, (text.ids for text in texts), "texts")
     return _batched(texts, int(model.lm.config.get_text_config().vocab_size), run, "reading likelihoods")
 
 

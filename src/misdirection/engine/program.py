@@ -74,6 +74,7 @@ class Program:
         self._factors: dict[tuple[str, int | None], Tensor | None] = {}
         self._patch: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
         self._positions: Tensor | None = None
+        self._rows = 0
         self._active: tuple[str, ...] | None = None
         self.observe: Observe | None = None
 
@@ -125,6 +126,7 @@ class Program:
             positions: Position of each token in its own row, shape (rows, tokens); negative at padding.
         """
         arms = sorted(set(index.tolist()))
+        self._rows = len(index)
         self._bound = {
             layer: [_gather(slot, index, prompt, answer) for slot in slots if _matters(slot, arms)]
             for layer, slots in self._slots.items()
@@ -175,20 +177,36 @@ class Program:
         layer = layer_of(path)
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
-            if self.observe is not None:
-                self.observe(path, output)
-            patch = self._patch.get((adapter, path))
-            factors = self._factors.get((adapter, layer))
-            if patch is None and factors is None:
+            patch, factors = self._patch.get((adapter, path)), self._factors.get((adapter, layer))
+            if self.observe is None and patch is None and factors is None:
                 return None
-            scalars = output if patch is None else _replay(output, patch, self._positions)
-            if factors is None:
-                return scalars
-            if factors.device != scalars.device or factors.dtype != scalars.dtype:
-                factors = self._factors[adapter, layer] = factors.to(scalars)
-            return scalars * factors
+            if output.ndim == 3 and self._rows in (1, len(output)):
+                return self._act(adapter, path, output)
+            if output.ndim == 2 and len(output) % self._rows == 0 and ".experts." not in path:
+                # Shared experts get the tokens of all rows one after the other.
+                return self._act(adapter, path, output.unflatten(0, (self._rows, -1))).flatten(0, 1)
+            if self.observe is None and patch is None and factors is not None and bool((factors == factors[0]).all()):
+                return output * factors.flatten()[0].to(output)
+            raise InterventionError(
+                f"the adapter '{adapter}' at {path} works on tokens of all rows mixed together (experts), so no row of "
+                "a batch can do without it",
+                "merge it into its base (PEFT's merge_and_unload) and load the two as separate models",
+            )
 
         return hook
+
+    def _act(self, adapter: str, path: str, output: Tensor) -> Tensor:
+        """What becomes of an adapter's scalars at one module, shape (rows, tokens, rank)."""
+        layer = layer_of(path)
+        if self.observe is not None:
+            self.observe(path, output)
+        patch, factors = self._patch.get((adapter, path)), self._factors.get((adapter, layer))
+        scalars = output if patch is None else _replay(output, patch, self._positions)
+        if factors is None:
+            return scalars
+        if factors.device != scalars.device or factors.dtype != scalars.dtype:
+            factors = self._factors[adapter, layer] = factors.to(scalars)
+        return scalars * factors
 
     def _switch(self, adapters: tuple[str, ...]) -> None:
         if adapters == self._active:

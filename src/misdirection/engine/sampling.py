@@ -23,6 +23,7 @@ from misdirection.engine.rows import Prompt, Row, Sample, SamplingConfig
 from misdirection.engine.shared_prefix import can_share
 from misdirection.models import Model
 from misdirection.models.positions import demand_positions
+from misdirection.models.vocabulary import demand_tokens
 
 __all__ = ["Prompt", "Row", "Sample", "SamplingConfig", "sample", "sample_stream"]
 
@@ -53,6 +54,7 @@ def sample_stream(
     work = progress.task("sampling", len(rows), "answers", work=most, work_unit="tokens")
     longest = max((len(row.prompt.ids) for row in rows), default=0)
     demand_positions(model, longest + config.max_new_tokens - 1, "prompts and answers")
+    demand_tokens(model, {id(row.prompt): row.prompt.ids for row in rows}.values(), "prompts")
     with explained(), torch.inference_mode(), program.attached(), work as advance:
         for left in _decode(model, program, rows, config, advance):
             yield from left

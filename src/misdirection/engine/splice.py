@@ -17,6 +17,7 @@ from misdirection.engine.program import Program
 from misdirection.models import Model
 from misdirection.models.positions import demand_positions
 from misdirection.models.stream import check_stream, residual, with_residual
+from misdirection.models.vocabulary import demand_tokens
 
 Edit = Callable[[Tensor], Tensor]
 """From states (tokens, width) to what stands in their place."""
@@ -70,6 +71,7 @@ def next_token_losses(
         raise CaptureError(f"layer {layer} cannot be edited", f"{model.name} has layers 0..{model.n_layers - 1}")
     check_stream(model.lm)
     demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
+    demand_tokens(model, (text.ids for text in texts), "texts")
     vocabulary = int(model.lm.config.get_text_config().vocab_size)
     sums, count = dict.fromkeys(edits, 0.0), 0
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))

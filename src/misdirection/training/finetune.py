@@ -26,6 +26,7 @@ from misdirection.chats import Chat
 from misdirection.engine.float_attention import float_attention
 from misdirection.locks import Lock
 from misdirection.models import Model
+from misdirection.models.vocabulary import demand_tokens
 from misdirection.training import hosting, loop, output, record, snapshots
 from misdirection.training.data import DataReport, Row, order, prepare
 from misdirection.training.elsewhere import accompany, check
@@ -86,6 +87,7 @@ def train(
     others, beside = (
         prepare(host.tokenizer, elsewhere, max_length, config.turns) if elsewhere is not None else ((), None)
     )
+    demand_tokens(host, (row.ids for row in (*rows, *others)), "the chats")
     plan = _plan(host, config)
     notes += _notes(report, plan)
     if not config.full and config.dtype not in ("auto", "stored", str(host.lm.dtype).removeprefix("torch.")):
