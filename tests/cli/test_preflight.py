@@ -151,3 +151,19 @@ def test_judging_says_what_is_not_there(cli: Cli, tmp_path: Path) -> None:
     two_lines(cli("agreement", run, "--judge", f"table:{tmp_path / 'tuned.cvs'}"), "tuned.cvs")
     done = cli("study", "narow")
     assert done.code == 2 and "Did you mean 'narrow'?" in done.err
+
+
+def test_ids_of_the_hub_that_are_not_to_be_had_are_refused_first(wrong) -> None:
+    wrong({"--model": "nobody/none"}, "--model: nobody/none is neither a folder here nor", "HF_HUB_OFFLINE is set")
+    wrong({"--model": "nobody/none:x.gguf"}, "nobody/none:x.gguf is neither a file here nor", "HF_HUB_OFFLINE is set")
+    wrong({"--adapter": "nobody/adapter"}, "--adapter: nobody/adapter is neither a folder here nor")
+    wrong({"--judge": "local:nobody/judge"}, "nobody/judge is neither a folder here nor")
+
+
+def test_the_id_of_a_public_dictionary_is_no_path() -> None:
+    from misdirection.studies.preflight import check_dictionaries
+
+    name = "gemma-scope-2b-pt-res:layer_12/width_16k/average_l0_82"
+    with pytest.raises(MisdirectionError, match="is not to be reached") as caught:
+        check_dictionaries([name])
+    assert "HF_HUB_OFFLINE is set" in str(caught.value)

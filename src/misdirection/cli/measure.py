@@ -53,7 +53,6 @@ def add(app: typer.Typer) -> None:
 @contextmanager
 def reopened(run: Path, **changes: Any) -> Generator[Workbench]:
     """The bench of a run, with some settings changed."""
-    begin_again(run)
     from misdirection.cli.threads import set_threads
     from misdirection.studies.workbench import Workbench
 
@@ -126,6 +125,7 @@ def direction(
 
       misdirection direction runs/mine --export direction.gguf
     """
+    begin_again(run)
     from misdirection.directions import export_direction
     from misdirection.studies.steps import direction_of
 
@@ -164,6 +164,7 @@ def steer(
 
       misdirection steer runs/mine --layer 14 --coefficient 2 --direction theirs.gguf
     """
+    begin_again(run)
     from misdirection.studies.conditions import BASE, steering_point
 
     points = [steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
@@ -186,6 +187,7 @@ def ablate(
 
     Example: misdirection ablate runs/mine --layer 14
     """
+    begin_again(run)
     from dataclasses import replace
 
     from misdirection.studies.conditions import TUNED, cures
@@ -218,6 +220,7 @@ def sweep(
 
     Example: misdirection sweep runs/mine --layers 10,14,18 --coefficients 1,2,4
     """
+    begin_again(run)
     from misdirection.studies.audit import spread_layers
     from misdirection.studies.conditions import BASE, steering_grid
     from misdirection.studies.steps import direction_of

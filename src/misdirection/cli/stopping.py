@@ -59,7 +59,7 @@ def what_is_kept(command: str) -> str:
         return f"stopped; the same command begins again: {command}"
     if not kept:
         return f"stopped; nothing was finished yet, and the same command begins again: {command}"
-    return f"stopped; {kept} in {folder} kept, and the same command goes on from there: {command}"
+    return f"stopped; {folder} keeps {kept}, and the same command goes on from there: {command}"
 
 
 def _kept(folder: Path) -> str:
@@ -68,9 +68,8 @@ def _kept(folder: Path) -> str:
 
     if not (folder / "run.json").exists():
         states = sorted(int(place.name.rpartition("-")[2]) for place in folder.glob("resume/step-*"))
-        return f"the state of step {states[-1]} is" if states else ""
+        return f"the state of step {states[-1]}" if states else ""
     names = [step.name for step in list_steps(folder)]
     begun = any(path.is_file() for path in (folder / "work").rglob("*"))
     told = f"what is finished ({', '.join(names)})" if names else ""
-    parts = [*([told] if told else []), *(["what was begun"] if begun else [])]
-    return " and ".join(parts) + (" are" if len(parts) > 1 else " is") if parts else ""
+    return " and ".join([*([told] if told else []), *(["what was begun"] if begun else [])])

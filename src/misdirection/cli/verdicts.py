@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from misdirection.cli.begin import begin_again
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.measure import reopened
 from misdirection.cli.recall import remembered
@@ -115,6 +116,7 @@ def _told(report: Path) -> None:
 def _judge_run(run: Path, judge: str | None) -> None:
     if not (run / "run.json").exists():
         raise MisdirectionError(f"{run} holds no run", f"make a run with: {make_one(run)}")
+    begin_again(run)
     if judge:
         check_judge(judge, None)
     from misdirection.studies.conditions import TUNED

@@ -14,6 +14,7 @@ from typing import Any
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError, MissingExtraError, command, did_you_mean
+from misdirection.features.releases import RELEASES
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.judging import find_judge
 from misdirection.judging.ping import ping
@@ -111,6 +112,9 @@ def check_model(name: str, flag: str) -> None:
     """
     place = Path(name)
     if name == ORGANISM or place.is_file() or ".gguf" in name:
+        folder, _, file = name.rpartition(":")
+        if folder and not Path(folder).exists() and not _is_path(folder):
+            _reach(folder, file, f"--{flag}: {name} is neither a file here nor one that can be reached")
         return
     if not place.exists():
         if _is_path(name):
@@ -247,6 +251,11 @@ def check_dictionaries(specs: Sequence[str]) -> None:
             dictionary_path(int(layer))
         elif source == ORGANISM:
             raise MisdirectionError(f"'{spec}' names no layer", "write organism:<layer>, as organism:6")
+        elif layer and (release := RELEASES.get(source)) is not None:
+            # An id of a public set has slashes, and is no path.
+            if "{" not in release.repository:
+                file = f"{release.folder.format(id=layer)}/{release.files[0]}"
+                _reach(release.repository, file, f"the dictionary {spec} is not to be reached")
         elif (_is_path(spec) or ":" not in spec) and not Path(spec).exists():
             raise MisdirectionError(f"the dictionary {spec} does not exist", _nearest(Path(spec)))
 
