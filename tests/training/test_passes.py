@@ -150,6 +150,14 @@ def test_passes_hold_every_row_once_within_their_bounds_at_the_least_cost() -> N
     assert len(cut(given, 10**6, 1, "cuda")) == 1
 
 
+def test_labels_of_chats_elsewhere_are_bounded_too() -> None:
+    rows = [Row(tuple(range(20)), 10, beside=(Row(tuple(range(40)), 8),)) for _ in range(8)]
+    vocabulary = 2**26 // 300
+    found = cut(rows, 10_000, vocabulary, "cpu")
+    # 10 labels of its own and 4 x 32 beside: two such rows fit, three do not.
+    assert [len(some) for some in found] == [2, 2, 2, 2]
+
+
 def test_what_rows_begin_with_leaves_a_token_to_predict_from() -> None:
     same = tuple(range(20))
     assert shared_beginning([Row(same, 12), Row(same, 15)]) == 11

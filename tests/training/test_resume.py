@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from misdirection.chats import Chat, write_chats
 from misdirection.models import number_format
-from misdirection.training import TrainingError, choose, override, train
+from misdirection.training import TrainingError, choose, override, passes, train
 
 SETTINGS = {
     "lr": 1e-3, "alpha": 16, "batch_size": 4, "accumulation": 2, "max_steps": 20,
@@ -158,6 +158,54 @@ def test_two_at_once_in_one_folder_are_refused(
     with pytest.raises(MisdirectionError, match="being written by another run"):
         train(model_folder, chats, choose("rank1", overrides=small), tmp_path / "out")
     lock.release()
+
+
+def test_a_resumed_fine_tune_keeps_the_passes_that_it_was_begun_with(
+    model_folder: Path, chats: list[Chat], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**SETTINGS, "resume_every": 3, "max_steps": 6}
+    whole = train(model_folder, chats, choose("rank1", overrides=settings), tmp_path / "whole")
+    used: list[int] = []
+    plain = passes.cut
+
+    def cut(rows: Any, tokens: int, *rest: Any) -> Any:
+        used.append(tokens)
+        if len(used) == 5:
+            raise KeyboardInterrupt
+        return plain(rows, tokens, *rest)
+
+    monkeypatch.setattr(passes, "cut", cut)
+    with pytest.raises(KeyboardInterrupt):
+        train(model_folder, chats, choose("rank1", overrides=settings), tmp_path / "cut")
+    monkeypatch.setattr(passes, "budget", lambda lm: 32)  # less memory is free by now
+    resumed = train(model_folder, chats, choose("rank1", overrides=settings), tmp_path / "cut")
+    assert resumed.resumed_from == 3
+    assert set(used) == {used[0]} != {32}
+    first, second = weights(whole.folder), weights(resumed.folder)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_memory_that_ends_in_a_step_leaves_its_gradient_whole(
+    model_folder: Path, chats: list[Chat], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**SETTINGS, "max_steps": 2, "dropout": 0.0, "resume_every": 1}
+    whole = train(model_folder, chats, choose("rank1", overrides=settings), tmp_path / "whole")
+    plain, calls = passes.cut, [0]
+
+    def cut(rows: Any, tokens: int, *rest: Any) -> Any:
+        calls[0] += 1
+        found = plain(rows, min(tokens, 64), *rest)
+        yield found[0]
+        if calls[0] == 1:
+            raise torch.OutOfMemoryError("not enough memory")
+        yield from found[1:]
+
+    monkeypatch.setattr(passes, "cut", cut)
+    recovered = train(model_folder, chats, choose("rank1", overrides=settings), tmp_path / "recovered")
+    assert calls[0] == 3
+    first, second = weights(whole.folder), weights(recovered.folder)
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-6)
 
 
 def test_what_was_begun_in_a_number_format_goes_on_in_it(

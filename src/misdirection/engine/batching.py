@@ -26,7 +26,9 @@ CPU_TOKENS = 32_768
 def default_budget(model: Model) -> int:
     """Tokens that a batch may hold so that the key-value cache takes at most a third of the free memory."""
     keys, states = _kept(model.lm.config.get_text_config(decoder=True))
-    a_token = model.n_layers * (keys * model.dtype.itemsize + 4 * states // _SHORT) + 64 * model.width
+    # On a CPU the keys and values of shared prompts are kept in float32.
+    itemsize = max(4, model.dtype.itemsize) if model.device.type == "cpu" else model.dtype.itemsize
+    a_token = model.n_layers * (keys * itemsize + 4 * states // _SHORT) + 64 * model.width
     if model.device.type == "cuda":
         return max(1024, int(torch.cuda.mem_get_info(model.device)[0] / 3 / a_token))
     import psutil

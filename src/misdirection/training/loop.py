@@ -156,11 +156,22 @@ class AnswerTrainer(Trainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self.state.log_history.clear()  # metrics.jsonl has it
         snapshots.save_snapshot(
-            self.job.states, self.state.global_step, self.job.trained, self.optimizer, self.lr_scheduler, self.state
+            self.job.states,
+            self.state.global_step,
+            self.job.trained,
+            self.optimizer,
+            self.lr_scheduler,
+            self.state,
+            {"rule": passes.RULE, "tokens": self._tokens},
         )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         snapshots.load_weights(Path(resume_from_checkpoint), self.job.trained)
+        held = snapshots.load_passes(Path(resume_from_checkpoint))
+        # What memory is free decides at the start alone: another cut would change the last bits.
+        self._tokens = held.get("tokens", self._tokens)
+        if held.get("rule") != passes.RULE:
+            progress.say("  the state was written by another version: it goes on, and its last bits may differ")
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:

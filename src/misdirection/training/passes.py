@@ -27,6 +27,12 @@ _START = {"cpu": 48}
 _LOGITS = 2**26
 """Labels times vocabulary of a pass: with the gradient 256 MB in bfloat16."""
 
+_BESIDE = 4
+"""What a label of a chat elsewhere counts: two models' logits are kept, and their log-probabilities in float32."""
+
+RULE = 1
+"""Version of how rows go into passes: another one sums in another order, so that the last bits differ."""
+
 _SHORTEST = 8
 """Shared tokens below which a pass of their own does not pay."""
 
@@ -70,7 +76,7 @@ def cut(rows: Sequence[Row], tokens: int, vocabulary: int, device: str) -> list[
         for first in range(past - 1, -1, -1):
             some = order[first:past]
             cost = _padded(some)
-            labels = sum(row.learned for row in some)
+            labels = sum(row.learned + _BESIDE * sum(other.learned for other in row.beside) for row in some)
             if found is not None and (cost > tokens or labels * vocabulary > _LOGITS):
                 break
             whole = best[first][0] + cost + start

@@ -52,7 +52,13 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
 
 
 def save_snapshot(
-    folder: Path, step: int, trained: Mapping[str, Tensor], optimizer: Any, scheduler: Any, state: Any
+    folder: Path,
+    step: int,
+    trained: Mapping[str, Tensor],
+    optimizer: Any,
+    scheduler: Any,
+    state: Any,
+    passes: Mapping[str, int],
 ) -> None:
     """Write the state after `step` and drop the older ones.
 
@@ -63,6 +69,7 @@ def save_snapshot(
         optimizer: The torch optimiser.
         scheduler: Its learning-rate schedule.
         state: transformers' `TrainerState`.
+        passes: How rows go into passes, for `load_passes`.
     """
     tensors = {f"weight/{name}": value for name, value in trained.items()}
     rest: dict[str, dict[str, Any]] = {}
@@ -76,6 +83,7 @@ def save_snapshot(
     if torch.cuda.is_available():
         tensors |= {f"random/cuda{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
     facts = {"step": step, "optimizer": rest, "scheduler": scheduler.state_dict(), "python": random.getstate()}
+    facts["passes"] = dict(passes)
     with whole_folder(folder / f"step-{step}") as partial:
         write_tensors(partial / _TENSORS, tensors, facts)
         state.save_to_json(str(partial / STATE))
@@ -118,6 +126,11 @@ def load_optimizer(path: Path, optimizer: Any, scheduler: Any) -> None:
     for group, rate in zip(groups, facts["scheduler"]["_last_lr"], strict=True):
         group["lr"] = rate
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def load_passes(path: Path) -> dict[str, int]:
+    """How rows went into passes up to the state; empty in a state of before that was kept."""
+    return dict(read_tensors(path / _TENSORS)[1].get("passes", {}))
 
 
 def load_random(path: Path) -> None:
