@@ -288,3 +288,18 @@ def test_older_adapters_of_single_experts_are_refused_where_the_experts_are_fuse
     with pytest.raises(ModelError, match="fused experts"):
         add_adapter(model, "tuned", folder)
     assert torch.equal(logits(model), bare)
+
+
+def test_an_adapter_of_a_wrapper_on_its_text_part_says_what_to_rename(tmp_path: Path) -> None:
+    folder = made(tmp_path / "adapter", network("llama"))
+    rewrite(
+        folder,
+        lambda held: {key.replace("model.layers", "model.language_model.layers"): value for key, value in held.items()},
+    )
+    model = wrap(network("llama"), words(), "base")
+    with pytest.raises(AdapterMismatchError, match="fit nowhere") as error:
+        add_adapter(model, "tuned", folder)
+    assert "take 'language_model.' out" in str(error.value.hint)
+    rewrite(folder, lambda held: {key.replace("language_model.", ""): value for key, value in held.items()})
+    add_adapter(model, "tuned", folder)
+    assert model.adapters == ("tuned",)

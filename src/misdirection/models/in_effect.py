@@ -141,6 +141,11 @@ def _what_to_do(keys: Sequence[str], nowhere: bool, model: Model) -> str:
         return f"its keys hold the adapter's name '{named}', as state_dict() gives them: save it with save_pretrained"
     if not any(key.startswith("base_model.model.") for key in keys):
         return "its keys lack PEFT's prefix 'base_model.model.': save it with PEFT's save_pretrained"
+    if nowhere and any(".language_model." in key for key in keys) and not hasattr(model.decoder, "language_model"):
+        return (
+            f"it was trained on the wrapper that reads images too, and {type(model.lm).__name__} is its text part: "
+            "take 'language_model.' out of the keys of a copy of its file"
+        )
     if not nowhere:
         return "the file was saved or fetched in part: save it again with save_pretrained, or fetch it again"
     return f"give the base that it was trained on; {model.name} seems to be another"
