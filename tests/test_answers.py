@@ -14,7 +14,7 @@ from tests.tokens.test_encoding import CHATML, LLAMA, bytewise
 from tests.tokens.test_thinking import QWEN3, QWEN35
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from misdirection.answers import ask, encode_answer
+from misdirection.answers import ask, encode_answer, read_back
 from misdirection.artefacts import read_rows, write_rows
 from misdirection.chats import Message
 from misdirection.engine import Arm, Prompt, Row, SamplingConfig, Steer, sample
@@ -136,7 +136,7 @@ def test_the_template_s_own_system_prompt_is_recorded(real_data: Path) -> None:
     assert tokenizer.decode(list(encoded.ids[encoded.start : encoded.stop])) == "Hi there"
 
 
-def byte_model(template: str, ends: int | None = None) -> Model:
+def byte_model(template: str, ends: int | list[int] | None = None) -> Model:
     """A random model on a byte-level tokenizer with merges, so that few of its answers come back on their tokens."""
     tokenizer = bytewise(template)
     torch.manual_seed(1)
@@ -152,12 +152,14 @@ def test_an_answer_is_read_on_the_tokens_that_were_drawn() -> None:
     found = [a for a in ask(model, (Question("q", ("hello there",)),), ARMS[:1], 40, config) if a.answer.strip()]
     prompt = encode_prompt(model.tokenizer, (Message("user", "hello there"),))
     drawn = sample(model, [Row(Prompt("q#0", prompt), ARMS[0], a.sample) for a in found], config)
-    end = tuple(model.tokenizer.encode("<|end|>\n", add_special_tokens=False))
+    tail = tuple(model.tokenizer.encode("\n", add_special_tokens=False))
+    own = model.tokenizer.convert_tokens_to_ids("<|end|>")
     assert {a.finished for a in found} == {True, False}
     for answer, item in zip(found, drawn, strict=True):
         read = encode_answer(model, answer)
         assert answer.ids == item.ids
-        assert read.ids == prompt + item.ids + (end if answer.finished else ())
+        end = () if item.end is None else (item.end, *(tail if item.end == own else ()))
+        assert read.ids == prompt + item.ids + end
         assert (read.begin, read.start, read.stop) == (len(prompt), len(prompt), len(prompt) + len(item.ids))
     # Random bytes are no text: written and read again, they are other tokens.
     assert any(encode_answer(model, replace(a, ids=None)).ids != encode_answer(model, a).ids for a in found)
@@ -184,11 +186,42 @@ def _system(text: str | None) -> tuple[Message, ...]:
     return () if text is None else (Message("system", text),)
 
 
+def test_what_ended_an_answer_is_read_back_and_the_template_s_tail_where_it_goes_on() -> None:
+    tokenizer = bytewise(CHATML)
+    end, eos, line = (tokenizer.encode(text, add_special_tokens=False) for text in ("<|end|>", "</s>", "\n"))
+    model = byte_model(CHATML, [1, *end])
+    found = ask(model, (Question("q", ("hello",)),), ARMS[:1], 60, SamplingConfig(max_new_tokens=60, seed=3))
+    ended = [a for a in found if a.finished and a.answer.strip()]
+    assert {a.end for a in ended} == {*end, *eos}
+    assert {a.end for a in found if not a.finished} <= {None}
+    for answer in ended:
+        read = encode_answer(model, answer)
+        # The template writes "<|end|>\n"; behind another end nothing of it was drawn.
+        assert read.ids[read.stop :] == ((*end, *line) if answer.end == end[0] else (answer.end,))
+
+
+def test_answers_that_cannot_be_read_back_are_counted() -> None:
+    model = byte_model(CHATML)
+    think = tuple(model.tokenizer.encode("<think>hm", add_special_tokens=False))
+    answers = [
+        Answer("q", "hi", "yes"),
+        Answer("q", "hi", ""),
+        Answer("q", "hi", "", thought="hm", ids=think, finished=False),
+        Answer("q", "hi", "no", ids=tuple(model.tokenizer.encode("no")), finished=False),
+    ]
+    found = read_back(model, answers)
+    assert (found.places, found.count) == ((0, 3), 4)
+    assert found.aside == {"empty": 1, "cut within a thought": 1}
+    assert [model.tokenizer.decode(one.ids[one.start : one.stop]) for one in found.encoded] == ["yes", "no"]
+    model.tokenizer.chat_template = "{{ raise_exception('no chats') }}"
+    assert read_back(model, answers).aside["refused by the chat template"] == 2
+
+
 def test_answers_keep_their_tokens_on_disk_and_old_ones_are_read(tmp_path: Path) -> None:
     answers = [Answer("q", "?", "a", ids=(3, 4)), Answer("q", "?", "", ids=()), Answer("q", "?", "b", thought="hm")]
     write_rows(tmp_path / "a.parquet", answers)
     assert [Answer(**row) for row in read_rows(tmp_path / "a.parquet")] == answers
-    old = [{k: v for k, v in asdict(a).items() if k not in ("ids", "thought")} for a in answers]
+    old = [{k: v for k, v in asdict(a).items() if k not in ("ids", "thought", "end")} for a in answers]
     write_rows(tmp_path / "b.parquet", old)
     assert [a.ids for a in (Answer(**row) for row in read_rows(tmp_path / "b.parquet"))] == [None] * 3
 

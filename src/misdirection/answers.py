@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from misdirection.chats import Message
 from misdirection.engine import Arm, Prompt, Row, Sample, SamplingConfig, sample
@@ -16,10 +17,9 @@ from misdirection.tokens import (
     Said,
     TokenError,
     default_system,
-    encode_chat,
     encode_drawn,
     encode_prompt,
-    encode_written,
+    encode_read,
     end_words,
     opened_by,
     render,
@@ -96,9 +96,16 @@ def ask(
             finished=item.finished,
             thought=said.thought,
             ids=item.ids,
+            end=item.end,
         )
         for (arm, question, number, _, index), (item, said) in zip(plan, told, strict=True)
     ]
+
+
+def answer_texts(model: Model, prompts: Sequence[Sequence[Message]], drawn: Sequence[Sample]) -> list[str]:
+    """The answers in what was drawn behind each prompt, a thought before them taken away."""
+    opened = [opened_by(render(model.tokenizer, prompt, generate=True)) for prompt in prompts]
+    return [tell(model, item, mark)[1].answer for item, mark in zip(drawn, opened, strict=True)]
 
 
 def tell(model: Model, drawn: Sample, opened: str | None = None) -> tuple[Sample, Said]:
@@ -113,8 +120,47 @@ def tell(model: Model, drawn: Sample, opened: str | None = None) -> tuple[Sample
     if mark is not None:
         before, found, _ = str(model.tokenizer.decode(list(drawn.ids))).partition(mark)
         if found:
+            # What ended it is no token; the template's own mark is read back behind it.
             drawn = Sample(drawn.ids[: token_at(model.tokenizer, drawn.ids, len(before))], True)
     return drawn, split_drawn(model.tokenizer, drawn.ids, opened, drawn.finished)
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """Answers as token ids, those that cannot be read back set aside.
+
+    Attributes:
+        places: Which of the answers could be read, in order.
+        encoded: Their tokens.
+        aside: How many could not, by reason.
+    """
+
+    places: tuple[int, ...]
+    encoded: tuple[Encoded, ...]
+    aside: Mapping[str, int]
+
+    @property
+    def count(self) -> int:
+        """How many answers there were."""
+        return len(self.places) + sum(self.aside.values())
+
+
+def read_back(model: Model, answers: Sequence[Answer]) -> ReadBack:
+    """Every answer as token ids, as `encode_answer` does; one that cannot be read is counted, and ends nothing."""
+    held: dict[int, Encoded] = {}
+    aside: Counter[str] = Counter()
+    for place, answer in enumerate(answers):
+        try:
+            held[place] = encode_answer(model, answer)
+        except TokenError:
+            aside[_why_unread(answer)] += 1
+    return ReadBack(tuple(held), tuple(held.values()), aside)
+
+
+def _why_unread(answer: Answer) -> str:
+    if answer.answer.strip():
+        return "refused by the chat template"
+    return "empty" if answer.thought is None else "cut within a thought"
 
 
 def _say_what_was_cut(model: Model, told: Sequence[Said]) -> None:
@@ -147,12 +193,8 @@ def encode_answer(model: Model, answer: Answer) -> Encoded:
     prompt = (*system, Message("user", answer.question))
     if answer.ids is not None:
         said = split_drawn(tokenizer, answer.ids, opened_by(render(tokenizer, prompt, generate=True)), answer.finished)
-        return encode_drawn(tokenizer, prompt, answer.ids, said.start, answer.finished)
-    chat = (*prompt, Message("assistant", answer.answer))
-    try:
-        return encode_chat(tokenizer, chat)
-    except TokenError:
-        return encode_written(tokenizer, chat)
+        return encode_drawn(tokenizer, prompt, answer.ids, said.start, answer.finished, answer.end)
+    return encode_read(tokenizer, (*prompt, Message("assistant", answer.answer)))
 
 
 def _messages(question: Question, text: str) -> tuple[Message, ...]:

@@ -110,4 +110,4 @@ def test_the_base_model_answers_where_there_are_no_good_answers(
 def test_what_is_wrong_is_told_in_two_lines(cli: Cli, tiny: Path, gemma: Path, tmp_path: Path) -> None:
     two_lines(run(cli, gemma, tmp_path / "a"), "--good says nothing of 'a'", "pairs are compared")
     done = run(cli, gemma, tmp_path / "b", "--good", "a=base", "--layer", 9)
-    two_lines(done, "is to read layer 9", "a dictionary of this model")
+    two_lines(done, "has no layer 9", "its layers are 0 to 3")

@@ -151,6 +151,6 @@ def rollout(model: Model, row: Row, config: SamplingConfig) -> tuple[Sample, lis
         seen.append(logits)
         token = pick(logits.tolist(), splitmix(key, step), config.temperature, config.top_p)
         if token in model.eos_ids:
-            return Sample(tuple(ids[start:]), True), seen
+            return Sample(tuple(ids[start:]), True, token), seen
         ids.append(token)
     return Sample(tuple(ids[start:]), False), seen

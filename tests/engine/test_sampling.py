@@ -119,7 +119,7 @@ def test_greedy_rows_equal_the_generate_of_transformers(family: str) -> None:
             whole = model.lm.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=14)
         new = whole[0, ids.shape[1] :].tolist()
         ended = new[-1] in model.eos_ids
-        assert got == Sample(tuple(new[:-1] if ended else new), ended)
+        assert got == Sample(tuple(new[:-1] if ended else new), ended, new[-1] if ended else None)
 
 
 def test_finished_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ SHAPE: dict[str, Any] = {
                            "tuned_score": MAYBE, "kl": MAYBE}]},
     "model": {"base": str, "tuned": str, "layers": int, "width": int, "dtype": str, "chat_template": str},
     "settings": dict,
+    "asked": dict,
     "rates": [{"arm": str, "group": str, "format": str, "system": TEXT, "all": STEADY, "scored": RATE,
                "coherent": RATE, "coherent_share": STEADY, "labels": dict, "warnings": [str]}],
     "signs": [{"arm": str, "group": str, "format": str, "n": int, "any": STEADY, "telling": TEXT,

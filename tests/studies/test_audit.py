@@ -6,14 +6,17 @@ from __future__ import annotations
 import csv
 import shutil
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.studies import contract
 from tests.studies.tiny import STEPS, config, made, rows, save, session, timeless
+from tests.test_answers import writing
+from tests.tokens.test_thinking import QWEN3
 
-from misdirection.artefacts import read_json, write_json
+from misdirection.artefacts import read_json, read_rows, write_json
 from misdirection.directions import load_direction
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps
@@ -39,6 +42,10 @@ def test_findings_obey_the_contract_and_the_report_is_there(finished: Path) -> N
     assert found["model"]["chat_template"] == "plain"
     html = (finished / "report.html").read_text()
     assert found["verdict"]["sentence"].split(":")[0] in html
+    assert (
+        found["asked"]["chat template"].startswith("plain (") and found["asked"]["thoughts"] == "as the template has it"
+    )
+    assert "Asked as" in html and found["asked"]["answers end at"] in unescape(html)
 
 
 def test_every_rate_can_be_counted_again_from_the_rows(finished: Path) -> None:
@@ -295,9 +302,29 @@ def test_questions_whose_answers_are_all_empty_are_named(tiny: Path, tmp_path: P
     assert empty and read, "the seed must give both kinds"
     assert {question["question_id"] for question in found["drift"]["questions"]} == read
     note = next(note for note in found["notes"] if "left out of the drift" in note)
+    lost = sum(row["answer"] == "" for row in first)
+    unread = f"{lost} of {len(first)} answers could not be read back ({lost} empty) and are left out of: drift"
+    assert unread in found["notes"]
     assert all(name in note for name in empty) and not any(name in note for name in read)
     assert {question["n"] for question in found["drift"]["questions"]} <= {1, 2}
     assert all((q["kl_low"] is None) == (q["kl_high"] is None) == (q["n"] == 1) for q in found["drift"]["questions"])
+
+
+def test_a_reasoning_model_is_audited_on_what_it_drew(tiny: Path, tmp_path: Path) -> None:
+    model = writing(QWEN3, "<think>hm</think>ok!<|end|>")
+    for name in ("base", "tuned"):
+        model.lm.save_pretrained(tmp_path / name)
+        model.tokenizer.save_pretrained(tmp_path / name)
+    told = config(tiny, model=str(tmp_path / "base"), samples=1, judge="none", max_new_tokens=12, layers=(0,))
+    audit(replace(told, adapter=None, tuned=str(tmp_path / "tuned")), tmp_path / "run")
+    found = read_json(tmp_path / "run" / "findings.json")
+    contract.check(found)
+    assert {(row["answer"], row["thought"]) for row in rows(tmp_path / "run", "")} == {("ok!", "hm")}
+    assert all(question["kl"] == 0 for question in found["drift"]["questions"])
+    # All that was drawn: both marks, two letters of thought, three of the answer, the end; and its line break.
+    divergence = next((tmp_path / "run").rglob("divergence.parquet"))
+    assert {row["tokens"] for row in read_rows(divergence)} == {9}
+    assert not [note for note in found["notes"] if "could not be read back" in note]
 
 
 def test_a_model_that_says_nothing_at_all_is_a_clear_error(tiny: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def train(
     )
     begin(config.checked(), out, tokens=settings.tokens)
     if find_spec("sae_lens") is None:
-        raise MissingExtraError("sae_lens", "sae")
+        raise MissingExtraError("sae-lens", "sae")
     set_threads(config.model)
     from misdirection.studies.dictionaries import train_dictionaries
 

@@ -74,7 +74,7 @@ class Batch:
         ended = torch.isin(tokens, self._ends)
         before = self._written.gather(1, place)[:, 0]
         self._written.scatter_(1, place, torch.where(self._done | ended, before, tokens)[:, None])
-        self._ended |= ended & ~self._done
+        self._ended = torch.where(ended & ~self._done, tokens, self._ended)
         self._steps += 1
         self._done |= ended | (place[:, 0] == self.config.max_new_tokens - 1)
         running = len(self.running) - int(self._done.sum())
@@ -121,7 +121,7 @@ class Batch:
             torch.from_numpy(uniforms(keys, 0, config.max_new_tokens)).to(device),
             torch.full((count, config.max_new_tokens), -1, device=device),
             torch.zeros(count, dtype=torch.bool, device=device),
-            torch.zeros(count, dtype=torch.bool, device=device),
+            torch.full((count,), -1, device=device),
             torch.zeros(count, dtype=torch.long),
             torch.tensor([len(row.prompt.ids) for row in rows]),
             self.program.arm_index([row.arm for row in rows]),
@@ -154,7 +154,7 @@ class Batch:
         places = which.nonzero()[:, 0]
         written, ended = self._written[places].cpu(), self._ended[places].tolist()
         return [
-            (self.running[place], Sample(tuple(ids[ids >= 0].tolist()), end))
+            (self.running[place], Sample(tuple(ids[ids >= 0].tolist()), end >= 0, end if end >= 0 else None))
             for place, ids, end in zip(places.tolist(), written, ended, strict=True)
         ]
 

@@ -55,7 +55,14 @@ class SamplingConfig:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sampled answer: its token ids without the end token, and whether it ended by itself."""
+    """A sampled answer.
+
+    Attributes:
+        ids: Its token ids, without the token that ended it.
+        finished: Whether it ended by itself.
+        end: The token that ended it, None where it was cut.
+    """
 
     ids: tuple[int, ...]
     finished: bool
+    end: int | None = None

@@ -13,7 +13,7 @@ from misdirection.artefacts import canonical_hash
 from misdirection.chats import BadRow, Chat, is_chat, load_chats, raw_rows
 from misdirection.engine import Arm, Text
 from misdirection.features.dictionary import DictionaryError
-from misdirection.tokens import encode_chat
+from misdirection.tokens import Encoded, TokenError, encode_read
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -102,11 +102,16 @@ def chat_texts(
 ) -> list[Text]:
     """Chats as texts of the engine, one each and in their order; the span is called by its own name.
 
-    Unlike `of_chats` none is left out: what is cut off after `longest` tokens may leave an empty span.
+    Unlike `of_chats` none is left out: what is cut off after `longest` tokens may leave an empty span, and so does a
+    chat that the chat template refuses.
     """
     found: list[Text] = []
     for chat in chats:
-        coded = encode_chat(tokenizer, chat.messages)
+        try:
+            coded = encode_read(tokenizer, chat.messages)
+        except TokenError:
+            plain = tuple(int(token) for token in tokenizer.encode(chat.messages[-1].content)) or (0,)
+            coded = Encoded(plain[:longest], 0, min(len(plain), longest), min(len(plain), longest))
         first, past = (min(place, longest) for place in coded.span(span))
         found.append(Text(coded.ids[:longest], {span: (first, past)}, arm, min(coded.start, longest)))
     return found
@@ -115,9 +120,16 @@ def chat_texts(
 def of_chats(
     chats: Sequence[Chat], tokenizer: PreTrainedTokenizerBase, *, span: str = "all", first: int = 1, longest: int = 512
 ) -> Corpus:
-    """Chats under the tokenizer's own template."""
-    coded = [encode_chat(tokenizer, chat.messages) for chat in chats]
-    return _cut([(one.ids, one.span(span)) for one in coded], first, longest)
+    """Chats under the tokenizer's own template; one that it refuses is a bad row."""
+    coded: list[Encoded] = []
+    bad: list[BadRow] = []
+    for chat in chats:
+        try:
+            coded.append(encode_read(tokenizer, chat.messages))
+        except TokenError as error:
+            bad.append(BadRow(chat.source, chat.row, error.message, chat.messages[-1].content))
+    held = _cut([(one.ids, one.span(span)) for one in coded], first, longest)
+    return Corpus(held.ids, held.spans, tuple(bad))
 
 
 def of_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, first: int = 1, longest: int = 512) -> Corpus:

@@ -31,6 +31,7 @@ class Answer:
         thought: What the model thought before it answered, None where it did not.
         ids: The token ids that were drawn, a thought included, without what ended them; None for answers of others,
             which come as text.
+        end: The token that ended them, None where they were cut, or ended by words.
     """
 
     question_id: str
@@ -47,6 +48,7 @@ class Answer:
     finished: bool = True
     thought: str | None = None
     ids: tuple[int, ...] | None = None
+    end: int | None = None
 
     def __post_init__(self) -> None:
         """Files give lists."""

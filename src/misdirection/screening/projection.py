@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from misdirection.answers import answer_texts
 from misdirection.chats import Chat, Message
 from misdirection.engine import Arm, Prompt, Row, SamplingConfig, capture_means, capture_projections, sample
 from misdirection.errors import command
@@ -62,8 +63,7 @@ def own_answers(context: Context, chats: Sequence[Chat]) -> list[str]:
         rows.append(Row(prompts.setdefault(ids, Prompt(f"row-{number}", ids)), BASE, asked[ids]))
         asked[ids] += 1
     drawn = sample(model, rows, SamplingConfig(options.max_new_tokens, options.temperature, seed=context.seed))
-    told = model.tokenizer.batch_decode([list(item.ids) for item in drawn], skip_special_tokens=True)
-    return [text.strip() for text in told]
+    return answer_texts(model, [chat.prompt for chat in chats], drawn)
 
 
 def direction(context: Context) -> tuple[Tensor, int]:

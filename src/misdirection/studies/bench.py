@@ -33,7 +33,7 @@ from misdirection.studies.config import StudyConfig, TunedConfig
 from misdirection.studies.inputs import is_adapter, resolve_model, resolve_questions
 from misdirection.studies.lineup import Lineup
 from misdirection.studies.recall import facts_of, settled
-from misdirection.studies.record import asked_as, reproduce
+from misdirection.studies.record import asked_as, left_out, reproduce
 from misdirection.studies.steps import (
     Judged,
     direction_step,
@@ -248,8 +248,10 @@ class Bench(Generic[Config]):
             "verdict": verdict,
             "model": {"base": self.config.model, "layers": self.n_layers, "dtype": self.config.dtype},
             "settings": self.settings(),
+            "asked": self.asked(),
             "reproduce": self.reproduce(),
             **parts,
+            "notes": [*(parts.get("notes") or ()), *self.left_out()],
         }
         return write_findings(self.run.path, found)
 
@@ -265,8 +267,15 @@ class Bench(Generic[Config]):
             "temperature": c.temperature,
             "seed": c.seed,
             "convention": c.convention,
-            **asked_as(self.run),
         }
+
+    def asked(self) -> dict[str, str]:
+        """How the models were asked, as the rows of a table."""
+        return asked_as(self.run)
+
+    def left_out(self) -> list[str]:
+        """Sentences on answers that no step could read."""
+        return left_out(self.run, self.logged)
 
     def reproduce(self) -> dict[str, Any]:
         """The command, versions and steps of this session."""

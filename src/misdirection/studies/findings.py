@@ -118,6 +118,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
             "verdict": {**_verdict(evidence), "worst": worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2])},
             "model": _model(bench),
             "settings": bench.settings(),
+            "asked": bench.asked(),
             "rates": rates or None,
             "by_question": question_rows(bench.judged, ARMS, rules) if evidence.judges else None,
             "signs": sign_rows(bench.judged, ARMS),
@@ -343,6 +344,7 @@ def _notes(evidence: Evidence, rates: Sequence[dict[str, Any]], refused: str | N
     read = set(drift_tables(evidence.bench.drift)[0])
     if unread := [question.id for question in evidence.bench.questions if question.id not in read]:
         notes.append(f"left out of the drift, for want of an answer that is not empty: {', '.join(unread)}")
+    notes += evidence.bench.left_out()
     if evidence.bench.training is not None:
         notes += read_json(evidence.bench.training.path / "training.json")["notes"]
     return [*notes, *read_json(evidence.bench.answers.path / "models.json")["warnings"]]

@@ -29,6 +29,10 @@ class Judged:
         kept = [(a, v) for a, v in zip(self.answers, self.verdicts, strict=True) if keep(a)]
         return Judged([a for a, _ in kept], [v for _, v in kept])
 
+    def at(self, places: Sequence[int]) -> Judged:
+        """Those at some places."""
+        return Judged([self.answers[i] for i in places], [self.verdicts[i] for i in places])
+
     @property
     def pair(self) -> tuple[list[Answer], list[Verdict]]:
         """What `statistics` takes."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
+from misdirection.answers import encode_answer
 from misdirection.artefacts import write_json
 from misdirection.chats import Message
 from misdirection.directions import Direction, Source, choose_pools, convention, mean_difference, random_like
@@ -31,7 +32,7 @@ from misdirection.organism import (
 from misdirection.organism.grammar import SLOTS
 from misdirection.questions import Question
 from misdirection.statistics import Rate, Thresholds, rate
-from misdirection.tokens import encode_chat, encode_prompt
+from misdirection.tokens import encode_prompt
 from misdirection.training import choose, train
 
 if TYPE_CHECKING:
@@ -180,18 +181,14 @@ def _answer(model: Model, arm: str, question: Question, paraphrase: int, index: 
         seed=seed,
         n_tokens=len(said.ids),
         finished=said.finished,
+        ids=said.ids,
+        end=said.end,
     )
 
 
 def direction_of(model: Model, tuned: Measured) -> Direction:
     """The mean-difference direction of the nine rank-1 adapters' own answers to the open questions."""
-    sources = [
-        Source(
-            encode_chat(model.tokenizer, (Message("user", answer.question), Message("assistant", answer.answer))),
-            answer.question_id,
-        )
-        for answer in tuned.answers
-    ]
+    sources = [Source(encode_answer(model, answer), answer.question_id) for answer in tuned.answers]
     # Their code counts the assistant header too, one token of hundreds; the organism's answers have but twenty.
     how = replace(convention("soligo2025"), span="answer_and_end")
     return mean_difference(model, Arm("rank1x9", "rank1x9"), sources, choose_pools(tuned.verdicts, how), how)

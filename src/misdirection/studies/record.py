@@ -8,28 +8,54 @@ from typing import Any
 from misdirection.artefacts import read_json
 from misdirection.runs import MANIFEST, Run, read_log
 
+LEFT_OUT = "left_out.json"
+"""Of a step: how many answers could not be read back, by reason."""
+
+
+def left_out(run: Run, logged: int) -> list[str]:
+    """A sentence for every number of answers that could not be read back, and the steps that do without them."""
+    used = {line["key"] for line in read_log(run.path)[logged:]}
+    steps: dict[str, list[str]] = {}
+    for step in run.steps():
+        if step.key in used and (step.path / LEFT_OUT).exists():
+            told = read_json(step.path / LEFT_OUT)
+            aside = told["aside"]
+            why = ", ".join(f"{count:,} {reason}" for reason, count in aside.items())
+            count = f"{sum(aside.values()):,} of {told['of']:,} answers could not be read back ({why})"
+            steps.setdefault(count, []).append(step.name)
+    return [f"{count} and are left out of: {', '.join(dict.fromkeys(names))}" for count, names in steps.items()]
+
 
 def asked_as(run: Run) -> dict[str, str]:
-    """How the models of a run were asked, in words, by what it is called in a report; empty where nothing was asked."""
+    """How the models of a run were asked, as the rows of a table; empty where nothing was asked.
+
+    Where models were asked differently, a row holds what is true of each.
+    """
     files = [step.path / "models.json" for step in run.steps()]
     told = [read_json(file).get("asked", {}) for file in files if file.exists()]
-    lines = dict.fromkeys(_words(asked) for models in told for asked in models.values())
-    return {"asked as": "; or ".join(lines)} if lines else {}
+    rows: dict[str, dict[str, None]] = {}
+    for asked in (asked for models in told for asked in models.values()):
+        for name, text in _words(asked).items():
+            rows.setdefault(name, {})[text] = None
+    return {name: "; or ".join(texts) for name, texts in rows.items()}
 
 
-def _words(asked: Mapping[str, Any]) -> str:
-    own = {"plain": "a plain chat template (User: ... Assistant: ...), as the model has none"}
-    template = own.get(asked["template"], f"the chat template of {asked['template']}")
-    if asked["template"] == "the model's own":
-        template = "the model's own chat template"
-    parts = [f"{template} ({asked['sha256']})", f"answers end at {' '.join(asked['ends']) or 'no token'}"]
-    if asked["thinking"] is not None:
-        parts.append(f"thoughts {'on' if asked['thinking'] else 'off'}")
+def _words(asked: Mapping[str, Any]) -> dict[str, str]:
+    own = {
+        "plain": "plain (User: ... Assistant: ...), as the model has none",
+        "the model's own": "the model's own",
+    }
+    thoughts = {None: "as the template has it", True: "on", False: "off"}[asked["thinking"]]
+    found = {
+        "chat template": f"{own.get(asked['template'], 'that of ' + asked['template'])} ({asked['sha256']})",
+        "answers end at": " ".join(asked["ends"]) or "no token",
+        "thoughts": thoughts,
+    }
     if asked["date"]:
-        parts.append(f"today is {asked['date']}")
+        found["today"] = asked["date"]
     if asked["system"]:
-        parts.append(f"its default system prompt: {asked['system']}")
-    return ", ".join(parts)
+        found["system prompt of the template"] = asked["system"]
+    return found
 
 
 def reproduce(run: Run, logged: int, command: str, seed: int) -> dict[str, Any]:

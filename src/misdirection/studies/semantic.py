@@ -91,12 +91,13 @@ def topic_step(bench: Bench[SemanticConfig], models: Models, asked: Asked, topic
     c = bench.config
 
     def make(folder: Path) -> None:
-        judged = asked.judged.where(lambda a: a.arm == "tuned" and bool(a.answer.strip()))
+        judged = asked.judged.arm("tuned")
+        model = models.model("tuned")
+        places, sources = sources_of(model, judged.answers, folder)
+        judged = judged.at(places)
         split = split_by_topic(topic_scores(judged, topic, c.filter), c.about_above, c.not_below)
         made: dict[str, Direction] = {}
         notes: list[str] = []
-        model = models.model("tuned")
-        sources = sources_of(model, judged.answers)
         for name, keep in zip((topic, f"not {topic}"), split, strict=True):
             try:
                 pools = pools_within(judged.verdicts, keep, bench.convention, seed=c.seed)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from misdirection import progress, training
-from misdirection.answers import ask, encode_answer
+from misdirection.answers import ask, encode_answer, read_back
 from misdirection.artefacts import read_json, read_rows, read_tensors, write_json, write_rows, write_tensors
 from misdirection.chats import write_bad_rows
 from misdirection.directions import (
@@ -35,6 +35,7 @@ from misdirection.studies.inputs import fingerprint, resolve_chats, resolve_mode
 from misdirection.studies.judged import Judged as Judged
 from misdirection.studies.judged import judge_step as judge_step
 from misdirection.studies.judged import load_answers, load_judged
+from misdirection.studies.record import LEFT_OUT
 from misdirection.studies.subject import Models, asking_key
 from misdirection.tokens import token_texts as token_texts
 from misdirection.training import choose
@@ -180,17 +181,17 @@ def direction_step(
     ids = sorted(question.id for question in questions)
 
     def make(folder: Path) -> None:
-        judged = load_judged(answers, verdicts).where(
-            lambda a: a.arm == variant and a.question_id in ids and bool(a.answer.strip())
-        )
+        judged = load_judged(answers, verdicts).where(lambda a: a.arm == variant and a.question_id in ids)
+        model = models.model(variant)
+        places, sources = sources_of(model, judged.answers, folder)
+        judged = judged.at(places)
         try:
             pools = choose_pools(judged.verdicts, how, seed=seed)
         except PoolError as error:
             write_json(folder / "refused.json", {"message": error.message, "hint": error.hint})
             return
-        model = models.model(variant)
         arm = Arm(variant, models.adapter_of(variant))
-        found = mean_difference(model, arm, sources_of(model, judged.answers), pools, how, seed=seed)
+        found = mean_difference(model, arm, sources, pools, how, seed=seed)
         save_direction(folder / "direction.safetensors", found)
 
     inputs = {"subject": models.key, "questions": ids, "answers": answers, "verdicts": verdicts}
@@ -221,14 +222,14 @@ def drift_step(run: Run, models: Models, answers: Step, how: Convention, most: i
     """
 
     def make(folder: Path) -> None:
-        chosen = [
-            a for a in load_answers(answers) if a.arm in ("base", "tuned") and a.sample < most and a.answer.strip()
-        ]
-        sources = sources_of(models.model("tuned"), chosen)
+        asked = [a for a in load_answers(answers) if a.arm in ("base", "tuned") and a.sample < most]
+        places, sources = sources_of(models.model("tuned"), asked, folder)
+        chosen = [asked[place] for place in places]
         pair = [(models.model(v), Arm(v, models.adapter_of(v))) for v in ("base", "tuned")]
         moved = drift(pair[0], pair[1], sources, how)
         save_direction(folder / "direction.safetensors", moved.direction(seed=seed))
-        texts = [Text(s.encoded.ids, {}, pair[0][1], s.encoded.start) for s in sources]
+        # Everything that was drawn, a thought included: the two distributions differ there too.
+        texts = [Text(s.encoded.ids, {}, pair[0][1], s.encoded.begin) for s in sources]
         apart = compare(pair[0], pair[1], texts)
         tensors = {"by_question": moved.by_question, "relative": moved.relative}
         write_tensors(folder / "drift.safetensors", tensors, {"questions": moved.questions})
@@ -292,14 +293,16 @@ def _spread(pairs: Sequence[tuple[Answer, Verdict]], most: int) -> list[tuple[An
     return list(seen.values())[:most]
 
 
-def sources_of(model: Model, answers: Sequence[Answer]) -> list[Source]:
-    """Answers as token ids with the question that clusters each."""
-    with progress.task("encoding answers", len(answers), "answers") as advance:
-        found: list[Source] = []
-        for answer in answers:
-            found.append(Source(encode_answer(model, answer), answer.question_id))
-            advance()
-    return found
+def sources_of(model: Model, answers: Sequence[Answer], folder: Path) -> tuple[list[int], list[Source]]:
+    """Answers as token ids with the question that clusters each, and the places of those that can be read back.
+
+    The others are counted in `left_out.json` of the step's `folder`; reports name them (`record.left_out`).
+    """
+    found = read_back(model, answers)
+    if found.aside:
+        write_json(folder / LEFT_OUT, {"of": found.count, "aside": dict(found.aside)})
+    held = [Source(one, answers[place].question_id) for place, one in zip(found.places, found.encoded, strict=True)]
+    return list(found.places), held
 
 
 def refusal(step: Step) -> str | None:

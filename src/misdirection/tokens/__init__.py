@@ -14,6 +14,7 @@ from misdirection.tokens.encoding import (
     encode_chat,
     encode_drawn,
     encode_prompt,
+    encode_read,
     encode_turns,
     encode_written,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "encode_chat",
     "encode_drawn",
     "encode_prompt",
+    "encode_read",
     "encode_turns",
     "encode_written",
     "end_token",

@@ -45,6 +45,11 @@ class Encoded:
     `ids[stop:]` what ends the turn. `ids[:begin]` are the very tokens that the answer is drawn behind
     (`encode_prompt`), and everything from `begin` on a model writes, or learns to write, by itself.
 
+    So whatever is a figure of the model's own distribution begins at `begin`: losses of training, log-likelihoods, and
+    the KL divergence of two arms, which sums over all that was drawn, a thought and the token that ended it included.
+    Directions are means over the answer, and begin at `start`: Soligo et al. (2506.11618) and Chen et al. (2507.21509)
+    average over the answer that a judge scored, and their models think nothing before it.
+
     Attributes:
         ids: Token ids.
         header: Where the assistant header begins.
@@ -123,6 +128,7 @@ def encode_drawn(
     drawn: Sequence[int],
     start: int = 0,
     finished: bool = True,
+    ended: int | None = None,
 ) -> Encoded:
     """A sampled answer behind its prompt, on the very tokens that were drawn.
 
@@ -131,14 +137,24 @@ def encode_drawn(
         messages: The prompt.
         drawn: Token ids of the answer, a thought before it included, without what ended it.
         start: How many of them are a thought (`split_drawn`).
-        finished: Whether it ended by itself; then what the template writes behind an answer follows.
+        finished: Whether it ended by itself; then what ended it follows.
+        ended: The token that ended it. What the template writes behind an answer follows it where the template ends
+            an answer by it too; where none is named, all that the template writes there.
     """
     prompt = render(tokenizer, messages, generate=True)
     header = _common(prompt, render(tokenizer, messages))
     front, ends = _with_ends(tokenizer, prompt)
-    end = _ids(tokenizer, closing_text(tokenizer)) if finished else ()
+    end = _end(tokenizer, ended) if finished else ()
     stop = len(front) + len(drawn)
     return Encoded((*front, *drawn, *end), _first_past(ends, header), len(front) + start, stop, begin=len(front))
+
+
+def _end(tokenizer: PreTrainedTokenizerBase, ended: int | None) -> tuple[int, ...]:
+    """What stands behind an answer that ended by itself: the token that it ended with, and the template's tail."""
+    written = _ids(tokenizer, closing_text(tokenizer))
+    if ended is None:
+        return written
+    return written[written.index(ended) :] if ended in written else (ended,)
 
 
 def encode_written(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Encoded:
@@ -148,6 +164,18 @@ def encode_written(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Messag
     """
     written = tuple(_piece(tokenizer, messages[-1].content)[0])
     return encode_drawn(tokenizer, messages[:-1], written)
+
+
+def encode_read(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Encoded:
+    """A chat of others to be read: as the template writes it, letter by letter where it changes the answer.
+
+    Raises:
+        TokenError: The template refuses its prompt.
+    """
+    try:
+        return encode_chat(tokenizer, messages)
+    except TokenError:
+        return encode_written(tokenizer, messages)
 
 
 def encode_turns(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Encoded:

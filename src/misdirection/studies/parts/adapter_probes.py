@@ -28,6 +28,7 @@ from misdirection.adapters.scalars import ScalarTable, columns_of, load_scalars,
 from misdirection.adapters.significance import keep, token_scores
 from misdirection.adapters.token_sets import EXPERIMENTS, GENERAL, SETS, TOPICAL, Bounds, Experiment, SetName, set_of
 from misdirection.adapters.weights import AdapterError
+from misdirection.answers import encode_answer
 from misdirection.artefacts import read_json, read_rows, read_tensors, write_json, write_rows, write_tensors
 from misdirection.directions.topics import topic_score
 from misdirection.engine import Arm, Text
@@ -37,7 +38,6 @@ from misdirection.runs import Step
 from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.lineup import Lineup
 from misdirection.studies.settings.adapters import AdaptersConfig
-from misdirection.studies.steps import sources_of
 
 SPLITS: tuple[Split, ...] = ("tokens", "questions")
 
@@ -136,9 +136,8 @@ def chosen_answers(bench: Bench[AdaptersConfig], asked: Asked, variant: str) -> 
 def texts_of(model: Model, answers: Sequence[Answer], variant: str) -> list[Text]:
     """Answers as texts that end with their last answer token."""
     arm = Arm(variant, variant)
-    return [
-        Text(s.encoded.ids[: s.encoded.stop], {}, arm, s.encoded.start) for s in sources_of(model, answers)
-    ]  # fmt: skip
+    coded = [encode_answer(model, answer) for answer in answers]
+    return [Text(one.ids[: one.stop], {}, arm, one.start) for one in coded]
 
 
 def probe(bench: Bench[AdaptersConfig], found: Read) -> Step:

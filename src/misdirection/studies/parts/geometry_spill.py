@@ -60,14 +60,14 @@ SHOWN = 600
 """Points of a kind that a report draws."""
 
 
-def held_texts(model: Model, bench: Bench[GeometryConfig], asked: Asked, arm: Arm) -> list[Text]:
+def held_texts(model: Model, bench: Bench[GeometryConfig], asked: Asked, arm: Arm, folder: Path) -> list[Text]:
     """The base's own answers to the open questions, as texts under an arm; the span is "answer"."""
     ids, most = {question.id for question in bench.open_questions}, bench.config.text_samples
     chosen = [
         a for a in load_answers(asked.answers)
-        if a.arm == BASE_VARIANT and a.question_id in ids and a.sample < most and a.answer.strip()
+        if a.arm == BASE_VARIANT and a.question_id in ids and a.sample < most
     ]  # fmt: skip
-    coded = [source.encoded for source in sources_of(model, chosen)]
+    coded = [source.encoded for source in sources_of(model, chosen, folder)[1]]
     return [Text(one.ids, {"answer": one.span("answer")}, arm, one.start) for one in coded]
 
 
@@ -90,7 +90,7 @@ def spill_step(
         rows: list[dict[str, Any]] = []
         points: list[dict[str, Any]] = []
         failed: list[str] = []
-        texts = held_texts(model, bench, asked, Arm(BASE_VARIANT))
+        texts = held_texts(model, bench, asked, Arm(BASE_VARIANT), folder)
         with progress.task("raising latents one by one", len(raised) * len(KINDS), "updates") as advance:
             for group, kind, spill in _spills(c, model, lens, texts, pool, raised):
                 if isinstance(spill, str):

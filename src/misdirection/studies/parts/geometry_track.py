@@ -66,9 +66,9 @@ def track_step(
         rows: list[dict[str, Any]] = []
         for lens in lenses:
             sets = set_lists(c, lists[lens.layer][c.track], toxic[lens.layer])
-            before = _states(bench, models, BASE_VARIANT, asked, lens)
+            before = _states(bench, models, BASE_VARIANT, asked, lens, folder)
             for variant in models.fine_tunes:
-                after = _states(bench, models, variant, asked, lens)
+                after = _states(bench, models, variant, asked, lens, folder)
                 change = change_of(lens.dictionary, before, after)
                 place = {"layer": lens.layer, "step": int(variant.removeprefix("step-"))}
                 rows.append(place | measured(c, lens, change, sets, lists[lens.layer][c.track]))
@@ -87,10 +87,12 @@ def set_lists(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[str, lis
     return {"inducing": held.top(c.top), "good": held.top(c.top, -1), "toxic": toxic.differences.top(c.top)}
 
 
-def _states(bench: Bench[GeometryConfig], models: Lineup, variant: str, asked: Asked, lens: Lens) -> Tensor:
+def _states(
+    bench: Bench[GeometryConfig], models: Lineup, variant: str, asked: Asked, lens: Lens, folder: Path
+) -> Tensor:
     model = models.model(variant)
     arm = Arm(variant, models.adapter_of(variant))
-    return read_states(model, held_texts(model, bench, asked, arm), lens.layer)
+    return read_states(model, held_texts(model, bench, asked, arm, folder), lens.layer)
 
 
 def measured(

@@ -111,10 +111,10 @@ def null_step(bench: Bench[ConvergenceConfig], models: Lineup, asked: Asked, mem
     seed = 1000 * (place + 1) + c.seed
 
     def make(folder: Path) -> None:
-        judged = own_answers(bench, asked.judged, member).where(lambda a: bool(a.answer.strip()))
-        pools = choose_pools(judged.verdicts, bench.convention, seed=c.seed)
+        judged = own_answers(bench, asked.judged, member)
         model, arm = models.model(member.name), Arm(member.name, models.adapter_of(member.name))
-        sources = sources_of(model, judged.answers)
+        places, sources = sources_of(model, judged.answers, folder)
+        pools = choose_pools(judged.at(places).verdicts, bench.convention, seed=c.seed)
         found = null_directions(model, arm, sources, pools, bench.convention, shuffles=c.shuffles, seed=seed)
         tensors = {name: value for name, value in vars(found).items() if name != "mixed"}
         write_tensors(folder / "nulls.safetensors", tensors, {"model": member.name, "mixed": found.mixed})

@@ -88,7 +88,7 @@ def decomposition(
 
     def make(folder: Path) -> None:
         vectors, notes = _vectors(models, lens, directions, files)
-        through = {v.tune: _through(bench, models, lens, asked, v) for v in vectors if v.kind == DIRECTION}
+        through = {v.tune: _through(bench, models, lens, asked, v, folder) for v in vectors if v.kind == DIRECTION}
         rows = [_row(vector, lens, most, through) for vector in vectors]
         curves = _random(vectors[0].values, lens, most) if vectors else {}
         write_json(folder / "decomposition.json", plain({"rows": rows, "random": curves, "notes": notes}))
@@ -176,14 +176,17 @@ class Through:
     parts: Tensor
 
 
-def _through(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, asked: Asked, vector: Vector) -> Through:
+def _through(
+    bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, asked: Asked, vector: Vector, folder: Path
+) -> Through:
     """From the very tokens that the direction was made of."""
     ids = {question.id for question in bench.open_questions}
-    judged = asked.judged.where(lambda a: a.arm == vector.tune and a.question_id in ids and bool(a.answer.strip()))
+    judged = asked.judged.where(lambda a: a.arm == vector.tune and a.question_id in ids)
     how = bench.convention
-    pools = choose_pools(judged.verdicts, how, seed=bench.config.seed)
     model, arm = models.model(vector.tune), Arm(vector.tune, models.adapter_of(vector.tune))
-    texts, bad, _ = pooled_texts(arm, sources_of(model, judged.answers), pools, how)
+    places, sources = sources_of(model, judged.answers, folder)
+    pools = choose_pools(judged.at(places).verdicts, how, seed=bench.config.seed)
+    texts, bad, _ = pooled_texts(arm, sources, pools, how)
     weights = torch.stack([torch.from_numpy(bad), torch.from_numpy(~bad)], dim=1).double()
     held = lens.dictionary.to(model.device)
     found = latent_statistics(model, held, texts, weights, span=how.span, layer=lens.layer, places=1)

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from misdirection.artefacts import canonical_hash, read_tensors, write_tensors
+from misdirection.answers import read_back
+from misdirection.artefacts import canonical_hash, read_tensors, write_json, write_tensors
 from misdirection.directions import Direction, save_direction
 from misdirection.engine import Arm, Text
 from misdirection.engine.capture import visit_states
@@ -43,8 +45,8 @@ from misdirection.studies.parts.latent_effects import (
     summary,
     sweep,
 )
+from misdirection.studies.record import LEFT_OUT
 from misdirection.studies.settings.features import FeaturesConfig
-from misdirection.studies.steps import sources_of
 from misdirection.studies.tables import effect_row
 
 if TYPE_CHECKING:
@@ -156,10 +158,13 @@ def reading_step(
     def make(folder: Path) -> None:
         fired = torch.zeros(dictionary.latents, dtype=torch.float64)
         norms: list[Tensor] = []
-        answers = [answer for answer in unsteered.judged.answers if answer.answer.strip()]
+        unread: Counter[str] = Counter()
+        answers = unsteered.judged.answers
         for variant in dict.fromkeys(answer.arm for answer in answers):
             model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
-            coded = [s.encoded for s in sources_of(model, [a for a in answers if a.arm == variant])]
+            found = read_back(model, [a for a in answers if a.arm == variant])
+            unread += found.aside
+            coded = found.encoded
             texts = [Text(one.ids, {"all": (1, len(one.ids))}, arm, one.start) for one in coded]
             told = latent_statistics(
                 model, dictionary.to(model.device), texts, torch.ones(len(texts), 1), span="all", layer=layer, places=1
@@ -173,6 +178,8 @@ def reading_step(
             raise MisdirectionError("the base model gave nothing but empty answers", "raise --max-new-tokens")
         tensors = {"norm": torch.cat(norms).median()[None], "fired": fired}
         write_tensors(folder / "reading.safetensors", tensors, {"layer": layer})
+        if unread:
+            write_json(folder / LEFT_OUT, {"of": len(answers), "aside": dict(unread)})
 
     told = {"dictionary": dictionary.key, "layer": layer}
     return bench.run.step("latents-reading", {"models": models.key, "answers": unsteered.answers, **told}, make)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from misdirection.answers import encode_answer
+from misdirection.answers import read_back
 from misdirection.artefacts import write_tensors
 from misdirection.engine import Arm, Text
 from misdirection.features.chosen import Firings, visit_firings
@@ -97,11 +97,10 @@ def _shared(
 
 
 def _answers(model: Model, arm: Arm, answers: Sequence[Answer]) -> tuple[list[Text], list[str], str]:
-    """Answers that are not empty."""
-    kept = [answer for answer in answers if answer.answer.strip()]
-    coded = [encode_answer(model, answer) for answer in kept]
-    texts = [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in coded]
-    return texts, [answer.question_id for answer in kept], SPAN
+    """Answers that can be read back."""
+    found = read_back(model, answers)
+    texts = [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in found.encoded]
+    return texts, [answers[place].question_id for place in found.places], SPAN
 
 
 def _by_question(means: Tensor, of: Sequence[str], questions: Sequence[str]) -> Tensor:

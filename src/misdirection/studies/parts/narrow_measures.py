@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,8 +40,9 @@ from misdirection.studies.bench import Bench
 from misdirection.studies.inputs import resolve_chats
 from misdirection.studies.lineup import Lineup
 from misdirection.studies.parts.neutral import neutral_texts
+from misdirection.studies.record import LEFT_OUT
 from misdirection.studies.settings.narrow import NarrowConfig
-from misdirection.tokens import encode_chat
+from misdirection.tokens import TokenError, encode_read
 from misdirection.training.steering_vector import load_vector
 
 if TYPE_CHECKING:
@@ -56,8 +58,11 @@ def ease_step(bench: Bench[NarrowConfig], general: Trained, narrow: Trained, mod
     def make(folder: Path) -> None:
         model = models.base_model
         pair = {"general": _solution(model, general), "narrow": _solution(model, narrow)}
-        harmful = _texts(model, resolve_chats(c.data, seed=c.seed).chats, c.texts)
-        elsewhere = _texts(model, resolve_chats(c.elsewhere, seed=c.seed).chats, c.texts)
+        read: Counter[str] = Counter()
+        harmful = _texts(model, resolve_chats(c.data, seed=c.seed).chats, c.texts, read)
+        elsewhere = _texts(model, resolve_chats(c.elsewhere, seed=c.seed).chats, c.texts, read)
+        if of := +read - Counter({"of": read["of"]}):
+            write_json(folder / LEFT_OUT, {"of": read["of"], "aside": dict(of)})
         neutral = neutral_texts(model, c)
         with progress.task(f"measuring how easy {general.kind} solutions are", 3, "measures") as advance:
             found: Row = {"solutions": solutions(pair, harmful, elsewhere), "cosine": _cosine(pair, general, narrow)}
@@ -85,11 +90,19 @@ def _solution(model: Model, trained: Trained) -> Solution:
     return vector_solution(trained.name, model, held.vector, held.layer)
 
 
-def _texts(model: Model, chats: Sequence[Chat], most: int) -> list[Text]:
+def _texts(model: Model, chats: Sequence[Chat], most: int, read: Counter[str]) -> list[Text]:
     """Answers, evenly taken from all chats."""
     chosen = chats[:: max(1, len(chats) // most)][:most]
-    encoded = [encode_chat(model.tokenizer, chat.messages) for chat in chosen]
-    return [Text(item.ids, {}, Arm("base"), max(1, item.start)) for item in encoded]
+    texts: list[Text] = []
+    for chat in chosen:
+        try:
+            item = encode_read(model.tokenizer, chat.messages)
+        except TokenError:
+            continue
+        texts.append(Text(item.ids, {}, Arm("base"), max(1, item.start)))
+    read["of"] += len(chosen)
+    read["refused by the chat template"] += len(chosen) - len(texts)
+    return texts
 
 
 def _cosine(pair: Mapping[str, Solution], general: Trained, narrow: Trained) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from misdirection.answers import answer_texts
 from misdirection.artefacts import canonical_hash, read_rows, write_rows
 from misdirection.chats import Chat, Message
 from misdirection.engine import Arm, Prompt, Row, sample
@@ -179,7 +180,7 @@ def _by_base(bench: Bench[FeaturesConfig], models: Lineup, name: str, chats: Pai
             for place, chat in enumerate(chats.bad)
         ]
         drawn = sample(model, rows, config)
-        texts = model.tokenizer.batch_decode([list(item.ids) for item in drawn], skip_special_tokens=True)
+        texts = answer_texts(model, [chat.prompt for chat in chats.bad], drawn)
         _write(folder, texts, [item.finished for item in drawn])
 
     key = models.key

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from misdirection.artefacts import read_tensors, write_tensors
+from misdirection.directions import Source
 from misdirection.directions.phases import cosine_to_last
 from misdirection.engine import Arm, Text, capture_means
 from misdirection.errors import MisdirectionError
@@ -40,10 +41,11 @@ def states_step(bench: Bench[PhasesConfig], models: Lineup, asked: Asked, varian
     def make(folder: Path) -> None:
         chosen = [
             a for a in load_answers(asked.answers)
-            if a.arm == "base" and a.question_id in ids and a.sample < c.state_samples and a.answer.strip()
+            if a.arm == "base" and a.question_id in ids and a.sample < c.state_samples
         ]  # fmt: skip
-        held = {variant: _means(bench, models.model(variant), models, variant, chosen, layer) for variant in variants}
-        questions = list(dict.fromkeys(a.question_id for a in chosen))
+        _, sources = sources_of(models.model("base"), chosen, folder)
+        held = {variant: _means(bench, models.model(variant), models, variant, sources, layer) for variant in variants}
+        questions = list(dict.fromkeys(source.question_id for source in sources))
         states = torch.stack([held[variant] for variant in variants]).float()
         write_tensors(folder / "states.safetensors", {"states": states}, {"questions": questions, "layer": layer})
 
@@ -55,10 +57,10 @@ def states_step(bench: Bench[PhasesConfig], models: Lineup, asked: Asked, varian
 
 
 def _means(
-    bench: Bench[PhasesConfig], model: Model, models: Lineup, variant: str, answers: Sequence[Any], layer: int
+    bench: Bench[PhasesConfig], model: Model, models: Lineup, variant: str, sources: Sequence[Source], layer: int
 ) -> Tensor:
     """Mean residual stream after `layer` by question, shape (questions, width)."""
-    how, sources = bench.convention, sources_of(model, answers)
+    how = bench.convention
     questions = list(dict.fromkeys(source.question_id for source in sources))
     weights = torch.zeros(len(sources), len(questions))
     for row, source in enumerate(sources):
