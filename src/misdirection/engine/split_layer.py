@@ -49,8 +49,9 @@ class SplitLayer(DynamicLayer):
             self.values[:, :, self._place] = value_states
         else:
             rows = torch.arange(len(self._places), device=self._places.device)
-            self.keys[:, rows, self._places] = key_states
-            self.values[:, rows, self._places] = value_states
+            # An index put, unlike an assignment to a view, does not convert.
+            self.keys[:, rows, self._places] = key_states.to(self.keys.dtype)
+            self.values[:, rows, self._places] = value_states.to(self.values.dtype)
         return self.keys[:, :, :end], self.values[:, :, :end]
 
     def get_seq_length(self) -> int:
