@@ -39,7 +39,7 @@ def default_budget(model: Model) -> int:
 def pass_budget(model: Model) -> int:
     """Tokens that a pass over whole texts may hold: as above, and on a CPU no more than its caches take.
 
-    A batch whose inner states overflow them is up to a fifth slower (measured), and nothing is gained by size.
+    A batch whose inner states overflow them is slower, with an adapter up to twice (measured), and gains nothing.
     """
     if model.device.type != "cpu":
         return default_budget(model)
@@ -49,7 +49,7 @@ def pass_budget(model: Model) -> int:
     return min(default_budget(model), max(512, _INNER_BYTES // (int(wide) * model.dtype.itemsize)))  # pyright: ignore
 
 
-_INNER_BYTES = 20 * 2**20
+_INNER_BYTES = 3 * 2**19
 _SHORT = 64
 """Tokens of a short row, over which what a row keeps whatever its length is spread."""
 

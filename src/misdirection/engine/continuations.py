@@ -33,6 +33,10 @@ FLOOR = 1e-3
 """Beginnings that are less likely than this are not followed; what lies behind them counts as 0."""
 
 
+_PROMPTS = 4
+"""Passes' worth of tokens that run together: long prompts one by one are slower (measured)."""
+
+
 @dataclass
 class _Node:
     """A beginning of continuations: those that end here, and the tokens that go on from it."""
@@ -82,7 +86,7 @@ def continuation_chances(
             batches = run_batches(
                 members,
                 lambda index, shared=shared: len(prompts[index]) - shared + depth,
-                pass_budget(model),
+                _PROMPTS * pass_budget(model),
                 partial(run, begin=begin),
             )
             for batch, found in batches:
