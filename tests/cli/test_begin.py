@@ -78,7 +78,7 @@ def test_every_long_command_says_first_what_it_will_do(tiny: Path, tmp_path: Pat
     for (arguments, line), lines in zip(expected.items(), found, strict=True):
         assert lines[0].startswith(line), (arguments, lines)
         # Without the extra "sae" that command ends there.
-        assert lines[-1] == "END Heavy torch" or "sae_lens" in lines[1], lines
+        assert lines[-1] == "END Heavy torch" or "sae-lens" in lines[1], lines
 
 
 def test_a_run_that_is_there_says_how_far_it_is(tiny: Path, tmp_path: Path, capsys, monkeypatch) -> None:

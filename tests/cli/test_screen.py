@@ -16,12 +16,9 @@ from tests.families import WIDTH
 from misdirection.artefacts import read_json, read_rows
 from misdirection.chats import write_chats
 from misdirection.directions import Direction, save_direction
-from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, save_dictionary
 from misdirection.organism import known_bad, mixed_chats
 from misdirection.runs import list_steps, read_log
-from misdirection.studies.screen import check_places
-from misdirection.studies.settings.screen import ScreenConfig
 
 FAST = ("--methods", "judge,random")
 
@@ -152,9 +149,7 @@ def test_what_is_wrong_is_told_in_two_lines(cli: Cli, data: Path, tmp_path: Path
     two_lines(cli("screen", "--data", data, *FAST, "--drop", 40, *out), "takes 40 of 40 rows")
     two_lines(cli("screen", "--data", data, *FAST, "--bad-field", "evil", *out), "row 1: the field 'evil' is missing")
     two_lines(cli("screen", "--data", data, *FAST, "--strict", *out), "row 8", "mend the row")
-    two_lines(cli("screen", "--data", data, *FAST, "--out", tmp_path), "is no run", "an empty or new folder")
-    with pytest.raises(MisdirectionError, match="lies in --out"):
-        check_places(ScreenConfig(data=(str(data),)), tmp_path)
+    two_lines(cli("screen", "--data", data, *FAST, "--out", tmp_path), "lies in --out", "another folder")
     two_lines(cli("screen", "--data", data, "--closeness", "near", *out), "--closeness: there is no 'near'")
     two_lines(cli("screen", "--bad-field", "bad", *out), "--bad-field is of files")
     other = ("screen", "--model", "m", "--data", data, *out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,16 @@ from tests.studies.tiny import WordJudge, made
 from misdirection.artefacts import read_json
 from misdirection.cli.stopping import SIGNALS
 from misdirection.judging import JUDGES
+
+
+@pytest.fixture(autouse=True)
+def _usual_signals() -> Iterator[None]:
+    """Signals as a terminal gives them, also where the tests run under nohup or in a script's background."""
+    usual = {number: signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL for number in SIGNALS}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def last(err: str) -> str:
