@@ -147,10 +147,10 @@ def _title(config: AuditConfig) -> str:
     """The names of base and tuned model; that of a fine-tune made here holds its base's."""
     if config.data:
         return f"Audit of {_tuned_name(config)}"
-    return f"Audit of {_short(config.model)} tuned as {_short(_tuned_name(config))}"
+    return f"Audit of {short_name(config.model)} tuned as {short_name(_tuned_name(config))}"
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """A file or folder by the end of its path, which stands whole below the title; an id as it is."""
     path = Path(name)
     return "/".join(path.parts[-2:]) if path.is_absolute() and len(path.parts) > 2 else name
