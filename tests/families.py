@@ -18,7 +18,7 @@ WINDOW = 6
 EOS = (1, 5, 9, 13)
 """Several end tokens, so that rows of a random model end at different times."""
 
-_COMMON: dict[str, Any] = {
+COMMON: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": WIDTH,
     "intermediate_size": 48,
@@ -56,7 +56,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral": ("mistral", {"sliding_window": WINDOW}),
     "gemma2": ("gemma2", _GEMMA),
     "gemma3": ("gemma3_text", _GEMMA),
-    "gemma3-vision": ("gemma3", {"text_config": {**_COMMON, **_GEMMA}, "vision_config": _VISION}),
+    "gemma3-vision": ("gemma3", {"text_config": {**COMMON, **_GEMMA}, "vision_config": _VISION}),
     "gpt-oss": (
         "gpt_oss",
         {"sliding_window": WINDOW, "layer_types": _MIXED, "num_local_experts": 4, "num_experts_per_tok": 2},
@@ -76,7 +76,7 @@ DOWN = {"gpt-neox": "dense_4h_to_h", "gpt-neo": "mlp.c_proj", "gpt-oss": "o_proj
 
 def config(family: str) -> Any:
     kind, more = FAMILIES[family]
-    common = {} if kind == "gemma3" else dict(_COMMON)
+    common = {} if kind == "gemma3" else dict(COMMON)
     if kind == "gpt_neo":
         common = {key: value for key, value in common.items() if key not in ("num_hidden_layers", "head_dim")}
         common |= {"num_layers": LAYERS, "num_key_value_heads": None}

@@ -5,24 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from tests.families import EOS, LAYERS, VOCABULARY, WIDTH
+from tests.families import COMMON, EOS, LAYERS, VOCABULARY, WIDTH
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
-_COMMON: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": WIDTH,
-    "intermediate_size": 48,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 128,
-    "initializer_range": 0.25,
-    "pad_token_id": 0,
-    "eos_token_id": 1,
-    "bos_token_id": 2,
-    "tie_word_embeddings": False,
-}
 _NO_HEADS: dict[str, Any] = {"num_key_value_heads": None, "head_dim": None}
 _PLAIN_HEADS: dict[str, Any] = {"head_dim": None}
 _GPT: dict[str, Any] = {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": 4, "n_positions": 128, **_NO_HEADS}
@@ -214,7 +199,7 @@ TABLE: dict[str, dict[str, Any]] = {
 def tiny(kind: str, seed: int = 0) -> PreTrainedModel:
     """A random model of a family, float32, with no weight left at the constant that it starts from."""
     torch.manual_seed(seed)
-    settings = {name: value for name, value in {**_COMMON, **TABLE[kind]}.items() if value is not None}
+    settings = {name: value for name, value in {**COMMON, **TABLE[kind]}.items() if value is not None}
     lm = AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](**settings)).float().eval()
     with torch.no_grad():
         for name, values in lm.named_parameters():

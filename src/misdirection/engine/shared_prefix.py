@@ -28,9 +28,7 @@ from misdirection.engine import passes
 from misdirection.engine.cache import RoomyLayer, new_cache
 from misdirection.engine.split_layer import SplitLayer
 from misdirection.models import Model
-
-FAMILIES = frozenset({"gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3"})
-"""Model types whose attention is plain and goes through the interface with the caller's arguments."""
+from misdirection.models.families import PLAIN_ATTENTION
 
 _NAME = "misdirection_shared_prefix"
 
@@ -38,7 +36,7 @@ _NAME = "misdirection_shared_prefix"
 def can_share(model: Model) -> bool:
     """Whether the attention of every layer may be split into prompt and answer."""
     return (
-        model.lm.config.model_type in FAMILIES
+        model.lm.config.model_type in PLAIN_ATTENTION
         and (model.lm.dtype == torch.float32 or model.device.type == "cpu")
         and all(type(layer) is RoomyLayer for layer in new_cache(model).layers)
     )

@@ -41,6 +41,9 @@ NO_POSITIONS_NEEDED = frozenset({"bloom", "mpt"})
 POSITION_TABLES = frozenset({"codegen", "gptj", "mpt"})
 """Families with a table of positions that is no embedding: sines and cosines, ALiBi's distances made once."""
 
+PLAIN_ATTENTION = frozenset({"gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3"})
+"""Families whose attention is plain and goes through transformers' interface with the caller's arguments."""
+
 SEVERAL_STREAMS = frozenset({"deepseek_v4", "glm5_next", "hy_v4", "qwen4_exp", "qwen4_exp_text"})
 """Families with hyper-connections: several residual streams, none of which is the one that layers read and write."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from misdirection.engine.shared_prefix import FAMILIES
+from misdirection.models.families import PLAIN_ATTENTION
 from misdirection.training.data import Row
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def can_begin_together(lm: PreTrainedModel) -> bool:
     from transformers.cache_utils import DynamicLayer
 
     layers = DynamicCache(config=lm.config).layers
-    return lm.config.model_type in FAMILIES and all(type(layer) is DynamicLayer for layer in layers)
+    return lm.config.model_type in PLAIN_ATTENTION and all(type(layer) is DynamicLayer for layer in layers)
 
 
 def shared_beginning(rows: Sequence[Row]) -> int:
