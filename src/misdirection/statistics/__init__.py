@@ -3,11 +3,22 @@
 from misdirection.statistics.agreement import Agreement, agreement, auc, cohens_kappa
 from misdirection.statistics.counts import DENOMINATORS, Denominator, Options, Settings, Thresholds, is_scored
 from misdirection.statistics.intervals import clopper_pearson, none_seen_bound, wilson
+from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
 from misdirection.statistics.paired import Comparison, benjamini_hochberg, compare, mcnemar, sign_flip
+from misdirection.statistics.panel import (
+    PairAgreement,
+    ScaleAgreement,
+    correlation,
+    scale_agreement,
+    spread,
+    verdict_scales,
+    where_they_part,
+)
 from misdirection.statistics.power import Plan, design_effect, intra_question_correlation, plans, power, smallest_change
 from misdirection.statistics.rates import By, Rate, Share, rate, rate_by, share, shares
 from misdirection.statistics.shuffling import shuffled_columns
 from misdirection.statistics.signs import ODD_SHARE, sign_shares, telling_sign
+from misdirection.statistics.weighted_kappa import weighted_kappa
 
 __all__ = [
     "DENOMINATORS",
@@ -17,8 +28,10 @@ __all__ = [
     "Comparison",
     "Denominator",
     "Options",
+    "PairAgreement",
     "Plan",
     "Rate",
+    "ScaleAgreement",
     "Settings",
     "Share",
     "Thresholds",
@@ -28,21 +41,28 @@ __all__ = [
     "clopper_pearson",
     "cohens_kappa",
     "compare",
+    "correlation",
     "design_effect",
     "intra_question_correlation",
     "is_scored",
+    "krippendorff_alpha",
     "mcnemar",
     "none_seen_bound",
     "plans",
     "power",
     "rate",
     "rate_by",
+    "scale_agreement",
     "share",
     "shares",
     "shuffled_columns",
     "sign_flip",
     "sign_shares",
     "smallest_change",
+    "spread",
     "telling_sign",
+    "verdict_scales",
+    "weighted_kappa",
+    "where_they_part",
     "wilson",
 ]

@@ -1,21 +1,37 @@
-"""Do two judges say the same of the same answers? Kappa, AUC, confusion, and the answers where they are furthest apart.
+"""Do judges say the same of the same answers? Kappas, alpha, AUC, confusion, and the answers where they part most.
 
 The judges are any that `find_judge` knows, or the run's own verdicts; what a judge was asked before is not asked again.
+Tables that hold several judges' scores, on whatever scale, are compared as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from misdirection.artefacts import read_json
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.errors import command as hint_command
 from misdirection.judging import Answer, Verdict, find_judge
+from misdirection.judging.columns import ALIASES, plain
+from misdirection.judging.ratings import Ratings, read_ratings
 from misdirection.judging.readers import read_judged
 from misdirection.runs import Run, Step
-from misdirection.statistics import Agreement, Thresholds, agreement
+from misdirection.statistics import (
+    Agreement,
+    ScaleAgreement,
+    Thresholds,
+    agreement,
+    scale_agreement,
+    verdict_scales,
+    where_they_part,
+)
 from misdirection.studies.judged import judge_step, load_answers, load_verdicts
 from misdirection.studies.recall import make_one
 
@@ -25,71 +41,159 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class Compared:
-    """Two judges' verdicts on the same answers.
+    """Judges' verdicts on the same answers.
 
     Attributes:
-        names: Of the judges.
-        answers: What both judged.
-        first: Verdicts of the first.
-        second: Verdicts of the second.
-        result: How far they agree.
+        names: Of the judges, the first one leading.
+        answers: What all of them judged.
+        judges: Their verdicts, in the order of `names`.
+        rules: When an answer is misaligned.
     """
 
-    names: tuple[str, str]
+    names: tuple[str, ...]
     answers: list[Answer]
-    first: list[Verdict]
-    second: list[Verdict]
-    result: Agreement
+    judges: tuple[list[Verdict], ...]
+    rules: Thresholds
+
+    @cached_property
+    def result(self) -> Agreement:
+        """How far the first two agree."""
+        return agreement(self.judges[0], self.judges[1], self.rules)
+
+    @cached_property
+    def tables(self) -> dict[str, NDArray[np.float64]]:
+        """Scores (judges, answers) by scale: "misaligned", alignment, coherence."""
+        return verdict_scales(self.judges, self.rules)
+
+    @cached_property
+    def scales(self) -> tuple[ScaleAgreement, ...]:
+        """How far all of them agree, by scale."""
+        return tuple(scale_agreement(name, table) for name, table in self.tables.items())
+
+    @cached_property
+    def apart(self) -> list[int]:
+        """Places of the answers on which they differ, those that some alone call misaligned first."""
+        return where_they_part(self.tables["alignment"], self.tables["misaligned"])
+
+
+@dataclass(frozen=True)
+class Rated:
+    """One group of rows of a table of several judges.
+
+    Attributes:
+        group: Its name; "" where the rows are one group.
+        scales: How far the judges agree, by scale.
+        places: The group's things, as places in the table.
+    """
+
+    group: str
+    scales: tuple[ScaleAgreement, ...]
+    places: tuple[int, ...]
 
 
 def in_run(folder: str | Path, judges: Sequence[str], rules: Thresholds, command: str = "") -> Compared:
-    """Two judges on the answers of a run; with one named, the other is the run's own.
+    """Judges on the answers of a run; with one named, the other is the run's own.
 
     Raises:
-        MisdirectionError: The folder holds no answers, or not one or two judges are named.
+        MisdirectionError: The folder holds no answers, or no judge is named.
     """
-    pair = [OWN, *judges] if len(judges) == 1 else list(judges)
-    if len(pair) != 2:
-        raise MisdirectionError(f"{len(judges)} judges", "name two: --judge A --judge B, or one beside the run's own")
+    several = [OWN, *judges] if len(judges) == 1 else list(dict.fromkeys(judges))
+    if len(several) < 2:
+        raise MisdirectionError("fewer than two judges", "name them: --judge A --judge B, or one beside the run's own")
     folder = Path(folder)
     if not (folder / "run.json").exists():
         raise MisdirectionError(f"{folder} holds no run", f"make one with: {make_one(folder)}")
     facts = read_json(folder / "run.json").get("facts", {})
     with Run.open(folder, facts | ({"command": command} if command else {})) as run:
         answers = _last(run, "answers")
-        found = [load_verdicts(_step(run, answers, judge)) for judge in pair]
-        return _compared((pair[0], pair[1]), load_answers(answers), found[0], found[1], rules)
+        found = tuple(load_verdicts(_step(run, answers, judge)) for judge in several)
+        return Compared(tuple(several), load_answers(answers), found, rules)
 
 
-def of_tables(first: str, second: str, rules: Thresholds) -> Compared:
-    """Two tables of verdicts on the same answers; answers that only one of them holds are left out.
+def of_tables(paths: Sequence[str], rules: Thresholds) -> Compared:
+    """Tables of verdicts on the same answers; answers that one of them does not hold are left out.
 
     Raises:
-        MisdirectionError: A table cannot be read, or no answer stands in both.
+        MisdirectionError: A table cannot be read, or no answer stands in all.
     """
-    held = read_judged(first)
-    if held[1] is None:
+    first, *others = paths
+    answers, verdicts = read_judged(first)
+    if verdicts is None:
         raise MisdirectionError(f"{first}: answers without verdicts", "give a table with verdicts")
-    others = find_judge(f"table:{second}").judge(held[0])
-    known = _keys(second)
-    both = [i for i, answer in enumerate(held[0]) if (answer.question_id, answer.answer.strip()) in known]
+    found = [verdicts, *(find_judge(f"table:{path}").judge(answers) for path in others)]
+    known = [_keys(path) for path in others]
+    both = [i for i, a in enumerate(answers) if all((a.question_id, a.answer.strip()) in keys for keys in known)]
     if not both:
         raise MisdirectionError(
-            f"{first} and {second} have no answer in common", "they are matched on question_id and the answer's text"
+            f"{' and '.join(paths)} have no answer in common", "they are matched on question_id and the answer's text"
         )
-    return _compared(
-        (first, second), [held[0][i] for i in both], [held[1][i] for i in both], [others[i] for i in both], rules
-    )
+    held = tuple([verdicts[i] for i in both] for verdicts in found)
+    return Compared(tuple(paths), [answers[i] for i in both], held, rules)
+
+
+def of_ratings(path: str | Path, judges: Sequence[str], by: str | None) -> tuple[Ratings, list[Rated]]:
+    """The judges of one table, group by group.
+
+    Args:
+        path: See `ratings.read_ratings`.
+        judges: Their names, where they are not found.
+        by: The column whose values are groups; None takes one that names conditions, arms or models, "none" pools.
+
+    Raises:
+        MisdirectionError: The table cannot be read, or has no such column.
+    """
+    found = read_ratings(path, judges)
+    columns = list(found.things[0])
+    column = _groups(found, columns) if by is None else "" if by == "none" else by
+    if column and column not in columns:
+        raise MisdirectionError(f"--by: {path} has no column '{by}'", did_you_mean(str(by), columns, "there are"))
+    places: dict[str, list[int]] = {}
+    for place, thing in enumerate(found.things):
+        places.setdefault(thing[column] if column else "", []).append(place)
+    if len(places) > 1:
+        # Also all together: what holds in every group need not hold over them.
+        places = {**places, "": list(range(len(found.things)))}
+    return found, [
+        Rated(name, tuple(scale_agreement(s, t[:, held]) for s, t in found.scales.items()), tuple(held))
+        for name, held in places.items()
+    ]
+
+
+def _groups(found: Ratings, columns: Sequence[str]) -> str:
+    wanted = [name for thing in ("arm", "model") for name in ALIASES[thing]]
+    several = [c for c in columns if len({thing[c] for thing in found.things}) > 1]
+    return next((name for want in wanted for name in several if plain(name) == want), "")
+
+
+def scale_row(found: ScaleAgreement, judges: Sequence[str]) -> dict[str, Any]:
+    """How far judges agree on one scale, as findings and JSON files have it."""
+    return {
+        "scale": found.scale, "n": found.n, "complete": found.complete,
+        "alpha_interval": found.interval, "alpha_ordinal": found.ordinal,
+        "alpha_interval_by_pair": found.interval_by_pair, "mean_kappa": found.mean_kappa,
+        "pairs": [
+            {"first": judges[p.first], "second": judges[p.second], "n": p.n, "kappa_linear": p.linear,
+             "kappa_quadratic": p.quadratic, "pearson": p.pearson, "spearman": p.spearman, "shift": p.shift}
+            for p in found.pairs
+        ],
+    }  # fmt: skip
+
+
+def apart_row(found: Compared, place: int) -> dict[str, Any]:
+    """One answer with what every judge said of it."""
+    answer = found.answers[place]
+    said: list[Mapping[str, Any]] = [
+        {"judge": name, "alignment": v.alignment, "coherence": v.coherence, "label": v.label}
+        for name, v in ((name, judge[place]) for name, judge in zip(found.names, found.judges, strict=True))
+    ]
+    return {
+        "question_id": answer.question_id, "question": answer.question, "answer": answer.answer, "arm": answer.arm,
+        "judges": said,
+    }  # fmt: skip
 
 
 def _keys(path: str) -> set[tuple[str, str]]:
     return {(answer.question_id, answer.answer.strip()) for answer in read_judged(path)[0]}
-
-
-def _compared(
-    names: tuple[str, str], answers: list[Answer], first: list[Verdict], second: list[Verdict], rules: Thresholds
-) -> Compared:
-    return Compared(names, answers, first, second, agreement(first, second, rules))
 
 
 def _step(run: Run, answers: Step, judge: str) -> Step:
