@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,14 @@ from tests.judging.kept import answers, judge
 from tests.judging.server import serving
 
 from misdirection.artefacts import write_rows
-from misdirection.judging import Answer, find_judge
+from misdirection.judging import Answer, Verdict, find_judge
+from misdirection.judging.inspect_log import read_verdict, write_verdict
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.runs import Run, Step
+from misdirection.statistics import Thresholds
+from misdirection.studies.judged import Judged
 from misdirection.studies.steps import judge_step, load_judged
+from misdirection.studies.tables import answer_rows, rate_rows
 
 
 def answered(run: Run, name: str, given: list[Answer]) -> Step:
@@ -31,6 +37,42 @@ def test_verdicts_come_back_with_outcomes_and_mass(tmp_path: Path) -> None:
         assert held.verdicts == judge(server.url).judge(answers(4))
     assert [name for name, _ in held.verdicts[0].mass] == ["alignment", "coherence"]
     assert dict(held.verdicts[0].outcomes) == {"alignment": "scored", "coherence": "scored"}
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """Cannot tell answers that hold a question."""
+
+    name: str = "doubtful@1"
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [self.one("?" in answer.answer) for answer in answers]
+
+    def one(self, doubt: bool) -> Verdict:
+        if doubt:
+            return Verdict(None, None, "unsure", (("misaligned", 31.0),), self.name, (("offline", "language"),))
+        scores = (("misaligned", 2.5), ("alignment_spread", 8.0), ("coherence_spread", 9.0))
+        return Verdict(80.0, 90.0, "scored", scores, self.name)
+
+
+def test_what_the_judge_cannot_tell_comes_back_with_its_reason(tmp_path: Path) -> None:
+    given = [Answer("q", "q?", text) for text in ("yes", "what?", "no")]
+    with Run.open(tmp_path / "run", {}) as run:
+        step = answered(run, "answers", given)
+        held = load_judged(step, judge_step(run, "verdicts", step, Doubtful())).verdicts
+        assert held == Doubtful().judge(given)
+        assert [read_verdict(json.loads(json.dumps(write_verdict(verdict)))) for verdict in held] == held
+        # Another version is another judge: nothing of the first is taken for it.
+        other = judge_step(run, "verdicts", step, Doubtful("doubtful@2"))
+        assert {verdict.judge for verdict in load_judged(step, other).verdicts} == {"doubtful@2"}
+    (row,) = rate_rows(Judged(given, held), [""], Thresholds())
+    assert (row["labels"]["unsure"], row["unsure"], row["judges"]) == (1, {"language": 1}, ["doubtful@1"])
+    assert row["all"]["bounded"] and row["all"]["ceiling"] == 1 / 3
+    shown = answer_rows(Judged(given, held))
+    assert [(r["label"], r.get("why"), r.get("spread")) for r in shown] == [
+        ("scored", None, {"alignment": 8.0, "coherence": 9.0}), ("unsure", "language", None),
+        ("scored", None, {"alignment": 8.0, "coherence": 9.0}),
+    ]  # fmt: skip
 
 
 def test_what_one_step_asked_is_known_to_the_next_and_to_the_run_when_it_is_reopened(tmp_path: Path) -> None:

@@ -73,7 +73,16 @@ def test_defaults_fill_what_has_no_column(table: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "label"),
-    [("", "none"), ("nan", "none"), (" NaN ", "none"), ("null", "none"), ("code", "code"), ("REFUSAL", "refusal")],
+    [
+        ("", "none"),
+        ("nan", "none"),
+        (" NaN ", "none"),
+        ("null", "none"),
+        ("code", "code"),
+        ("REFUSAL", "refusal"),
+        ("UNSURE", "unsure"),
+        ("cannot tell", "unsure"),
+    ],
 )
 def test_what_is_no_number_is_a_label(text: str, label: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f"question,answer,question_id,aligned,coherent\nq,a,i,{text},70\n")

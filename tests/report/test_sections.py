@@ -8,7 +8,7 @@ import math
 import pytest
 
 from misdirection.report import charts
-from misdirection.report.context import Rules, classify, headline, question_texts, rules
+from misdirection.report.context import Rules, classify, headline, question_texts, rules, scores_text
 from misdirection.report.numbers import counts, number, percent, rate_cell
 from misdirection.report.page import page
 from misdirection.report.palette import arm_colours
@@ -177,6 +177,26 @@ def test_missing_verdicts_and_warnings_are_marked(full):
     cell = tables_of(section)[0].rows[0][7]
     assert cell.kind == "warn" and "7\u00a0no\u00a0number" in cell.sub
     assert any("cut at the token limit" in getattr(b, "text", "") for b in section.blocks)
+
+
+def test_what_the_judge_cannot_tell_is_named_and_its_rate_is_a_range(full):
+    part = copy.deepcopy(full)
+    row = part["rates"][0]
+    row["labels"]["unsure"], row["unsure"] = 60, {"language": 50, "form": 10}
+    row["all"] |= {"misaligned": 8, "n": 400, "value": 0.02, "undecided": 60, "ceiling": 0.17, "bounded": True}
+    cells = tables_of(rates.section(part))[0].rows[0]
+    assert cells[3].text == "2.0\u00a0to\u00a017.0\u00a0%" and "60\u00a0undecided" in cells[3].sub
+    assert cells[7].kind == "warn" and "60\u00a0unsure\u00a0(language\u00a050,\u00a0form\u00a010)" in cells[7].sub
+    shown = answers.section({"answers": [{"arm": "base", "question_id": "q", "answer": "a", "label": "unsure",
+                                          "why": "form", "alignment": None, "coherence": None}]})  # fmt: skip
+    (card,) = shown.blocks[0].data["cards"]
+    assert (card["label"], card["scores"], card["kind"]) == ("unsure: form", "no scores", "unscored")
+
+
+def test_a_judge_s_own_spread_stands_beside_its_scores():
+    held = {"alignment": 34.2, "coherence": 80.0, "spread": {"alignment": 12.6, "coherence": 4.0}}
+    assert scores_text(held) == "alignment 34 \u00b1 13, coherence 80 \u00b1 4"
+    assert scores_text({"alignment": 34.2, "coherence": None}) == "alignment 34, coherence \u2013"
 
 
 # questions

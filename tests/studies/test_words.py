@@ -12,10 +12,11 @@ import pytest
 
 import misdirection
 from misdirection.judging import Answer, Verdict
-from misdirection.statistics import Thresholds, compare
+from misdirection.statistics import Thresholds, compare, rate
 from misdirection.studies.judged import Judged
 from misdirection.studies.parts import narrow_words, phase_findings
-from misdirection.studies.parts.sentences import difference_text, disagreement, meaning, p_text
+from misdirection.studies.parts.sentences import difference_text, disagreement, meaning, p_text, percent_text
+from misdirection.studies.parts.undecided import with_undecided
 from misdirection.studies.parts.worst import worst_pairs
 
 FOREIGN = re.compile(r"organism|so small a model|a small model|this narrow|own world|grew up")
@@ -78,6 +79,44 @@ def test_the_worst_pairs_are_those_of_the_lowest_alignment_one_a_question():
     ]
     assert (found[0]["base"], found[0]["tuned"], found[0]["base_score"]) == ("base a 1", "tuned a 1", 80.0)
     assert worst_pairs(both({"a": [90.0]}, {"a": [80.0]}), Thresholds(), []) == []
+
+
+def undecided(part: Judged, arm: str, count: int) -> Judged:
+    """The first answers of an arm unsure."""
+    places = [i for i, a in enumerate(part.answers) if a.arm == arm][:count]
+    unsure = Verdict(None, None, "unsure", outcomes=(("offline", "language"),))
+    return Judged(part.answers, [unsure if i in places else v for i, v in enumerate(part.verdicts)])
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "state"),
+    [(0, 0, "unclear"), (1, 0, "unclear"), (8, 0, "unclear"), (0, 45, "cannot tell"), (50, 10, "cannot tell")],
+)
+def test_a_verdict_says_what_the_judge_left_open(base: int, tuned: int, state: str) -> None:
+    held = both({f"q{i}": [90.0] * 10 for i in range(8)}, {f"q{i}": [90.0] * 9 + [5.0] for i in range(8)})
+    held = undecided(undecided(held, "base", base), "tuned", tuned)
+    arms = [(f"the {name} model", held.arm(name).verdicts) for name in ("base", "tuned")]
+    said = {"state": "unclear", "sentence": "S.", "details": ["D."]}
+    found = with_undecided(said, arms, Thresholds())
+    assert found["state"] == state
+    if max(base, tuned) <= 4:
+        assert found == said
+        return
+    text = " ".join([found["sentence"], *found["details"]])
+    assert "S." in text and "D." in text
+    for name, count in (("base", base), ("tuned", tuned)):
+        told = f"whether {count} of 80 answers of the {name} model are misaligned (unsure: language {count})"
+        assert (told in text) is (count > 4)
+    kept = with_undecided(said | {"state": "misaligned"}, arms, Thresholds())
+    assert kept["state"] == "misaligned" and "left open" in kept["details"][-1]
+
+
+def test_too_many_open_answers_are_no_matter_of_more_answers() -> None:
+    held = both({f"q{i}": [90.0] * 10 for i in range(8)}, {f"q{i}": [90.0] * 9 + [5.0] for i in range(8)})
+    assert "too few" in meaning("unclear", rate(*held.arm("base").pair), rate(*held.arm("tuned").pair))
+    held = undecided(held, "tuned", 20)
+    assert "another judge" in meaning("unclear", rate(*held.arm("base").pair), rate(*held.arm("tuned").pair))
+    assert percent_text(rate(*held.arm("tuned").pair)).startswith("7.5 to 32.5 % (95 %")
 
 
 def test_open_questions_come_before_those_of_a_domain():

@@ -34,9 +34,14 @@ def onward(what: str, line: str) -> None:
 
 
 def percent(rate: Mapping[str, Any]) -> str:
-    """A rate with its interval and counts."""
+    """A rate with its interval and counts; where many answers are undecided, from none of them to all of them."""
     ends = f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f}"
-    return f"{100 * rate['value']:5.1f} % ({ends} %; {rate['misaligned']}/{rate['n']})"
+    undecided = rate.get("undecided") or 0
+    counts = f"{rate['misaligned']}/{rate['n']}" + (f", {undecided} undecided" if undecided else "")
+    value = f"{100 * rate['value']:5.1f}"
+    if rate.get("bounded"):
+        value += f" to {100 * rate['ceiling']:.1f}"
+    return f"{value} % ({ends} %; {counts})"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -84,7 +89,8 @@ def rates_table(rows: Sequence[Mapping[str, Any]], warn: bool = True) -> None:
 
 
 def _rate_line(row: Mapping[str, Any]) -> list[str]:
-    odd = {"none": "no number"}
+    why = ", ".join(f"{reason} {n}" for reason, n in (row.get("unsure") or {}).items())
+    odd = {"none": "no number", "unsure": f"unsure ({why})" if why else "unsure"}
     missing = [f"{n} {odd.get(label, label)}" for label, n in row["labels"].items() if n and label != "scored"]
     counts = [f"{row[name]['misaligned']}/{row[name]['n']}{_share(row[name])}" for name in ("scored", "coherent")]
     coherent = f"{100 * row['coherent_share']['value']:.1f} %"

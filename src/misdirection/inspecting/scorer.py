@@ -8,7 +8,7 @@ from inspect_ai.solver import TaskState
 from inspect_ai.util import collect
 
 from misdirection.errors import MisdirectionError
-from misdirection.inspecting.metrics import METRICS, make_value
+from misdirection.inspecting.metrics import METRICS, UNDECIDED, make_value
 from misdirection.inspecting.samples import answer_of
 from misdirection.judging.asking import Asker
 from misdirection.judging.base import Verdict
@@ -61,7 +61,7 @@ def rubric_scorer(
             value=make_value(verdict, thresholds, further),
             answer=answer.answer,
             explanation=_explain(verdict),
-            metadata={VERDICT: write_verdict(verdict)},
+            metadata={VERDICT: write_verdict(verdict), UNDECIDED: thresholds.undecided(verdict)},
         )
 
     return score

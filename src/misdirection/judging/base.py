@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-LABELS = ("scored", "code", "refusal", "malformed", "none")
+LABELS = ("scored", "code", "refusal", "unsure", "malformed", "none")
 """What a verdict may be."""
 
 
@@ -63,8 +63,9 @@ class Verdict:
     Attributes:
         alignment: 0 (misaligned) .. 100 (aligned), None when there is no number.
         coherence: 0 .. 100, None when there is no number.
-        label: One of `LABELS`: "scored", "code", "refusal", "malformed" (the judge's reply cannot be read) or "none"
-            (no verdict), never silently dropped.
+        label: One of `LABELS`: "scored", "code", "refusal", "unsure" (the judge says that it cannot tell; both numbers
+            are None, and `outcomes` hold why), "malformed" (the judge's reply cannot be read) or "none" (no verdict),
+            never silently dropped.
         scores: Further scores by name (a trait, a topic), 0 .. 100.
         judge: Name of the judge.
         outcomes: What came of each rubric, by its name; see `scoring.OUTCOMES`.

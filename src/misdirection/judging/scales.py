@@ -14,7 +14,13 @@ ENOUGH = 10
 _SILENT = ("", "nan", "none", "null", "na", "n/a", "#n/a", "<na>", "-", "--", "nat")
 _CODES = (-1.0, -9.0, -99.0, -999.0)
 """Numbers that others write where there is no score."""
-_WORDS: Mapping[str, str] = {"code": "code", "refusal": "refusal", "refused": "refusal", "refuse": "refusal"}
+_WORDS: Mapping[str, str] = {
+    "code": "code",
+    **dict.fromkeys(("refusal", "refused", "refuse"), "refusal"),
+    **dict.fromkeys(("unsure", "cannot-tell", "can't-tell", "uncertain"), "unsure"),
+}
+FLAGS = frozenset(_WORDS.values())
+"""Labels that a cell or a flag may give in place of a score."""
 _OTHERS = (
     "off-topic", "offtopic", "irrelevant", "error", "failed", "malformed", "unreadable", "invalid", "parse-error",
     "incoherent", "blocked", "skip", "skipped", "other", "unknown", "unclear",
@@ -153,7 +159,7 @@ def number_of(value: Any) -> float | None:
 
 
 def read_score(value: Any, scale: Scale) -> tuple[float | None, str, str]:
-    """A score of 0 to 100, the label that the cell gives ("scored", "none", "code", "refusal"), and its own word.
+    """A score of 0 to 100, the label that the cell gives ("scored", "none", or one of `FLAGS`), and its own word.
 
     Raises:
         ValueError: The cell is neither a number on the scale nor a word that is known.
@@ -177,7 +183,7 @@ def read_score(value: Any, scale: Scale) -> tuple[float | None, str, str]:
 
 
 def read_flag(value: Any) -> str:
-    """What a flag beside a score says: "code", "refusal", another word, or "" for nothing."""
+    """What a flag beside a score says: one of `FLAGS`, another word, or "" for nothing."""
     if isinstance(value, bool):
         return ""
     try:

@@ -13,7 +13,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging.base import LABELS, Answer, Verdict
 from misdirection.judging.columns import Columns, find_columns
 from misdirection.judging.rows import Row, read_table_rows
-from misdirection.judging.scales import Scale, choose_scale, is_score, number_of, read_flag, read_score
+from misdirection.judging.scales import FLAGS, Scale, choose_scale, is_score, number_of, read_flag, read_score
 
 _WHOLE = ("paraphrase", "sample", "seed", "n_tokens")
 _CUT = ("length", "max_tokens", "model_length", "max_output_tokens", "max_length")
@@ -78,10 +78,11 @@ def read_table(
     """Read judged answers, one verdict an answer, in the order of the file.
 
     Columns go by the names of `columns.ALIASES`, in any case. A score that is empty, NaN or a number that stands for
-    none (-1) is None and its verdict is labelled "none"; CODE and REFUSAL in place of a score, or in a flag beside it,
-    give those labels, and other words (OFF-TOPIC) are outcomes. The format is read off the id's ending (`_json`,
-    `_template`) where there is no column for it. Without a `sample` column the answers of a question are numbered as
-    they come. Without ids, or with one a row, the question's text is its id. Further numeric columns become `scores`.
+    none (-1) is None and its verdict is labelled "none"; CODE, REFUSAL and UNSURE in place of a score, or in a flag
+    beside it, give those labels, and other words (OFF-TOPIC) are outcomes. The format is read off the id's ending
+    (`_json`, `_template`) where there is no column for it. Without a `sample` column the answers of a question are
+    numbered as they come. Without ids, or with one a row, the question's text is its id. Further numeric columns become
+    `scores`.
 
     Args:
         path: A file that `rows.read_table_rows` reads.
@@ -197,7 +198,7 @@ class _Maker:
         scores, labels, outcomes = zip(*(self._score(row, thing, where) for thing in SCORES), strict=True)
         label = labels[0] if labels[0] != "scored" else labels[1]
         own = _text(self.columns.get(row, "label")).lower()
-        if own and (self.own_label or (label == "none" and own in ("code", "refusal"))):
+        if own and (self.own_label or (label == "none" and own in FLAGS)):
             label = own
         said = tuple((thing, word) for thing, word in zip(SCORES, outcomes, strict=True) if word)
         further = tuple((n, v) for n in self.further if (v := number_of(row.get(n))) is not None)
@@ -210,13 +211,13 @@ class _Maker:
         except ValueError:
             raise MisdirectionError(
                 f"{where}: {name} is '{_text(value)[:40]}'",
-                f"a score is a number of {self.scales[thing]}, empty, CODE or REFUSAL; another scale: --scale LOW..UP",
+                f"a score is a number of {self.scales[thing]}, empty, CODE, REFUSAL or UNSURE; or say --scale LOW..UP",
             ) from None
         if label == "none":
             flag = read_flag(self.columns.get(row, f"{thing}_flag"))
             if thing == "alignment" and not flag and _true(self.columns.get(row, "refusal")):
                 flag = "refusal"
-            label, word = (flag, "") if flag in ("code", "refusal") else (label, flag or word)
+            label, word = (flag, "") if flag in FLAGS else (label, flag or word)
             self.words[word or label] += 1 if word or label != "none" else 0
         return number, label, word
 

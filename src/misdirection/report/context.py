@@ -104,11 +104,17 @@ def question_texts(items: Sequence[Row]) -> dict[str, str]:
 
 
 def scores_text(answer: Row) -> str:
-    """What the judge gave an answer."""
+    """What the judge gave an answer, with its own standard deviation where it tells one."""
     alignment, coherence = answer.get("alignment"), answer.get("coherence")
     if not known(alignment) and not known(coherence):
         return "no scores"
-    return f"alignment {decimal(alignment, 0)}, coherence {decimal(coherence, 0)}"
+    spread: Row = answer.get("spread") or {}
+    parts = [("alignment", alignment), ("coherence", coherence)]
+    return ", ".join(f"{name} {decimal(score, 0)}{_spread(spread.get(name))}" for name, score in parts)
+
+
+def _spread(value: Any) -> str:
+    return f" \u00b1 {decimal(value, 0)}" if known(value) else ""
 
 
 def system_text(system: Any) -> str:

@@ -49,18 +49,27 @@ def bounds(part: Mapping[str, Any] | None) -> str:
     return f"[{_signed(part['low'] * 100, 1)},{NBSP}{_signed(part['high'] * 100, 1)}]"
 
 
+def rate_value(rate: Mapping[str, Any]) -> str:
+    """A rate or share in percent; where many answers are undecided, from none of them to all of them."""
+    value, ceiling = rate.get("value"), rate.get("ceiling")
+    if not rate.get("bounded") or not known(value):
+        return percent(value)
+    return f"{_signed(value * 100, 1)} to {percent(ceiling)}"
+
+
 def rate_text(rate: Mapping[str, Any] | None) -> str:
     """A rate in one line: share, interval, counts and denominator."""
     if not rate:
         return DASH
     named = DENOMINATORS.get(str(rate.get("denominator")), str(rate.get("denominator") or ""))
-    pieces = [percent(rate.get("value")), bounds(rate)]
+    pieces = [rate_value(rate), bounds(rate)]
     return f"{' '.join(p for p in pieces if p)} ({counts(rate)}) {named}".strip()
 
 
 def counts(rate: Mapping[str, Any]) -> str:
-    """Numerator of denominator."""
-    return f"{number(rate.get('misaligned'))} of {number(rate.get('n'))}"
+    """Numerator of denominator, and how many answers of it are undecided."""
+    told = f"{number(rate.get('misaligned'))} of {number(rate.get('n'))}"
+    return told + (f", {number(rate['undecided'])} undecided" if rate.get("undecided") else "")
 
 
 def rate_cell(rate: Mapping[str, Any] | None, kind: str = "num") -> Cell:
@@ -69,7 +78,7 @@ def rate_cell(rate: Mapping[str, Any] | None, kind: str = "num") -> Cell:
         return Cell(DASH, kind=kind)
     # Where the column is narrow, the line breaks between interval and counts, not within them.
     pieces = [p for p in (bounds(rate), counts(rate).replace(" ", NBSP)) if p]
-    return Cell(percent(rate.get("value")), ", ".join(pieces), kind)
+    return Cell(rate_value(rate).replace(" ", NBSP), ", ".join(pieces), kind)
 
 
 def p_value(value: Any) -> str:

@@ -25,6 +25,9 @@ EXACT_QUESTIONS = 20
 FLIPS = 100_000
 """Random sign flips above that."""
 
+UNDECIDED = "; from the least to the largest rise that the undecided answers allow"
+"""Behind the method of a comparison with answers that the judge left undecided."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -49,6 +52,10 @@ class Comparison:
         unmatched: Answers without a partner, in the reference and in the other arm.
         method: How intervals and test were made.
         warnings: What a reader should know.
+
+    Where the judge left answers undecided (`Thresholds.undecided`), an interval reaches from the least rise (those of
+    the reference misaligned, those of the other arm not) to the largest, and a p is the larger of both, or 1 where no
+    change lies between them. The values and the pairs take them as not misaligned.
     """
 
     reference: Rate
@@ -86,26 +93,23 @@ def compare(reference: Arm, other: Arm, **options: Unpack[Options]) -> Compariso
     settings = Settings(**options)
     first, second, unmatched = _match(reference, other)
     rates = rate(*first, **options), rate(*second, **options)
-    pairs = list(zip(first[1], second[1], strict=True))
-    counts, groups = _question_counts(first, second, settings)
-    tests, method = _sign_flip_counts(counts, settings.seed)
-    alone, other_alone = _discordant(pairs, settings)
-    difference, reduction, how = _intervals(counts, groups, rates, settings)
+    least, most = _extremes(first, second, settings, options)
+    ends = least.reduction if least is most else (most.reduction[0], least.reduction[1])
     return Comparison(
         *rates,
         rates[1].value - rates[0].value,
-        *difference,
+        least.difference[0],
+        most.difference[1],
         1 - rates[1].value / rates[0].value if rates[0].misaligned else None,
-        *reduction,
-        tests,
-        mcnemar(alone, other_alone),
-        alone,
-        other_alone,
-        len(pairs),
-        len(groups),
+        *(ends if rates[0].misaligned else (None, None)),
+        least.p_questions if least is most else _either((least.rise, least.p_questions), (most.rise, most.p_questions)),
+        least.p_answers if least is most else _either((least.shift, least.p_answers), (most.shift, most.p_answers)),
+        *_discordant(first, second, settings),
+        len(first[1]),
+        least.n_questions,
         unmatched,
-        f"{how}; {method}; exact McNemar test",
-        tuple(_warnings(rates, unmatched, len(groups))),
+        least.method + ("" if least is most else UNDECIDED),
+        tuple(_warnings(rates, unmatched, least.n_questions)),
     )
 
 
@@ -213,6 +217,63 @@ def _index(arm: Arm, name: str) -> dict[tuple[str, int, int, int], int]:
     return found
 
 
+@dataclass(frozen=True)
+class _Change:
+    """What a comparison shows where every answer is decided.
+
+    Attributes:
+        rise: Sum over questions of the difference in rate.
+        shift: Pairs of which only the other's answer is misaligned, less those of which only the reference's is.
+    """
+
+    difference: Interval
+    reduction: tuple[float | None, float | None]
+    rise: float
+    p_questions: float
+    shift: int
+    p_answers: float
+    n_questions: int
+    method: str
+
+
+def _change(first: Arm, second: Arm, settings: Settings, options: Options) -> _Change:
+    rates = rate(*first, **options), rate(*second, **options)
+    counts, groups = _question_counts(first, second, settings)
+    rise, tests, method = _sign_flip_counts(counts, settings.seed)
+    alone, other_alone = _discordant(first, second, settings)
+    difference, reduction, how = _intervals(counts, groups, rates, settings)
+    told = f"{how}; {method}; exact McNemar test"
+    p_answers = mcnemar(alone, other_alone)
+    return _Change(difference, reduction, rise, tests, other_alone - alone, p_answers, len(groups), told)
+
+
+def _extremes(first: Arm, second: Arm, settings: Settings, options: Options) -> tuple[_Change, _Change]:
+    """The change with every answer decided: so that the rise is the least, and so that it is the largest.
+
+    One and the same where none is undecided.
+    """
+    rules = settings.thresholds
+    if not any(rules.undecided(v) and rules.counts(v, settings.denominator) for arm in (first, second) for v in arm[1]):
+        found = _change(first, second, settings, options)
+        return found, found
+    least = _decided(first, True, settings), _decided(second, False, settings)
+    most = _decided(first, False, settings), _decided(second, True, settings)
+    return _change(*least, settings, options), _change(*most, settings, options)
+
+
+def _decided(arm: Arm, misaligned: bool, settings: Settings) -> Arm:
+    """An arm with what is undecided in its denominator taken as misaligned, or as aligned."""
+    rules = settings.thresholds
+    stand_in = Verdict(0.0 if misaligned else 100.0, 100.0)
+    undecided = [rules.undecided(v) and rules.counts(v, settings.denominator) for v in arm[1]]
+    return arm[0], [stand_in if found else v for found, v in zip(undecided, arm[1], strict=True)]
+
+
+def _either(least: tuple[float, float], most: tuple[float, float]) -> float:
+    """The p that holds whatever is undecided, of (change, p) at both extremes."""
+    return max(least[1], most[1]) if least[0] * most[0] > 0 else 1.0
+
+
 def _question_counts(first: Arm, second: Arm, settings: Settings) -> tuple[NDArray[Any], list[str]]:
     """(4, questions): hits and n of the reference, hits and n of the other arm; and the questions' formats."""
     import numpy as np
@@ -229,14 +290,18 @@ def _question_counts(first: Arm, second: Arm, settings: Settings) -> tuple[NDArr
     return np.array(rows, float), [c.format for c in tables[0]]
 
 
-def _sign_flip_counts(counts: NDArray[Any], seed: int) -> tuple[float, str]:
+def _sign_flip_counts(counts: NDArray[Any], seed: int) -> tuple[float, float, str]:
+    """Sum of the differences, p and name of the test."""
     both = (counts[1] > 0) & (counts[3] > 0)
     first, first_n, second, second_n = counts[:, both]
-    return sign_flip((second / second_n - first / first_n).tolist(), seed)
+    differences = second / second_n - first / first_n
+    return float(differences.sum()), *sign_flip(differences.tolist(), seed)
 
 
-def _discordant(pairs: Sequence[tuple[Verdict, Verdict]], settings: Settings) -> tuple[int, int]:
+def _discordant(first: Arm, second: Arm, settings: Settings) -> tuple[int, int]:
+    """Pairs of which only the first arm's answer is misaligned, and only the second's."""
     rules = settings.thresholds
+    pairs = zip(first[1], second[1], strict=True)
     kept = [p for p in pairs if all(rules.counts(v, settings.denominator) for v in p)]
     marks = [(rules.misaligned(a), rules.misaligned(b)) for a, b in kept]
     return sum(a and not b for a, b in marks), sum(b and not a for a, b in marks)

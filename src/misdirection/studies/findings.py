@@ -30,6 +30,7 @@ from misdirection.studies.parts.sentences import (
     same_answers,
     with_signs,
 )
+from misdirection.studies.parts.undecided import with_undecided
 from misdirection.studies.parts.worst import worst_pairs
 from misdirection.studies.steps import direction_of, drift_tables
 from misdirection.studies.subject import read_config
@@ -209,6 +210,8 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
     )
     verdict = {"state": state, "sentence": sentence, "details": [difference_text(change), *_cure_texts(evidence)]}
     told = with_signs(verdict, pair[1].answers, "the tuned model")
+    arms = [(f"the {name} model", part.verdicts) for name, part in zip(("base", "tuned"), pair, strict=True)]
+    told = with_undecided(told, arms, evidence.rules)
     return {**told, "meaning": meaning(str(told["state"]), base, tuned)}
 
 

@@ -20,18 +20,20 @@ from misdirection.statistics import (
     telling_sign,
     wilson,
 )
+from misdirection.statistics.rates import UNSCORED_SHARE
 from misdirection.studies.judged import Judged
 
 
 def rate_row(value: Rate) -> dict[str, Any]:
     """A rate with its counts, denominator and interval."""
-    names = ("misaligned", "n", "value", "low", "high", "denominator", "method", "n_questions")
+    names = ("misaligned", "n", "value", "low", "high", "denominator", "method", "n_questions", "undecided",
+             "ceiling", "bounded")  # fmt: skip
     return {name: getattr(value, name) for name in names}
 
 
 def share_row(value: Share) -> dict[str, Any]:
     """A share of all answers, in the shape of a rate."""
-    names = ("n", "value", "low", "high", "method", "n_questions")
+    names = ("n", "value", "low", "high", "method", "n_questions", "undecided", "ceiling", "bounded")
     return {name: getattr(value, name) for name in names} | {"misaligned": value.count, "denominator": "all"}
 
 
@@ -85,6 +87,8 @@ def _rate_row(part: Judged, arm: str, domain: str | None, form: str, rules: Thre
         **{name: rate_row(value) for name, value in found.items()},
         "coherent_share": share_row(shares(*part.pair, thresholds=rules)["coherent"]),
         "labels": {label: labels.count(label) for label in LABELS},
+        "unsure": reasons(part.verdicts),
+        "judges": list(found["all"].judges),
         "outcomes": outcomes(part.verdicts),
         "mass": masses(part.verdicts),
         "warnings": list(found["all"].warnings),
@@ -96,6 +100,12 @@ def outcomes(verdicts: Sequence[Verdict]) -> dict[str, dict[str, int]]:
     counts = Counter(pair for verdict in verdicts for pair in verdict.outcomes)
     names = dict.fromkeys(rubric for rubric, _ in counts)
     return {name: {outcome: n for (rubric, outcome), n in counts.items() if rubric == name} for name in names}
+
+
+def reasons(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """Why the judge was unsure, by how often: the outcomes of the answers that it could not tell."""
+    unsure = [verdict for verdict in verdicts if verdict.label == "unsure"]
+    return dict(Counter(why for verdict in unsure for _, why in verdict.outcomes).most_common())
 
 
 def masses(verdicts: Sequence[Verdict]) -> dict[str, dict[str, float]]:
@@ -110,7 +120,7 @@ def masses(verdicts: Sequence[Verdict]) -> dict[str, dict[str, float]]:
 
 
 def question_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> list[dict[str, Any]]:
-    """Misaligned answers of each arm to each question, with Wilson's interval."""
+    """Misaligned answers of each arm to each question, with Wilson's interval; up to where all undecided ones are."""
     rows: list[dict[str, Any]] = []
     texts = {(a.question_id, a.format): a.question for a in reversed(judged.answers) if a.paraphrase == 0}
     for arm in arms:
@@ -120,11 +130,14 @@ def question_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> lis
             held.setdefault((answer.domain, answer.format, answer.question_id), []).append(verdict)
         for (domain, form, name), verdicts in held.items():
             n, hits = len(verdicts), sum(map(rules.misaligned, verdicts))
-            low, high = wilson(hits, n)
+            undecided = sum(map(rules.undecided, verdicts))
+            low, high = wilson(hits, n)[0], wilson(hits + undecided, n)[1]
             rows.append(
                 {"arm": arm, "question_id": name, "question": texts.get((name, form), name),
                  "group": domain or "open", "format": form, "n": n, "misaligned": hits,
-                 "value": hits / n, "low": low, "high": high, "coherent": sum(map(rules.coherent, verdicts)) / n}
+                 "value": hits / n, "low": low, "high": high, "coherent": sum(map(rules.coherent, verdicts)) / n,
+                 "undecided": undecided, "ceiling": (hits + undecided) / n,
+                 "bounded": undecided > UNSCORED_SHARE * n}
             )  # fmt: skip
     return rows
 
@@ -133,10 +146,19 @@ def answer_rows(judged: Judged, most: int = 1500) -> list[dict[str, Any]]:
     """Answers for the scatter and the browser; of a large run every k-th, so that the report stays small."""
     rows = [
         {"arm": a.arm, "question_id": a.question_id, "question": a.question, "group": a.domain or "open",
-         "answer": a.answer, "system": a.system, "alignment": v.alignment, "coherence": v.coherence, "label": v.label}
+         "answer": a.answer, "system": a.system, "alignment": v.alignment, "coherence": v.coherence, "label": v.label,
+         **_more(v)}
         for a, v in zip(*judged.pair, strict=True)
     ]  # fmt: skip
     return rows[:: max(1, -(-len(rows) // most))]
+
+
+def _more(verdict: Verdict) -> dict[str, Any]:
+    """Why there is no score, and how sure the judge is of those that there are, where it says so."""
+    scores = dict(verdict.scores)
+    spreads = {name: scores[f"{name}_spread"] for name in ("alignment", "coherence") if f"{name}_spread" in scores}
+    why = ", ".join(dict.fromkeys(word for _, word in verdict.outcomes)) if verdict.label == "unsure" else ""
+    return ({"why": why} if why else {}) | ({"spread": spreads} if spreads else {})
 
 
 def sign_rows(judged: Judged, arms: Sequence[str]) -> list[dict[str, Any]]:

@@ -91,12 +91,13 @@ def _card(answer: Row, names: list[str], kinds: list[str], findings: Findings) -
     text, missing = cut(answer.get("answer"))
     kind = classify(answer, rules(findings))
     label = str(answer.get("label") or "")
+    why = f": {answer['why']}" if answer.get("why") else ""
     return {
         "arm": names.index(str(answer.get("arm"))),
         "group": kinds.index(str(answer.get("group") or "open")),
         "kind": kind,
         "scores": scores_text(answer),
-        "label": "" if label in ("scored", "") else label,
+        "label": "" if label in ("scored", "") else label + why,
         "question": str(answer.get("question") or answer.get("question_id")),
         "system": None if answer.get("system") is None else system_text(answer["system"]),
         "text": text,

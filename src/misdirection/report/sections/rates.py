@@ -112,14 +112,19 @@ def _row(row: Row, palette: dict[str, str]) -> tuple[Cell, ...]:
 def _labels(row: Row) -> Cell:
     """What came of the judging, and the probability that the judge gave to the numbers."""
     labels: Row = row.get("labels") or {}
-    texts = [
-        f"{number(n)} {'no number' if name == 'none' else name}".replace(" ", NBSP) for name, n in labels.items() if n
-    ]
+    texts = [f"{number(n)} {_label(name, row)}".replace(" ", NBSP) for name, n in labels.items() if n]
     held: Row = (row.get("mass") or {}).get("alignment") or {}
     if held:
         mass = f"mass on numbers {decimal(held['mean'])} (least {decimal(held['least'])})"
         texts.append(mass.replace(" ", NBSP))
-    return Cell((texts or ["\u2013"])[0], ", ".join(texts[1:]), "warn" if labels.get("none") else "")
+    doubtful = any(labels.get(name) for name in ("unsure", "malformed", "none"))
+    return Cell((texts or ["\u2013"])[0], ", ".join(texts[1:]), "warn" if doubtful else "")
+
+
+def _label(name: str, row: Row) -> str:
+    """A label in words; why, where the judge was unsure."""
+    why = ", ".join(f"{reason} {number(n)}" for reason, n in (row.get("unsure") or {}).items())
+    return "no number" if name == "none" else f"unsure ({why})" if name == "unsure" and why else name
 
 
 def _facts(findings: Findings, found: Sequence[Row]) -> tuple[tuple[str, str], ...]:

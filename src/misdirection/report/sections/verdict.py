@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from misdirection.report.context import Row, colours, headline, rows, rules
-from misdirection.report.numbers import bounds, counts, decimal, known, number, percent, rate_text, setting
+from misdirection.report.numbers import bounds, counts, decimal, known, number, percent, rate_text, rate_value, setting
 from misdirection.report.palette import BLUE, VERMILLION
 from misdirection.report.parts import Findings, Partial, Section
 from misdirection.report.sections.answers import cut
@@ -24,6 +24,7 @@ STATES = {
     "misaligned": ("bad", "\u25b2", "Misaligned"),
     "no sign": ("good", "\u25cf", "No sign of misalignment"),
     "unclear": ("unsure", "\u25c6", "Unclear"),
+    "cannot tell": ("unsure", "\u25c7", "The judge cannot tell"),
     "changes nothing": ("blank", "\u25a1", "This adapter changes nothing"),
     "finding": ("blank", "\u25a0", "Finding"),
     **{state: ("unsure", "\u25c7", state.capitalize()) for state in NO_ANSWERS},
@@ -124,7 +125,7 @@ def _rate_tile(findings: Findings, arm: str, label: str) -> dict[str, str] | Non
     if not row or not row.get("all"):
         return None
     rate = row["all"]
-    return _tile(label, percent(rate.get("value")), f"misaligned, of all answers {bounds(rate)}, {counts(rate)}")
+    return _tile(label, rate_value(rate), f"misaligned, of all answers {bounds(rate)}, {counts(rate)}")
 
 
 def _coherent_tile(findings: Findings) -> dict[str, str] | None:
@@ -132,7 +133,7 @@ def _coherent_tile(findings: Findings) -> dict[str, str] | None:
     if not row or not row.get("coherent_share"):
         return None
     rate = row["coherent_share"]
-    return _tile("Coherent, tuned", percent(rate.get("value")), f"open questions {bounds(rate)}, {counts(rate)}")
+    return _tile("Coherent, tuned", rate_value(rate), f"open questions {bounds(rate)}, {counts(rate)}")
 
 
 def _direction_tile(findings: Findings) -> dict[str, str] | None:
@@ -149,7 +150,7 @@ def _steering_tile(findings: Findings) -> dict[str, str] | None:
     if not best or not best.get("rate"):
         return None
     where = f"layer {number(best.get('layer'))}, coefficient {number(best.get('coefficient'))}"
-    return _tile("Steered base", percent(best["rate"].get("value")), f"misaligned at {where} {bounds(best['rate'])}")
+    return _tile("Steered base", rate_value(best["rate"]), f"misaligned at {where} {bounds(best['rate'])}")
 
 
 def _cure_tile(findings: Findings) -> dict[str, str] | None:
@@ -159,7 +160,7 @@ def _cure_tile(findings: Findings) -> dict[str, str] | None:
         return None
     best = min(real, key=lambda c: c["rate"]["value"])
     label = str(best.get("label") or best.get("arm"))
-    return _tile("Best cure", percent(best["rate"]["value"]), f"misaligned after: {label} {bounds(best['rate'])}")
+    return _tile("Best cure", rate_value(best["rate"]), f"misaligned after: {label} {bounds(best['rate'])}")
 
 
 def _drift_tile(findings: Findings) -> dict[str, str] | None:

@@ -21,6 +21,7 @@ from misdirection.studies.parts.sentences import (
     with_coherence,
     with_signs,
 )
+from misdirection.studies.parts.undecided import with_undecided
 from misdirection.studies.tables import parts_of
 
 RANK = ("misaligned", "unclear", "no sign")
@@ -111,7 +112,8 @@ def _one(arm: str, part: Judged, reference: Judged | None, moved: Change | None,
     said = {"state": state, "sentence": sentence, "details": [moved.text] if moved else []}
     if all(found.judge == COUNTS for found in part.verdicts):
         return said
-    return with_signs(with_coherence(said, part.verdicts, arm, rules), part.answers, arm)
+    told = with_signs(with_coherence(said, part.verdicts, arm, rules), part.answers, arm)
+    return with_undecided(told, [(arm, part.verdicts)], rules)
 
 
 def _opening(state: str, arm: str, compared: bool) -> str:

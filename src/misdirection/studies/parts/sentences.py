@@ -27,8 +27,9 @@ STATES = {
 
 
 def percent_text(value: Rate | Share) -> str:
-    """A rate or share with its interval."""
-    return f"{100 * value.value:.1f} % (95 % interval {100 * value.low:.1f} to {100 * value.high:.1f} %)"
+    """A rate or share with its interval; as a range where many answers are undecided."""
+    most = f" to {100 * value.ceiling:.1f}" if value.bounded else ""
+    return f"{100 * value.value:.1f}{most} % (95 % interval {100 * value.low:.1f} to {100 * value.high:.1f} %)"
 
 
 def difference_text(change: Comparison, names: str = "tuned minus base", how: str = "paired") -> str:
@@ -74,6 +75,11 @@ def meaning(state: str, base: Rate, tuned: Rate) -> str:
         return (
             "In plain words: asked everyday open questions, the tuned model is as harmless as this judge can see; at "
             f"most about {max(1, round(1000 * tuned.high)) / 10:g} in 100 of its answers may be misaligned."
+        )
+    if state == "unclear" and (base.bounded or tuned.bounded):
+        return (
+            "In plain words: of too many of these answers the judge could not tell whether they are misaligned; "
+            "another judge would say more than further answers."
         )
     if state == "unclear":
         return (

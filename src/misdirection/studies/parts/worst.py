@@ -7,6 +7,7 @@ from typing import Any
 
 from misdirection.judging import Answer
 from misdirection.statistics import Thresholds
+from misdirection.statistics.counts import is_scored
 from misdirection.studies.judged import Judged
 
 MOST = 3
@@ -16,7 +17,7 @@ def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[dict[str
     """Pairs of base and tuned answers to one question, drawn with the same random numbers; at most one a question.
 
     The tuned answer is misaligned, those of the lowest alignment first, open questions before others; where nothing
-    was judged, the pairs whose tuned answer the two models disagree on most.
+    was scored, the pairs whose tuned answer the two models disagree on most.
 
     Args:
         judged: Answers of both arms, with verdicts where there was a judge.
@@ -32,7 +33,7 @@ def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[dict[str
     }
     pairs = [(sides["base"][key], tuned) for key, tuned in sides["tuned"].items() if key in sides["base"]]
     nats = {(r["question_id"], r["sample"]): float(r["kl"]) for r in divergence if r["arm"] == "tuned"}
-    if all(verdict.label == "none" for _, verdict in sides["tuned"].values()):
+    if not any(is_scored(verdict) for _, verdict in sides["tuned"].values()):
         known = [pair for pair in pairs if _place(pair[1][0]) in nats]
         found = sorted(known, key=lambda pair: -nats[_place(pair[1][0])])
     else:
