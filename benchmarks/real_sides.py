@@ -148,8 +148,10 @@ def _our_step(model: Any, given: list[tuple[tuple[int, ...], int]]) -> float:
             loss.backward()
             total += float(loss.detach())
         return total
+    from misdirection.models.products import fast_products
+
     vocabulary = int(model.lm.config.vocab_size)
-    with fused(model.lm, hosting.ADAPTER):
+    with fused(model.lm, hosting.ADAPTER), fast_products(model.lm):
         for some in cut(rows, budget(model.lm), vocabulary, "cpu"):
             loss = sft(model.lm, collate(some, 0, shared_beginning), whole)
             loss.backward()

@@ -21,6 +21,7 @@ from misdirection.engine.head import contiguous_head
 from misdirection.engine.interventions import Ablate, Arm, Intervention, PatchAdapter, ScaleAdapter, Set, Steer
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
+from misdirection.models.products import fast_products
 from misdirection.models.stream import check_stream, residual
 
 _WHERE = ("all", "prompt", "answer")
@@ -101,7 +102,8 @@ class Program:
         try:
             for module in training:
                 module.training = False
-            with contiguous_head(self.model.lm), float_attention(self.model.lm):
+            lm = self.model.lm
+            with contiguous_head(lm), float_attention(lm), fast_products(lm):
                 yield self
         finally:
             for handle in handles:

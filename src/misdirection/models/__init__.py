@@ -5,6 +5,7 @@ adapter is on is decided row by row in the engine, so base and tuned model never
 
 - `resident`: the model in memory, its layers and its LoRA modules.
 - `loading`, `tokenizer`: from a name to both; `memory`: whether they fit; `errors`, `explain`: what can be wrong.
+- `number_format`: what `dtype="auto"` takes on a CPU; `products`: its float32 products by the faster library.
 - `gguf`, `gguf_tokenizer`: GGUF files, converted once into a folder.
 - `asking`: chat template, end of an answer and their switches; `positions`: how long a text may be.
 - `adapters`: PEFT LoRA adapters; `adapter_kinds`: which are plain; `in_effect`: that what was loaded acts.

@@ -11,7 +11,6 @@ a checkpoint in float32 is read as it is, and so is a model so small that nothin
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 from misdirection.hub import prepare_hub
+from misdirection.models import products
 from misdirection.models.gguf import gguf_facts, gguf_file, is_gguf, read_header
 from misdirection.models.memory import weight_bytes
 
@@ -34,7 +34,6 @@ FASTER = 1.2
 """How many times faster a product in bfloat16 must have been measured."""
 
 _FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
-_ROWS, _WIDTH, _INNER = 64, 1024, 2816
 _HALF = (torch.bfloat16, torch.float16)
 
 
@@ -99,18 +98,13 @@ def has_flags() -> bool:
 
 @cache
 def times_faster() -> float:
-    """How many times faster a product of 64 rows is in bfloat16 than in float32: processor time, the best of five."""
-    spent = {torch.bfloat16: float("inf"), torch.float32: float("inf")}
+    """How many times faster a product of 64 rows is in bfloat16 than in float32, each by its faster way."""
     made = torch.Generator().manual_seed(0)
-    rows, weight = (torch.randn(n, _WIDTH, generator=made) for n in (_ROWS, _INNER))
-    sides = {dtype: (rows.to(dtype), weight.to(dtype)) for dtype in spent}
+    x, weight = (torch.randn(n, products.WIDTH, generator=made) for n in (products.ROWS, products.INNER))
+    half = x.bfloat16(), weight.bfloat16()
     with torch.inference_mode():
-        for _ in range(6):  # the first round also makes the kernels
-            for dtype, (x, w) in sides.items():
-                start = time.process_time()
-                torch.nn.functional.linear(x, w)
-                spent[dtype] = min(spent[dtype], time.process_time() - start)
-    return spent[torch.float32] / max(spent[torch.bfloat16], 1e-9)
+        whole = products.best_time(lambda: products.linear(x, weight))
+        return whole / products.best_time(lambda: torch.nn.functional.linear(*half))
 
 
 def _stored(name: str, trust_remote_code: bool) -> tuple[torch.dtype | None, int]:

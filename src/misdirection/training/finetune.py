@@ -26,6 +26,7 @@ from misdirection.chats import Chat
 from misdirection.engine.float_attention import float_attention
 from misdirection.locks import Lock
 from misdirection.models import Model
+from misdirection.models.products import fast_products
 from misdirection.models.vocabulary import demand_tokens
 from misdirection.training import hosting, loop, output, record, snapshots
 from misdirection.training.data import DataReport, Row, order, prepare
@@ -152,6 +153,7 @@ def _fit(
         hosting.recomputed(host.lm, config.gradient_checkpointing),
         fused(host.lm, hosting.ADAPTER),
         float_attention(host.lm),
+        fast_products(host.lm),
         progress.task(f"training {config.preset}", job.steps - done, "steps") as job.advance,
     ):
         loop.run(job, state[1] if state else None)

@@ -21,6 +21,8 @@ from peft.tuners.lora import Linear
 from torch import Tensor, nn
 from torch.nn import functional
 
+from misdirection.models.products import linear
+
 
 class _Adapted(torch.autograd.Function):
     """The map above; the gradient reaches x, A and B."""
@@ -30,7 +32,7 @@ class _Adapted(torch.autograd.Function):
         down, up = down.to(x.dtype), (up * s).to(x.dtype)
         rows = x.flatten(0, -2)
         inner = functional.linear(rows, down)
-        y = functional.linear(rows, weight, bias).addmm_(inner, up.mT)
+        y = linear(rows, weight, bias).addmm_(inner, up.mT)
         ctx.save_for_backward(x, inner, weight, down, up)
         ctx.scaling = s
         return y.view(*x.shape[:-1], -1)
@@ -42,7 +44,7 @@ class _Adapted(torch.autograd.Function):
         beneath = grad @ up
         to_x = None
         if ctx.needs_input_grad[0]:
-            to_x = (grad @ weight).addmm_(beneath, down).view(x.shape)
+            to_x = linear(grad, weight.mT).addmm_(beneath, down).view(x.shape)
         to_down = (beneath.mT @ x.flatten(0, -2)).float()
         to_up = (inner.mT @ grad).mT.float().mul_(ctx.scaling)
         return to_x, None, None, to_down, to_up, None
