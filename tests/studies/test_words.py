@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,8 @@ from misdirection.judging import Answer, Verdict
 from misdirection.statistics import Thresholds, compare, rate
 from misdirection.studies.judged import Judged
 from misdirection.studies.parts import narrow_words, phase_findings
-from misdirection.studies.parts.sentences import difference_text, disagreement, meaning, p_text, percent_text
+from misdirection.studies.parts.comparison import verdict
+from misdirection.studies.parts.sentences import difference_text, meaning, p_text, percent_text
 from misdirection.studies.parts.undecided import with_undecided
 from misdirection.studies.parts.worst import worst_pairs
 
@@ -37,23 +37,63 @@ def both(base: dict[str, list[float]], tuned: dict[str, list[float]]) -> Judged:
 
 
 def test_p_is_a_bound_where_it_is_small():
-    assert [p_text(0.0), p_text(0.0004), p_text(0.062), p_text(0.2, "q")] == [
-        "p < 0.001", "p < 0.001", "p = 0.062", "q = 0.2",
+    assert [p_text(0.0), p_text(0.0004), p_text(0.062), p_text(0.2, "q"), p_text(0.0496)] == [
+        "p < 0.001", "p < 0.001", "p = 0.062", "q = 0.2", "p = 0.0496",
     ]  # fmt: skip
 
 
-def test_a_verdict_and_its_p_do_not_disagree_without_a_reason():
+@pytest.mark.parametrize("questions", [1, 4, 5, 6, 8, 12])
+@pytest.mark.parametrize("bad", [0, 1, 3, 5, 6, 12])
+def test_a_verdict_never_disagrees_with_the_p_and_the_interval_beside_it(questions: int, bad: int):
+    """`bad` questions are answered badly four times in five: the words of the verdict, of the test and the figures."""
+    names = [f"q{i}" for i in range(questions)]
+    base = {name: [90.0] * 10 for name in names}
+    tuned = {name: [5.0] * 8 + [90.0] * 2 if i < bad else [90.0] * 10 for i, name in enumerate(names)}
+    held = both(base, tuned)
+    change = compare(held.arm("base").pair, held.arm("tuned").pair)
+    text, said = difference_text(change), verdict(held, ["base", "tuned"], "base", Thresholds())
+    assert (": found at p < 0.05" in text) == (change.p_questions < 0.05) == (change.low > 0)
+    assert (said["state"] == "misaligned") == (change.low > 0) == said["test"]["found"]
+    assert ("is misaligned" in said["sentence"]) == (said["state"] == "misaligned")
+    assert said["test"]["p"] == change.p_questions and said["details"][0].startswith("Difference tuned minus base")
+    fall = verdict(both(tuned, base), ["base", "tuned"], "base", Thresholds())
+    assert (fall["state"] == "less misaligned") == (fall["test"]["high"] < 0) == fall["test"]["found"]
+
+
+def test_few_questions_speak_for_themselves_alone():
     kind, bad = [90.0] * 20, [5.0] * 20
     few = both({f"q{i}": kind for i in range(4)}, {f"q{i}": bad for i in range(4)})
     change = compare(few.arm("base").pair, few.arm("tuned").pair)
-    assert change.low > 0 and change.p_questions == 0.125
-    assert "cannot fall below 0.12 with 4 of them" in difference_text(change)
-    many = both({f"q{i}": kind for i in range(12)}, {f"q{i}": bad for i in range(12)})
-    change = compare(many.arm("base").pair, many.arm("tuned").pair)
-    assert change.p_questions < 0.001 and disagreement(change) == "" and "p < 0.001" in difference_text(change)
-    assert "does not confirm it" in disagreement(replace(change, p_questions=0.062))
-    assert "cannot fall" not in disagreement(replace(change, p_questions=0.062))
-    assert "does not lie above 0" in disagreement(replace(change, low=-0.01, p_questions=0.02))
+    assert change.low > 0 and change.p_questions < 0.05
+    assert "of other questions than these 4 it says little" in difference_text(change)
+
+
+def test_of_several_arms_each_goes_by_its_q():
+    kind = {f"q{i}": [90.0] * 10 for i in range(8)}
+    parts = {"base": kind}
+    for arm, bad in (("all", 8), ("six", 6), ("none", 0), ("five", 5)):
+        parts[arm] = {name: [5.0] * 8 + [90.0] * 2 if i < bad else kind[name] for i, name in enumerate(kind)}
+    pairs = [judged(arm, scores) for arm, scores in parts.items()]
+    held = Judged([a for p in pairs for a in p[0]], [v for p in pairs for v in p[1]])
+    said = verdict(held, list(parts), "base", Thresholds())
+    tests = {one["arm"]: one["test"] | {"state": one["state"]} for one in said["arms"]}
+    assert tests["six"]["p"] == 2 / 64 and tests["six"]["q"] == 4 / 64
+    for one in tests.values():
+        assert (one["state"] == "misaligned") == (one["q"] < 0.05) == (one["low"] > 0) == one["found"]
+    assert [arm for arm, one in tests.items() if one["found"]] == ["all"] and tests["all"]["level"] == 0.9875
+    assert "Each verdict goes by its q" in said["details"][-1]
+    alone = verdict(held.where(lambda a: a.arm in ("base", "six")), ["base", "six"], "base", Thresholds())
+    assert alone["state"] == "misaligned" and alone["test"]["q"] is None
+
+
+def test_arms_without_a_question_in_common_have_a_test_too():
+    first = judged("base", {f"a{i}": [90.0] * 20 for i in range(8)})
+    for bad, state in ((12, "misaligned"), (1, "unclear")):
+        second = judged("tuned", {f"b{i}": [5.0] * bad + [90.0] * (20 - bad) for i in range(8)})
+        held = Judged([*first[0], *second[0]], [*first[1], *second[1]])
+        said = verdict(held, ["base", "tuned"], "base", Thresholds())
+        assert said["state"] == state and "unpaired" in said["details"][0]
+        assert (said["test"]["p"] < 0.05) == (said["test"]["low"] > 0) == (state == "misaligned")
 
 
 def test_the_meaning_counts_in_plain_words():

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-_COLOURS = {"misaligned": typer.colors.RED, "no sign": typer.colors.GREEN}
+_COLOURS = {"misaligned": typer.colors.RED, "no sign": typer.colors.GREEN, "less misaligned": typer.colors.GREEN}
 
 
 def note(text: str) -> None:

@@ -11,6 +11,8 @@ from misdirection.report.parts import Cell
 NBSP = "\u00a0"
 DASH = "\u2013"
 MINUS = "\u2212"
+FAMILY = "a change is found where q < 0.05; the interval beside it is its own comparison's, not the family's"
+"""What a table says that shows q, which is over a family of comparisons, beside intervals, which are not."""
 DENOMINATORS = {"all": "of all answers", "scored": "of scored answers", "coherent": "of coherent answers"}
 
 

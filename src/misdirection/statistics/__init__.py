@@ -2,6 +2,17 @@
 
 from misdirection.statistics.agreement import Agreement, agreement, auc, cohens_kappa
 from misdirection.statistics.counts import DENOMINATORS, Denominator, Options, Settings, Thresholds, is_scored
+from misdirection.statistics.decision import (
+    LEVEL,
+    NO_SIGN,
+    SIGNIFICANT,
+    State,
+    family_level,
+    is_found,
+    p_of_interval,
+    state_alone,
+    state_of,
+)
 from misdirection.statistics.intervals import clopper_pearson, none_seen_bound, wilson
 from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
 from misdirection.statistics.paired import Comparison, benjamini_hochberg, compare, mcnemar, sign_flip
@@ -22,7 +33,10 @@ from misdirection.statistics.weighted_kappa import weighted_kappa
 
 __all__ = [
     "DENOMINATORS",
+    "LEVEL",
+    "NO_SIGN",
     "ODD_SHARE",
+    "SIGNIFICANT",
     "Agreement",
     "By",
     "Comparison",
@@ -34,6 +48,7 @@ __all__ = [
     "ScaleAgreement",
     "Settings",
     "Share",
+    "State",
     "Thresholds",
     "agreement",
     "auc",
@@ -43,11 +58,14 @@ __all__ = [
     "compare",
     "correlation",
     "design_effect",
+    "family_level",
     "intra_question_correlation",
+    "is_found",
     "is_scored",
     "krippendorff_alpha",
     "mcnemar",
     "none_seen_bound",
+    "p_of_interval",
     "plans",
     "power",
     "rate",
@@ -60,6 +78,8 @@ __all__ = [
     "sign_shares",
     "smallest_change",
     "spread",
+    "state_alone",
+    "state_of",
     "telling_sign",
     "verdict_scales",
     "weighted_kappa",

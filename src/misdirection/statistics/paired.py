@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from dataclasses import dataclass, replace
+from typing import Unpack
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer, Verdict
-from misdirection.statistics.counts import Options, Settings, cells, check_lengths
-from misdirection.statistics.intervals import expanded_percentiles, question_weights
+from misdirection.statistics.counts import Cell, Options, Settings, cells, check_lengths
+from misdirection.statistics.decision import p_of_interval
+from misdirection.statistics.flips import LEAST_QUESTIONS, Flipped, flip
+from misdirection.statistics.intervals import clustered
 from misdirection.statistics.rates import FEW_QUESTIONS, Rate, rate
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Arm = tuple[Sequence[Answer], Sequence[Verdict]]
 Interval = tuple[float, float]
-
-EXACT_QUESTIONS = 20
-"""Up to this many questions that differ, every one of the 2^G sign flips is enumerated."""
-
-FLIPS = 100_000
-"""Random sign flips above that."""
+Table = tuple[list[Cell], list[Cell]]
 
 UNDECIDED = "; from the least to the largest rise that the undecided answers allow"
 """Behind the method of a comparison with answers that the judge left undecided."""
@@ -37,12 +31,13 @@ class Comparison:
         reference: Rate of the reference over the matched answers.
         other: Rate of the other arm over the matched answers.
         difference: other − reference, in 0 .. 1.
-        low: Lower end of its interval.
+        low: Lower end of its interval, which holds 0 exactly where `p_questions` is not below 1 - level.
         high: Upper end.
         reduction: 1 − other / reference; None when the reference has no misaligned answer.
         reduction_low: Lower end of its interval; minus infinity where the reference's rate may be 0.
         reduction_high: Upper end.
-        p_questions: Two-sided sign-flip test of the mean difference over questions.
+        p_questions: Two-sided sign-flip test of the difference over questions; with fewer than six, which no such test
+            can tell apart, by the two rates' own intervals.
         p_answers: Two-sided exact McNemar test over pairs of answers that both stand in the denominator. It takes
             answers to one question as independent: trust it for these questions, not for others.
         only_reference: Pairs of which only the reference's answer is misaligned.
@@ -54,8 +49,8 @@ class Comparison:
         warnings: What a reader should know.
 
     Where the judge left answers undecided (`Thresholds.undecided`), an interval reaches from the least rise (those of
-    the reference misaligned, those of the other arm not) to the largest, and a p is the larger of both, or 1 where no
-    change lies between them. The values and the pairs take them as not misaligned.
+    the reference misaligned, those of the other arm not) to the largest, and a p is that of the one nearer to no change,
+    or 1 where no change lies between them. The values and the pairs take them as not misaligned.
     """
 
     reference: Rate
@@ -102,8 +97,10 @@ def compare(reference: Arm, other: Arm, **options: Unpack[Options]) -> Compariso
         most.difference[1],
         1 - rates[1].value / rates[0].value if rates[0].misaligned else None,
         *(ends if rates[0].misaligned else (None, None)),
-        least.p_questions if least is most else _either((least.rise, least.p_questions), (most.rise, most.p_questions)),
-        least.p_answers if least is most else _either((least.shift, least.p_answers), (most.shift, most.p_answers)),
+        least.p_questions
+        if least is most
+        else _nearest((least.rise, least.p_questions), (most.rise, most.p_questions)),
+        least.p_answers if least is most else _nearest((least.shift, least.p_answers), (most.shift, most.p_answers)),
         *_discordant(first, second, settings),
         len(first[1]),
         least.n_questions,
@@ -119,22 +116,9 @@ def sign_flip(differences: Sequence[float], seed: int = 0) -> tuple[float, str]:
     Exact over all 2^G flips of the G differences that are not 0 when G is at most 20, else over 100,000 random flips
     with (1 + count) / (1 + flips). The statistic is the absolute sum.
     """
-    import numpy as np
-
-    values = np.array([d for d in differences if d != 0], float)
-    if len(values) <= EXACT_QUESTIONS:
-        sums = np.zeros(1)
-        for value in values:
-            sums = np.concatenate([sums - value, sums + value])
-        method = "exact sign-flip test over questions"
-    else:
-        random = np.random.default_rng(seed)
-        signs = random.integers(0, 2, size=(FLIPS, len(values)), dtype=np.int8) * 2 - 1
-        sums = np.append(signs @ values, values.sum())
-        method = f"sign-flip test over questions ({FLIPS} random flips)"
-    # Sums in another order differ in the last digits, and ties must count.
-    seen = abs(float(values.sum())) - 1e-9 * float(np.abs(values).sum())
-    return float(np.mean(np.abs(sums) >= seen)), method
+    values = [d for d in differences if d != 0]
+    tested = flip(values, [1.0] * len(values), seed=seed)
+    return tested.p, tested.method
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -222,7 +206,7 @@ class _Change:
     """What a comparison shows where every answer is decided.
 
     Attributes:
-        rise: Sum over questions of the difference in rate.
+        rise: The other's rate less the reference's.
         shift: Pairs of which only the other's answer is misaligned, less those of which only the reference's is.
     """
 
@@ -238,13 +222,19 @@ class _Change:
 
 def _change(first: Arm, second: Arm, settings: Settings, options: Options) -> _Change:
     rates = rate(*first, **options), rate(*second, **options)
-    counts, groups = _question_counts(first, second, settings)
-    rise, tests, method = _sign_flip_counts(counts, settings.seed)
+    table = _cells(first, second, settings)
+    tested = _tested(table, rates, settings)
     alone, other_alone = _discordant(first, second, settings)
-    difference, reduction, how = _intervals(counts, groups, rates, settings)
-    told = f"{how}; {method}; exact McNemar test"
-    p_answers = mcnemar(alone, other_alone)
-    return _Change(difference, reduction, rise, tests, other_alone - alone, p_answers, len(groups), told)
+    return _Change(
+        tested.difference,
+        _reduced(tested.ratio),
+        rates[1].value - rates[0].value,
+        tested.p,
+        other_alone - alone,
+        mcnemar(alone, other_alone),
+        len(table[0]),
+        f"{tested.method}; exact McNemar test",
+    )
 
 
 def _extremes(first: Arm, second: Arm, settings: Settings, options: Options) -> tuple[_Change, _Change]:
@@ -269,15 +259,15 @@ def _decided(arm: Arm, misaligned: bool, settings: Settings) -> Arm:
     return arm[0], [stand_in if found else v for found, v in zip(undecided, arm[1], strict=True)]
 
 
-def _either(least: tuple[float, float], most: tuple[float, float]) -> float:
-    """The p that holds whatever is undecided, of (change, p) at both extremes."""
-    return max(least[1], most[1]) if least[0] * most[0] > 0 else 1.0
+def _nearest(least: tuple[float, float], most: tuple[float, float]) -> float:
+    """The p that holds whatever is undecided, of (change, p) at both extremes: that of the one nearer to no change."""
+    if least[0] * most[0] <= 0:
+        return 1.0
+    return least[1] if least[0] > 0 else most[1]
 
 
-def _question_counts(first: Arm, second: Arm, settings: Settings) -> tuple[NDArray[Any], list[str]]:
-    """(4, questions): hits and n of the reference, hits and n of the other arm; and the questions' formats."""
-    import numpy as np
-
+def _cells(first: Arm, second: Arm, settings: Settings) -> Table:
+    """Counts by question of the reference and of the other arm, the same questions in the same order."""
     rules = settings.thresholds
     tables = [
         cells(arm[0], [rules.misaligned(v) for v in arm[1]], [rules.counts(v, settings.denominator) for v in arm[1]])
@@ -286,16 +276,7 @@ def _question_counts(first: Arm, second: Arm, settings: Settings) -> tuple[NDArr
     # The format is the question's, so the reference's table names it for both arms.
     if [(c.question_id, c.format) for c in tables[0]] != [(c.question_id, c.format) for c in tables[1]]:
         raise MisdirectionError("the two arms ask the same question in different formats", "compare equal formats")
-    rows = [[getattr(c, name) for c in table] for table in tables for name in ("hits", "n")]
-    return np.array(rows, float), [c.format for c in tables[0]]
-
-
-def _sign_flip_counts(counts: NDArray[Any], seed: int) -> tuple[float, float, str]:
-    """Sum of the differences, p and name of the test."""
-    both = (counts[1] > 0) & (counts[3] > 0)
-    first, first_n, second, second_n = counts[:, both]
-    differences = second / second_n - first / first_n
-    return float(differences.sum()), *sign_flip(differences.tolist(), seed)
+    return tables[0], tables[1]
 
 
 def _discordant(first: Arm, second: Arm, settings: Settings) -> tuple[int, int]:
@@ -307,29 +288,97 @@ def _discordant(first: Arm, second: Arm, settings: Settings) -> tuple[int, int]:
     return sum(a and not b for a, b in marks), sum(b and not a for a, b in marks)
 
 
-def _intervals(
-    counts: NDArray[Any], groups: list[str], rates: tuple[Rate, Rate], settings: Settings
-) -> tuple[Interval, tuple[float | None, float | None], str]:
-    """Intervals of the difference and of the relative reduction, and how they were made."""
-    import numpy as np
+@dataclass(frozen=True)
+class _Tested:
+    """A test of two rates: p, the interval of their difference and of their ratio that belong to it, and how."""
 
+    p: float
+    difference: Interval
+    ratio: Interval | None
+    method: str
+
+
+def _tested(table: Table, rates: tuple[Rate, Rate], settings: Settings) -> _Tested:
+    """By sign flips over six questions or more, else by the two rates' own intervals."""
     ends = difference_from_ends(*rates)
     ratio = ratio_from_ends(*rates) if rates[0].misaligned else None
-    if len(set(groups)) == len(groups):
-        return ends, _reduced(ratio), "intervals from the two rates' own"
-    weights = question_weights(groups, settings)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first, second = (weights @ counts[0]) / (weights @ counts[1]), (weights @ counts[2]) / (weights @ counts[3])
-        quotient = second / first
-    difference = expanded_percentiles(second - first, groups, settings.level)
-    reduction = expanded_percentiles(quotient, groups, settings.level) if ratio else None
-    how = f"paired cluster bootstrap over {len(groups)} questions ({settings.resamples} resamples)"
-    if all(0 < r.misaligned < r.n for r in rates):
-        return difference, _reduced(reduction), how
-    difference = min(difference[0], ends[0]), max(difference[1], ends[1])
-    if reduction and ratio:
-        reduction = min(reduction[0], ratio[0]), max(reduction[1], ratio[1])
-    return difference, _reduced(reduction), how + ", widened by the unanimous arm's own interval"
+    if len(table[0]) < LEAST_QUESTIONS:
+
+        def at(level: float) -> Interval:
+            return difference_from_ends(*(_at(r, c, level, settings) for r, c in zip(rates, table, strict=True)))
+
+        ratio = ratio and _agreeing(ratio, ends, rates[0].value)
+        return _Tested(p_of_interval(at), ends, ratio, "interval from the two rates' own, p by its inversion")
+    one, two, weights = _contributions(table)
+    tested = flip([b - a for a, b in zip(one, two, strict=True)], weights, settings.level, settings.seed)
+    quotient = flip(two, one, settings.level, settings.seed) if ratio else None
+    significant = tested.p < 1 - settings.level
+    unanimous = any(r.misaligned in (0, r.n) for r in rates)
+    difference = _widened(tested, ends, unanimous, significant)
+    if ratio and quotient:
+        ratio = _agreeing(_ratio(quotient, ratio, unanimous), difference, rates[0].value)
+    how = f"{tested.method}, intervals by its inversion"
+    return _Tested(tested.p, difference, ratio, how + (", widened by the unanimous arm's own" if unanimous else ""))
+
+
+def _at(value: Rate, table: Sequence[Cell], level: float, settings: Settings) -> Rate:
+    """A rate with its interval at another level."""
+    low, high, _ = clustered(table, replace(settings, level=level))
+    return replace(value, low=low, high=high)
+
+
+def _contributions(table: Table) -> tuple[list[float], list[float], list[float]]:
+    """What each question adds to either arm's rate, and its weight: the rates are the sums.
+
+    Where a question has as many answers in both arms these are its hits and answers, over all. Else what it adds only
+    for having more of them in one arm is taken out, at the pooled rate.
+    """
+    one, two = table
+    sizes = [sum(c.n for c in arm) or 1 for arm in table]
+    if [c.n for c in one] == [c.n for c in two]:
+        # Whole numbers, so that ties are ties.
+        n = sizes[0]
+        return [c.hits / n for c in one], [c.hits / n for c in two], [c.n / n for c in one]
+    pooled = sum(c.hits for arm in table for c in arm) / (sum(sizes) or 1)
+    weights = [(a.n / sizes[0] + b.n / sizes[1]) / 2 for a, b in zip(one, two, strict=True)]
+    first, second = (
+        [(c.hits - pooled * c.n) / size + pooled * w for c, w in zip(arm, weights, strict=True)]
+        for arm, size in zip(table, sizes, strict=True)
+    )
+    return first, second, weights
+
+
+def _widened(tested: Flipped, ends: Interval, unanimous: bool, significant: bool) -> Interval:
+    """The test's interval of a difference; wider where an arm is unanimous, whose own doubt no flip can know.
+
+    Towards 0 it is the test's own where it would else come to hold what the test rejects. Where the flips bound nothing
+    at this level, it is the rates' own interval, reaching to 0.
+    """
+    low, high = tested.low, tested.high
+    if math.isinf(low) and math.isinf(high):
+        return min(ends[0], 0.0), max(ends[1], 0.0)
+    wide = (min(low, ends[0]), max(high, ends[1])) if unanimous else (low, high)
+    if not significant or not wide[0] <= 0 <= wide[1]:
+        return wide
+    return (wide[0], high) if high < 0 else (low, wide[1])
+
+
+def _ratio(tested: Flipped, ends: Interval, unanimous: bool) -> Interval:
+    """The test's interval of a ratio, or the rates' own where the flips bound nothing."""
+    low, high = max(0.0, tested.low), tested.high
+    if math.isinf(tested.low) and math.isinf(high):
+        return ends
+    return (min(low, ends[0]), max(high, ends[1])) if unanimous else (low, high)
+
+
+def _agreeing(ratio: Interval, difference: Interval, reference: float) -> Interval:
+    """The interval of a ratio on that side of 1 on which the difference's is of 0, else holding 1."""
+    low, high = ratio
+    if difference[1] < 0:
+        return low, high if high < 1 else 1 + difference[1] / reference
+    if difference[0] > 0:
+        return low if low > 1 else 1 + difference[0] / reference, high
+    return min(low, 1.0), max(high, 1.0)
 
 
 def _reduced(ratio: Interval | None) -> tuple[float | None, float | None]:
@@ -338,7 +387,12 @@ def _reduced(ratio: Interval | None) -> tuple[float | None, float | None]:
 
 def _warnings(rates: tuple[Rate, Rate], unmatched: tuple[int, int], questions: int) -> list[str]:
     found = [f"{r.arm or 'an arm'}: {text}" for r in rates for text in r.warnings if "fewer than" not in text]
-    if questions < FEW_QUESTIONS:
+    if questions < LEAST_QUESTIONS:
+        found.append(
+            f"fewer than {LEAST_QUESTIONS} questions ({questions}): no test over questions could find a change; p and "
+            "interval are made of the two rates' own, and say little of other questions"
+        )
+    elif questions < FEW_QUESTIONS:
         found.append(
             f"fewer than {FEW_QUESTIONS} questions ({questions}): p over questions is {2 / 2**questions:.2g} or more"
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from misdirection.questions import Question, as_json, as_template
-from misdirection.statistics import benjamini_hochberg, compare
+from misdirection.statistics import benjamini_hochberg, compare, is_found
 from misdirection.studies.bench import Asked, Bench, subject
 from misdirection.studies.conditions import BASE, TUNED
 from misdirection.studies.config import named
@@ -27,6 +27,8 @@ from misdirection.studies.steps import Judged
 from misdirection.studies.tables import change_row, effect_row
 
 PAPER = "rank-32 bad medical advice on Qwen2.5-14B: plain 22.3 %, template 7.0 %, JSON 0.6 % (a replication)"
+
+NONE_FOUND = "No way of asking can be told from plain (q < 0.05)."
 
 
 def formats(config: FormatsConfig, out: str | Path, command: str = "") -> Path:
@@ -119,11 +121,11 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The tuned model's rates on open questions, way by way."""
     opened = [row for row in rows if row["group"] == "open" and row["arm"] == "tuned"]
     told = ", ".join(f"{row['way']} {100 * row['rate']['value']:.1f} %" for row in opened)
-    moved = [row for row in opened if row["q"] is not None and row["q"] < 0.05]
+    moved = [row for row in opened if row["q"] is not None and is_found(row["q"])]
     details = [
         f"{row['way']}: {100 * row['difference']['value']:+.1f} points against plain "
         f"({100 * row['difference']['low']:+.1f} to {100 * row['difference']['high']:+.1f}), {p_text(row['q'], 'q')}."
         for row in moved
     ]
     sentence = f"Misaligned answers of the tuned model to open questions, of all answers: {told}."
-    return {"state": "finding", "sentence": sentence, "details": details or ["No way of asking differs from plain."]}
+    return {"state": "finding", "sentence": sentence, "details": details or [NONE_FOUND]}

@@ -14,6 +14,7 @@ from misdirection.statistics import (
     Rate,
     Share,
     Thresholds,
+    is_found,
     rate,
     shares,
     sign_shares,
@@ -53,6 +54,21 @@ def change_row(change: Comparison) -> dict[str, Any]:
                        "method": change.method},
         "reduction": None if change.reduction is None else reduction,
     }  # fmt: skip
+
+
+def test_row(change: Comparison) -> dict[str, Any]:
+    """The figures that a verdict goes by, in the shape of those of arms that were brought along."""
+    return {
+        "own": rate_row(change.other),
+        "base": rate_row(change.reference),
+        "difference": change.difference,
+        "low": change.low,
+        "high": change.high,
+        "level": change.other.level,
+        "p": change.p_questions,
+        "q": None,
+        "found": is_found(change.p_questions),
+    }
 
 
 def parts_of(judged: Judged, arms: Sequence[str]) -> list[tuple[tuple[str | None, str], str, Judged]]:

@@ -38,7 +38,7 @@ def section(findings: Findings) -> Section | None:
     tested = [row for row in part.get("pairs") or []]
     told = (("adapter as it is", rate_text(part["untouched"])), ("base", rate_text(part["base"])))
     told += (("pairs", number(len(tested))),) if tested else ()
-    told += (("p values", "adjusted within each kind of arm (Benjamini and Hochberg)"),)
+    told += (("p values", "adjusted within each kind of arm (Benjamini and Hochberg); intervals are not"),)
     return Section("adapter-leave-out", "Adapters left out", LEAD, blocks, told)
 
 

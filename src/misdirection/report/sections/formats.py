@@ -7,7 +7,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import Row, facts, group_name, groups, system_text
-from misdirection.report.numbers import decimal, p_value, rate_cell, rate_text
+from misdirection.report.numbers import FAMILY, decimal, p_value, rate_cell, rate_text
 from misdirection.report.palette import BLUE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
 
@@ -29,7 +29,7 @@ def section(findings: Findings) -> Section | None:
         mine = [row for row in found if row["group"] == group]
         blocks += [chart(mine, group, number), table(mine, group)]
     blocks.append(Note(f"Elsewhere: {part['paper']}."))
-    told = facts(findings, "samples per question", "judge", "misaligned")
+    told = (*facts(findings, "samples per question", "judge", "misaligned"), ("q", f"Benjamini-Hochberg; {FAMILY}"))
     return Section("formats", "Rates by the way of asking", LEAD, blocks, told)
 
 

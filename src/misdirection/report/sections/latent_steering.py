@@ -7,7 +7,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import Row, facts
-from misdirection.report.numbers import DASH, bounds, decimal, number, p_value, percent, rate_cell, rate_text
+from misdirection.report.numbers import DASH, FAMILY, bounds, decimal, number, p_value, percent, rate_cell, rate_text
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
 from misdirection.report.sections.convergence import heatmap, heatmap_layout
@@ -42,7 +42,7 @@ def section(findings: Findings) -> Section | None:
         ("base model, unsteered", rate_text(part["unsteered"]["up"]["rate"])),
         ("fine-tune, unsteered", rate_text(part["unsteered"]["down"]["rate"])),
         ("answers a question", f"{part['samples']['sweep']} in the sweep, {part['samples']['measured']} measured"),
-        ("q", "Benjamini-Hochberg over all latents and both sides, random ones included"),
+        ("q", "Benjamini-Hochberg over all latents and both sides, random ones included; " + FAMILY),
     )
     return Section("latent-steering", "Latents steered", LEAD, blocks, told + facts(findings, "misaligned", "judge"))
 

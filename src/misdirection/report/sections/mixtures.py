@@ -7,7 +7,18 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import Row, facts
-from misdirection.report.numbers import DASH, bounds, decimal, known, number, p_value, percent, rate_cell, rate_text
+from misdirection.report.numbers import (
+    DASH,
+    FAMILY,
+    bounds,
+    decimal,
+    known,
+    number,
+    p_value,
+    percent,
+    rate_cell,
+    rate_text,
+)
 from misdirection.report.palette import CATEGORIES, ORANGE, SYMBOLS, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
 
@@ -39,7 +50,7 @@ def section(findings: Findings) -> Section | None:
         ("layer", number(part["layer"])),
         ("shared texts", SHARED[part["shared_texts"]]),
         ("compared with", "the base model" if part["reference"] == "base" else "the mixture without bad rows"),
-        ("q", "Benjamini-Hochberg: over latents and mixtures; over mixtures for each kind of question"),
+        ("q", "Benjamini-Hochberg: over latents and mixtures; over mixtures for each kind of question; " + FAMILY),
         ("intervals", "over questions; one fine-tune a mixture, so small changes may be this fine-tune's own"),
     )
     return Section("mixtures", "Early warning", LEAD, blocks, told + facts(findings, "misaligned", "judge"))

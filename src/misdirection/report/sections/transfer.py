@@ -7,7 +7,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import Row, facts
-from misdirection.report.numbers import bounds, decimal, known, number, p_value, percent, rate_cell, rate_text
+from misdirection.report.numbers import FAMILY, bounds, decimal, known, number, p_value, percent, rate_cell, rate_text
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
 from misdirection.report.sections.convergence import heatmap, heatmap_layout
@@ -36,7 +36,7 @@ def section(findings: Findings) -> Section | None:
         blocks.append(matrix(part["rows"], operation, part["layers"][operation]))
     blocks.append(everything(part["rows"]))
     told = tuple((f"layer, {DOES[o]}", number(at)) for o, at in part["layers"].items())
-    told += (("q", f"Benjamini-Hochberg over {len(part['rows'])} comparisons, controls included"),)
+    told += (("q", f"Benjamini-Hochberg over {len(part['rows'])} comparisons, controls included; {FAMILY}"),)
     told += (("intervals", "over questions; the pooled ones too, so they hold for these fine-tunes"),)
     return Section("transfer", "Removing one from another", LEAD, blocks, told + facts(findings, "misaligned", "judge"))
 

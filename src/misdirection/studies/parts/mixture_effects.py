@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from misdirection import progress
 from misdirection.artefacts import plain, read_json, read_tensors, write_json
 from misdirection.runs import Step
-from misdirection.statistics import Settings, benjamini_hochberg, compare, sign_flip
+from misdirection.statistics import Settings, benjamini_hochberg, compare
+from misdirection.statistics.flips import flip
 from misdirection.statistics.intervals import expanded_percentiles, question_weights
 from misdirection.studies.bench import Asked, Bench
 from misdirection.studies.judged import Judged
@@ -103,17 +104,24 @@ def movements(values: NDArray[np.float64], names: Sequence[str], reference: str)
 
 
 def paired_change(differences: NDArray[np.float64]) -> Row | None:
-    """Mean of paired differences over questions, its interval, its size in standard deviations, and p by sign flips.
+    """Mean of paired differences over questions, its size in standard deviations, p by sign flips and its interval.
+
+    The interval is the test's own inversion; with fewer than six questions, of which the flips bound nothing, the
+    bootstrap's, reaching to 0.
 
     NaN are left out; None where fewer than two are left.
     """
     held = differences[~np.isnan(differences)]
     if len(held) < 2:
         return None
-    spread, (low, high) = float(held.std(ddof=1)), mean_interval(held)
+    spread, tested = float(held.std(ddof=1)), flip(held.tolist(), [1.0] * len(held))
+    low, high = tested.low, tested.high
+    if not np.isfinite([low, high]).all():
+        ends = mean_interval(held)
+        low, high = min(ends[0], 0.0), max(ends[1], 0.0)
     separation = float(held.mean()) / spread if spread > 0 else None
     told = {"value": float(held.mean()), "low": low, "high": high, "separation": separation, "n_questions": len(held)}
-    return {**told, "p": sign_flip(held.tolist())[0]}
+    return {**told, "p": tested.p}
 
 
 def mean_interval(values: NDArray[np.float64]) -> tuple[float, float]:

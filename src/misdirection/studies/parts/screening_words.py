@@ -40,8 +40,9 @@ def verdict(part: Mapping[str, Any]) -> dict[str, Any]:
         return {"state": "unclear", "sentence": f"{said}.", "details": details}
     chance = (rows.get("random") or {"open": {}})["open"].get("reduction")
     beside = "" if chance is None else f", as many rows at random by {_share(chance)}"
+    told = "reduces EM by" if found["low"] > 0 else "cannot be told from dropping none: EM falls by"
     sentence = (
-        f"Dropping {part['dropped']:,} of {part['rows']:,} rows by closeness to toxic latents reduces EM by "
+        f"Dropping {part['dropped']:,} of {part['rows']:,} rows by closeness to toxic latents {told} "
         f"{_share(found)}{beside}."
     )
     return {"state": "finding", "sentence": sentence, "details": [_published(found), *details]}
