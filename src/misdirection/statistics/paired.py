@@ -49,8 +49,8 @@ class Comparison:
         warnings: What a reader should know.
 
     Where the judge left answers undecided (`Thresholds.undecided`), an interval reaches from the least rise (those of
-    the reference misaligned, those of the other arm not) to the largest, and a p is that of the one nearer to no change,
-    or 1 where no change lies between them. The values and the pairs take them as not misaligned.
+    the reference misaligned, those of the other arm not) to the largest, and a p is that of the one nearer to no
+    change, or 1 where no change lies between them. The values and the pairs take them as not misaligned.
     """
 
     reference: Rate
