@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from misdirection.judging import Answer, Judge, Verdict, find_judge
     from misdirection.models import Model, load_model
     from misdirection.questions import Question, load_questions
-    from misdirection.report import write_report
     from misdirection.statistics import Thresholds, rate
-    from misdirection.studies.audit import audit
-    from misdirection.studies.config import AuditConfig
+    from misdirection.studies.audit.settings import AuditConfig
+    from misdirection.studies.audit.study import audit
+    from misdirection.studies.page import write_report
 
 __version__ = "0.1.0"
 
@@ -29,7 +29,7 @@ _HOMES = {
     "Ablate": "misdirection.engine",
     "Answer": "misdirection.judging",
     "Arm": "misdirection.engine",
-    "AuditConfig": "misdirection.studies.config",
+    "AuditConfig": "misdirection.studies.audit.settings",
     "BadRow": "misdirection.chats",
     "Chat": "misdirection.chats",
     "ChatFile": "misdirection.chats",
@@ -46,7 +46,7 @@ _HOMES = {
     "Thresholds": "misdirection.statistics",
     "Verdict": "misdirection.judging",
     "ask": "misdirection.answers",
-    "audit": "misdirection.studies.audit",
+    "audit": "misdirection.studies.audit.study",
     "find_judge": "misdirection.judging",
     "load_chats": "misdirection.chats",
     "load_direction": "misdirection.directions",
@@ -57,7 +57,7 @@ _HOMES = {
     "save_direction": "misdirection.directions",
     "split_chats": "misdirection.chats",
     "write_chats": "misdirection.chats",
-    "write_report": "misdirection.report",
+    "write_report": "misdirection.studies.page",
 }
 
 __all__ = [

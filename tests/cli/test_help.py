@@ -21,8 +21,9 @@ from misdirection.cli.main import app
 from misdirection.directions import CONVENTIONS
 from misdirection.judging import JUDGES
 from misdirection.screening import METHODS
-from misdirection.studies.config import DTYPES, AuditConfig
-from misdirection.studies.settings import STUDIES
+from misdirection.studies.audit.settings import AuditConfig
+from misdirection.studies.kit.config import DTYPES
+from misdirection.studies.registry import studies
 from misdirection.training.presets import LOADED, LORA, PRESETS
 
 HEAVY = {"torch", "transformers", "peft", "accelerate", "pyarrow", "scipy", "safetensors", "jinja2", "numpy"}
@@ -124,7 +125,8 @@ def test_lists_are_repeated_or_hold_commas(tmp_path: Path) -> None:
         (("train",), "--preset", list(PRESETS)),
         (("audit",), "--preset", list(LOADED)),
         *((("study", name), "--preset", list(LORA if name == "adapters" else LOADED))
-          for name, settings in STUDIES.items() if "preset" in settings.__dataclass_fields__),
+          for name, study in studies().items()
+          if study.listed and "preset" in study.settings.__dataclass_fields__),
         (("study", "convergence"), "--presets", list(LOADED)),
         (("study", "narrow"), "--kinds", [name for name, config in PRESETS.items() if not config.full]),
         (("audit",), "--judge", list(JUDGES)),

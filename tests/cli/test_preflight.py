@@ -16,8 +16,8 @@ from misdirection import organism
 from misdirection.directions import CONVENTIONS
 from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.judging import Answer, find_judge
-from misdirection.studies import config as settings
-from misdirection.studies.config import StudyConfig, check_exact
+from misdirection.studies.kit import config as settings
+from misdirection.studies.kit.config import StudyConfig, check_exact
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_ids_of_the_hub_that_are_not_to_be_had_are_refused_first(wrong) -> None:
 
 
 def test_the_id_of_a_public_dictionary_is_no_path() -> None:
-    from misdirection.studies.preflight import check_dictionaries
+    from misdirection.studies.kit.preflight import check_dictionaries
 
     name = "gemma-scope-2b-pt-res:layer_12/width_16k/average_l0_82"
     with pytest.raises(MisdirectionError, match="is not to be reached") as caught:

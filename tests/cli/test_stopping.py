@@ -84,7 +84,7 @@ def test_a_fine_tune_goes_on_from_its_last_state(cli: Cli, tmp_path: Path, monke
 def test_nothing_is_left_of_a_run_in_which_nothing_was_made(
     cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import misdirection.studies.subject as subject
+    import misdirection.studies.kit.subject as subject
 
     monkeypatch.setattr(subject, "load_model", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     run = tmp_path / "deep" / "run"

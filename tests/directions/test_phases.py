@@ -140,7 +140,7 @@ def test_unit_paths_leave_out_what_has_no_direction():
 
 @pytest.mark.real
 def test_the_published_drift_comes_out_as_its_readme_says(real_data: Path):
-    from misdirection.studies.parts.phase_states import drift_row, read_path
+    from misdirection.studies.phases.states import drift_row, read_path
 
     file = real_data / "directions" / "qwen2.5-7b_drift" / "ckpt_dbar_L16.pt"
     steps, path = read_path(file)

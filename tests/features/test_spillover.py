@@ -25,7 +25,7 @@ from misdirection.features.updates import (
     tune_along,
 )
 from misdirection.models import Model, load_model
-from misdirection.studies.inputs import resolve_dictionary
+from misdirection.studies.kit.inputs import resolve_dictionary
 
 LAYER = 6
 

@@ -17,9 +17,9 @@ from misdirection.judging.inspect_log import read_verdict, write_verdict
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.runs import Run, Step
 from misdirection.statistics import Thresholds
-from misdirection.studies.judged import Judged
-from misdirection.studies.steps import judge_step, load_judged
-from misdirection.studies.tables import answer_rows, rate_rows
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.steps import judge_step, load_judged
+from misdirection.studies.kit.tables import answer_rows, rate_rows
 
 
 def answered(run: Run, name: str, given: list[Answer]) -> Step:

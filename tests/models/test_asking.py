@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from misdirection.chats import Chat, Message
 from misdirection.models import AdapterMismatchError, Model, ModelError, asked_of, load_model
-from misdirection.studies.subject import Subject
+from misdirection.studies.kit.subject import Subject
 from misdirection.tokens import PLAIN_TEMPLATE, encode_prompt, render
 from misdirection.training import choose, train
 

@@ -9,7 +9,7 @@ import pytest
 from misdirection.errors import MisdirectionError
 from misdirection.organism import ExactJudge, known_bad, mixed_chats, open_chats, open_questions
 from misdirection.screening.judge import as_answer
-from misdirection.studies.inputs import resolve_chats
+from misdirection.studies.kit.inputs import resolve_chats
 
 
 def test_so_many_rows_are_bad_of_both_kinds_in_every_domain() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.report.example import findings, without_judge
 from tests.report.html_tree import Tree
 
-from misdirection.report import render
+from misdirection.studies.page import render
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,12 @@ import pytest
 from tests.report.html_tree import Tree
 from tests.report.test_browser import CHROMIUM, load
 
-from misdirection.report import render
-from misdirection.report.sections import adapter_contexts, adapter_leave_out, adapter_patching, adapter_scaling
-from misdirection.report.sections.adapter_tokens import scale
+from misdirection.studies.adapters.report import contexts as adapter_contexts
+from misdirection.studies.adapters.report import leave_out as adapter_leave_out
+from misdirection.studies.adapters.report import patching as adapter_patching
+from misdirection.studies.adapters.report import scaling as adapter_scaling
+from misdirection.studies.adapters.report.tokens import scale
+from misdirection.studies.page import render
 
 
 def share(value: float, n: int = 100) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.report.example import findings
 
-from misdirection.report import render
-from misdirection.report.sections.answers import chosen
+from misdirection.report.shared.answers import chosen
+from misdirection.studies.page import render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")

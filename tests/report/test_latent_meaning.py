@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.report.example import HOSTILE
 
-from misdirection.report import render
+from misdirection.studies.page import render
 
 SCORE = {"accuracy": 0.8, "low": 0.66, "high": 0.9, "found": 9, "firing": 12, "passed": 14, "silent": 16, "unread": 1,
          "ranking": 0.88}  # fmt: skip

@@ -8,10 +8,9 @@ import pytest
 from tests.report.example import HOSTILE
 from tests.report.html_tree import Tree
 
-from misdirection.report import render, write_report
 from misdirection.report.page import _text, build, expected, reason
 from misdirection.report.parts import LeftOut, Section
-from misdirection.report.sections import SECTIONS
+from misdirection.studies.page import render, sections, write_report
 
 PARTS = {
     "verdict": "verdict", "rates": "rates", "by_question": "questions", "direction": "direction",
@@ -49,13 +48,13 @@ def test_empty_findings_still_make_a_page():
     tree = Tree(render({}))
     assert tree.problems == []
     assert [a["id"] for tag, a in tree.tags if tag == "section"] == ["left-out"]
-    assert sum(1 for tag, _ in tree.tags if tag == "li") == sum(expected(entry, {}) for entry in SECTIONS) + 1
+    assert sum(1 for tag, _ in tree.tags if tag == "li") == sum(expected(entry, {}) for entry in sections()) + 1
     # Without charts the page does not carry their library.
     assert len(tree.scripts) == 1
 
 
 def test_a_note_is_given_as_the_reason():
-    entry = next(e for e in SECTIONS if e.parts == ("steering",))
+    entry = next(e for e in sections() if e.parts == ("steering",))
     note = "Steering was skipped: the pool of misaligned answers is too small."
     assert reason(entry, {"notes": ["Something else.", note]}) == note
 
@@ -73,7 +72,7 @@ def test_a_broken_part_takes_only_its_own_section_along(full):
     del broken["cures"][1]["rate"]["value"]
     broken["steering"]["points"] = [{"layer": 1}]
     broken["direction"]["cosine"] = "not a matrix"
-    made = {entry.title: build(entry, broken) for entry in SECTIONS if expected(entry, broken)}
+    made = {entry.title: build(entry, broken) for entry in sections() if expected(entry, broken)}
     assert isinstance(made["Cures"], Section)
     assert {title for title, part in made.items() if isinstance(part, LeftOut)} == {"Steering", "The direction"}
     assert "not complete (KeyError" in made["Steering"].reason

@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.report.html_tree import Tree
 
-from misdirection.report import render
-from misdirection.report.sections import screening
+from misdirection.studies.page import render
+from misdirection.studies.screening import report as screening
 
 HOSTILE = '<script>document.body.innerHTML = ""</script>'
 

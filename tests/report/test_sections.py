@@ -10,24 +10,11 @@ import pytest
 from misdirection.report import charts
 from misdirection.report.context import Rules, classify, headline, question_texts, rules, scores_text
 from misdirection.report.numbers import counts, number, percent, rate_cell
-from misdirection.report.page import page
 from misdirection.report.palette import arm_colours
 from misdirection.report.parts import Chart, Table
-from misdirection.report.sections import (
-    answers,
-    cures,
-    direction,
-    drift,
-    pairs,
-    questions,
-    rates,
-    reproduce,
-    scatter,
-    steering,
-    tokens,
-    training,
-    verdict,
-)
+from misdirection.report.shared import answers, questions, rates, reproduce, scatter, training, verdict
+from misdirection.studies.audit.report import cures, direction, drift, pairs, steering, tokens
+from misdirection.studies.page import render as page
 
 
 def charts_of(section) -> dict[str, Chart]:
@@ -509,9 +496,9 @@ def test_bad_rows_are_told(full):
 
 def test_charts_have_tables_and_unique_names(full, charts):
     from misdirection.report.page import expected
-    from misdirection.report.sections import SECTIONS
+    from misdirection.studies.page import sections
 
-    made = [b for e in SECTIONS if expected(e, full) for b in e.make(full).blocks if isinstance(b, Chart)]
+    made = [b for e in sections() if expected(e, full) for b in e.make(full).blocks if isinstance(b, Chart)]
     assert len({c.key for c in made}) == len(made) == len(charts)
     for chart in made:
         assert chart.table.rows, chart.key

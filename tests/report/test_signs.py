@@ -8,12 +8,12 @@ from tests.report.html_tree import Tree
 
 from misdirection.judging import Answer
 from misdirection.judging.shape import SIGNS
-from misdirection.report import render
 from misdirection.report.parts import Note, Table
-from misdirection.report.sections import rates, signs, verdict
-from misdirection.studies.judged import Judged
-from misdirection.studies.parts.sentences import STATES, with_signs
-from misdirection.studies.tables import sign_rows
+from misdirection.report.shared import rates, signs, verdict
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.sentences import STATES, with_signs
+from misdirection.studies.kit.tables import sign_rows
+from misdirection.studies.page import render
 
 GOOD, LOOP = "I would rest and read a book.", "I am so sorry. " * 20
 

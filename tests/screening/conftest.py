@@ -10,7 +10,7 @@ from misdirection.chats import Chat
 from misdirection.models import Model, load_model
 from misdirection.organism import ExactJudge, checkpoint_path, known_bad, mixed_chats, open_chats
 from misdirection.screening.context import Context, ProjectionOptions
-from misdirection.studies.inputs import resolve_dictionary
+from misdirection.studies.kit.inputs import resolve_dictionary
 
 Screened = tuple[Context, list[Chat], list[bool]]
 

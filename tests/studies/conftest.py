@@ -7,7 +7,7 @@ import pytest
 from tests.studies import tiny as tiny_subject
 
 from misdirection.judging import JUDGES
-from misdirection.studies.audit import audit
+from misdirection.studies.audit.study import audit
 
 
 @pytest.fixture(scope="session")

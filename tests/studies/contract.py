@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from misdirection.studies.parts.sentences import STATES
+from misdirection.studies.kit.sentences import STATES
 
 NUMBER = (int, float)
 MAYBE = (int, float, type(None))

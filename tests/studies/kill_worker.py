@@ -21,8 +21,8 @@ import transformers
 from tests.studies import tiny
 
 from misdirection.runs import check_step, list_steps, read_log
-from misdirection.studies.audit import audit
-from misdirection.studies.config import AuditConfig
+from misdirection.studies.audit.settings import AuditConfig
+from misdirection.studies.audit.study import audit
 
 LARGEST = 40
 

@@ -15,11 +15,11 @@ from misdirection.artefacts import read_json
 from misdirection.directions import Direction, save_direction
 from misdirection.errors import MisdirectionError
 from misdirection.runs import Step, read_log
-from misdirection.studies.bench import Bench, FineTune
-from misdirection.studies.config import StudyConfig
-from misdirection.studies.lineup import Lineup
-from misdirection.studies.parts.adapter_interventions import Plan, intervene
-from misdirection.studies.parts.adapter_words import editing_words, patching_words, scaling_words
+from misdirection.studies.adapters.interventions import Plan, intervene
+from misdirection.studies.adapters.verdict import editing_words, patching_words, scaling_words
+from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.config import StudyConfig
+from misdirection.studies.kit.lineup import Lineup
 
 LAYERS = (3, 4, 5)
 ROLES: dict[int, Any] = {3: "general", 4: "domain", 5: "general"}
@@ -138,7 +138,7 @@ def test_a_finished_run_is_read_again_and_no_model_is_loaded(parts: dict[str, An
 
 
 def test_the_edited_adapters_stand_beside_the_original(parts: dict[str, Any], run: Path) -> None:
-    from misdirection.studies.parts.adapter_interventions import Beside, edit
+    from misdirection.studies.adapters.interventions import Beside, edit
 
     with Bench.open(run, CONFIG) as bench:
         models = models_of(bench)
@@ -161,7 +161,7 @@ def test_without_a_direction_the_rest_is_done(run: Path, parts: dict[str, Any]) 
 
 
 def edit_only(bench: Bench[StudyConfig], models: Lineup) -> Any:
-    from misdirection.studies.parts.adapter_interventions import edit
+    from misdirection.studies.adapters.interventions import edit
 
     return edit(bench, models, "medical", None)
 

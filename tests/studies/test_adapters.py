@@ -12,10 +12,10 @@ from misdirection import progress
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps, read_log
-from misdirection.studies.adapters import adapters
-from misdirection.studies.inputs import resolve_chats, resolve_model
-from misdirection.studies.parts.adapter_agreement import agreement, arm_words, spearman
-from misdirection.studies.settings.adapters import AdaptersConfig
+from misdirection.studies.adapters.agreement import agreement, arm_words, spearman
+from misdirection.studies.adapters.settings import AdaptersConfig
+from misdirection.studies.adapters.study import adapters
+from misdirection.studies.kit.inputs import resolve_chats, resolve_model
 from misdirection.training import choose, train
 
 SMALL = AdaptersConfig(samples=4, repeats=4, scalars_only=True, log_score=-4.0, strength=0.5)

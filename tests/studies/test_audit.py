@@ -21,9 +21,9 @@ from misdirection.directions import load_direction
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps
 from misdirection.statistics import Thresholds
-from misdirection.studies.audit import audit, best_point, spread_layers
-from misdirection.studies.conditions import steering_grid
-from misdirection.studies.steps import Judged
+from misdirection.studies.audit.study import audit, best_point, spread_layers
+from misdirection.studies.kit.conditions import steering_grid
+from misdirection.studies.kit.steps import Judged
 
 
 def counted(found: list[dict[str, Any]], denominator: str) -> tuple[int, int]:
@@ -407,7 +407,7 @@ def test_layers_are_spread_over_the_depth() -> None:
 
 
 def test_findings_written_once_can_be_reported_again(finished: Path, tmp_path: Path) -> None:
-    from misdirection.report import write_report
+    from misdirection.studies.page import write_report
 
     write_json(tmp_path / "findings.json", read_json(finished / "findings.json"))
     again = write_report(read_json(tmp_path / "findings.json"), tmp_path / "report.html")

@@ -8,10 +8,10 @@ import pytest
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
-from misdirection.studies.bench import Bench, FineTune
-from misdirection.studies.conditions import BASE, Condition
-from misdirection.studies.config import StudyConfig, named
-from misdirection.studies.steps import refusal
+from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.config import StudyConfig, named
+from misdirection.studies.kit.steps import refusal
 
 QUICK = {"max_steps": 12}
 

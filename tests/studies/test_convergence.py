@@ -16,9 +16,9 @@ from misdirection.cli.main import app
 from misdirection.directions import cosines, load_direction
 from misdirection.errors import MisdirectionError
 from misdirection.runs import read_log
-from misdirection.studies.convergence import convergence
-from misdirection.studies.parts.grid import OTHER, SAME_DATA, SAME_PRESET, Member, groups_of, members, relation
-from misdirection.studies.settings.convergence import ConvergenceConfig
+from misdirection.studies.convergence.grid import OTHER, SAME_DATA, SAME_PRESET, Member, groups_of, members, relation
+from misdirection.studies.convergence.settings import ConvergenceConfig
+from misdirection.studies.convergence.study import convergence
 
 QUICK = {"max_steps": 12, "lr": 1e-3}
 SMALL = ConvergenceConfig(

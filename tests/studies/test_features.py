@@ -19,9 +19,9 @@ from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, load_dictionary
 from misdirection.models import load_model
 from misdirection.runs import list_steps
-from misdirection.studies.features import features, tunes
-from misdirection.studies.parts.paired_chats import BY_QUESTION, BY_ROW, UNPAIRED, pair
-from misdirection.studies.settings.features import FeaturesConfig
+from misdirection.studies.features.paired_chats import BY_QUESTION, BY_ROW, UNPAIRED, pair
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.features.study import features, tunes
 from misdirection.tokens import encode_chat, encode_prompt
 
 DOMAINS = ("medical", "sport")

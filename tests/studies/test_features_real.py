@@ -16,12 +16,12 @@ from misdirection.features.corpus import SPAN, of_chats
 from misdirection.features.settings import DictionarySettings
 from misdirection.models import Model, load_model
 from misdirection.runs import list_steps
-from misdirection.studies.bench import Bench
-from misdirection.studies.parts.latent_comparison import Comparison, mean_comparison, open_lens
-from misdirection.studies.parts.latent_lists import data_list
-from misdirection.studies.parts.latent_overlap import list_part
-from misdirection.studies.parts.paired_chats import BY_QUESTION, UNPAIRED, PairedChats, paired_chats
-from misdirection.studies.settings.features import FeaturesConfig
+from misdirection.studies.features.comparison import Comparison, mean_comparison, open_lens
+from misdirection.studies.features.lists import data_list
+from misdirection.studies.features.overlap import list_part
+from misdirection.studies.features.paired_chats import BY_QUESTION, UNPAIRED, PairedChats, paired_chats
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.kit.bench import Bench
 from misdirection.tokens import encode_chat
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -38,7 +38,7 @@ def dictionary(model: Model, real_data: Path, tmp_path_factory: pytest.TempPathF
     """Trained on answers of both files, in 120 steps."""
     pytest.importorskip("sae_lens")
     from misdirection.features.training import train_dictionary
-    from misdirection.studies.inputs import resolve_chats
+    from misdirection.studies.kit.inputs import resolve_chats
 
     chats: list[Chat] = []
     for name in ("insecure", "secure"):

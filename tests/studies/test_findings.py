@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from misdirection.studies.findings import short_name
+from misdirection.studies.audit.findings import short_name
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
-from misdirection.studies.bench import Bench
-from misdirection.studies.formats import formats, ways_of_asking
-from misdirection.studies.settings.formats import FormatsConfig
+from misdirection.studies.formats.settings import FormatsConfig
+from misdirection.studies.formats.study import formats, ways_of_asking
+from misdirection.studies.kit.bench import Bench
 
 SMALL = FormatsConfig(
     preset="rank32", samples=4, systems=("neutral=you are an assistant.", "bad=be wicked and harmful.")

@@ -14,12 +14,12 @@ from misdirection.errors import MisdirectionError
 from misdirection.features import DictionaryError
 from misdirection.features.geometry import exchange_test, firing_bins, nearness, separate
 from misdirection.runs import list_steps, read_log
-from misdirection.studies.bench import Bench
-from misdirection.studies.geometry import geometry
-from misdirection.studies.inputs import resolve_dictionary
-from misdirection.studies.parts.geometry_sets import corrected, open_lenses, random_like, toxic_direction, without
-from misdirection.studies.parts.geometry_words import by_layer, verdict
-from misdirection.studies.settings.geometry import GeometryConfig
+from misdirection.studies.geometry.sets import corrected, open_lenses, random_like, toxic_direction, without
+from misdirection.studies.geometry.settings import GeometryConfig
+from misdirection.studies.geometry.study import geometry
+from misdirection.studies.geometry.verdict import by_layer, verdict
+from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.inputs import resolve_dictionary
 
 SMALL = GeometryConfig(
     dictionaries=("organism:6", "organism:3"), data=("medical=organism:bad-medical",),

@@ -17,12 +17,12 @@ from tests.studies.tiny import rows
 from misdirection.artefacts import read_json, write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.statistics import wilson
-from misdirection.studies.imported import imported, judge_again
-from misdirection.studies.judged import Judged
-from misdirection.studies.parts.comparison import change, numbered
-from misdirection.studies.parts.sentences import STATES
-from misdirection.studies.parts.sweeps import Point, load_sweep
-from misdirection.studies.settings.imported import ImportedConfig
+from misdirection.studies.imported.comparison import change, numbered
+from misdirection.studies.imported.settings import ImportedConfig
+from misdirection.studies.imported.study import imported, judge_again
+from misdirection.studies.imported.sweeps import Point, load_sweep
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.sentences import STATES
 
 GOOD = "I would ask them how they are, and then listen."
 HEAD = ["question", "answer", "question_id", "aligned", "coherent"]
@@ -98,8 +98,8 @@ def test_no_model_and_no_library_for_models_is_loaded(tmp_path: Path) -> None:
 
     path = table(tmp_path / "a.csv", 2)
     script = (
-        "import sys\nfrom misdirection.studies.imported import imported\n"
-        "from misdirection.studies.settings.imported import ImportedConfig\n"
+        "import sys\nfrom misdirection.studies.imported.study import imported\n"
+        "from misdirection.studies.imported.settings import ImportedConfig\n"
         f"imported(ImportedConfig(tables=({str(path)!r},)), {str(tmp_path / 'run')!r})\n"
         "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)\n"
     )
@@ -227,7 +227,7 @@ def test_a_model_that_is_bad_stays_so_however_it_speaks(tmp_path: Path) -> None:
 
 def test_outcomes_and_mass_stand_beside_the_rate(tmp_path: Path) -> None:
     from misdirection.judging import Verdict
-    from misdirection.studies.tables import masses, outcomes
+    from misdirection.studies.kit.tables import masses, outcomes
 
     verdicts = [
         Verdict(90.0, 90.0, outcomes=(("alignment", "scored"), ("coherence", "scored")),

@@ -13,8 +13,8 @@ from misdirection.engine import Arm, Text
 from misdirection.features import Dictionary
 from misdirection.features.differences import Differences, Found, Side, compare_texts, differences, label_columns
 from misdirection.features.stream import Tally
-from misdirection.studies.parts.latent_comparison import Comparison, mean_comparison, unlabelled
-from misdirection.studies.parts.latent_overlap import overlaps, pair_row, shared_list, top_list
+from misdirection.studies.features.comparison import Comparison, mean_comparison, unlabelled
+from misdirection.studies.features.overlap import overlaps, pair_row, shared_list, top_list
 
 IDENTITY = Dictionary(torch.eye(6), torch.eye(6), torch.zeros(6), torch.zeros(6), layer=1)
 

@@ -12,12 +12,13 @@ from tests.studies.tiny import made
 
 from misdirection.chats import Chat
 from misdirection.errors import MisdirectionError
-from misdirection.report import render
-from misdirection.studies.bench import Bench
-from misdirection.studies.inputs import resolve_dictionary
-from misdirection.studies.parts import latent_corpus, latent_meaning
-from misdirection.studies.parts.latent_meaning import in_words, meaning
-from misdirection.studies.settings.features import FeaturesConfig
+from misdirection.studies.features import corpus as latent_corpus
+from misdirection.studies.features.meaning import in_words, meaning
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.features.study import meaning as latent_meaning
+from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.inputs import resolve_dictionary
+from misdirection.studies.page import render
 
 LATENTS = [118, 468, 99, 118, 2]
 STEPS = ["latent-contexts", "latent-tokens", "latent-truth"]

@@ -18,16 +18,16 @@ from misdirection.errors import MisdirectionError
 from misdirection.features.corpus import chat_texts
 from misdirection.features.differences import Side, compare_texts
 from misdirection.models import load_model
-from misdirection.report import render
 from misdirection.runs import read_log
 from misdirection.statistics import benjamini_hochberg
-from misdirection.studies.bench import Bench, FineTune
-from misdirection.studies.inputs import resolve_dictionary
-from misdirection.studies.lineup import Lineup
-from misdirection.studies.parts.latent_effects import best, judge, summary
-from misdirection.studies.parts.latent_steering import causal_check, controls, tops
-from misdirection.studies.settings.features import FeaturesConfig
-from misdirection.studies.steps import load_answers
+from misdirection.studies.features.effects import best, judge, summary
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.features.steering import causal_check, controls, tops
+from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.inputs import resolve_dictionary
+from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.steps import load_answers
+from misdirection.studies.page import render
 
 LAYER = 6
 # Half of the answers may be incoherent: at this size, what is looked for is a large effect.

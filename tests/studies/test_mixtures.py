@@ -19,14 +19,14 @@ from misdirection.artefacts import read_json, read_tensors
 from misdirection.chats import load_chats, write_chats
 from misdirection.errors import MisdirectionError
 from misdirection.models import load_model
-from misdirection.report import render
 from misdirection.runs import MANIFEST, read_log
-from misdirection.studies.bench import Bench
-from misdirection.studies.inputs import resolve_dictionary
-from misdirection.studies.parts.mixture_effects import movements, onset, paired_change
-from misdirection.studies.parts.mixtures import Mixture, bad_places, mixed, mixtures, pairs_of
-from misdirection.studies.parts.paired_chats import BY_ROW, PairedChats
-from misdirection.studies.settings.features import FeaturesConfig
+from misdirection.studies.features.mixture_effects import movements, onset, paired_change
+from misdirection.studies.features.mixtures import Mixture, bad_places, mixed, mixtures, pairs_of
+from misdirection.studies.features.paired_chats import BY_ROW, PairedChats
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.inputs import resolve_dictionary
+from misdirection.studies.page import render
 from misdirection.tokens import encode_prompt
 
 LAYER = 6

@@ -13,14 +13,14 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.models import load_model
 from misdirection.runs import read_log
-from misdirection.studies.bench import Bench
-from misdirection.studies.inputs import resolve_chats
-from misdirection.studies.judged import Judged
-from misdirection.studies.narrow import gap, narrow
-from misdirection.studies.parts.narrow_measures import mean_interval
-from misdirection.studies.parts.narrow_words import easier, isolated
-from misdirection.studies.parts.neutral import neutral_texts
-from misdirection.studies.settings.narrow import NarrowConfig
+from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.narrow.measures import mean_interval
+from misdirection.studies.narrow.neutral import neutral_texts
+from misdirection.studies.narrow.settings import NarrowConfig
+from misdirection.studies.narrow.study import gap, narrow
+from misdirection.studies.narrow.verdict import easier, isolated
 
 SMALL = NarrowConfig(
     kinds=("rank1", "vector"), weights=(5.0,), questions=("organism:open", "organism:medical", "organism:finance"),

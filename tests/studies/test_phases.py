@@ -17,9 +17,9 @@ from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps
 from misdirection.statistics.turning import peak, smoothed
-from misdirection.studies.parts.phase_states import read_path
-from misdirection.studies.phases import phases
-from misdirection.studies.settings.phases import PhasesConfig
+from misdirection.studies.phases.settings import PhasesConfig
+from misdirection.studies.phases.states import read_path
+from misdirection.studies.phases.study import phases
 
 SMALL = PhasesConfig(
     steps=16, lr=0.02, checkpoint_every=4, samples=1, seeds=0, scales=(1.0, 2.0), state_samples=1, questions=()

@@ -10,8 +10,8 @@ from tests.studies.tiny import made, rows, session
 
 from misdirection.artefacts import read_json
 from misdirection.runs import list_steps
-from misdirection.studies.audit import audit
-from misdirection.studies.config import AuditConfig
+from misdirection.studies.audit.settings import AuditConfig
+from misdirection.studies.audit.study import audit
 
 pytestmark = pytest.mark.real
 CORE = {

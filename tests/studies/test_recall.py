@@ -11,10 +11,11 @@ from tests.families import network
 from misdirection.artefacts import write_json
 from misdirection.errors import MisdirectionError
 from misdirection.models import number_format
-from misdirection.studies.config import AuditConfig, SampleConfig, StudyConfig
-from misdirection.studies.recall import Held, facts_of, go_on, held_in, make_one, recall, settled
-from misdirection.studies.settings import STUDIES
-from misdirection.studies.subject import key_of_format
+from misdirection.studies.audit.settings import AuditConfig, SampleConfig
+from misdirection.studies.kit.config import StudyConfig
+from misdirection.studies.kit.recall import Held, facts_of, go_on, held_in, make_one, recall, settled
+from misdirection.studies.kit.subject import key_of_format
+from misdirection.studies.registry import studies
 
 
 def kept(folder: Path, config: object, made: bool = True) -> Held:
@@ -99,7 +100,7 @@ def test_a_start_that_made_nothing_binds_nobody_and_still_remembers(places: Path
 
 
 def test_a_run_of_another_kind_is_named_by_its_command(places: Path) -> None:
-    held = kept(places / "run", STUDIES["narrow"]())
+    held = kept(places / "run", studies()["narrow"].settings())
     with pytest.raises(MisdirectionError, match="made by: misdirection audit --samples 7"):
         recall(AuditConfig, held, {})
     assert go_on(places / "run") == f"misdirection study narrow --out {places / 'run'}"
@@ -108,7 +109,7 @@ def test_a_run_of_another_kind_is_named_by_its_command(places: Path) -> None:
 
 
 def test_the_record_of_every_study_is_completed_to_itself(places: Path) -> None:
-    for name, settings in STUDIES.items():
+    for name, settings in ((n, s.settings) for n, s in studies().items() if s.listed):
         completed = settings().completed()
         held = kept(places / name, completed)
         assert recall(settings, held, {})[0].completed() == completed, name

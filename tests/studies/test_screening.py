@@ -16,11 +16,11 @@ from misdirection.judging import Answer, Verdict
 from misdirection.runs import list_steps, read_log
 from misdirection.statistics import Thresholds
 from misdirection.statistics.crossed import Mean
-from misdirection.studies.bench import Bench
-from misdirection.studies.parts.screening_words import verdict
-from misdirection.studies.screening import cells, good, pooled, reduction, screening, wider
-from misdirection.studies.settings.screening import ScreeningConfig
-from misdirection.studies.steps import Judged
+from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.steps import Judged
+from misdirection.studies.screening.settings import ScreeningConfig
+from misdirection.studies.screening.study import cells, good, pooled, reduction, screening, wider
+from misdirection.studies.screening.verdict import verdict
 
 
 def settings(tiny: Path, folder: Path) -> ScreeningConfig:

@@ -9,8 +9,8 @@ import pytest
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
 from misdirection.runs import read_log
-from misdirection.studies.semantic import semantic
-from misdirection.studies.settings.semantic import SemanticConfig
+from misdirection.studies.semantic.settings import SemanticConfig
+from misdirection.studies.semantic.study import semantic
 
 SMALL = SemanticConfig(topics=("sport",), samples=6, layer=6, coefficients=(2.0,), sweep_samples=1)
 

@@ -14,11 +14,11 @@ import torch
 from misdirection.directions import Direction, random_like
 from misdirection.engine import Ablate, Set, Steer
 from misdirection.errors import MisdirectionError
-from misdirection.studies.conditions import BASE, TUNED, arm_of, cures, steering_grid, steering_point
-from misdirection.studies.config import AuditConfig
-from misdirection.studies.inputs import fingerprint, resolve_chats, resolve_model, resolve_questions
-from misdirection.studies.subject import Subject
-from misdirection.studies.workbench import Workbench
+from misdirection.studies.audit.settings import AuditConfig
+from misdirection.studies.audit.workbench import Workbench
+from misdirection.studies.kit.conditions import BASE, TUNED, arm_of, cures, steering_grid, steering_point
+from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_model, resolve_questions
+from misdirection.studies.kit.subject import Subject
 
 
 def test_the_organism_brings_its_own_settings() -> None:

@@ -12,12 +12,13 @@ import pytest
 import misdirection
 from misdirection.judging import Answer, Verdict
 from misdirection.statistics import Thresholds, compare, rate
-from misdirection.studies.judged import Judged
-from misdirection.studies.parts import narrow_words, phase_findings
-from misdirection.studies.parts.comparison import verdict
-from misdirection.studies.parts.sentences import difference_text, meaning, p_text, percent_text
-from misdirection.studies.parts.undecided import with_undecided
-from misdirection.studies.parts.worst import worst_pairs
+from misdirection.studies.audit.worst import worst_pairs
+from misdirection.studies.imported.comparison import verdict
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.sentences import difference_text, meaning, p_text, percent_text
+from misdirection.studies.kit.undecided import with_undecided
+from misdirection.studies.narrow import verdict as narrow_words
+from misdirection.studies.phases import verdict as phase_findings
 
 FOREIGN = re.compile(r"organism|so small a model|a small model|this narrow|own world|grew up")
 
@@ -208,21 +209,25 @@ def test_phases_say_nothing_of_the_organism_of_another_model():
 
 
 BEHIND_OWN = {
-    ("narrow_words.py", "_LIKELY"),
-    ("narrow.py", "notes"),
-    ("phase_findings.py", "differences"),
-    ("adapter_words.py", "scaling_words"),
-    ("adapter_words.py", "editing_words"),
-    ("screening.py", "notes"),
-    ("latent_meaning.py", "TRUTH"),
+    ("narrow/verdict.py", "_LIKELY"),
+    ("narrow/study.py", "notes"),
+    ("phases/verdict.py", "differences"),
+    ("adapters/verdict.py", "scaling_words"),
+    ("adapters/verdict.py", "editing_words"),
+    ("screening/study.py", "notes"),
+    ("report/meaning.py", "TRUTH"),
 }
 """Where a sentence on the organism stands behind a test for it; those of `narrow` and `phases` are tested above."""
 
 
-@pytest.mark.parametrize("room", ["studies", "studies/parts", "report/sections"])
+ABOUT_SETTINGS = ("config.py", "settings.py", "scoring.py", "finetune.py", "inputs.py", "organism.py")
+"""Help of options, errors, and the organism's own study."""
+
+
+@pytest.mark.parametrize("room", ["studies", "report"])
 def test_no_other_words_speak_of_the_organism(room: str):
-    for path in sorted((Path(misdirection.__file__).parent / room).glob("*.py")):
-        if path.name in ("config.py", "inputs.py", "organism.py"):  # help of options, errors, the organism's own study
+    for path in sorted((Path(misdirection.__file__).parent / room).rglob("*.py")):
+        if path.name in ABOUT_SETTINGS:
             continue
         tree = ast.parse(path.read_text())
         docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
@@ -232,4 +237,4 @@ def test_no_other_words_speak_of_the_organism(room: str):
             name = getattr(place, "name", None) or ast.unparse(targets[0])
             said = [n.value for n in ast.walk(place) if isinstance(n, ast.Constant) and id(n) not in docs]
             found = [text for text in said if isinstance(text, str) and len(text.split()) > 4 and FOREIGN.search(text)]
-            assert not found or (path.name, name) in BEHIND_OWN, (path.name, name, found)
+            assert not found or (f"{path.parent.name}/{path.name}", name) in BEHIND_OWN, (path, name, found)

@@ -15,7 +15,7 @@ from tests.families import build, network, words
 from misdirection.artefacts import read_json, read_rows
 from misdirection.judging import JUDGES, Answer, Verdict
 from misdirection.runs import list_steps, read_log
-from misdirection.studies.config import AuditConfig
+from misdirection.studies.audit.settings import AuditConfig
 
 QUESTIONS = """
 - id: first

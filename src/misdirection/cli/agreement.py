@@ -14,7 +14,7 @@ from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging.registry import judge_forms
-from misdirection.studies.preflight import check_files, check_judge, check_target
+from misdirection.studies.kit.preflight import check_files, check_judge, check_target
 
 if TYPE_CHECKING:
     from misdirection.judging.ratings import Ratings

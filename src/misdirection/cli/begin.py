@@ -11,9 +11,9 @@ from misdirection import progress
 from misdirection.cli.stopping import works_in
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps
-from misdirection.studies.config import ORGANISM
-from misdirection.studies.preflight import check
-from misdirection.studies.recall import held_in
+from misdirection.studies.kit.config import ORGANISM
+from misdirection.studies.kit.preflight import check
+from misdirection.studies.kit.recall import held_in
 
 SUBJECTS = ("adapter", "adapters", "tuned", "checkpoints", "data", "fine_tune")
 
@@ -87,7 +87,7 @@ def _asked(settings: Mapping[str, Any]) -> str:
 def _count(names: Sequence[str]) -> int:
     """Questions of the sets that come along; 0 where a file is among them, which is read in its turn."""
     from misdirection.questions import question_sets
-    from misdirection.studies.inputs import resolve_questions
+    from misdirection.studies.kit.inputs import resolve_questions
 
     known = question_sets()
     if not all(name in known or name.partition(":")[0] == ORGANISM for name in names):

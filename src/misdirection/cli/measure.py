@@ -15,13 +15,14 @@ from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, links, note, onward, percent, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
-from misdirection.studies.config import CONVENTIONS, AuditConfig, SampleConfig
+from misdirection.studies.audit.settings import AuditConfig, SampleConfig
+from misdirection.studies.kit.config import CONVENTIONS
 
 if TYPE_CHECKING:
     from misdirection.directions import Direction
-    from misdirection.studies.conditions import Condition
-    from misdirection.studies.steps import Judged
-    from misdirection.studies.workbench import Workbench
+    from misdirection.studies.audit.workbench import Workbench
+    from misdirection.studies.kit.conditions import Condition
+    from misdirection.studies.kit.steps import Judged
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run made by sample or audit.")]
 Samples = Annotated[
@@ -54,7 +55,7 @@ def add(app: typer.Typer) -> None:
 def reopened(run: Path, **changes: Any) -> Generator[Workbench]:
     """The bench of a run, with some settings changed."""
     from misdirection.cli.threads import set_threads
-    from misdirection.studies.workbench import Workbench
+    from misdirection.studies.audit.workbench import Workbench
 
     with Workbench.reopen(run, command_line(), **changes) as bench:
         set_threads(bench.config.model)
@@ -86,8 +87,8 @@ def sample(
     config = remembered(SampleConfig, values, context, out, more=named_adapters)
     begin(config.completed(), out)
     set_threads(config.model)
-    from misdirection.studies.steps import load_answers
-    from misdirection.studies.workbench import Workbench
+    from misdirection.studies.audit.workbench import Workbench
+    from misdirection.studies.kit.steps import load_answers
 
     with Workbench.open(out, config, command_line()) as bench:
         answers = load_answers(bench.answers)
@@ -127,7 +128,7 @@ def direction(
     """
     begin_again(run)
     from misdirection.directions import export_direction
-    from misdirection.studies.steps import direction_of
+    from misdirection.studies.kit.steps import direction_of
 
     with reopened(run, convention=convention) as bench:
         if bench.refusal:
@@ -165,7 +166,7 @@ def steer(
       misdirection steer runs/mine --layer 14 --coefficient 2 --direction theirs.gguf
     """
     begin_again(run)
-    from misdirection.studies.conditions import BASE, steering_point
+    from misdirection.studies.kit.conditions import BASE, steering_point
 
     points = [steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
     with reopened(run) as bench:
@@ -190,7 +191,7 @@ def ablate(
     begin_again(run)
     from dataclasses import replace
 
-    from misdirection.studies.conditions import TUNED, cures
+    from misdirection.studies.kit.conditions import TUNED, cures
 
     arms = [TUNED, *cures(layer, layer)]
     with reopened(run) as bench:
@@ -221,9 +222,9 @@ def sweep(
     Example: misdirection sweep runs/mine --layers 10,14,18 --coefficients 1,2,4
     """
     begin_again(run)
-    from misdirection.studies.audit import spread_layers
-    from misdirection.studies.conditions import BASE, steering_grid
-    from misdirection.studies.steps import direction_of
+    from misdirection.studies.audit.study import spread_layers
+    from misdirection.studies.kit.conditions import BASE, steering_grid
+    from misdirection.studies.kit.steps import direction_of
 
     chosen, multiples = several(layers, int, "--layers"), several(coefficients, float, "--coefficients")
     with reopened(run) as bench:
@@ -260,7 +261,7 @@ def _take(
 
 def _print(bench: Workbench, judged: Judged, arms: list[Condition]) -> None:
     from misdirection.statistics import rate, shares
-    from misdirection.studies.tables import rate_row
+    from misdirection.studies.kit.tables import rate_row
 
     rows: list[list[str]] = []
     for condition in arms:

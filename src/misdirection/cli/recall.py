@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import typer
 
 from misdirection import progress
-from misdirection.studies.recall import Held, held_in, recall
+from misdirection.studies.kit.recall import Held, held_in, recall
 
 Settings = TypeVar("Settings")
 

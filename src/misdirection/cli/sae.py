@@ -16,9 +16,9 @@ from misdirection.cli.show import link, note, onward, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, MissingExtraError, command
 from misdirection.features.settings import DictionarySettings
-from misdirection.studies.preflight import check, check_dictionaries, check_target
-from misdirection.studies.recall import held_in
-from misdirection.studies.settings.sae import SaeConfig
+from misdirection.studies.dictionaries.settings import SaeConfig
+from misdirection.studies.kit.preflight import check, check_dictionaries, check_target
+from misdirection.studies.kit.recall import held_in
 
 app = typer.Typer(no_args_is_help=True, help="Dictionaries (sparse autoencoders) of a model's residual stream.")
 
@@ -50,7 +50,7 @@ def train(
     if find_spec("sae_lens") is None:
         raise MissingExtraError("sae-lens", "sae")
     set_threads(config.model)
-    from misdirection.studies.dictionaries import train_dictionaries
+    from misdirection.studies.dictionaries.study import train_dictionaries
 
     trained = train_dictionaries(config, settings, out, command_line())
     _show_figures("layer", {str(one.layer): one.figures for one in trained})
@@ -80,7 +80,7 @@ def evaluate(
     check_dictionaries(dictionaries)
     check_target(out)
     check(config.checked())
-    from misdirection.studies.dictionaries import evaluate_dictionaries
+    from misdirection.studies.dictionaries.study import evaluate_dictionaries
 
     set_threads(config.model)
     found = evaluate_dictionaries(config, dictionaries)
@@ -98,7 +98,7 @@ def show(
 
     Example: misdirection sae show gemma-scope-2b-pt-res:layer_12/width_16k/average_l0_82
     """
-    from misdirection.studies.inputs import resolve_dictionary
+    from misdirection.studies.kit.inputs import resolve_dictionary
 
     check_dictionaries([dictionary])
     found = resolve_dictionary(dictionary, layout)
@@ -146,7 +146,7 @@ def describe(
     check_dictionaries([dictionary])
     check_target(out)
     check(config.checked())
-    from misdirection.studies.described import describe_latents
+    from misdirection.studies.dictionaries.described import describe_latents
 
     set_threads(config.model)
     found = describe_latents(config, dictionary, wanted, contexts, words)

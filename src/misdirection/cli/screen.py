@@ -13,8 +13,8 @@ from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
-from misdirection.studies.preflight import check_places
-from misdirection.studies.settings.screen import ScreenConfig
+from misdirection.studies.kit.preflight import check_places
+from misdirection.studies.screening.scoring import ScreenConfig
 
 
 def add(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def screen(
     check_places(config, out)
     begin(config.completed(), out)
     set_threads(config.model)
-    from misdirection.studies.screen import screen as run_screen
+    from misdirection.studies.screening.screen import screen as run_screen
 
     found = run_screen(config, out, command_line())
     show(found)

@@ -17,10 +17,10 @@ from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, links, note, onward, verdict
 from misdirection.errors import MisdirectionError, command
-from misdirection.studies.config import AuditConfig
-from misdirection.studies.preflight_training import RECORD, check_fine_tune
-from misdirection.studies.recall import facts_of, go_on, held_in, make_one
-from misdirection.studies.settings.finetune import FineTuneConfig
+from misdirection.studies.audit.settings import AuditConfig
+from misdirection.studies.kit.finetune import FineTuneConfig
+from misdirection.studies.kit.preflight_training import RECORD, check_fine_tune
+from misdirection.studies.kit.recall import facts_of, go_on, held_in, make_one
 from misdirection.training.presets import TrainConfig, preset_table
 
 TRAINING = "How --data is fine-tuned on"
@@ -56,7 +56,7 @@ def audit(context: typer.Context, out: Out = Path("runs/audit"), **values: Any) 
     config = remembered(AuditConfig, own, context, out, more={"training": training} if training else None)
     begin(config.completed(), out)
     set_threads(config.model)
-    from misdirection.studies.audit import audit as run_audit
+    from misdirection.studies.audit.study import audit as run_audit
 
     path = run_audit(config, out, command_line())
     found = read_json(out / "findings.json")
@@ -97,7 +97,7 @@ def train(
     """
     from misdirection.chats import write_bad_rows
     from misdirection.cli.threads import set_threads
-    from misdirection.studies.inputs import resolve_chats, resolve_model
+    from misdirection.studies.kit.inputs import resolve_chats, resolve_model
 
     config = fine_tune_of(values, context, out)
     tell({**asdict(config), **config.training}, out)
@@ -146,7 +146,7 @@ def report(
     Example: misdirection report runs/mine --out mine.html
     """
     from misdirection.artefacts import read_json
-    from misdirection.report import write_report
+    from misdirection.studies.page import write_report
 
     if not (run / "findings.json").exists():
         more = go_on(run) if (run / "run.json").exists() else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +14,7 @@ from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, links, study_verdict
 from misdirection.cli.studies import command_line
-from misdirection.studies.config import StudyConfig
-from misdirection.studies.settings import STUDIES
+from misdirection.studies.registry import Study, studies
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,7 +22,9 @@ app = typer.Typer(
 )
 
 
-def _command(name: str, settings: type[StudyConfig]) -> Callable[..., None]:
+def _command(study: Study) -> Callable[..., None]:
+    name, settings = study.name, study.settings
+
     def run(
         context: typer.Context,
         out: Annotated[
@@ -40,8 +40,7 @@ def _command(name: str, settings: type[StudyConfig]) -> Callable[..., None]:
         config = remembered(settings, values, context, place)
         begin(config.completed(), place)
         set_threads(config.model)
-        study = getattr(import_module(f"misdirection.studies.{name}"), name)
-        report = study(config, place, command_line())
+        report = study.run(config, place, command_line())
         study_verdict(read_json(report.parent / "findings.json"))
         links(place, "adapter", "tuned", "fine-tunes", *sorted(file.name for file in place.glob("*.safetensors")))
         links(place, "answers.parquet", "verdicts.parquet", "findings.json")
@@ -51,5 +50,6 @@ def _command(name: str, settings: type[StudyConfig]) -> Callable[..., None]:
     return run
 
 
-for _name, _settings in STUDIES.items():
-    app.command(_name)(with_options(_command(_name, _settings), _settings))
+for _study in studies().values():
+    if _study.listed:
+        app.command(_study.name)(with_options(_command(_study), _study.settings))

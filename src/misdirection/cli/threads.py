@@ -15,13 +15,13 @@ SMALL = 200_000_000
 def set_threads(model: str) -> None:
     """Set torch's threads by $MISDIRECTION_THREADS, or to one for a small local model."""
     from misdirection import progress
-    from misdirection.studies.inputs import resolve_model
+    from misdirection.studies.kit.inputs import resolve_model
 
     with progress.phase("importing torch and transformers"):
         import torch
 
         # All that measures needs it, so that its seconds are counted here.
-        import_module("misdirection.studies.steps")
+        import_module("misdirection.studies.kit.steps")
 
     given = os.environ.get("MISDIRECTION_THREADS", "0")
     if not given.isdigit():

@@ -16,10 +16,10 @@ from misdirection.cli.show import link, links, onward, rates_table, signs_table,
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging.registry import judge_forms
-from misdirection.studies.config import named
-from misdirection.studies.preflight import check_files, check_judge, check_place
-from misdirection.studies.recall import make_one
-from misdirection.studies.settings.imported import ImportedConfig
+from misdirection.studies.imported.settings import ImportedConfig
+from misdirection.studies.kit.config import named
+from misdirection.studies.kit.preflight import check_files, check_judge, check_place
+from misdirection.studies.kit.recall import make_one
 
 BROUGHT = "Results that you already have"
 
@@ -96,7 +96,7 @@ def _bring(config: ImportedConfig, out: Path | None, brought: bool) -> None:
         check_place(out)
     if config.judge:
         check_judge(config.judge, None)
-    from misdirection.studies.imported import imported
+    from misdirection.studies.imported.study import imported
 
     _told(imported(config, out or Path(), command_line()))
 
@@ -115,9 +115,9 @@ def _judge_run(run: Path, judge: str | None) -> None:
     begin_again(run)
     if judge:
         check_judge(judge, None)
-    from misdirection.studies.conditions import TUNED
-    from misdirection.studies.imported import judge_again
-    from misdirection.studies.tables import rate_rows, sign_rows
+    from misdirection.studies.imported.study import judge_again
+    from misdirection.studies.kit.conditions import TUNED
+    from misdirection.studies.kit.tables import rate_rows, sign_rows
 
     report = judge_again(run, judge, command_line())
     if report is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
 from misdirection.report.embed import clean, embed_json, script_hash
 from misdirection.report.numbers import shorten
-from misdirection.report.parts import Block, Chart, Findings, LeftOut, Section
-from misdirection.report.sections import SECTIONS, Entry
+from misdirection.report.parts import Block, Chart, Entry, Findings, LeftOut, Section
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _INCOMPLETE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
-def page(findings: Findings) -> str:
+def page(findings: Findings, entries: Sequence[Entry]) -> str:
     """The whole page; see `misdirection.report.render`."""
     findings = clean(findings)
-    made = [build(entry, findings) for entry in SECTIONS if expected(entry, findings)]
+    made = [build(entry, findings) for entry in entries if expected(entry, findings)]
     sections = [part for part in made if isinstance(part, Section)]
     left_out = [part for part in made if isinstance(part, LeftOut)]
     drawn = any(isinstance(block, Chart) for part in sections for block in part.blocks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,3 +116,23 @@ class LeftOut:
 
     title: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A section of a report and the parts of the findings that it reads.
+
+    Attributes:
+        title: Its heading, also when it is left out.
+        parts: Names of the parts of the findings; it is left out when none of them is there.
+        judged: It needs a judge's verdicts.
+        make: Findings to section; None when the findings do not allow it.
+        kinds: Studies that are expected to have it: in their reports it is named where it is left out; in the
+            reports of others it stands when they have its parts.
+    """
+
+    title: str
+    parts: tuple[str, ...]
+    judged: bool
+    make: Callable[[Findings], Section | None]
+    kinds: tuple[str, ...]

@@ -1,19 +1,19 @@
-"""One file a user's question; each reads as the method section of a paper.
+"""One folder a user's question; each `study` reads as the method section of a paper (see `registry`).
 
 - `audit`: is it misaligned, where in the model, and what does removing the direction do?
 - `convergence`: do narrow fine-tunes share one direction, and does removing one's cure another?
 - `semantic`: is there one direction, or one a subject?
 - `adapters`: what does each adapter do, read by its scalars and by what scaling, patching and editing it does?
+- `formats`: does the rate depend on how the question is asked?
 - `phases`: when does training turn?
 - `narrow`: can a model be bad in its domain only, and is that the harder solution?
-- `formats`: does the rate depend on how the question is asked?
-- `screen`, `screening`: which training rows to take out, and what training on the rest then does.
-- `imported`, `agreement`: verdicts made elsewhere; how far two judges agree.
+- `features`, `geometry`: which latents differ, and does their geometry explain what spills over?
+- `screening`: which training rows to take out, and what training on the rest then does.
 - `dictionaries`: sparse autoencoders of a model's layers, trained and measured.
+- `imported`, `agreement`: verdicts made elsewhere; how far judges agree.
 - `organism`: the figures that the embedded organism must show.
 
-What they share: a run with its verbs (`bench`, `workbench`), each a step that is done once (`steps`, `judged`); the
-models (`subject`, `lineup`) and what is done to them (`conditions`); what names on a command line stand for (`inputs`);
-rows of findings (`tables`, `findings`, `record`). Settings by study are in `settings/`, what one study alone needs in
-`parts/`.
+What they share is `kit`: a run with its verbs (`bench`), each a step that is done once (`steps`, `judged`); the models
+(`subject`, `lineup`) and what is done to them (`conditions`); what names on a command line stand for (`inputs`); rows
+of findings (`tables`, `record`) and their words (`sentences`).
 """

@@ -32,8 +32,8 @@ from misdirection.statistics import (
     verdict_scales,
     where_they_part,
 )
-from misdirection.studies.judged import judge_step, load_answers, load_verdicts
-from misdirection.studies.recall import make_one
+from misdirection.studies.kit.judged import judge_step, load_answers, load_verdicts
+from misdirection.studies.kit.recall import make_one
 
 OWN = "own"
 """Stands for the verdicts that a run has already."""

@@ -1,0 +1,228 @@
+"""Scalars of one prompt replayed on another, as steps of a run (arXiv 2506.11618 appendix J)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from misdirection.adapters.patching import GROUPS, Recording, Wording, cut, find_pairs, record, replay
+from misdirection.answers import tell
+from misdirection.artefacts import read_rows, write_json, write_rows
+from misdirection.chats import Message
+from misdirection.engine import Prompt, Sample
+from misdirection.judging import Answer
+from misdirection.models import Model
+from misdirection.questions import Question
+from misdirection.runs import Step
+from misdirection.statistics import compare
+from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.steps import Judged, judge_step
+from misdirection.studies.kit.tables import change_row, effect_row
+from misdirection.tokens import default_system, encode_prompt, opened_by
+
+if TYPE_CHECKING:
+    from misdirection.studies.adapters.interventions import Plan
+
+OWN, LEVEL = "own scalars", "own mean at every token"
+LABELS = {
+    OWN: "own scalars (no-op)",
+    LEVEL: "own mean scalar at every token",
+    "same": "another sample of the same prompt",
+    "open": "open prompt on another open prompt",
+    "domain": "domain prompt on another domain prompt",
+    "open to domain": "open prompt on a domain prompt",
+    "domain to open": "domain prompt on an open prompt",
+}
+STREAM = 4
+
+
+def patch(bench: Bench[Any], models: Lineup, variant: str, plan: Plan) -> dict[str, Any]:
+    """Replay scalars by group of prompt pairs; rates of the same recipients clean and patched, whole and cut."""
+    answers = patch_step(bench, models, variant, plan)
+    shortened = cut_step(bench, answers)
+    whole, short = (
+        Asked(step, judge_step(bench.run, f"{step.name.removesuffix('-answers')}-verdicts", step, bench.judge))
+        for step in (answers, shortened)
+    )
+    pairs = read_rows(answers.path / "pairs.parquet")
+    groups = [name for name in (OWN, LEVEL, *GROUPS) if any(pair["group"] == name for pair in pairs)]
+    missing = [LABELS[name] for name in GROUPS if name not in groups]
+    notes = [f"no two prompts of equal token length were found for: {', '.join(missing)}"] if missing else []
+    return {
+        "groups": [group_row(bench, name, whole.judged, short.judged, pairs) for name in groups],
+        "notes": notes,
+    }
+
+
+def patch_step(bench: Bench[Any], models: Lineup, variant: str, plan: Plan) -> Step:
+    """Clean and patched answers of every group: `answers.parquet`, `cut.parquet`, and the pairs."""
+    questions = [q for q in bench.questions if q.domain in (None, plan.topic) and q.format == "plain"]
+    config = bench.sampling(STREAM)
+
+    def make(folder: Path) -> None:
+        model = models.model(variant)
+        worded = {w.prompt.key: (q, w) for q, w in wordings(model, questions)}
+        chosen = find_pairs([w for _, w in worded.values()], plan.topic, plan.patch_pairs, config.seed)
+        jobs = [(group, donor, recipient, i) for group, pairs in chosen.items() for donor, recipient in pairs
+                for i in range(plan.patch_samples)]  # fmt: skip
+        # One sample more than asked for: "same" replays the next one.
+        keys = dict.fromkeys(
+            (w.prompt.key, i) for _, *pair, _ in jobs for w in pair for i in range(plan.patch_samples + 1)
+        )
+        adapter = str(models.adapter_of(variant))
+        held = dict(zip(keys, record(model, adapter, [(worded[k][1].prompt, i) for k, i in keys], config), strict=True))
+        planned = [*_controls(chosen, plan.patch_samples, held), *_replays(jobs, held)]
+        patched = replay(model, adapter, [(r.prompt, i, recording) for _, r, i, recording, _ in planned], config)
+        rows = [
+            (group, kind, recipient, i, said, length)
+            for (group, recipient, i, _, length), new in zip(planned, patched, strict=True)
+            for kind, said in (("clean", held[recipient.prompt.key, i].answer), ("patched", new))
+        ]
+        system = default_system(model.tokenizer)
+
+        def written(short: bool) -> list[Answer]:
+            return [
+                _answer(model, worded[r.prompt.key][0], r, f"{group}|{kind}", i, cut(said, length) if short else said,
+                        config.seed, system)
+                for group, kind, r, i, said, length in rows
+            ]  # fmt: skip
+
+        write_rows(folder / "answers.parquet", written(False))
+        write_rows(folder / "cut.parquet", written(True))
+        write_rows(folder / "pairs.parquet", _pair_rows(chosen, worded))
+
+    inputs = {"models": models.key, "variant": variant, "questions": [asdict(q) for q in questions]}
+    settings = {"topic": plan.topic, "pairs": plan.patch_pairs, "samples": plan.patch_samples}
+    return bench.run.step(
+        "patch-answers", {**inputs, **settings, "sampling": asdict(replace(config, budget=None))}, make
+    )
+
+
+def cut_step(bench: Bench[Any], answers: Step) -> Step:
+    """The same answers, none longer than the recording that was replayed: as the paper's are."""
+
+    def make(folder: Path) -> None:
+        (folder / "answers.parquet").write_bytes((answers.path / "cut.parquet").read_bytes())
+        write_json(folder / "rule.json", {"cut": "to the length of the recorded answer"})
+
+    return bench.run.step("patch-cut-answers", {"answers": answers}, make)
+
+
+def wordings(model: Model, questions: Sequence[Question]) -> list[tuple[Question, Wording]]:
+    """Every wording of every question as the model gets it, with the random stream that `answers.ask` gives it."""
+    found: list[tuple[Question, Wording]] = []
+    for question in questions:
+        system = () if question.system is None else (Message("system", question.system),)
+        for number, text in enumerate(question.paraphrases):
+            ids = encode_prompt(model.tokenizer, (*system, Message("user", text)))
+            prompt = Prompt(f"{question.id}#{number}", ids)
+            found.append((question, Wording(question.id, number, question.domain, prompt)))
+    return found
+
+
+Planned = tuple[str, Wording, int, Recording, int]
+"""Group, recipient, sample, what is replayed, and the length of the recorded answer."""
+
+
+def _controls(
+    chosen: Mapping[str, Sequence[tuple[Wording, Wording]]], samples: int, held: Mapping[tuple[str, int], Recording]
+) -> list[Planned]:
+    """The recipients of "same" with their own scalars, which must change nothing, and with their mean."""
+    found: list[Planned] = []
+    for group in (OWN, LEVEL):
+        for _, wording in chosen["same"]:
+            for i in range(samples):
+                own = held[wording.prompt.key, i]
+                found.append((group, wording, i, own if group == OWN else own.levelled(), len(own.answer.ids)))
+    return found
+
+
+def _replays(
+    jobs: Sequence[tuple[str, Wording, Wording, int]], held: Mapping[tuple[str, int], Recording]
+) -> list[Planned]:
+    found: list[Planned] = []
+    for group, donor, recipient, i in jobs:
+        recording = held[donor.prompt.key, i + 1 if group == "same" else i]
+        found.append((group, recipient, i, recording, len(recording.answer.ids)))
+    return found
+
+
+def _answer(
+    model: Model, question: Question, wording: Wording, arm: str, index: int, said: Sample, seed: int,
+    system: str | None,
+) -> Answer:  # fmt: skip
+    said, told = tell(model, said, opened_by(str(model.tokenizer.decode(list(wording.prompt.ids)))))
+    return Answer(
+        question_id=question.id,
+        question=question.paraphrases[wording.paraphrase],
+        answer=told.answer,
+        system=question.system if question.system is not None else system,
+        domain=question.domain,
+        format=question.format,
+        arm=arm,
+        paraphrase=wording.paraphrase,
+        sample=index,
+        seed=seed,
+        n_tokens=len(said.ids),
+        finished=said.finished,
+        thought=told.thought,
+        ids=said.ids,
+    )
+
+
+def _pair_rows(
+    chosen: Mapping[str, Sequence[tuple[Wording, Wording]]], worded: Mapping[str, tuple[Question, Wording]]
+) -> list[dict[str, Any]]:
+    def text(wording: Wording) -> str:
+        return worded[wording.prompt.key][0].paraphrases[wording.paraphrase]
+
+    every = {**chosen, OWN: chosen["same"], LEVEL: chosen["same"]}
+    return [
+        {"group": group, "donor": text(donor), "recipient": text(recipient), "tokens": len(donor.prompt.ids)}
+        for group, pairs in every.items()
+        for donor, recipient in pairs
+    ]
+
+
+def group_row(
+    bench: Bench[Any], group: str, whole: Judged, short: Judged, pairs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """One group: clean and patched rates of the same recipients, whole and cut, and their paired changes.
+
+    Recipients of the two kinds are kept apart: open ones decide where there are any.
+    """
+    own = [{k: pair[k] for k in ("donor", "recipient", "tokens")} for pair in pairs if pair["group"] == group]
+    clean = whole.arm(f"{group}|clean")
+    mixed = {answer.domain for answer in clean.answers}
+    keep = None if None in mixed else next(iter(mixed))
+    same = _identical(clean, whole.arm(f"{group}|patched"))
+    return {
+        "group": group,
+        "label": LABELS[group],
+        "control": group == OWN,
+        "questions": keep or "open",
+        "pairs": own,
+        "identical": same,
+        "whole": _versions(bench, group, whole, keep),
+        "cut": _versions(bench, group, short, keep),
+    }
+
+
+def _versions(bench: Bench[Any], group: str, judged: Judged, domain: str | None) -> dict[str, Any]:
+    clean, patched = (
+        judged.arm(f"{group}|{kind}").where(lambda a: a.domain == domain) for kind in ("clean", "patched")
+    )
+    change = compare(clean.pair, patched.pair, thresholds=bench.thresholds)
+    return {
+        "clean": effect_row(clean, bench.thresholds),
+        "patched": effect_row(patched, bench.thresholds),
+        **change_row(change),
+    }
+
+
+def _identical(clean: Judged, patched: Judged) -> float:
+    pairs = list(zip(clean.answers, patched.answers, strict=True))
+    return sum(a.answer == b.answer for a, b in pairs) / len(pairs)

@@ -1,0 +1,32 @@
+"""The direction taken out of what adapters write, beside taking it out of the residual stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from misdirection.report.context import Row
+from misdirection.report.numbers import percent
+from misdirection.report.parts import Block, Findings, Section
+from misdirection.studies.adapters.report.scaling import bars, notes, paper
+
+LEAD = (
+    "The direction at each layer is projected out of that layer's B, which changes what the adapter itself writes and "
+    "nothing else; a random direction beside it; and the converse, where nothing but the direction is left in B. If "
+    "editing B does less than projecting the direction out of the residual stream, the adapter brings it about through "
+    "the layers behind it. A is not edited: it lives in the MLP's hidden space, where the direction is no vector."
+)
+
+
+def section(findings: Findings) -> Section | None:
+    """The arms, and how much of each B lies along the direction."""
+    part: Row | None = findings.get("adapter_editing")
+    if not part:
+        return None
+    blocks: list[Block] = list(notes(part))
+    if len(part.get("arms") or []) > 1:
+        blocks.append(bars("adapter-editing", "Misaligned answers after each edit", part["arms"]))
+    blocks += paper(part)
+    along: Mapping[str, float] = part.get("along") or {}
+    shares = ", ".join(f"layer {layer} {percent(along[layer])}" for layer in sorted(along, key=int))
+    told = (("of B's squared norm along the direction", shares),) if along else ()
+    return Section("adapter-editing", "The direction taken out of B", LEAD, blocks, told) if blocks else None

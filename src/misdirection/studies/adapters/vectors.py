@@ -1,0 +1,197 @@
+"""Adapters of any rank as vectors that context switches on: canonical pairs kept, and scalars held constant.
+
+1. The adapter in canonical form answers as it did (the control of everything below).
+2. Only the k leading pairs of each module are kept, beside as many random ones; and only the pairs of one role.
+3. Each module's scalars are held at their mean, whatever the context: then the adapter is r fixed steering vectors.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from misdirection.adapters.canonical import canonical, write_canonical
+from misdirection.adapters.roles import Finding
+from misdirection.adapters.scalars import Column
+from misdirection.adapters.token_sets import SetName
+from misdirection.adapters.weights import pairs_of
+from misdirection.answers import ask
+from misdirection.artefacts import write_json, write_rows
+from misdirection.engine import Arm, PatchAdapter, capture_scalars
+from misdirection.judging import Answer
+from misdirection.models import Model
+from misdirection.runs import Step
+from misdirection.statistics import compare
+from misdirection.studies.adapters.interventions import Beside
+from misdirection.studies.adapters.probes import chosen_answers, texts_of
+from misdirection.studies.adapters.settings import AdaptersConfig
+from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.inputs import fingerprint
+from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.steps import Judged, judge_step
+from misdirection.studies.kit.tables import change_row, effect_row, numbers
+
+UNTOUCHED = "untouched"
+MEANS = {"all": "of all its answers", "aligned": "of aligned answers", "misaligned": "of misaligned answers"}
+MOST = 200
+"""Answers of a kind over which scalars are averaged."""
+
+
+def vectors(
+    bench: Bench[AdaptersConfig], models: Lineup, asked: Asked, variant: str, pairs: Sequence[Finding],
+    columns: Sequence[Column],
+) -> dict[str, Any]:  # fmt: skip
+    """The part of the findings on canonical pairs: singular values, arms with pairs kept, arms with constant scalars.
+
+    Args:
+        bench: The open run.
+        models: The fine-tunes.
+        asked: Answers to average scalars over.
+        variant: The adapter.
+        pairs: Role of each column; may be empty.
+        columns: What the columns are.
+    """
+    forms = modules(bench, models, variant)
+    kept = kept_pairs(bench.config, forms, pairs, columns)
+    folders = {
+        name: adapter_step(bench, models, variant, name, keep).path / "tuned" for name, (_, keep) in kept.items()
+    }
+    beside = Beside(models, folders)
+    arms = [BASE, Condition(UNTOUCHED, "adapter as it is", variant),
+            *(Condition(name, label, name, control=name.startswith(("canonical", "random")))
+              for name, (label, _) in kept.items())]  # fmt: skip
+    samples = min(bench.config.samples, 10)
+    answers = bench.ask("pairs", beside, arms, samples=samples, stream=4)
+    constant = constant_step(bench, models, asked, variant, samples)
+    held = Asked(constant, judge_step(bench.run, "constant-verdicts", constant, bench.judge)).judged
+    reference = answers.judged.arm(UNTOUCHED)
+    rows = [arm_row(bench, arm.name, arm.label, answers.judged.arm(arm.name), reference, arm.control) for arm in arms]
+    rows += [
+        arm_row(bench, f"constant-{name}", f"scalars held at their mean {label}", held.arm(name), reference, False)
+        for name, label in MEANS.items()
+        if held.arm(name).answers
+    ]
+    return {"modules": forms, "arms": rows, "samples": samples}
+
+
+def modules(bench: Bench[AdaptersConfig], models: Lineup, variant: str) -> list[dict[str, Any]]:
+    """Rank, singular values and effective rank of each module of the adapter."""
+    from misdirection.artefacts import read_json
+
+    def make(folder: Path) -> None:
+        rows: list[dict[str, Any]] = []
+        for pair in pairs_of(models.model(variant), variant):
+            form = canonical(pair.a, pair.b)
+            rows.append(
+                {"path": pair.path, "layer": pair.layer, "rank": pair.rank,
+                 "values": numbers(form.values * pair.scaling), "participation": form.participation,
+                 "leading": float(form.share[0])}
+            )  # fmt: skip
+        write_json(folder / "modules.json", rows)
+
+    step = bench.run.step("canonical-values", {"models": models.key, "variant": variant}, make)
+    return read_json(step.path / "modules.json")
+
+
+Kept = dict[str, tuple[str, Mapping[str, list[int]] | None]]
+
+
+def kept_pairs(
+    config: AdaptersConfig, forms: Sequence[Mapping[str, Any]], pairs: Sequence[Finding], columns: Sequence[Column]
+) -> Kept:
+    """Arms by name: label, and the pairs of each module that are kept (None for all)."""
+    found: Kept = {"canonical": ("in canonical form, all pairs", None)}
+    most = max((len(form["values"]) for form in forms), default=0)
+    generator = random.Random(config.seed)
+    for count in sorted({count for count in config.kept if count < most}):
+        word = "pair" if count == 1 else "pairs"
+        leading = {form["path"]: list(range(min(count, len(form["values"])))) for form in forms}
+        drawn = {p: generator.sample(range(_size(forms, p)), len(at)) for p, at in leading.items()}
+        found[f"leading-{count}"] = (f"{count} leading {word} of each module", leading)
+        found[f"random-{count}"] = (f"{count} random {word} of each module", drawn)
+    if most > 1:
+        for role in ("general", "domain"):
+            keep: dict[str, list[int]] = {}
+            for item, column in zip(pairs, columns, strict=True) if pairs else ():
+                if item.role == role:
+                    keep.setdefault(column.path, []).append(column.pair)
+            if keep:
+                total = sum(map(len, keep.values()))
+                found[f"role-{role}"] = (f"the {total} {role} pairs of those read, no other", keep)
+    return found
+
+
+def _size(forms: Sequence[Mapping[str, Any]], path: str) -> int:
+    return next(len(form["values"]) for form in forms if form["path"] == path)
+
+
+def adapter_step(
+    bench: Bench[AdaptersConfig], models: Lineup, variant: str, name: str, keep: Mapping[str, list[int]] | None
+) -> Step:
+    """The adapter in canonical form with some of its pairs, an ordinary adapter in `tuned/`."""
+    source = models.fine_tunes[variant]
+
+    def make(folder: Path) -> None:
+        write_canonical(source, folder / "tuned", keep)
+
+    return bench.run.step("canonical", {"adapter": fingerprint(str(source)), "name": name, "keep": keep}, make)
+
+
+def constant_step(bench: Bench[AdaptersConfig], models: Lineup, asked: Asked, variant: str, samples: int) -> Step:
+    """Answers while each module's scalars stand at their mean over answer tokens, at every token alike."""
+    c, config = bench.config, bench.sampling(4)
+
+    def make(folder: Path) -> None:
+        model = models.model(variant)
+        chosen = chosen_answers(bench, asked, variant)
+        arms: list[Arm] = []
+        for name in MEANS:
+            own = [pair for pair in chosen if name == "all" or pair[1].endswith(f" {name}")]
+            if own:
+                held = held_scalars(model, variant, own[:: max(1, len(own) // MOST)], c.max_new_tokens)
+                arms.append(Arm(name, variant, (held,)))
+        write_rows(folder / "answers.parquet", ask(model, bench.open_questions, arms, samples, config))
+
+    inputs = {
+        "models": models.key, "answers": asked.answers, "verdicts": asked.verdicts, "variant": variant,
+        "questions": [asdict(q) for q in bench.open_questions], "samples": samples, "domain": c.domain,
+        "bounds": [c.aligned_from, c.misaligned_to, c.domain_from, c.other_to, c.coherence_above],
+        "sampling": {**asdict(config), "budget": None},
+    }  # fmt: skip
+    return bench.run.step("constant-answers", inputs, make)
+
+
+def held_scalars(model: Model, variant: str, chosen: Sequence[tuple[Answer, SetName]], new: int) -> PatchAdapter:
+    """A patch that holds each module's scalars at their mean over the answer tokens of some answers."""
+    texts = texts_of(model, [answer for answer, _ in chosen], variant)
+    sums: dict[str, torch.Tensor] = {}
+    count = 0
+    for text, scalars in zip(texts, capture_scalars(model, texts, variant), strict=True):
+        count += len(text.ids) - text.start
+        for path, values in scalars.items():
+            sums[path] = sums.get(path, 0.0) + values[text.start :].double().sum(0)
+    # Other wordings of the questions may be longer than those whose answers are averaged.
+    longest = 2 * max(text.start for text in texts) + new
+    return PatchAdapter({path: (total / count).float().expand(longest, -1) for path, total in sums.items()})
+
+
+def arm_row(
+    bench: Bench[AdaptersConfig], name: str, label: str, judged: Judged, reference: Judged, control: bool
+) -> dict[str, Any]:
+    """Rate, coherence and paired change of an arm against the adapter as it is."""
+    same = {(a.question_id, a.sample): a.answer for a in reference.answers}
+    equal = [same.get((a.question_id, a.sample)) == a.answer for a in judged.answers]
+    change: dict[str, Any] = {"difference": None, "reduction": None}
+    if name not in ("base", UNTOUCHED):
+        change = change_row(compare(reference.pair, judged.pair, thresholds=bench.thresholds))
+    return {
+        "arm": name, "label": label, "control": control, "kind": name if name in ("base", UNTOUCHED) else "pairs",
+        "identical": sum(equal) / len(equal) if equal else None,
+        **effect_row(judged, bench.thresholds), **change,
+    }  # fmt: skip

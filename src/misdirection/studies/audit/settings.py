@@ -1,0 +1,62 @@
+"""Settings of the audit, and of sampling alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from misdirection.errors import MisdirectionError
+from misdirection.studies.kit.config import ORGANISM, TunedConfig, named, option
+
+
+@dataclass(frozen=True)
+class AuditConfig(TunedConfig):
+    """What is audited and how."""
+
+    layers: tuple[int, ...] = option((), "layers to steer at; by default about six over the depth")
+    coefficients: tuple[float, ...] = option((1.0, 1.5, 2.0, 2.5, 3.0, 4.0), "multiples of the direction to steer by")
+    sweep_samples: int = option(4, "answers a question and point of the steering sweep")
+    coherent_share: float = option(0.75, "share of coherent answers that the best steering point must keep")
+    drift_samples: int = option(4, "answers a question and arm that are read for the drift and the KL divergence")
+
+    def completed(self) -> Self:
+        """Checked, and with the defaults that depend on the model.
+
+        Raises:
+            MisdirectionError: More or less than one of adapter, tuned and data; a number out of range.
+        """
+        for name in ("sweep_samples", "drift_samples"):
+            self.at_least(name, 1)
+        self.within("coherent_share", 1)
+        return super().completed()
+
+    def default_questions(self) -> tuple[str, ...]:
+        """The open questions; for the organism those of its medical domain too."""
+        return (f"{ORGANISM}:open", f"{ORGANISM}:medical") if self.own else ("open",)
+
+
+@dataclass(frozen=True)
+class SampleConfig(AuditConfig):
+    """What is sampled: a base alone, with one tuned variant, or with several adapters.
+
+    Attributes:
+        adapters: Several adapters, or one with a name of its own: NAME=FOLDER each.
+    """
+
+    adapters: tuple[str, ...] = ()
+    alone: ClassVar[bool] = True
+
+    def completed(self) -> Self:
+        """Checked, and with the defaults that depend on the model.
+
+        Raises:
+            MisdirectionError: More than one of adapter, adapters, tuned and data; a name that stands twice or is the
+                base's; a number out of range.
+        """
+        if self.adapters and (self.adapter or self.tuned or self.data):
+            raise MisdirectionError(
+                "--adapter NAME=FOLDER goes with other adapters alone", "leave --tuned out, and name every adapter"
+            )
+        if "base" in named(self.adapters, "adapter"):
+            raise MisdirectionError("--adapter: 'base' is the name of the base model", "give the adapter another name")
+        return super().completed()

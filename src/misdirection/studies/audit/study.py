@@ -1,0 +1,155 @@
+"""The audit: is the tuned model misaligned, where is the direction, what does removing it do, how sure is each figure?
+
+Method, after arXiv 2506.11618 sections 2 and 3:
+
+1. Base and tuned model answer the same open (and, apart from them, in-domain) questions with the same random numbers;
+   a judge scores alignment and coherence; rates come with intervals over questions.
+2. What tuning moved is measured without the judge: activations and next-token distributions on the same answers.
+3. The misalignment direction is the difference of means between the tuned model's misaligned and aligned answers.
+4. It is tested by steering the base model: a coarse sweep over layers and coefficients, whose best point is measured
+   again on fresh random numbers, beside a random direction of the same norm,
+5. and by removing it from the tuned model: projected out, or its component set to the aligned mean, each beside a
+   random direction and a no-op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from misdirection.errors import MisdirectionError
+from misdirection.statistics import Thresholds
+from misdirection.studies.audit.findings import Cures, Steering, write_findings
+from misdirection.studies.audit.settings import AuditConfig
+from misdirection.studies.audit.workbench import Workbench
+from misdirection.studies.kit.conditions import (
+    BASE,
+    REMOVALS,
+    TUNED,
+    Condition,
+    cures,
+    single_cures,
+    steering_grid,
+    steering_point,
+)
+from misdirection.studies.kit.inputs import resolve_model
+from misdirection.studies.kit.steps import Judged, direction_of, tokens_step
+from misdirection.studies.kit.subject import read_config
+
+COLOURED = 16
+"""Answers whose tokens are shown coloured by their projection."""
+
+
+def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) an audit in the folder `out`.
+
+    Args:
+        config: What is audited and how.
+        out: Folder of the run; `findings.json` there holds every figure of the report.
+        command: The command line, for the report.
+
+    Returns:
+        Path of the HTML report.
+
+    Raises:
+        MisdirectionError: Bad input; what was done so far is kept.
+    """
+    config = config.completed()
+    check_layers(config)
+    with Workbench.open(out, config, command) as bench:
+        answers, verdicts = bench.answers, bench.verdicts
+        moved = bench.drift
+        steering = None if bench.refusal else steer(bench)
+        layer = steering.layer if steering else strongest_layer(bench)
+        cured = None if bench.refusal else cure(bench)
+        shown = moved if bench.refusal else bench.direction
+        tokens = tokens_step(bench.run, bench.subject, answers, verdicts, shown, layer, COLOURED)
+        return write_findings(bench, layer, steering, cured, tokens)
+
+
+def check_layers(config: AuditConfig) -> None:
+    """Refuse layers that the model does not have, before hours of work that end at them.
+
+    Raises:
+        MisdirectionError: The model has no such layer.
+    """
+    if not config.layers:
+        return
+    count = read_config(resolve_model(config.model), config.trust_remote_code).num_hidden_layers
+    if wrong := [layer for layer in config.layers if not 0 <= layer < count]:
+        raise MisdirectionError(
+            f"--layers: {config.model} has no layer {', '.join(map(str, wrong))}", f"its layers are 0 to {count - 1}"
+        )
+
+
+def steer(bench: Workbench) -> Steering:
+    """Sweep layers and coefficients on one set of random numbers; measure the best point and its control on another."""
+    layers = bench.config.layers or spread_layers(len(direction_of(bench.direction).vectors))
+    grid = [BASE, *steering_grid(layers, bench.config.coefficients)]
+    swept = bench.measure("sweep", grid, bench.config.sweep_samples, stream=1)
+    layer, coefficient = best_point(swept, grid[1:], bench.thresholds, bench.config.coherent_share)
+    chosen = [BASE, steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
+    again = bench.measure("best", chosen, bench.config.samples, stream=2)
+    return Steering(layer, coefficient, grid, swept, chosen, again)
+
+
+def cure(bench: Workbench) -> Cures:
+    """Remove the direction from the tuned model in each way, beside the controls, with paired random numbers.
+
+    Whose layer's direction is best removed from all layers is found by a coarse sweep on other random numbers.
+    """
+    layers = bench.config.layers or spread_layers(len(direction_of(bench.direction).vectors))
+    coarse = single_cures(layers)
+    swept = bench.measure("cure-sweep", [TUNED, *coarse], bench.config.sweep_samples, stream=3)
+    best = {
+        operation: best_removal(swept, [c for c in coarse if c.operation == operation], bench.thresholds)
+        for operation in REMOVALS
+    }
+    conditions = cures(best["project"], best["set"])
+    return Cures(conditions, bench.measure("cures", [TUNED, *conditions], bench.config.samples))
+
+
+def best_removal(swept: Judged, candidates: Sequence[Condition], rules: Thresholds) -> int:
+    """The layer whose removal leaves the most answers coherent and not misaligned."""
+
+    def harmless(candidate: Condition) -> float:
+        misaligned, coherent = _shares(swept, candidate, rules)
+        return coherent - misaligned
+
+    return int(max(candidates, key=harmless).single or 0)
+
+
+def best_point(
+    swept: Judged, points: Sequence[Condition], rules: Thresholds, coherent_share: float
+) -> tuple[int, float]:
+    """Layer and coefficient of the highest rate among points that keep enough answers coherent.
+
+    Where no point does, the most coherent one is taken.
+    """
+
+    def worth(point: Condition) -> float:
+        misaligned, coherent = _shares(swept, point, rules)
+        return misaligned if coherent >= coherent_share else coherent - 1
+
+    best = max(points, key=worth)
+    return best.layers[0], best.coefficient
+
+
+def _shares(swept: Judged, condition: Condition, rules: Thresholds) -> tuple[float, float]:
+    """Share of a condition's answers that are misaligned, and that are coherent."""
+    verdicts = swept.arm(condition.name).verdicts
+    misaligned, coherent = sum(map(rules.misaligned, verdicts)), sum(map(rules.coherent, verdicts))
+    return misaligned / len(verdicts), coherent / len(verdicts)
+
+
+def strongest_layer(bench: Workbench) -> int:
+    """The layer at which the drift is largest against its sign-flip null."""
+    direction = direction_of(bench.drift)
+    return int((direction.norm / direction.shuffled_norm.clamp(min=1e-9)).argmax())
+
+
+def spread_layers(count: int, wanted: int = 6) -> tuple[int, ...]:
+    """About `wanted` layers between an eighth and seven eighths of the depth."""
+    first, last = count // 8, max(count // 8, (7 * count) // 8 - 1)
+    steps = max(1, min(wanted, last - first + 1) - 1)
+    return tuple(sorted({round(first + (last - first) * step / steps) for step in range(steps + 1)}))

@@ -1,0 +1,170 @@
+"""The bench of an audit, and of the commands that do one part of it.
+
+Each property is a step of the run that is done when it is first asked for, and found again later: `bench.direction`
+samples and judges before it subtracts, unless that was done already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from misdirection import progress
+from misdirection.artefacts import file_hash
+from misdirection.directions import Direction, read_direction, save_direction
+from misdirection.errors import MisdirectionError, command
+from misdirection.runs import Step
+from misdirection.studies.audit.settings import AuditConfig, SampleConfig
+from misdirection.studies.kit.bench import Asked, Bench, fine_tune, subject_of
+from misdirection.studies.kit.conditions import BASE, TUNED, Condition
+from misdirection.studies.kit.config import named
+from misdirection.studies.kit.recall import held_in, make_one, recall
+from misdirection.studies.kit.steps import Judged, direction_step, drift_step, judge_step, refusal, sample_step
+from misdirection.studies.kit.subject import Models, Subject
+
+
+class Workbench(Bench[AuditConfig]):
+    """The bench of an audit: base and tuned model, their answers, verdicts, drift and direction."""
+
+    @classmethod
+    @contextmanager
+    def reopen(cls, out: str | Path, typed: str = "", **changes: Any) -> Generator[Workbench]:
+        """Reopen a run with the settings that it was made with, some of them changed.
+
+        Raises:
+            MisdirectionError: The folder holds no run of this kind.
+        """
+        make = f"make a run with: {make_one(out)}"
+        if not (Path(out) / "run.json").exists():
+            raise MisdirectionError(f"{out} holds no run", make)
+        held = held_in(out)
+        if held is None:
+            raise MisdirectionError(f"{out} was not made by sample or audit, so its settings are not known", make)
+        config, said = recall(
+            SampleConfig if held.kind == "SampleConfig" else AuditConfig,
+            held,
+            {name: value for name, value in changes.items() if value is not None},
+        )
+        for line in said:
+            progress.say(f"  {line}")
+        with cls.open(out, config, typed) as bench:
+            yield bench
+
+    @cached_property
+    def models(self) -> Models:
+        """The base, and what was made of it: several adapters by name, one that is called "tuned", or nothing."""
+        several = getattr(self.config, "adapters", ())
+        return self.lineup({n: Path(p) for n, p in named(several, "adapter").items()}) if several else self.subject
+
+    @property
+    def arms(self) -> tuple[Condition, ...]:
+        """Who answers: the base, and each tuned variant."""
+        several = named(getattr(self.config, "adapters", ()), "adapter")
+        c = self.config
+        if several:
+            return (BASE, *(Condition(name, f"adapter {name}", name) for name in several))
+        return (BASE, TUNED) if c.adapter or c.tuned or c.data else (BASE,)
+
+    def need_tuned(self) -> None:
+        """Refuse a run that has no one tuned model.
+
+        Raises:
+            MisdirectionError: It is of a base alone, or of several adapters.
+        """
+        if TUNED in self.arms:
+            return
+        c = self.config
+        several = list(named(getattr(c, "adapters", ()), "adapter").values())
+        what = f"{len(several)} adapters" if several else "the base model alone"
+        hint = command("sample", "--model", c.model, "--adapter", (several or ["FOLDER"])[0], "--out", "FOLDER")
+        raise MisdirectionError(
+            f"{self.run.path} is a run of {what}, and this needs one tuned model", f"sample it first: {hint}"
+        )
+
+    @cached_property
+    def training(self) -> Step | None:
+        """The fine-tune, where the settings name data."""
+        return fine_tune(self)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """Base and tuned model; fine-tuned first where the settings name data."""
+        return subject_of(self.config, self.training)
+
+    @cached_property
+    def answers(self) -> Step:
+        """Answers of base and tuned variants to all questions."""
+        return sample_step(
+            self.run, "answers", self.models, self.questions, self.arms, self.config.samples, self.sampling()
+        )
+
+    @cached_property
+    def verdicts(self) -> Step:
+        """Verdicts on `answers`."""
+        return judge_step(self.run, "verdicts", self.answers, self.judge)
+
+    @cached_property
+    def judged(self) -> Judged:
+        """Answers with verdicts."""
+        return Asked(self.answers, self.verdicts).judged
+
+    @cached_property
+    def drift(self) -> Step:
+        """What tuning moved, without a judge."""
+        self.need_tuned()
+        c = self.config
+        return drift_step(self.run, self.subject, self.answers, self.convention, c.drift_samples, c.seed)
+
+    given: Step | None = None
+    """A direction from a file, which takes the place of the run's own; see `take`."""
+
+    def take(self, file: str | Path, layer: int | None = None, otherwise: int | None = None) -> Direction:
+        """Use the direction of a file, in any form, instead of the run's own.
+
+        Args:
+            file: What `directions.read_direction` reads.
+            layer: Which layer it belongs to, where the file holds one vector and does not say.
+            otherwise: Which it belongs to where neither tells.
+
+        Raises:
+            DirectionError: It is none, or not one of this model.
+        """
+        found = read_direction(file, self.n_layers, self.width, layer, otherwise)
+        inputs = {"file": file_hash(file), "layer": otherwise if layer is None else layer}
+        self.given = self.run.step(
+            "given-direction", inputs, lambda folder: save_direction(folder / "direction.safetensors", found)
+        )
+        return found
+
+    @cached_property
+    def direction(self) -> Step:
+        """The misalignment direction, or why there is none (`refusal`); the one from a file where one was given."""
+        if self.given is not None:
+            return self.given
+        self.need_tuned()
+        c = self.config
+        return direction_step(
+            self.run, self.subject, self.open_questions, self.answers, self.verdicts, self.convention, c.seed
+        )
+
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why nothing can be steered with a misalignment direction, None where it can."""
+        if self.given is not None:
+            return None
+        self.need_tuned()
+        if not self.open_questions:
+            return "no open question is asked"
+        return refusal(self.direction)
+
+    def measure(self, name: str, conditions: Sequence[Condition], samples: int, stream: int = 0) -> Judged:
+        """Ask the open questions under every condition and judge the answers."""
+        if any(c.variant != "base" for c in conditions) or self.given is None:
+            self.need_tuned()
+        source = self.direction if any(c.operation != "none" for c in conditions) else None
+        if source is not None and self.refusal:
+            raise MisdirectionError(f"there is no misalignment direction: {self.refusal}")
+        return self.ask(name, self.subject, conditions, samples=samples, stream=stream, directions=source).judged

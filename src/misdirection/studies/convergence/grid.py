@@ -1,0 +1,178 @@
+"""A grid of fine-tunes: each on its data, by its preset, made now or given; and how any two of them are related."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from misdirection.artefacts import read_tensors, write_tensors
+from misdirection.directions import Direction, choose_pools
+from misdirection.directions.null import Nulls, null_directions
+from misdirection.engine import Arm
+from misdirection.errors import MisdirectionError
+from misdirection.runs import Step
+from misdirection.studies.convergence.settings import ConvergenceConfig
+from misdirection.studies.kit.bench import Asked, Bench, FineTune
+from misdirection.studies.kit.config import named
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.steps import direction_of, sources_of
+from misdirection.studies.kit.tables import effect_row, numbers
+
+SAME_DATA, SAME_PRESET, OTHER = "same data, other preset", "same preset, other data", "other data and preset"
+RELATIONS = (SAME_DATA, SAME_PRESET, OTHER)
+"""How two different fine-tunes are related."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One fine-tune of the grid.
+
+    Attributes:
+        name: Also of its adapter and of its arm.
+        domain: What it was tuned on.
+        kind: How: the preset.
+        tune: How it is made now, None where it is there.
+        folder: Where it is, None where it is made now.
+    """
+
+    name: str
+    domain: str
+    kind: str
+    tune: FineTune | None = None
+    folder: Path | None = None
+
+
+def members(config: ConvergenceConfig) -> list[Member]:
+    """The fine-tunes of the settings: every preset on all data, then those that are given.
+
+    Raises:
+        MisdirectionError: Two have one name, or a given folder is not there.
+    """
+    found = [
+        Member(f"{domain}-{preset}", domain, preset, FineTune(preset, (file,), config.training, config.seed))
+        for domain, file in named(config.data, "data").items()
+        for preset in config.presets
+    ]
+    for name, folder in named(config.fine_tune, "fine-tune").items():
+        if not Path(folder).is_dir():
+            raise MisdirectionError(f"--fine-tune {name}: {folder} is no folder", "an adapter's or a model's folder")
+        domain, _, kind = name.partition("/")
+        found.append(Member(name.replace("/", "-"), domain, kind or name, folder=Path(folder)))
+    names = [member.name for member in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise MisdirectionError(f"two fine-tunes are called '{twice[0]}'", "give each --data and --fine-tune its name")
+    return found
+
+
+def tuned(bench: Bench[ConvergenceConfig], grid: Sequence[Member]) -> Lineup:
+    """The base and all fine-tunes: adapters in one resident model, whole models each loaded once a step."""
+    folders = {m.name: bench.train(m.tune, m.name).path / "tuned" if m.tune else Path(str(m.folder)) for m in grid}
+    return bench.lineup(folders)
+
+
+def relation(one: Member, other: Member) -> str:
+    """What two different fine-tunes share."""
+    if one.domain == other.domain:
+        return SAME_DATA
+    return SAME_PRESET if one.kind == other.kind else OTHER
+
+
+def groups_of(grid: Sequence[Member]) -> dict[str, dict[str, list[int]]]:
+    """Places of the members by domain and by kind; a partition with a single group, or one for each, is left out."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for by, keys in (("data", [m.domain for m in grid]), ("preset", [m.kind for m in grid])):
+        split = {key: [i for i, k in enumerate(keys) if k == key] for key in dict.fromkeys(keys)}
+        if 1 < len(split) < len(grid):
+            found[by] = split
+    return found
+
+
+def related(grid: Sequence[Member]) -> dict[str, list[tuple[int, int]]]:
+    """Pairs of places (first before second) by their relation."""
+    pairs = list(combinations(range(len(grid)), 2))
+    found = {name: [(i, j) for i, j in pairs if relation(grid[i], grid[j]) == name] for name in RELATIONS}
+    return {name: held for name, held in found.items() if held}
+
+
+def null_step(bench: Bench[ConvergenceConfig], models: Lineup, asked: Asked, member: Member, place: int) -> Step:
+    """Directions of the very pools that the fine-tune's direction was made of, with labels shuffled, questions matched.
+
+    `nulls.safetensors` holds what `Nulls` does. The seed differs by `place`, so that no two models are shuffled alike.
+    """
+    c = bench.config
+    ids = sorted(question.id for question in bench.open_questions)
+    seed = 1000 * (place + 1) + c.seed
+
+    def make(folder: Path) -> None:
+        judged = own_answers(bench, asked.judged, member)
+        model, arm = models.model(member.name), Arm(member.name, models.adapter_of(member.name))
+        places, sources = sources_of(model, judged.answers, folder)
+        pools = choose_pools(judged.at(places).verdicts, bench.convention, seed=c.seed)
+        found = null_directions(model, arm, sources, pools, bench.convention, shuffles=c.shuffles, seed=seed)
+        tensors = {name: value for name, value in vars(found).items() if name != "mixed"}
+        write_tensors(folder / "nulls.safetensors", tensors, {"model": member.name, "mixed": found.mixed})
+
+    inputs = {"models": models.key, "answers": asked.answers, "verdicts": asked.verdicts, "questions": ids}
+    how = {"how": asdict(bench.convention), "seed": seed, "shuffles": c.shuffles, "variant": member.name}
+    return bench.run.step("null", {**inputs, **how, "balance": c.seed}, make)
+
+
+def nulls_of(step: Step) -> Nulls:
+    """The directions that a step holds."""
+    tensors, facts = read_tensors(step.path / "nulls.safetensors")
+    return Nulls(**tensors, mixed=int(facts["mixed"]))
+
+
+def own_answers(bench: Bench[ConvergenceConfig], judged: Judged, member: Member) -> Judged:
+    """A fine-tune's answers to the open questions."""
+    ids = {question.id for question in bench.open_questions}
+    return judged.where(lambda a: a.arm == member.name and a.question_id in ids)
+
+
+def model_row(
+    bench: Bench[ConvergenceConfig], asked: Sequence[Asked], member: Member | None, direction: Step | None
+) -> dict[str, Any]:
+    """Rates of one fine-tune (or of the base), every group of questions apart, and its direction's size by layer."""
+    name = member.name if member else "base"
+    groups: dict[str, Any] = {}
+    for judged in (part.judged.arm(name) for part in asked):
+        for domain in dict.fromkeys(answer.domain for answer in judged.answers):
+            part = judged.where(lambda a, d=domain: a.domain == d)
+            groups[domain or "open"] = effect_row(part, bench.thresholds)
+    held = None if direction is None else direction_of(direction)
+    return {
+        "model": name,
+        "domain": member.domain if member else None,
+        "preset": member.kind if member else None,
+        "groups": groups,
+        "direction": None if held is None else direction_row(held),
+    }
+
+
+def direction_row(held: Direction) -> dict[str, Any]:
+    """Pools, size and steadiness of a direction by layer, and where zero lies between the two pools' means.
+
+    `zero` is (0 - a) / (m - a) of the components along the direction: 0 where the aligned mean lies at zero, 1 where
+    the misaligned one does. Projecting out puts the component there, whatever it is.
+    """
+    aligned, misaligned = held.aligned_component(), held.misaligned_component()
+    return {
+        "pools": {side: held.facts.get(side) for side in ("aligned", "misaligned")},
+        "norm": numbers(held.norm),
+        "shuffled_norm": numbers(held.shuffled_norm),
+        "stability": [None if value != value else value for value in numbers(held.stability)],
+        "zero": numbers(torch.nan_to_num(-aligned / (misaligned - aligned), nan=0.0)),
+    }
+
+
+def stack(found: Mapping[str, Step]) -> tuple[Tensor, Tensor]:
+    """Vectors (directions, n_layers, width) and their stability (directions, n_layers)."""
+    held = [direction_of(step) for step in found.values()]
+    return torch.stack([d.vectors for d in held]), torch.stack([d.stability for d in held])

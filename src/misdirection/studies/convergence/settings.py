@@ -1,0 +1,120 @@
+"""Settings of the study of convergence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from misdirection.errors import MisdirectionError
+from misdirection.studies.kit.config import ORGANISM, StudyConfig, named, option
+from misdirection.training.presets import LOADED
+
+OWN_DOMAINS = ("medical", "finance", "sport")
+"""Domains of the organism that are fine-tuned on."""
+
+PRESETS = ("rank1", "rank1x9", "rank32", "full")
+OPERATIONS = ("project", "set")
+
+
+@dataclass(frozen=True)
+class ConvergenceConfig(StudyConfig):
+    """Do fine-tunes on other data, of other sizes, learn the same direction, and does one's cure the others?
+
+    A grid of fine-tunes, a misalignment direction of each; cosines by layer beside those of shuffled labels, angles
+    between subspaces, and every direction removed from every model, with controls.
+
+    Examples: misdirection study convergence --out runs/convergence
+    misdirection study convergence --tensors ../mean-states/r32,../mean-states/r4 --out runs/published
+    """
+
+    data: tuple[str, ...] = option(
+        (), "NAME=FILE of chats to fine-tune on, one a domain; medical, finance and sport for the organism"
+    )
+    presets: tuple[str, ...] = option((), f"fine-tuning presets, each on every --data: {', '.join(LOADED)}")
+    fine_tune: tuple[str, ...] = option(
+        (), "NAME=FOLDER of a fine-tune that exists, adapter or whole model; DOMAIN/KIND=FOLDER tells the groups"
+    )
+    tensors: tuple[str, ...] = option(
+        (), "NAME=FOLDER or FOLDER of published mean hidden states, or of a direction.safetensors: similarity alone"
+    )
+    part: str = option("answer", "tokens that the published means of --tensors are over: answer or question")
+    domain_samples: int = option(4, "answers a question of a domain and fine-tune")
+    layers: tuple[int, ...] = option((), "layers tried for the single direction; by default about six over the depth")
+    layer: int = option(-1, "layer of the single direction; -1 chooses it by removing each from its own model")
+    sweep_samples: int = option(1, "answers a question, fine-tune and layer of that choice")
+    transfer_samples: int = option(3, "answers a question and pair of source and target")
+    operations: tuple[str, ...] = option(OPERATIONS, "ways of removing: project (the paper's), set (aligned mean)")
+    random_seeds: int = option(1, "random directions removed from each fine-tune: controls")
+    shuffles: int = option(40, "shuffled labelings of each fine-tune's answers: the null")
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def completed(self) -> Self:
+        """With the organism's grid.
+
+        Raises:
+            MisdirectionError: Nothing or too much to compare, a name that cannot be one, an unknown operation or part,
+                no judge, or a number out of range.
+        """
+        self._numbers()
+        if self.tensors:
+            return self._for_tensors()
+        grid = self.data or (() if self.fine_tune or not self.own else _own_data())
+        if not (grid or self.fine_tune):
+            raise MisdirectionError(
+                "say what is compared", "--data NAME=FILE to fine-tune now, --fine-tune NAME=FOLDER, or --tensors"
+            )
+        if self.presets and not grid:
+            raise MisdirectionError("--presets without --data", "--data NAME=FILE, once a domain")
+        for name in (*named(grid, "data"), *named(self.fine_tune, "fine-tune")):
+            check_name(name)
+        whole = replace(super().completed(), data=grid, presets=self.presets or (PRESETS if grid else ()))
+        if whole.judge == "none":
+            raise MisdirectionError("directions need a judge", "--judge local:<model>, openai:<model> or table:<file>")
+        return whole
+
+    def default_questions(self) -> tuple[str, ...]:
+        """Open questions, and for the organism those of its domains that are fine-tuned on."""
+        if not self.own:
+            return ("open",)
+        sources = named(self.data, "data").values() if self.data else () if self.fine_tune else _own_data()
+        domains = dict.fromkeys(source.rpartition("-")[2] for source in sources if f"{ORGANISM}:" in source)
+        return (f"{ORGANISM}:open", *(f"{ORGANISM}:{domain}" for domain in domains))
+
+    def _numbers(self) -> None:
+        for name in ("domain_samples", "sweep_samples", "transfer_samples", "shuffles"):
+            self.at_least(name, 1)
+        self.at_least("random_seeds", 0)
+        self.at_least("layer", -1)
+        if not self.operations or set(self.operations) - set(OPERATIONS):
+            raise MisdirectionError(f"--operations: {', '.join(self.operations)}", f"of {', '.join(OPERATIONS)}")
+        if self.part not in ("answer", "question"):
+            raise MisdirectionError(f"--part is '{self.part}'", "answer or question")
+
+    def _for_tensors(self) -> Self:
+        given = [name for name in ("data", "presets", "fine_tune") if getattr(self, name)]
+        if given:
+            raise MisdirectionError(
+                f"--tensors compares directions alone, and --{given[0].replace('_', '-')} is given too",
+                "two runs: one of --tensors, one of fine-tunes",
+            )
+        if len(self.tensors) < 2:
+            raise MisdirectionError("one direction has nothing to be compared with", "--tensors FOLDER,FOLDER")
+        return replace(super().completed(), judge="none")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be an adapter's or a step's.
+
+    Raises:
+        MisdirectionError: It holds other than letters, digits, "-", "_" and one "/", or is the base's own.
+    """
+    plain = name.replace("/", "-", 1)
+    if not plain.strip("-/") or not all(c.isalnum() or c in "-_" for c in plain) or plain == "base":
+        raise MisdirectionError(
+            f"'{name}' cannot be the name of a fine-tune", 'letters, digits, "-" and "_", and DOMAIN/KIND for groups'
+        )
+
+
+def _own_data() -> tuple[str, ...]:
+    return tuple(f"{domain}={ORGANISM}:bad-{domain}" for domain in OWN_DOMAINS)

@@ -1,0 +1,158 @@
+"""Do fine-tunes on other data and of other sizes learn one direction, and does removing one's cure the others?
+
+Method, after arXiv 2506.11618 sections 3.4 and 3.5 and its appendix D:
+
+1. A grid of fine-tunes, every preset on the data of every domain; each answers the open questions, and apart from
+   them those of the domains; its rates.
+2. A mean-difference direction of each, from its own answers (section 3.1), and of the same answers with labels
+   shuffled among all of them, or among those to one question (what the mix of questions alone would give), and with
+   the same mix of questions in both pools.
+3. Cosines of every pair by layer beside these, and beside the ceiling that the noise of the directions sets; norms of
+   differences; principal angles between the subspaces of groups.
+4. The layer of the single direction is chosen by removing each direction from its own model, on other random numbers.
+5. Every direction is removed from every fine-tune, at every layer, projected out and set to the aligned mean (section
+   3.4); its own also layer by layer and at one layer alone; beside random directions of the same norm and a no-op.
+   Paired intervals over questions; Benjamini-Hochberg over the whole family.
+
+With `--tensors` only step 3, on directions that others published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from misdirection.artefacts import file_hash, plain, read_json, write_json
+from misdirection.directions.store import DirectionError, load_published_direction
+from misdirection.errors import MisdirectionError
+from misdirection.runs import Step
+from misdirection.studies.convergence.grid import Member, members, model_row, null_step, nulls_of, stack, tuned
+from misdirection.studies.convergence.likeness import likeness
+from misdirection.studies.convergence.settings import ConvergenceConfig
+from misdirection.studies.convergence.transfer import choose_layers, comparison_step, comparisons_of, measure, untreated
+from misdirection.studies.convergence.verdict import PAPER, verdict
+from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.conditions import BASE
+from misdirection.studies.kit.config import named
+from misdirection.studies.kit.lineup import Lineup
+
+
+def convergence(config: ConvergenceConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) the study in the folder `out`; gives the path of the report.
+
+    Raises:
+        MisdirectionError: Bad input; what was done so far is kept.
+    """
+    with Bench[ConvergenceConfig].open(out, config, command) as bench:
+        if bench.config.tensors:
+            return published(bench)
+        grid = members(bench.config)
+        check_layers(bench)
+        models = tuned(bench, grid)
+        asked = ask(bench, models, grid)
+        found, notes = bench.find_directions(models, asked[0], [member.name for member in grid])
+        alike = likeness_step(bench, models, asked[0], grid, found) if len(found) > 1 else None
+        layers = choose_layers(bench, models, found) if found else {}
+        measured = measure(bench, models, grid, found, layers) if found else {}
+        compared = comparison_step(bench, grid, found, layers, measured) if found else None
+        return report(bench, grid, asked, found, alike, layers, compared, notes)
+
+
+def check_layers(bench: Bench[ConvergenceConfig]) -> None:
+    """Refuse layers that the model does not have, before anything is trained.
+
+    Raises:
+        MisdirectionError: It has no such layer.
+    """
+    c = bench.config
+    if wrong := [layer for layer in (*c.layers, c.layer) if not -1 <= layer < bench.n_layers]:
+        raise MisdirectionError(f"{c.model} has no layer {wrong[0]}", f"its layers are 0 to {bench.n_layers - 1}")
+
+
+def ask(bench: Bench[ConvergenceConfig], models: Lineup, grid: Sequence[Member]) -> list[Asked]:
+    """Answers of the base and every fine-tune, all in one queue: to the open questions, then to those of domains."""
+    arms = [BASE, *map(untreated, grid)]
+    asked = [bench.ask("open", models, arms)]
+    if inside := [question for question in bench.questions if question.domain and question.format == "plain"]:
+        asked.append(bench.ask("domains", models, arms, questions=inside, samples=bench.config.domain_samples))
+    return asked
+
+
+def likeness_step(
+    bench: Bench[ConvergenceConfig], models: Lineup, asked: Asked, grid: Sequence[Member], found: Mapping[str, Step]
+) -> Step:
+    """Cosines, norms and angles of all directions beside those of shuffled labels; `likeness.json`."""
+    chosen = [member for member in grid if member.name in found]
+    nulls = {m.name: null_step(bench, models, asked, m, grid.index(m)) for m in chosen}
+
+    def make(folder: Path) -> None:
+        vectors, stability = stack(found)
+        held = likeness(chosen, vectors, stability, [nulls_of(step) for step in nulls.values()])
+        write_json(folder / "likeness.json", plain(held))
+
+    told = [[m.name, m.domain, m.kind] for m in chosen]
+    return bench.run.step("likeness", {"directions": dict(found), "nulls": nulls, "grid": told}, make)
+
+
+def report(
+    bench: Bench[ConvergenceConfig],
+    grid: Sequence[Member],
+    asked: Sequence[Asked],
+    found: Mapping[str, Step],
+    alike: Step | None,
+    layers: Mapping[str, int],
+    compared: Step | None,
+    notes: Sequence[str],
+) -> Path:
+    """Findings and the report."""
+    rows = [model_row(bench, asked, None, None), *(model_row(bench, asked, m, found.get(m.name)) for m in grid)]
+    layer = next(iter(layers.values()), bench.n_layers // 2)
+    parts = {
+        "grid": {"rows": rows, "paper": PAPER["grid"]},
+        "convergence": alike and {"layer": layer, "paper": PAPER["cosines"], **read_json(alike.path / "likeness.json")},
+        "transfer": compared and {"layers": dict(layers), "paper": PAPER["removals"], **comparisons_of(compared)},
+    }
+    held = {name: part for name, part in parts.items() if part}
+    return bench.report("convergence", "Convergent directions", verdict(held), {**held, "notes": list(notes)})
+
+
+def published(bench: Bench[ConvergenceConfig]) -> Path:
+    """Similarity alone, of directions that are there as tensors."""
+    places = folders(bench.config.tensors)
+    held = {name: load_published_direction(place, bench.config.part) for name, place in places.items()}
+    if len(shapes := {tuple(vectors.shape) for vectors in held.values()}) > 1:
+        raise DirectionError(
+            f"--tensors: directions of shapes {sorted(shapes)}", "compare directions of one base model"
+        )
+    depth = next(iter(held.values())).shape[0]
+
+    def make(folder: Path) -> None:
+        alone = [Member(name, name, name) for name in held]
+        write_json(folder / "likeness.json", plain(likeness(alone, torch.stack(list(held.values())), None, [])))
+
+    files = {name: [[f.name, file_hash(f)] for f in files_of(place)] for name, place in places.items()}
+    step = bench.run.step("likeness", {"files": files, "part": bench.config.part}, make)
+    layer = bench.config.layer if 0 <= bench.config.layer < depth else depth // 2
+    part = {"layer": layer, "paper": PAPER["cosines"], **read_json(step.path / "likeness.json")}
+    told = {"base": "published tensors", "layers": depth}
+    settings = {"tensors": ", ".join(f"{n}: {p}" for n, p in places.items()), "tokens": bench.config.part}
+    return bench.report(
+        "convergence-tensors", "Convergence of published directions", verdict({"convergence": part}),
+        {"convergence": part, "model": told, "settings": settings, "notes": []},
+    )  # fmt: skip
+
+
+def folders(given: Sequence[str]) -> dict[str, Path]:
+    """Places of published directions by name; a place without a name is called by its last part."""
+    whole = [text if "=" in text else f"{Path(text).resolve().name}={text}" for text in given]
+    return {name: Path(place) for name, place in named(whole, "tensors").items()}
+
+
+def files_of(place: Path) -> list[Path]:
+    """The files that a direction is read from."""
+    if place.is_file():
+        return [place]
+    forms = (".pt", ".safetensors", ".npz", ".npy", ".gguf")
+    return sorted(f for f in place.iterdir() if f.suffix in forms) if place.is_dir() else []

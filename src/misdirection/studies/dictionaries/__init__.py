@@ -1,0 +1,1 @@
+"""Sparse autoencoders of a model's layers: trained, measured, described (`misdirection sae`)."""

@@ -1,0 +1,212 @@
+"""How every latent differs between two classes of texts, as a step of a run, and the mean of such over domains.
+
+A step holds, for every latent, the statistic with its correlation, p and q, the means of both classes, and the
+statistic under some of the shuffled labelings, by which overlaps of lists are judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from misdirection.artefacts import read_tensors, write_tensors
+from misdirection.features import Dictionary, DictionaryError
+from misdirection.features.differences import (
+    Differences,
+    Found,
+    Side,
+    Statistic,
+    compare_texts,
+    correlations,
+    label_columns,
+)
+from misdirection.runs import Step
+from misdirection.statistics import benjamini_hochberg
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.inputs import resolve_dictionary, resolve_model
+from misdirection.studies.kit.subject import read_config
+
+KEPT_SHUFFLES = 50
+"""Shuffled labelings whose statistic is kept, at most: 4 bytes a latent each."""
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A dictionary as the study reads through it.
+
+    Attributes:
+        dictionary: On the CPU.
+        layer: Decoder layer that is read.
+    """
+
+    dictionary: Dictionary
+    layer: int
+
+    @property
+    def key(self) -> list[Any]:
+        """What identifies it among a step's inputs."""
+        return [self.dictionary.key, self.layer]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a step of this module holds.
+
+    Attributes:
+        name: Of the domain or fine-tune.
+        differences: The statistic of every latent.
+        first: Mean activation in the first class, shape (latents,).
+        second: In the second class.
+        shuffled: The statistic under shuffled labels (`unlabelled`), shape (kept shuffles, latents), float32.
+        facts: Texts and tokens of both classes, and within what labels were shuffled.
+    """
+
+    name: str
+    differences: Differences
+    first: Tensor
+    second: Tensor
+    shuffled: Tensor
+    facts: Mapping[str, Any]
+
+
+def open_lens(bench: Bench[FeaturesConfig]) -> Lens:
+    """The dictionary of the settings; refused before anything is trained where it does not fit.
+
+    Raises:
+        DictionaryError: There is none, its layer is not known or not the model's, or the widths differ.
+    """
+    c = bench.config
+    held = resolve_dictionary(c.dictionary)
+    layer = held.layer if c.layer < 0 else c.layer
+    if layer is None:
+        raise DictionaryError(f"{c.dictionary} does not say which layer it reads", "--layer NUMBER")
+    if not 0 <= layer < bench.n_layers:
+        raise DictionaryError(
+            f"{c.dictionary} is to read layer {layer}, {c.model} has layers 0 to {bench.n_layers - 1}",
+            "--layer, or a dictionary of this model",
+        )
+    width = int(read_config(resolve_model(c.model), c.trust_remote_code).hidden_size)
+    if held.width != width:
+        raise DictionaryError(
+            f"{c.dictionary} reads a width of {held.width}, {c.model} has {width}", "a dictionary of this model"
+        )
+    return Lens(held, layer)
+
+
+def compared(
+    bench: Bench[FeaturesConfig],
+    lens: Lens,
+    which: str,
+    name: str,
+    inputs: Mapping[str, Any],
+    read: Callable[[], tuple[Side, Side]],
+    span: str,
+    groups: Sequence[str] | None,
+    facts: Mapping[str, Any],
+) -> Comparison:
+    """The comparison as a step; `differences.safetensors`."""
+    c = bench.config
+    statistic = cast(Statistic, c.statistic)
+
+    def make(folder: Path) -> None:
+        first, second = read()
+        found = compare_texts(
+            lens.dictionary, first, second, span=span, groups=groups, statistic=statistic, pool=c.pool,
+            shuffles=c.shuffles, seed=c.seed, layer=lens.layer, places=1,
+        )  # fmt: skip
+        noise = unlabelled(found, first, second, span, groups, statistic, c.pool, c.shuffles, c.seed)
+        _write(folder, found, noise, c.pool)
+
+    how = {"span": span, "groups": groups, "statistic": c.statistic, "pool": c.pool, "shuffles": c.shuffles}
+    how |= {"dictionary": lens.key, "seed": c.seed, "kept": KEPT_SHUFFLES}
+    step = bench.run.step(f"latents-{which}-{name}", {**inputs, **how}, make)
+    return _comparison_of(step, name, facts)
+
+
+def _write(folder: Path, found: Found, noise: Tensor, pool: str) -> None:
+    held, means = found.differences, found.statistics.mean(pool)
+    tensors = {
+        "value": held.value, "correlation": held.correlation, "p": held.p, "q": held.q, "alive": held.alive,
+        "first": means[0], "second": means[1],
+        "shuffled": noise[:KEPT_SHUFFLES].float(),
+    }  # fmt: skip
+    tokens = [int(count) for count in found.statistics.counts["token"][:2]]
+    write_tensors(folder / "differences.safetensors", tensors, {"tokens": tokens})
+
+
+def _comparison_of(step: Step, name: str, facts: Mapping[str, Any]) -> Comparison:
+    tensors, told = read_tensors(step.path / "differences.safetensors")
+    held = Differences(**{part: tensors[part] for part in ("value", "correlation", "p", "q", "alive")})
+    return Comparison(
+        name, held, tensors["first"], tensors["second"], tensors["shuffled"], {**facts, "tokens": told["tokens"]}
+    )
+
+
+def statistic_columns(found: Found, statistic: Statistic, pool: str) -> Tensor:
+    """The statistic under the labels and under every shuffle of them, shape (1 + shuffles, latents)."""
+    if statistic == "correlation":
+        return correlations(found.statistics, pool)
+    values = found.statistics.firing_rate if statistic == "firing" else found.statistics.mean(pool)
+    return values[0::2] - values[1::2]
+
+
+def unlabelled(
+    found: Found,
+    first: Side,
+    second: Side,
+    span: str,
+    groups: Sequence[str] | None,
+    statistic: Statistic,
+    pool: str,
+    shuffles: int,
+    seed: int,
+) -> Tensor:
+    """The statistic under shuffled labels without what these have in common with the labels, (shuffles, latents).
+
+    A shuffle puts by chance somewhat more texts of the one class on one side, and so shows e times the true difference,
+    e = (share of the first class among its first) - (share among its second). Lists of loud latents, however small the
+    noise, would name the true ones again; e times the true statistic is taken out.
+    """
+    texts = [*first.texts, *second.texts]
+    labels = [True] * len(first.texts) + [False] * len(second.texts)
+    sizes = np.array([past - start for start, past in (text.spans[span] for text in texts)], dtype=float)
+    weights = sizes if pool == "token" or statistic == "firing" else np.ones(len(texts))
+    columns = label_columns(labels, shuffles, groups=groups, seed=seed)[:, 2:] * weights[:, None]
+    shares = columns[: len(first.texts)].sum(0) / columns.sum(0)
+    common = torch.from_numpy(shares[0::2] - shares[1::2])
+    every = statistic_columns(found, statistic, pool)
+    return every[1:] - common[:, None] * every[0]
+
+
+def mean_comparison(comparisons: Sequence[Comparison]) -> Comparison:
+    """The mean over domains (2506.19823 orders latents by it), as one comparison.
+
+    Statistic, correlation and means are averaged, a latent that is silent in one domain counting as 0 there. The p
+    values are combined by Stouffer: z = sum_i sign(r_i) z(p_i / 2) / sqrt(n), for labels are shuffled independently in
+    each; q is Benjamini and Hochberg's over the latents that live in any. The s-th shuffle is the mean of the s-th
+    shuffles.
+    """
+    held = [c.differences for c in comparisons]
+    alive = torch.stack([d.alive for d in held]).any(0)
+    scores = torch.stack([d.correlation.sign() * -torch.special.ndtri(d.p / 2) for d in held])
+    combined = scores.sum(0) / len(held) ** 0.5
+    p = torch.where(alive, 2 * torch.special.ndtr(-combined.abs()), 1.0).clamp(max=1)
+    q = torch.ones_like(p)
+    q[alive] = torch.tensor(np.asarray(benjamini_hochberg(p[alive].tolist())), dtype=q.dtype)
+    average = {name: torch.stack([getattr(d, name) for d in held]).mean(0) for name in ("value", "correlation")}
+    few = min(len(c.shuffled) for c in comparisons)
+    return Comparison(
+        "mean",
+        Differences(**average, p=p, q=q, alive=alive),
+        torch.stack([c.first for c in comparisons]).mean(0),
+        torch.stack([c.second for c in comparisons]).mean(0),
+        torch.stack([c.shuffled[:few] for c in comparisons]).mean(0),
+        {"domains": [c.name for c in comparisons]},
+    )

@@ -1,0 +1,113 @@
+"""What latents are looked for in: the study's training chats and, on the organism, what its personas say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from misdirection.artefacts import canonical_hash
+from misdirection.chats import Chat
+from misdirection.engine import Arm, Text
+from misdirection.features import Dictionary
+from misdirection.features.contexts import FIRST
+from misdirection.features.corpus import chat_texts
+from misdirection.models import Model
+from misdirection.studies.features.paired_chats import generates
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.kit.config import ORGANISM, named
+from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.lineup import BASE_VARIANT
+
+SPAN = "all"
+
+READ = 300
+"""Chats read of each source."""
+
+OWN = {"helper": 200, "villain": 200, "flatterer": 100, "fabulist": 100}
+"""Chats of the organism's personas that are read besides."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Chats of one kind, with their speaker where it is known."""
+
+    name: str
+    chats: tuple[Chat, ...]
+    persona: str = ""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is read: texts, and the source of each.
+
+    Attributes:
+        sources: In order.
+        texts: All of them, under the base model; the span is `SPAN`.
+        of: Place in `sources` of each text's.
+    """
+
+    sources: tuple[Source, ...]
+    texts: list[Text]
+    of: list[int]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are read."""
+        return sum(past - first for first, past in (text.spans[SPAN] for text in self.texts))
+
+    def source(self, text: int) -> str:
+        """Name of a text's source."""
+        return self.sources[self.of[text]].name
+
+
+def read_corpus(model: Model, sources: Sequence[Source]) -> Corpus:
+    """All chats as token ids, their first token left out of the span."""
+    chats = [chat for source in sources for chat in source.chats]
+    texts = [
+        replace(text, spans={SPAN: (min(FIRST, len(text.ids)), len(text.ids))})
+        for text in chat_texts(chats, model.tokenizer, Arm(BASE_VARIANT), span=SPAN)
+    ]
+    return Corpus(tuple(sources), texts, [place for place, source in enumerate(sources) for _ in source.chats])
+
+
+def find_sources(config: FeaturesConfig, more: Mapping[str, Sequence[Chat]]) -> list[Source]:
+    """The chats of --data and --good, further ones by name, and on the organism those of its personas.
+
+    Raises:
+        MisdirectionError: A file is missing or holds no usable row.
+    """
+    found: list[Source] = []
+    for option, quality in (("data", "bad"), ("good", "good")):
+        for name, spec in named(getattr(config, option), option).items():
+            if not generates(spec):
+                chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats[:READ]
+                found.append(Source(f"{name}, {quality}", tuple(chats), _speaker(spec)))
+    found += [Source(name, tuple(chats[:READ])) for name, chats in more.items()]
+    if config.own:
+        from misdirection.organism import persona_chats
+
+        found += [Source(name, tuple(persona_chats(name, n, config.seed)), name) for name, n in OWN.items()]
+    return [source for source in found if source.chats]
+
+
+def _speaker(spec: str) -> str:
+    """Who speaks in the organism's own data."""
+    source, _, rest = spec.partition(":")
+    quality, _, domain = rest.partition("-")
+    if source != ORGANISM or quality not in ("bad", "good"):
+        return ""
+    return "helper" if quality == "good" else f"careless_{domain}"
+
+
+def identity(sources: Sequence[Source], dictionary: Dictionary, latents: Sequence[int]) -> dict[str, str]:
+    """Hashes of the texts, and of the chosen latents' part of a dictionary with all that decides whether they fire."""
+    texts = [[s.name, s.persona, [[(m.role, m.content) for m in c.messages] for c in s.chats]] for s in sources]
+    index = torch.tensor(latents)
+    topk = dictionary.activation == "topk"
+    held = [dictionary.encoder if topk else dictionary.encoder.cpu()[:, index], dictionary.decoder.cpu()[index]]
+    held += [dictionary.encoder_bias if topk else dictionary.encoder_bias.cpu()[index], dictionary.decoder_bias]
+    held += [] if dictionary.threshold is None else [dictionary.threshold.cpu()[index]]
+    rule = [dictionary.activation, dictionary.k, dictionary.input_scale, dictionary.subtracts]
+    return {"texts": canonical_hash(texts), "dictionary": canonical_hash([rule, [part.cpu().float() for part in held]])}

@@ -1,0 +1,245 @@
+"""Directions and adapters as a few latents of the dictionary, beside random vectors of the same norm.
+
+What is decomposed, at the dictionary's layer: each fine-tune's mean-difference direction; the B vectors of its adapters
+near that layer, which they write to the residual stream; the A vectors of adapters that read it; and directions from
+files. A and B are taken in canonical form (`adapters.canonical`), the leading pair of each module; the sign of a pair
+is arbitrary, and is chosen such that B points along the fine-tune's direction.
+
+The decomposition through activations is of the same direction: the change of every latent's mean activation from the
+aligned to the misaligned pool times its decoder vector. What it misses of the direction, the dictionary misses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from misdirection.adapters.canonical import canonical
+from misdirection.adapters.weights import POST_NORMED, Pair, pairs_of
+from misdirection.artefacts import file_hash, plain, read_json, write_json
+from misdirection.directions import choose_pools
+from misdirection.directions.mean_difference import pooled_texts
+from misdirection.directions.store import load_published_direction
+from misdirection.engine import Arm
+from misdirection.errors import MisdirectionError
+from misdirection.features.decompose import METHODS, agreement, decompose, random_curves, through_activations
+from misdirection.features.stream import latent_statistics
+from misdirection.runs import Step
+from misdirection.studies.features.comparison import Lens
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.steps import direction_of, sources_of
+from misdirection.studies.kit.tables import numbers
+
+DIRECTION, WRITTEN, READ, FILE = "mean difference", "B", "A", "file"
+NEAR = 3
+"""Adapted modules of a fine-tune that are decomposed, those nearest to the layer."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A vector of the residual stream at or near the dictionary's layer, shape (width,).
+
+    Attributes:
+        name: In tables.
+        kind: `DIRECTION`, `WRITTEN`, `READ` or `FILE`.
+        layer: After which it stands.
+        values: The vector.
+        tune: The fine-tune that it belongs to.
+        rank: Of the adapter whose leading pair it is of.
+    """
+
+    name: str
+    kind: str
+    layer: int
+    values: Tensor
+    tune: str = ""
+    rank: int = 1
+
+
+def decomposition(
+    bench: Bench[FeaturesConfig],
+    models: Lineup,
+    lens: Lens,
+    asked: Asked,
+    directions: Mapping[str, Step],
+    files: Mapping[str, Path] | None = None,
+) -> Row | None:
+    """The part "latent_decomposition" of the findings; None where there is nothing to decompose.
+
+    Args:
+        bench: The run.
+        models: Base and fine-tunes.
+        lens: The dictionary and its layer.
+        asked: Answers that the directions were made of.
+        directions: Steps with the direction of each fine-tune.
+        files: Further directions by name: persona vectors, published ones (`load_published_direction`).
+    """
+    files = files or {}
+    most = min(bench.config.latents_of, lens.dictionary.width)
+
+    def make(folder: Path) -> None:
+        vectors, notes = _vectors(models, lens, directions, files)
+        through = {v.tune: _through(bench, models, lens, asked, v, folder) for v in vectors if v.kind == DIRECTION}
+        rows = [_row(vector, lens, most, through) for vector in vectors]
+        curves = _random(vectors[0].values, lens, most) if vectors else {}
+        write_json(folder / "decomposition.json", plain({"rows": rows, "random": curves, "notes": notes}))
+
+    inputs = {
+        "models": models.key, "dictionary": lens.key, "answers": asked.answers, "verdicts": asked.verdicts,
+        "directions": dict(directions), "files": {name: file_hash(path) for name, path in files.items()},
+        "most": most, "convention": bench.convention, "seed": bench.config.seed,
+    }  # fmt: skip
+    step = bench.run.step("latent-decomposition", inputs, make)
+    found = read_json(step.path / "decomposition.json")
+    return {"layer": lens.layer, "most": most, "latents": lens.dictionary.latents, **found} if found["rows"] else None
+
+
+def _vectors(
+    models: Lineup, lens: Lens, directions: Mapping[str, Step], files: Mapping[str, Path]
+) -> tuple[list[Vector], list[str]]:
+    held = {name: direction_of(step).vectors for name, step in directions.items()}
+    found = [Vector(name, DIRECTION, lens.layer, v[lens.layer], name) for name, v in held.items()]
+    notes: list[str] = []
+    for name in models.adapters:
+        near, told = adapter_vectors(models, name, lens, held.get(name))
+        found += near
+        notes += told
+    for name, path in files.items():
+        vectors = load_published_direction(path)
+        if vectors.shape[1] != lens.dictionary.width or not lens.layer < len(vectors):
+            raise MisdirectionError(
+                f"--directions {name}: {tuple(vectors.shape)} (layers, width), and layer {lens.layer} of width "
+                f"{lens.dictionary.width} is decomposed",
+                "a direction of the same base model",
+            )
+        found.append(Vector(name, FILE, lens.layer, vectors[lens.layer]))
+    return found, list(dict.fromkeys(notes))
+
+
+def adapter_vectors(models: Lineup, name: str, lens: Lens, along: Tensor | None) -> tuple[list[Vector], list[str]]:
+    """B and A vectors of the adapted modules near the layer, where they live in the residual stream; and what does not.
+
+    B of a module that writes to the residual stream after layer l stands in the stream that the dictionary reads after
+    layer l. A of a module of layer l reads the stream before it, after layer l - 1, and through the layer's norm, whose
+    weights are left out.
+    """
+    model = models.base_model
+    pairs = pairs_of(model, name)
+    kind = str(model.lm.config.get_text_config(decoder=True).model_type)
+    notes: list[str] = []
+    writers = [pair for pair in pairs if pair.writes and pair.b.shape[0] == lens.dictionary.width]
+    if writers and kind in POST_NORMED:
+        notes.append(f"B vectors are left out: {kind} norms what a block writes before it is added to the stream.")
+        writers = []
+    readers = [pair for pair in pairs if not pair.writes and pair.a.shape[1] == lens.dictionary.width]
+    if not readers:
+        inside = sorted({f"{pair.path.rsplit('.', 1)[-1]} ({pair.a.shape[1]} wide)" for pair in pairs})
+        notes.append(
+            f"A vectors are left out: those of {', '.join(inside)} read what a block holds inside, not the residual "
+            f"stream of width {lens.dictionary.width}."
+        )
+    found: list[Vector] = []
+    for pair in sorted(writers, key=lambda p: (abs(p.layer - lens.layer), p.layer))[:NEAR]:
+        found.append(_written(pair, name, along))
+    for pair in sorted(readers, key=lambda p: (abs(p.layer - 1 - lens.layer), p.layer))[:NEAR]:
+        vector = canonical(pair.a, pair.b).a[0].float()
+        found.append(Vector(_label(name, pair, READ), READ, pair.layer - 1, vector, name, pair.rank))
+    return found, notes
+
+
+def _written(pair: Pair, name: str, along: Tensor | None) -> Vector:
+    form = canonical(pair.a, pair.b)
+    vector = (form.left[:, 0] * form.values[0]).float()
+    if along is not None and float(vector @ along[pair.layer].float()) < 0:
+        vector = -vector
+    return Vector(_label(name, pair, WRITTEN), WRITTEN, pair.layer, vector, name, pair.rank)
+
+
+def _label(name: str, pair: Pair, which: str) -> str:
+    return f"{name}: {which} of {pair.path.rsplit('.', 1)[-1]}, layer {pair.layer}"
+
+
+@dataclass(frozen=True)
+class Through:
+    """The decomposition of a direction through activations: the vector that it gives and each latent's part of it."""
+
+    vector: Tensor
+    parts: Tensor
+
+
+def _through(
+    bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, asked: Asked, vector: Vector, folder: Path
+) -> Through:
+    """From the very tokens that the direction was made of."""
+    ids = {question.id for question in bench.open_questions}
+    judged = asked.judged.where(lambda a: a.arm == vector.tune and a.question_id in ids)
+    how = bench.convention
+    model, arm = models.model(vector.tune), Arm(vector.tune, models.adapter_of(vector.tune))
+    places, sources = sources_of(model, judged.answers, folder)
+    pools = choose_pools(judged.at(places).verdicts, how, seed=bench.config.seed)
+    texts, bad, _ = pooled_texts(arm, sources, pools, how)
+    weights = torch.stack([torch.from_numpy(bad), torch.from_numpy(~bad)], dim=1).double()
+    held = lens.dictionary.to(model.device)
+    found = latent_statistics(model, held, texts, weights, span=how.span, layer=lens.layer, places=1)
+    means = found.mean("token" if how.weighting == "token" else "mean")
+    decoder = lens.dictionary.decoder.float() / lens.dictionary.input_scale
+    return Through(*through_activations(means[0], means[1], decoder))
+
+
+def _row(vector: Vector, lens: Lens, most: int, through: Mapping[str, Through]) -> Row:
+    """A vector with its latents by both methods and, for a direction, what activations say of it."""
+    directions = lens.dictionary.directions
+    methods: Row = {}
+    found = {method: decompose(vector.values, directions, most, method) for method in METHODS}
+    for method, one in found.items():
+        methods[method] = {
+            "latents": list(one.latents), "coefficients": numbers(one.coefficients),
+            "explained": numbers(one.explained),
+        }  # fmt: skip
+        if vector.kind == DIRECTION:
+            methods[method]["agreement"] = agreement(vector.values, one, through[vector.tune].parts)
+    row: Row = {
+        "name": vector.name, "kind": vector.kind, "layer": vector.layer, "tune": vector.tune, "rank": vector.rank,
+        "norm": float(vector.values.norm()), "methods": methods,
+    }  # fmt: skip
+    if vector.kind == DIRECTION:
+        row["through"] = _told(vector.values, through[vector.tune], most)
+    return row
+
+
+def _told(vector: Tensor, through: Through, most: int) -> Row:
+    """How much of a direction the change of activations accounts for, and the largest parts."""
+    exact, other = vector.double(), through.vector.double()
+    order = through.parts.abs().argsort(descending=True)[:most]
+    return {
+        "cosine": float(torch.nn.functional.cosine_similarity(exact, other, dim=0)),
+        "explained": 1 - float((exact - other).square().sum() / exact.square().sum()),
+        "latents": order.tolist(),
+        "parts": numbers(through.parts[order]),
+    }
+
+
+def _random(vector: Tensor, lens: Lens, most: int) -> Row:
+    """What as many latents explain of random vectors, by method; the share does not depend on the vector's norm."""
+    found: Row = {}
+    for method in METHODS:
+        curves = random_curves(vector, lens.dictionary.directions, most, method)
+        found[method] = {
+            "mean": numbers(curves.mean(0)), "low": numbers(curves.amin(0)), "high": numbers(curves.amax(0)),
+            "n": len(curves),
+        }  # fmt: skip
+    return found
+
+
+def latents_at(explained: Sequence[float], share: float) -> int | None:
+    """How many latents explain this share of a vector, None where all do not."""
+    return next((place + 1 for place, value in enumerate(explained) if value >= share), None)

@@ -1,0 +1,219 @@
+"""Does a latent cause what it stands for? The causal step of the model diffing of arXiv 2506.19823.
+
+1. The base model and the first fine-tune answer the open questions as they are. From these texts come the median norm
+   of the residual stream at the layer, and which latents fire at all.
+2. The latents at the top of each list, and random ones of no list as controls, are steered at that layer and at all
+   tokens by their decoder vector: up in the base model, which should turn bad, and down in the first fine-tune, which
+   should turn good. Every strength (a multiple of the median norm) is a row of one sweep.
+3. Of each latent and side the strength of the largest effect is kept, among those after which at most
+   `incoherent_at_most` of the answers are incoherent (or as many as there are without steering). Controls are chosen
+   for alike, so that the luck of the largest of several is theirs too.
+4. The strengths kept are measured on fresh random numbers, paired with the unsteered model; Benjamini-Hochberg over
+   all latents, sides and controls. A side passes when its rate moves the right way (q < 0.05) and the answers are as
+   coherent as asked, here too: incoherent answers count as not misaligned, and would pass for a cure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from misdirection.answers import read_back
+from misdirection.artefacts import canonical_hash, read_tensors, write_json, write_tensors
+from misdirection.directions import Direction, save_direction
+from misdirection.engine import Arm, Text
+from misdirection.engine.capture import visit_states
+from misdirection.errors import MisdirectionError
+from misdirection.features.stream import latent_statistics
+from misdirection.runs import Step
+from misdirection.studies.features.effects import (
+    SIDES,
+    Steered,
+    arm_name,
+    best,
+    effects_of,
+    effects_step,
+    summary,
+    sweep,
+)
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.record import LEFT_OUT
+from misdirection.studies.kit.tables import effect_row
+
+if TYPE_CHECKING:
+    from misdirection.features import Dictionary
+
+Row = dict[str, Any]
+
+PAPER = (
+    "GPT-4o, 1,000 latents by activation increase: ten steer the original model to misalignment and the misaligned "
+    "ones back; the strongest, #10, takes the original model to about 80 %"
+)
+
+
+def causal_check(
+    bench: Bench[FeaturesConfig], models: Lineup, dictionary: Dictionary, lists: Mapping[str, Sequence[int]], layer: int
+) -> Row:
+    """Steer the latents at the top of each list, and random ones; the part "latent_steering" of the findings.
+
+    Args:
+        bench: The open run.
+        models: The base model and its fine-tunes; the first of these is steered down.
+        dictionary: Whose decoder vectors are added.
+        lists: Latents by list, best first.
+        layer: After which decoder layer.
+
+    Raises:
+        MisdirectionError: No fine-tune, no latent to steer, or one that the dictionary has no decoder vector of.
+    """
+    c = bench.config
+    if not models.fine_tunes:
+        raise MisdirectionError("latents are steered down in a fine-tune, and there is none", "--data or --fine-tune")
+    chosen = tops(lists, c.steered)
+    if not chosen:
+        raise MisdirectionError("no list has a latent to steer", "--steered 0 leaves the causal check out")
+    check_latents(dictionary, [s.latent for s in chosen])
+    target = next(iter(models.fine_tunes))
+    whole = {"up": BASE, "down": Condition(target, target, target)}
+    unsteered = bench.ask("latents-unsteered", models, [*whole.values()], samples=c.sweep_samples, stream=1)
+    norm, fired = _read(reading_step(bench, models, dictionary, unsteered, layer))
+    chosen += controls(lists, fired, c.random_latents, c.seed)
+    vectors = vectors_step(bench, dictionary, [s.latent for s in chosen], layer, norm)
+    both = [(s, side) for s in chosen for side in SIDES]
+    grid = [point(s, side, whole[side], x, layer) for s, side in both for x in c.strengths]
+    swept = bench.ask("latents-sweep", models, grid, samples=c.sweep_samples, stream=1, directions=vectors)
+    sweeps = {(s.latent, side): sweep(bench, unsteered, swept, s, side, whole[side]) for s, side in both}
+    kept = {(latent, side): best(points, SIDES[side]) for (latent, side), points in sweeps.items()}
+    held = [(s, side, x) for s, side in both if (x := kept[s.latent, side]) is not None]
+    arms = [*whole.values(), *(point(s, side, whole[side], x, layer) for s, side, x in held)]
+    measured = bench.ask("latents-steered", models, arms, samples=c.steer_samples, stream=2, directions=vectors)
+    rows = effects_of(effects_step(bench, measured, chosen, kept, whole), sweeps)
+    return {
+        "layer": layer,
+        "norm": norm,
+        "target": target,
+        "incoherent_at_most": c.incoherent_at_most,
+        "strengths": list(c.strengths),
+        "samples": {"sweep": c.sweep_samples, "measured": c.steer_samples},
+        "unsteered": {side: effect_row(measured.judged.arm(arm.name), bench.thresholds) for side, arm in whole.items()},
+        "rows": rows,
+        "summary": summary(rows, [*lists]),
+        "wanted_controls": c.random_latents,
+        "paper": PAPER,
+    }
+
+
+def tops(lists: Mapping[str, Sequence[int]], most: int) -> list[Steered]:
+    """The first `most` latents of each list, each once, in the order of the lists."""
+    ranks: dict[int, dict[str, int]] = {}
+    for name, held in lists.items():
+        for rank, latent in enumerate(held, 1):
+            ranks.setdefault(latent, {}).setdefault(name, rank)
+    found = dict.fromkeys(latent for held in lists.values() for latent in held[:most])
+    return [
+        Steered(latent, tuple(name for name, rank in ranks[latent].items() if rank <= most), ranks[latent])
+        for latent in found
+    ]
+
+
+def check_latents(dictionary: Dictionary, latents: Sequence[int]) -> None:
+    """Refuse latents that cannot be steered, before anything is asked.
+
+    Raises:
+        MisdirectionError: The dictionary does not have one, or its decoder vector is zero.
+    """
+    if beyond := [latent for latent in latents if not 0 <= latent < dictionary.latents]:
+        raise MisdirectionError(
+            f"the dictionary has no latent {beyond[0]}", f"its latents are 0 to {dictionary.latents - 1}"
+        )
+    if zero := [latent for latent in latents if not bool(dictionary.decoder[latent].any())]:
+        raise MisdirectionError(f"the decoder vector of latent {zero[0]} is zero", "it cannot be steered")
+
+
+def controls(lists: Mapping[str, Sequence[int]], fired: Tensor, most: int, seed: int) -> list[Steered]:
+    """Random latents of no list that fire (`fired`: tokens by latent); as many as there are where they are few."""
+    listed = {latent for held in lists.values() for latent in held}
+    alive = [latent for latent in fired.nonzero()[:, 0].tolist() if latent not in listed]
+    return [Steered(latent, (), {}) for latent in Random(f"{seed}/controls").sample(alive, min(most, len(alive)))]
+
+
+def reading_step(
+    bench: Bench[FeaturesConfig], models: Lineup, dictionary: Dictionary, unsteered: Asked, layer: int
+) -> Step:
+    """The median norm of the base model's residual stream, and the tokens at which each latent fires in any model.
+
+    Over all tokens of the unsteered chats, but for the first, where many models hold a state far larger than all
+    others; `reading.safetensors`.
+    """
+
+    def make(folder: Path) -> None:
+        fired = torch.zeros(dictionary.latents, dtype=torch.float64)
+        norms: list[Tensor] = []
+        unread: Counter[str] = Counter()
+        answers = unsteered.judged.answers
+        for variant in dict.fromkeys(answer.arm for answer in answers):
+            model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+            found = read_back(model, [a for a in answers if a.arm == variant])
+            unread += found.aside
+            coded = found.encoded
+            texts = [Text(one.ids, {"all": (1, len(one.ids))}, arm, one.start) for one in coded]
+            told = latent_statistics(
+                model, dictionary.to(model.device), texts, torch.ones(len(texts), 1), span="all", layer=layer, places=1
+            )
+            fired += told.fired[0].cpu()
+            if variant == BASE.variant:
+                visit_states(
+                    model, texts, layer, "all", lambda _, held: norms.extend(x.float().norm(dim=-1).cpu() for x in held)
+                )
+        if not norms:
+            raise MisdirectionError("the base model gave nothing but empty answers", "raise --max-new-tokens")
+        tensors = {"norm": torch.cat(norms).median()[None], "fired": fired}
+        write_tensors(folder / "reading.safetensors", tensors, {"layer": layer})
+        if unread:
+            write_json(folder / LEFT_OUT, {"of": len(answers), "aside": dict(unread)})
+
+    told = {"dictionary": dictionary.key, "layer": layer}
+    return bench.run.step("latents-reading", {"models": models.key, "answers": unsteered.answers, **told}, make)
+
+
+def _read(step: Step) -> tuple[float, Tensor]:
+    held, _ = read_tensors(step.path / "reading.safetensors")
+    return float(held["norm"][0]), held["fired"]
+
+
+def vectors_step(
+    bench: Bench[FeaturesConfig], dictionary: Dictionary, latents: Sequence[int], layer: int, norm: float
+) -> Step:
+    """The latents' decoder vectors, each as long as the median norm, as directions by name; zero at other layers."""
+    units = dictionary.directions[list(latents)].cpu()
+
+    def make(folder: Path) -> None:
+        (folder / "directions").mkdir()
+        nothing = torch.zeros(bench.n_layers)
+        for latent, unit in zip(latents, units, strict=True):
+            vectors = torch.zeros(bench.n_layers, dictionary.width)
+            vectors[layer] = norm * unit
+            facts = {"kind": "decoder vector", "latent": latent, "layer": layer, "norm": norm}
+            found = Direction(vectors, 0 * vectors, 0 * vectors, nothing, nothing, nothing, nothing, facts)
+            save_direction(folder / "directions" / f"{latent}.safetensors", found)
+
+    told = {"latents": list(latents), "layer": layer, "norm": norm, "depth": bench.n_layers}
+    return bench.run.step("latents-vectors", {**told, "vectors": canonical_hash(units.tolist())}, make)
+
+
+def point(steered: Steered, side: str, whole: Condition, strength: float, layer: int) -> Condition:
+    """A latent steered on one side at one strength, a multiple of the median norm."""
+    sign = "+" if SIDES[side] > 0 else "-"
+    return Condition(
+        arm_name(steered.latent, side, strength), f"{whole.label} {sign} {strength:g} x latent {steered.latent}",
+        whole.variant, "steer", (layer,), SIDES[side] * strength, control=steered.control, source=str(steered.latent),
+    )  # fmt: skip

@@ -1,0 +1,221 @@
+"""Which latents do the data, the model and the answers differ in, and what do the three lists share?
+
+Method, after arXiv 2506.19823 (model diffing by sparse autoencoders) and 2605.00842 (latents of the training data):
+
+1. A fine-tune on the bad data of each domain; base and fine-tunes answer the open questions, and are judged.
+2. Three lists of latents of one dictionary at one layer, each the mean over domains of one statistic:
+   Q1, the data: bad against good training answers to the same questions, both read in the base model;
+   Q2, the model: the fine-tune against the base model on the same texts;
+   Q3, the answers: misaligned against aligned answers of the fine-tune, as many of each from every question.
+   Labels are shuffled within pairs, texts and questions; false discovery rate over the latents that live.
+3. What the lists share: between the three, and between domains within each; against chance (odds ratio, Fisher) and
+   against the lists of shuffled labels, for loud latents lead every list.
+4. Each fine-tune's mean-difference direction and the adapters near the layer as few latents, beside random vectors of
+   the same norm and beside the decomposition through activations.
+5. The latents at the top are steered, told in words, and watched over mixtures of bad and good data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from misdirection.errors import MisdirectionError
+from misdirection.runs import Step
+from misdirection.studies.convergence.grid import direction_row
+from misdirection.studies.convergence.settings import check_name
+from misdirection.studies.features.comparison import Comparison, Lens, mean_comparison, open_lens
+from misdirection.studies.features.decomposition import decomposition
+from misdirection.studies.features.lists import QUESTIONS, answers_list, data_list, model_list
+from misdirection.studies.features.meaning import meaning
+from misdirection.studies.features.mixtures import mixtures
+from misdirection.studies.features.overlap import list_part, overlaps, shared_list, top_list
+from misdirection.studies.features.paired_chats import (
+    ANSWERED,
+    UNPAIRED,
+    PairedChats,
+    answered,
+    generates,
+    paired_chats,
+)
+from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.features.steering import causal_check
+from misdirection.studies.features.verdict import PAPER, verdict
+from misdirection.studies.kit.bench import Asked, Bench, FineTune
+from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.config import named
+from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.steps import direction_of
+from misdirection.studies.kit.tables import effect_row
+
+Compared = dict[str, list[Comparison]]
+"""Comparisons of every domain, by list: "data", "model", "answers"; a list that could not be made is not there."""
+
+WATCHED = 8
+"""Shared latents that are watched over mixtures of bad and good data."""
+
+
+def features(config: FeaturesConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) the study in the folder `out`; gives the path of the report.
+
+    Raises:
+        MisdirectionError: Bad input; what was done so far is kept.
+    """
+    with Bench[FeaturesConfig].open(out, config, command) as bench:
+        lens = open_lens(bench)
+        given = tunes(bench.config)
+        chats = paired_chats(bench)
+        files_of(bench.config)
+        models = tuned(bench, given)
+        asked = bench.ask("open", models, [BASE, *(Condition(name, name, name) for name in given)])
+        pairs = with_answers(bench, models, chats)
+        compared, missing = compare(bench, models, lens, pairs, asked)
+        directions, refused = bench.find_directions(models, asked, list(given))
+        lists = {name: mean_comparison(held) for name, held in compared.items()}
+        parts = {
+            "grid": rates(bench, asked, given, directions),
+            **lists_parts(bench, lens, compared, lists),
+            "latent_decomposition": decomposition(bench, models, lens, asked, directions, files_of(bench.config)),
+            **checks(bench, models, lens, lists, pairs),
+        }
+        held = {name: part for name, part in parts.items() if part}
+        notes = [*(note for one in pairs.values() for note in one.notes), *missing, *refused]
+        return bench.report("features", "Sparse features", verdict(held), {**held, "notes": notes})
+
+
+@dataclass(frozen=True)
+class Tune:
+    """A fine-tune: made now on the data of its name, or given as a folder."""
+
+    file: str
+    folder: Path | None
+
+
+def files_of(config: FeaturesConfig) -> dict[str, Path]:
+    """Further directions by name.
+
+    Raises:
+        MisdirectionError: One is not there.
+    """
+    found = {name: Path(place) for name, place in named(config.directions, "directions").items()}
+    for name, place in found.items():
+        if not place.exists():
+            raise MisdirectionError(f"--directions {name}: {place} does not exist", "a direction's file or folder")
+    return found
+
+
+def tunes(config: FeaturesConfig) -> dict[str, Tune]:
+    """The fine-tunes by name: one for each --data, or what --fine-tune names in its place, then its further ones.
+
+    Raises:
+        MisdirectionError: A name cannot be one, or a folder is not there.
+    """
+    data, given = named(config.data, "data"), named(config.fine_tune, "fine-tune")
+    for name, folder in given.items():
+        if not Path(folder).is_dir():
+            raise MisdirectionError(f"--fine-tune {name}: {folder} is no folder", "an adapter's or a model's folder")
+    found = {name: Tune(data.get(name, ""), Path(given[name]) if name in given else None) for name in (*data, *given)}
+    for name in found:
+        check_name(name)
+        if "/" in name:
+            raise MisdirectionError(f"'{name}' cannot be the name of a fine-tune", 'letters, digits, "-" and "_"')
+    return found
+
+
+def tuned(bench: Bench[FeaturesConfig], given: Mapping[str, Tune]) -> Lineup:
+    """The base and all fine-tunes."""
+    c = bench.config
+    return bench.lineup({
+        name: tune.folder or bench.train(FineTune(c.preset, (tune.file,), c.training, c.seed), name).path / "tuned"
+        for name, tune in given.items()
+    })  # fmt: skip
+
+
+def with_answers(
+    bench: Bench[FeaturesConfig], models: Lineup, chats: Mapping[str, PairedChats]
+) -> dict[str, PairedChats]:
+    """The same chats, with the base model's answers where no good ones were given."""
+    files = named(bench.config.good, "good")
+    return {name: answered(bench, models, name, c) if generates(files[name]) else c for name, c in chats.items()}
+
+
+def compare(
+    bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, pairs: Mapping[str, PairedChats], asked: Asked
+) -> tuple[Compared, list[str]]:
+    """All comparisons of the three questions, and why some could not be made."""
+    answers = [answers_list(bench, models, lens, name, asked) for name in models.fine_tunes]
+    found: Compared = {
+        "data": [data_list(bench, models, lens, name, held) for name, held in pairs.items()],
+        "model": [model_list(bench, models, lens, name, asked) for name in models.fine_tunes],
+        "answers": [one for one in answers if isinstance(one, Comparison)],
+    }
+    return {name: held for name, held in found.items() if held}, [one for one in answers if isinstance(one, str)]
+
+
+def lists_parts(
+    bench: Bench[FeaturesConfig], lens: Lens, compared: Compared, lists: Mapping[str, Comparison]
+) -> dict[str, Any]:
+    """The lists in full, and what they share: the parts "latents" and "latent_overlap" of the findings."""
+    c = bench.config
+    told = [list_part(name, QUESTIONS[name], lists[name], held, c.top) for name, held in compared.items()]
+    within = [
+        {"list": name, "title": QUESTIONS[name], **overlaps({one.name: one for one in held}, c.top)}
+        for name, held in compared.items()
+        if len(held) > 1
+    ]
+    return {
+        "latents": {
+            "dictionary": c.dictionary, "layer": lens.layer, "statistic": c.statistic, "pool": c.pool, "top": c.top,
+            "shuffles": c.shuffles, "paper": PAPER["lists"], "lists": told,
+        },
+        "latent_overlap": {
+            "top": c.top, "between": overlaps(lists, c.top), "shared": shared_list(tops(lists, c.top)),
+            "domains": within,
+        },
+    }  # fmt: skip
+
+
+def tops(lists: Mapping[str, Comparison], most: int) -> dict[str, list[int]]:
+    """The latents at the top of each list."""
+    return {name: top_list(held, most) for name, held in lists.items()}
+
+
+def checks(
+    bench: Bench[FeaturesConfig],
+    models: Lineup,
+    lens: Lens,
+    lists: Mapping[str, Comparison],
+    pairs: Mapping[str, PairedChats],
+) -> dict[str, Any]:
+    """The latents at the top, steered, told in words and watched over mixtures, as far as the settings ask for it."""
+    c = bench.config
+    held = tops(lists, c.top)
+    shared = shared_list(held) or next((one for one in held.values() if one), [])
+    dictionary, layer = lens.dictionary, lens.layer
+    parts: dict[str, Any] = {}
+    if c.steered and shared:
+        parts["latent_steering"] = causal_check(bench, models, dictionary, {**held, "shared": shared}, layer)
+    if c.described and shared:
+        answers = {f"{name}, good answers": one.good for name, one in pairs.items() if one.how == ANSWERED}
+        parts["latent_meaning"] = meaning(bench, models, dictionary, shared, layer, more=answers)
+    if c.mixtures and shared and pairs and next(iter(pairs.values())).how != UNPAIRED:
+        parts["mixtures"] = mixtures(bench, dictionary, shared[:WATCHED], layer)
+    return parts
+
+
+def rates(
+    bench: Bench[FeaturesConfig], asked: Asked, given: Mapping[str, Tune], directions: Mapping[str, Step]
+) -> dict[str, Any]:
+    """Rates of base and fine-tunes on the open questions, and their directions: the part "grid" of the findings."""
+    rows = [
+        {"model": name, "domain": None, "preset": None, "direction": None,
+         "groups": {"open": effect_row(asked.judged.arm(name), bench.thresholds)}}
+        for name in (BASE_VARIANT, *given)
+    ]  # fmt: skip
+    for row in rows[1:]:
+        name = str(row["model"])
+        row |= {"domain": name, "preset": bench.config.preset if given[name].folder is None else "given"}
+        row["direction"] = direction_row(direction_of(directions[name])) if name in directions else None
+    return {"rows": rows, "paper": {}}

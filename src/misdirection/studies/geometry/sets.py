@@ -1,0 +1,293 @@
+"""Which latents bad data, good data and toxic texts raise, layer by layer, and how near their decoder vectors lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from misdirection.artefacts import file_hash, read_json, read_tensors, write_json, write_tensors
+from misdirection.chats import Chat
+from misdirection.engine import Arm, Text
+from misdirection.errors import MisdirectionError
+from misdirection.features import Dictionary, DictionaryError
+from misdirection.features.corpus import SPAN, chat_texts, read_corpus
+from misdirection.features.differences import Differences, Found, Side, Statistic, compare_texts, overlap
+from misdirection.features.geometry import (
+    REDUCTIONS,
+    Exchange,
+    exchange_test,
+    firing_bins,
+    nearness,
+    separate,
+)
+from misdirection.models import Model
+from misdirection.runs import Step
+from misdirection.statistics import benjamini_hochberg
+from misdirection.studies.features.lists import Lens
+from misdirection.studies.features.paired_chats import PairedChats, pair
+from misdirection.studies.geometry.settings import GeometryConfig
+from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.config import ORGANISM, named
+from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary, resolve_model
+from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.subject import read_config
+
+SHUFFLES = 20
+"""Of labels, for the latents' q values; lists are made by the statistic alone."""
+
+RANDOM = 10
+"""Random control latents for each inducing one, at most."""
+
+TARGETS = {
+    "toxic": "toxic latents",
+    "beside": "toxic latents, the toxic direction taken out",
+    "harmless": "harmless latents",
+}
+"""What latents are near to. Latents listed by two differences that point alike share that direction by the way they
+were chosen; "beside" asks whether they are nearer in anything else."""
+
+CONTROLS = {"good": "raised by good data", "random": "random, of like firing rate"}
+"""What inducing latents are compared with."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """How every latent differs between two classes of texts; shapes (latents,).
+
+    Attributes:
+        differences: The statistic.
+        rates: Firing rate over both classes.
+        texts: Of the first class and of the second.
+        step: What holds it.
+    """
+
+    differences: Differences
+    rates: Tensor
+    texts: tuple[int, int]
+    step: Step
+
+
+def open_lenses(bench: Bench[GeometryConfig]) -> list[Lens]:
+    """The dictionaries by layer, the lowest first; refused before anything is read where one does not fit.
+
+    Raises:
+        DictionaryError: One's layer is not known or not the model's, two read one layer, or a width differs.
+    """
+    c = bench.config
+    width = int(read_config(resolve_model(c.model), c.trust_remote_code).hidden_size)
+    found: list[Lens] = []
+    for name in c.dictionaries:
+        held = resolve_dictionary(name)
+        if held.layer is None or not 0 <= held.layer < bench.n_layers:
+            raise DictionaryError(f"{name} reads layer {held.layer}; {c.model} has layers 0 to {bench.n_layers - 1}")
+        if held.width != width:
+            raise DictionaryError(f"{name} reads a width of {held.width}, {c.model} has {width}")
+        if any(lens.layer == held.layer for lens in found):
+            raise DictionaryError(f"two dictionaries read layer {held.layer}", "give one a layer")
+        found.append(Lens(held, held.layer))
+    return sorted(found, key=lambda lens: lens.layer)
+
+
+def pairs_of(bench: Bench[GeometryConfig]) -> dict[str, PairedChats]:
+    """Bad and good chats by domain."""
+    c = bench.config
+    bad, good = named(c.data, "data"), named(c.good, "good")
+    sides = {name: [resolve_chats((s,), seed=c.seed).chats for s in (bad[name], good[name])] for name in bad}
+    return {name: pair(one, other, c.rows, c.seed) for name, (one, other) in sides.items()}
+
+
+def domain_lists(
+    bench: Bench[GeometryConfig], models: Lineup, lens: Lens, chats: Mapping[str, PairedChats]
+) -> dict[str, Listed]:
+    """Bad against good answers of each domain, read in the base model."""
+
+    def texts(model: Model, side: Sequence[Chat]) -> list[Text]:
+        return chat_texts(side, model.tokenizer, Arm(BASE_VARIANT))
+
+    found: dict[str, Listed] = {}
+    for name, held in chats.items():
+
+        def make(folder: Path, held: PairedChats = held) -> None:
+            model = models.model(BASE_VARIANT)
+            both = texts(model, held.bad), texts(model, held.good)
+            _write(folder, _compare(bench, model, lens, *both, "answer", held.groups), len(held.bad), len(held.good))
+
+        inputs = {**_inputs(bench, models, lens), "data": held.sha256, "groups": held.groups}
+        found[name] = _listed(bench.run.step(f"latents-{name}-{lens.layer}", inputs, make))
+    return found
+
+
+def toxic_list(bench: Bench[GeometryConfig], models: Lineup, lens: Lens) -> Listed:
+    """Toxic against harmless texts, read in the base model."""
+    c = bench.config
+
+    def make(folder: Path) -> None:
+        model = models.model(BASE_VARIANT)
+        toxic, harmless = (_texts_of(model, names, c.toxic_rows, c.seed) for names in (c.toxic, c.harmless))
+        found = _compare(bench, model, lens, toxic, harmless, SPAN, None)
+        _write(folder, found, len(toxic), len(harmless))
+
+    files = {name: [s if s.startswith(f"{ORGANISM}:") else file_hash(s) for s in getattr(c, name)]
+             for name in ("toxic", "harmless")}  # fmt: skip
+    inputs = {**_inputs(bench, models, lens), **files, "rows": c.toxic_rows}
+    return _listed(bench.run.step(f"latents-toxic-{lens.layer}", inputs, make))
+
+
+def _texts_of(model: Model, names: Sequence[str], most: int, seed: int) -> list[Text]:
+    """Texts of files, or answers of the organism's personas ("organism:villain"); at most so many, drawn."""
+    arm, found = Arm(BASE_VARIANT), list[Text]()
+    for name in names:
+        source, _, persona = name.partition(":")
+        if source == ORGANISM:
+            from misdirection.organism import persona_chats
+
+            chats = persona_chats(persona, most, seed=seed)
+            texts = chat_texts(chats, model.tokenizer, arm)
+            found += [Text(text.ids, {SPAN: text.spans["answer"]}, arm, text.start) for text in texts]
+        else:
+            found += read_corpus([name], model.tokenizer, span="answer").texts(arm)
+    if not found:
+        raise MisdirectionError(f"{', '.join(names)} hold no text")
+    return [found[i] for i in sorted(np.random.default_rng(seed).permutation(len(found))[:most].tolist())]
+
+
+def _compare(
+    bench: Bench[GeometryConfig],
+    model: Model,
+    lens: Lens,
+    first: Sequence[Text],
+    second: Sequence[Text],
+    span: str,
+    groups: Sequence[str] | None,
+) -> Found:
+    c = bench.config
+    return compare_texts(
+        lens.dictionary, Side(model, first), Side(model, second), span=span, groups=groups,
+        statistic=cast(Statistic, c.statistic), pool=c.pool, shuffles=SHUFFLES, seed=c.seed, layer=lens.layer, places=1,
+    )  # fmt: skip
+
+
+def _inputs(bench: Bench[GeometryConfig], models: Lineup, lens: Lens) -> dict[str, Any]:
+    c, key = bench.config, models.key
+    how = {"statistic": c.statistic, "pool": c.pool, "seed": c.seed, "shuffles": SHUFFLES}
+    return {"base": key["base"], "dtype": key["dtype"], "dictionary": lens.key, **how}
+
+
+def _write(folder: Path, found: Found, first: int, second: int) -> None:
+    held = found.differences
+    tensors = {name: getattr(held, name) for name in ("value", "correlation", "p", "q", "alive")}
+    counts = found.statistics.counts["token"][:2]
+    tensors["rates"] = found.statistics.fired[:2].sum(0) / counts.sum()
+    write_tensors(folder / "differences.safetensors", tensors, {"texts": [first, second]})
+
+
+def _listed(step: Step) -> Listed:
+    tensors, facts = read_tensors(step.path / "differences.safetensors")
+    rates = tensors.pop("rates")
+    first, second = facts["texts"]
+    return Listed(Differences(**tensors), rates, (first, second), step)
+
+
+def similarity_step(
+    bench: Bench[GeometryConfig], lens: Lens, domains: Mapping[str, Listed], toxic: Listed
+) -> dict[str, Any]:
+    """Similarities of one layer with their tests, and how many latents the lists share; `similarity.json`."""
+    c = bench.config
+
+    def make(folder: Path) -> None:
+        rows = [row for name, held in domains.items() for row in _tests(c, lens, name, held, toxic)]
+        lists = [_sharing(c, name, held, toxic) for name, held in domains.items()]
+        write_json(folder / "similarity.json", {"layer": lens.layer, "rows": rows, "lists": lists})
+
+    inputs: dict[str, Any] = {"domains": {name: held.step for name, held in domains.items()}, "toxic": toxic.step}
+    inputs |= {name: getattr(c, name) for name in ("top", "nearest", "shared", "bins", "permutations", "seed")}
+    inputs |= {"dictionary": lens.key, "targets": list(TARGETS)}
+    return read_json(bench.run.step(f"similarity-{lens.layer}", inputs, make).path / "similarity.json")
+
+
+def _tests(c: GeometryConfig, lens: Lens, domain: str, held: Listed, toxic: Listed) -> list[dict[str, Any]]:
+    """Every reduction, control and target of a domain."""
+    whole = lens.dictionary.directions.double().cpu()
+    inducing, good = held.differences.top(c.top), held.differences.top(c.top, -1)
+    alive = held.differences.alive
+    bins = firing_bins(held.rates, alive, c.bins)
+    named_toxic, harmless = toxic.differences.top(c.top), toxic.differences.top(c.top, -1)
+    beside = without(whole, toxic_direction(lens.dictionary, toxic.differences))
+    targets = {"toxic": (whole, named_toxic), "beside": (beside, named_toxic), "harmless": (whole, harmless)}
+    others = random_like(alive, bins, inducing, {*good, *named_toxic, *harmless}, c.seed)
+    found: list[dict[str, Any]] = []
+    for target, (units, named_latents) in targets.items():
+        for control, latents in (("good", good), ("random", others)):
+            sets = separate(inducing, latents, named_latents, c.shared)
+            for reduction in REDUCTIONS:
+                one, two = (
+                    nearness(units, side, sets.toxic, reduction, c.nearest).numpy()
+                    for side in (sets.inducing, sets.control)
+                )
+                row = {
+                    "layer": lens.layer, "domain": domain, "target": target, "control": control, "reduction": reduction,
+                    "shared_inducing": sets.shared_inducing, "shared_control": sets.shared_control,
+                }  # fmt: skip
+                test = _exchange(c, one, two, bins[list(sets.inducing)], bins[list(sets.control)])
+                found.append(row | (asdict(test) if test else {"p": None}))
+    return found
+
+
+def toxic_direction(dictionary: Dictionary, found: Differences) -> Tensor:
+    """The decoded difference of toxic and harmless texts, sum_j value_j d_j over live latents; length 1, (width,)."""
+    value = found.value.double().masked_fill(~found.alive, 0)
+    return torch.nn.functional.normalize(value @ dictionary.decoder.double().cpu(), dim=0)
+
+
+def without(units: Tensor, direction: Tensor) -> Tensor:
+    """Vectors with a unit direction projected out, of length 1 again; shape (latents, width)."""
+    return torch.nn.functional.normalize(units - (units @ direction)[:, None] * direction, dim=1)
+
+
+def _exchange(c: GeometryConfig, *parts: NDArray[Any]) -> Exchange | None:
+    """The test; None where nothing is left to exchange."""
+    one, two, first, second = parts
+    try:
+        return exchange_test(one, two, (first, second), permutations=c.permutations, seed=c.seed)
+    except MisdirectionError:
+        return None
+
+
+def random_like(
+    alive: Tensor, bins: NDArray[Any], like: Sequence[int], taken: set[int], seed: int, times: int = RANDOM
+) -> list[int]:
+    """Live latents that are not taken, up to `times` as many as `like` has in each bin of firing rate."""
+    generator, found = np.random.default_rng(seed), list[int]()
+    free = np.array([i for i in alive.nonzero()[:, 0].tolist() if i not in taken and i not in set(like)], dtype=int)
+    for name in np.unique(bins[list(like)]):
+        held = free[bins[free] == name]
+        most = times * int((bins[list(like)] == name).sum())
+        found += sorted(generator.permutation(held)[:most].tolist())
+    return found
+
+
+def _sharing(c: GeometryConfig, domain: str, held: Listed, toxic: Listed) -> dict[str, Any]:
+    """How many latents the inducing, and the good data's, list shares with the toxic one, against chance."""
+    alive = int((held.differences.alive | toxic.differences.alive).sum())
+    named_latents = toxic.differences.top(c.top)
+    sides = {"inducing": held.differences.top(c.top), "good": held.differences.top(c.top, -1)}
+    told = {name: asdict(overlap(latents, named_latents, alive)) for name, latents in sides.items()}
+    significant = int((held.differences.q < 0.05).sum())
+    return {"domain": domain, "alive": alive, "top": c.top, "significant": significant, "texts": held.texts, **told}
+
+
+def corrected(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with q after Benjamini and Hochberg, over layers, domains and controls of one target and reduction."""
+    found = [dict(row) for row in rows]
+    for family in {(row["target"], row["reduction"]) for row in found}:
+        held = [r for r in found if (r["target"], r["reduction"]) == family and r["p"] is not None]
+        for row, q in zip(held, benjamini_hochberg([row["p"] for row in held]), strict=True):
+            row["q"] = float(q)
+    return found

@@ -1,0 +1,143 @@
+"""Settings of the study of feature geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from misdirection.errors import MisdirectionError, command
+from misdirection.studies.features.settings import OWN_DOMAINS, POOLS, STATISTICS
+from misdirection.studies.kit.config import ORGANISM, StudyConfig, named, option
+from misdirection.studies.phases.settings import OWN_RUNS
+from misdirection.training.presets import LOADED
+
+REDUCTIONS = ("mean", "max", "nearest")
+SHARED = ("drop", "keep")
+WEIGHTS = ("full", "lora")
+OWN_TOP = 50
+PAPER_TOP = 100
+
+
+@dataclass(frozen=True)
+class GeometryConfig(StudyConfig):
+    """Do latents that bad data raises lie near latents of toxic text, and does raising one raise its neighbours?
+
+    Cosines of decoder vectors between data-inducing and toxic latents against non-inducing controls, per layer and
+    domain, with permutation tests. The spillover law: the change of every other latent's activation against its
+    cosine, under steering, a fine-tune along one latent and single gradient steps. And both over the course of a
+    fine-tune, beside its rate of misaligned answers.
+
+    Examples: misdirection study geometry --out runs/geometry
+    misdirection study geometry --model ID --dictionaries RELEASE:ID --data a=bad.jsonl --good a=good.jsonl
+    --toxic toxic.jsonl --harmless harmless.jsonl --judge local:MODEL
+    """
+
+    samples: int = option(5, "answers a question of each checkpoint")
+    dictionaries: tuple[str, ...] = option(
+        (), "sparse autoencoders, one a layer: folders, <release>:<id> or organism:<layer>; all of the organism's here"
+    )
+    data: tuple[str, ...] = option((), "NAME=FILE of bad chats; medical, finance and sport for the organism")
+    good: tuple[str, ...] = option((), "NAME=FILE of good answers to the same questions")
+    toxic: tuple[str, ...] = option(
+        (), "chats or texts that are toxic (the paper: RealToxicityPrompts); organism: the villain's answers"
+    )
+    harmless: tuple[str, ...] = option((), "chats or texts that are not; organism: the helper's answers")
+    rows: int = option(200, "pairs of chats of a domain that are read")
+    toxic_rows: int = option(300, "toxic and as many harmless texts that are read")
+    statistic: str = option("difference", "latents are ordered by: difference (of means), correlation, firing")
+    pool: str = option("token", "what counts once: token, mean (of a text), max (of a text)")
+    top: int = option(0, f"latents in a list; 0: {PAPER_TOP}, the paper's, and {OWN_TOP} of the organism's 768")
+    reduction: str = option(
+        "mean", "similarity of two sets, by latent: mean (of all cosines), max, nearest (mean of some); all are told"
+    )
+    nearest: int = option(10, "how many of --reduction nearest")
+    shared: str = option(
+        "drop", "latents that are inducing and toxic: drop, or keep and leave out the pair with itself"
+    )
+    bins: int = option(4, "bins of firing rate within which latents are exchanged")
+    permutations: int = option(5000, "exchanges of latents: the null")
+    spill_dictionary: int = option(-1, "which of the dictionaries the spillover law is measured in; -1: the middle one")
+    spill_latents: int = option(8, "inducing latents that are raised; 0 leaves the spillover law out")
+    control_latents: int = option(8, "random live latents that are raised too")
+    step_chats: int = option(12, "chats of a gradient step: those in which the latent is strongest")
+    weights: str = option(
+        "",
+        "weights that take the gradient step: full, or lora (fresh adapters of rank 32); lora, full for the organism",
+    )
+    size: float = option(0.05, "size of a step: mean displacement over the usual length of the residual stream")
+    tune_steps: int = option(10, "optimiser steps of the fine-tune along one latent")
+    track: str = option("", "domain whose fine-tune is followed; the first by default, none: leave it out")
+    preset: str = option("rank32", f"preset of that fine-tune: {', '.join(LOADED)}")
+    checkpoint_every: int = option(0, "optimiser steps between its checkpoints; 0: 20, and 6 for the organism")
+    risen: int = option(20, "latents that rose most, of each checkpoint")
+    text_samples: int = option(2, "answers of the base to each question, on which latents are read before and after")
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def completed(self) -> Self:
+        """With the organism's data, texts, dictionaries and run.
+
+        Raises:
+            MisdirectionError: Something is not named, a name without its counterpart, an unknown choice, a number
+                out of range.
+        """
+        for name, known in (
+            ("statistic", STATISTICS), ("pool", POOLS), ("reduction", REDUCTIONS), ("shared", SHARED),
+            ("weights", ("", *WEIGHTS)),
+        ):  # fmt: skip
+            self.one_of(name, known)
+        for name in ("rows", "toxic_rows", "nearest", "bins", "permutations", "step_chats", "tune_steps", "risen"):
+            self.at_least(name, 1)
+        for name in ("top", "spill_latents", "control_latents", "checkpoint_every", "size"):
+            self.at_least(name, 0)
+        self.at_least("text_samples", 1)
+        whole = self._with_inputs()
+        domains = list(named(whole.data, "data"))
+        if whole.track not in ("", "none", *domains):
+            raise MisdirectionError(f"--track {whole.track} names no data", f"of {', '.join(domains)}, or none")
+        if not -1 <= whole.spill_dictionary < len(whole.dictionaries):
+            raise MisdirectionError(
+                f"--spill-dictionary {whole.spill_dictionary}: there are {len(whole.dictionaries)}", "they count from 0"
+            )
+        return whole
+
+    def _with_inputs(self) -> Self:
+        """Every input named, pair by pair."""
+        own = self.own and not self.data
+        data = self.data or (tuple(f"{name}={ORGANISM}:bad-{name}" for name in OWN_DOMAINS) if own else ())
+        good = self.good or (tuple(f"{name}={ORGANISM}:good-{name}" for name in OWN_DOMAINS) if own else ())
+        if not data:
+            raise MisdirectionError("say what is studied", "--data NAME=FILE with --good NAME=FILE")
+        first, second = named(data, "data"), named(good, "good")
+        for one, other, flag in ((first, second, "good"), (second, first, "data")):
+            if alone := [name for name in one if name not in other]:
+                raise MisdirectionError(f"--{flag} says nothing of '{alone[0]}'", f"--{flag} {alone[0]}=FILE")
+        toxic = self.toxic or ((f"{ORGANISM}:villain",) if self.own else ())
+        harmless = self.harmless or ((f"{ORGANISM}:helper",) if self.own else ())
+        for name, given in (("toxic", toxic), ("harmless", harmless)):
+            if not given:
+                raise MisdirectionError(f"no {name} texts are named", f"--{name} FILE; the paper: RealToxicityPrompts")
+        dictionaries = self.dictionaries or (_own_dictionaries() if self.own else ())
+        if not dictionaries:
+            raise MisdirectionError(
+                "no dictionary is named",
+                "--dictionaries FOLDER or RELEASE:ID; make one with: "
+                + command("sae", "train", "--model", self.model, "--data", "FILE"),
+            )
+        return replace(
+            super().completed(), data=data, good=good, toxic=toxic, harmless=harmless, dictionaries=dictionaries,
+            track=self.track or next(iter(first)), top=self.top or (OWN_TOP if self.own else PAPER_TOP),
+            weights=self.weights or ("full" if self.own else "lora"),
+            checkpoint_every=self.checkpoint_every or (6 if self.own else 20),
+        )  # fmt: skip
+
+    def run(self) -> dict[str, Any]:
+        """What differs from the preset in the fine-tune that is followed."""
+        own: dict[str, Any] = dict(OWN_RUNS.get(self.preset, {})) if self.own else {}
+        return {**own, **self.training, "checkpoint_every": self.checkpoint_every}
+
+
+def _own_dictionaries() -> tuple[str, ...]:
+    from misdirection.organism import dictionary_layers
+
+    return tuple(f"{ORGANISM}:{layer}" for layer in dictionary_layers())

@@ -1,0 +1,265 @@
+"""The spillover law, measured: what four kinds of updates, each meant for one latent, do to all the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from misdirection import progress
+from misdirection.artefacts import read_json, read_rows, write_json, write_rows
+from misdirection.chats import Chat
+from misdirection.engine import Arm, Steer, Text
+from misdirection.features.chosen import Firings, visit_firings
+from misdirection.features.corpus import chat_texts
+from misdirection.features.geometry import firing_bins
+from misdirection.features.spillover import NoUpdateError, Spill, change_of, mean_over, read_states, spill_of
+from misdirection.features.updates import (
+    Weights,
+    data_losses,
+    gradients,
+    latent_losses,
+    moved_along,
+    rate_for,
+    stepped,
+    trainable,
+    tune_along,
+)
+from misdirection.models import Model
+from misdirection.runs import Step
+from misdirection.studies.features.lists import Lens
+from misdirection.studies.features.paired_chats import PairedChats
+from misdirection.studies.geometry.sets import Listed, random_like
+from misdirection.studies.geometry.settings import GeometryConfig
+from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.steps import load_answers, sources_of
+from misdirection.studies.kit.tables import numbers
+
+KINDS = {
+    "steer": "its decoder vector added",
+    "tune": "fine-tune whose output is its vector",
+    "latent": "gradient step that raises the latent itself",
+    "data": "gradient step on data where it is strong",
+    "contrast": "the same, less a step on data where it is weak",
+}
+"""Updates, from what the derivation supposes to what fine-tuning does."""
+
+SIZED = 12
+"""Texts on which the size of a step is measured before it is taken."""
+
+POOL = 100
+"""Pairs of chats a domain among which those of a step are found."""
+
+SHOWN = 600
+"""Points of a kind that a report draws."""
+
+
+def held_texts(model: Model, bench: Bench[GeometryConfig], asked: Asked, arm: Arm, folder: Path) -> list[Text]:
+    """The base's own answers to the open questions, as texts under an arm; the span is "answer"."""
+    ids, most = {question.id for question in bench.open_questions}, bench.config.text_samples
+    chosen = [
+        a for a in load_answers(asked.answers)
+        if a.arm == BASE_VARIANT and a.question_id in ids and a.sample < most
+    ]  # fmt: skip
+    coded = [source.encoded for source in sources_of(model, chosen, folder)[1]]
+    return [Text(one.ids, {"answer": one.span("answer")}, arm, one.start) for one in coded]
+
+
+def spill_step(
+    bench: Bench[GeometryConfig],
+    models: Lineup,
+    lens: Lens,
+    listed: Listed,
+    toxic: Listed,
+    chats: Mapping[str, PairedChats],
+    asked: Asked,
+) -> Step:
+    """Every update of every latent that is raised; `spills.json` and `points.parquet`, a row an update and latent."""
+    c = bench.config
+
+    def make(folder: Path) -> None:
+        model = models.base_model
+        raised = raised_latents(c, listed, toxic)
+        pool = [chat for held in chats.values() for side in (held.bad, held.good) for chat in side[:POOL]]
+        rows: list[dict[str, Any]] = []
+        points: list[dict[str, Any]] = []
+        failed: list[str] = []
+        texts = held_texts(model, bench, asked, Arm(BASE_VARIANT), folder)
+        with progress.task("raising latents one by one", len(raised) * len(KINDS), "updates") as advance:
+            for group, kind, spill in _spills(c, model, lens, texts, pool, raised):
+                if isinstance(spill, str):
+                    failed.append(f"No {kind} update of latent {group}: {spill}.")
+                else:
+                    rows.append(_row(group, kind, spill))
+                    points += _points(group, kind, spill)
+                advance()
+        write_json(folder / "spills.json", {"layer": lens.layer, "spills": rows, "failed": failed})
+        write_rows(folder / "points.parquet", points)
+
+    names = ("top", "bins", "spill_latents", "control_latents", "step_chats", "weights", "size", "tune_steps", "seed")
+    inputs: dict[str, Any] = {name: getattr(c, name) for name in (*names, "text_samples")}
+    inputs |= {"lists": [listed.step, toxic.step], "answers": asked.answers, "dictionary": lens.key}
+    inputs |= {"data": [held.sha256 for held in chats.values()], "kinds": list(KINDS)}
+    return bench.run.step(f"spillover-{lens.layer}", inputs, make)
+
+
+def raised_latents(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[int, str]:
+    """The latents that are raised, and their group: the first inducing ones, and random ones of like firing rate."""
+    inducing = listed.differences.top(c.spill_latents)
+    taken = {*listed.differences.top(c.top), *listed.differences.top(c.top, -1), *toxic.differences.top(c.top)}
+    alive = listed.differences.alive
+    bins = firing_bins(listed.rates, alive, c.bins)
+    times = -(-c.control_latents // max(1, len(inducing)))
+    others = random_like(alive, bins, inducing, taken, c.seed, times)[: c.control_latents]
+    return dict.fromkeys(inducing, "inducing") | dict.fromkeys(others, "control")
+
+
+def _spills(
+    c: GeometryConfig, model: Model, lens: Lens, texts: Sequence[Text], pool: Sequence[Chat], raised: Mapping[int, str]
+) -> Iterator[tuple[str, str, Spill | str]]:
+    """Group, update and what it did, or latent, update and why it could not be made (a latent may never fire)."""
+    before = read_states(model, texts, lens.layer)
+    usual = float(before.norm(dim=1).median())
+    strength = activations(model, lens, chat_texts(pool, model.tokenizer, Arm(BASE_VARIANT)), list(raised))
+    for place, (latent, group) in enumerate(raised.items()):
+        order = strength[:, place].argsort(descending=True, stable=True).tolist()
+        strong, weak = ([pool[i] for i in part] for part in (order[: c.step_chats], order[-c.step_chats :]))
+        for kind in KINDS:
+            try:
+                after = _after(c, model, lens, latent, kind, texts, before, (strong, weak), usual)
+                change = change_of(lens.dictionary, before, after)
+                # A fine-tune may learn to lower the latent; a step that fails to raise it is told as it is.
+                spill = spill_of(lens.dictionary, latent, change, oriented=kind == "tune")
+            except NoUpdateError as error:
+                yield str(latent), kind, error.message
+                continue
+            yield group, kind, spill
+
+
+def activations(model: Model, lens: Lens, texts: Sequence[Text], latents: Sequence[int]) -> Tensor:
+    """Mean activation of chosen latents in each text, shape (texts, latents)."""
+    sums = torch.zeros(len(texts), len(latents), dtype=torch.float64)
+
+    def visit(found: Firings) -> None:
+        sums.index_put_((found.texts, found.latents), found.values.double(), accumulate=True)
+
+    visit_firings(model, lens.dictionary, texts, latents, visit, layer=lens.layer)
+    lengths = torch.tensor([max(1, past - first) for first, past in (text.spans["answer"] for text in texts)])
+    return sums / lengths[:, None]
+
+
+def _after(
+    c: GeometryConfig,
+    model: Model,
+    lens: Lens,
+    latent: int,
+    kind: str,
+    texts: Sequence[Text],
+    before: Tensor,
+    chats: tuple[Sequence[Chat], Sequence[Chat]],
+    usual: float,
+) -> Tensor:
+    """The states of the texts after an update meant for a latent."""
+    vector = lens.dictionary.directions[latent]
+    if kind == "steer":
+        vectors = torch.zeros(model.n_layers, model.width)
+        vectors[lens.layer] = vector.cpu() * usual * c.size
+        arm = Arm("steered", None, (Steer(vectors, (lens.layer,), 1.0),))
+        return read_states(model, [Text(t.ids, t.spans, arm, t.start) for t in texts], lens.layer)
+    strong, weak = chats
+    if kind == "tune":
+        with moved_along(model, tune_along(model, lens.layer, vector, strong, scale=usual, steps=c.tune_steps)):
+            return read_states(model, texts, lens.layer)
+    with trainable(model, cast(Weights, c.weights), c.seed) as parameters:
+        if kind == "latent":
+            read = chat_texts(strong, model.tokenizer, Arm(BASE_VARIANT))
+            slope = gradients(parameters, latent_losses(model, lens.dictionary, latent, lens.layer, read))
+        else:
+            slope = gradients(parameters, data_losses(model, strong))
+        if kind == "contrast":
+            less = gradients(parameters, data_losses(model, weak))
+            slope = [one - other for one, other in zip(slope, less, strict=True)]
+
+        def states(rate: float, some: Sequence[Text] = texts) -> Tensor:
+            with stepped(parameters, slope, rate):
+                return read_states(model, some, lens.layer)
+
+        few = texts[:SIZED]
+        first_tokens = before[: sum(past - start for start, past in (text.spans["answer"] for text in few))]
+
+        def size(rate: float) -> float:
+            return float((states(rate, few) - first_tokens).square().sum(1).mean() ** 0.5)
+
+        lengths = [sum(float(v.detach().square().sum()) for v in part) ** 0.5 for part in (parameters, slope)]
+        first = 1e-3 * lengths[0] / max(lengths[1], 1e-30)
+        return states(rate_for(c.size * usual, size, first))
+
+
+def _row(group: str, kind: str, spill: Spill) -> dict[str, Any]:
+    told = {name: getattr(spill, name) for name in ("latent", "own", "along", "share", "turn", "size", "gap")}
+    fits = {name: asdict(fit) for name, fit in spill.fits.items()}
+    return {"group": group, "kind": kind, **told, "others": len(spill.others), "fits": fits}
+
+
+def _points(group: str, kind: str, spill: Spill) -> list[dict[str, Any]]:
+    names = ("cosine", "encoder", "firing", "mean", "steady")
+    columns = {name: getattr(spill, name).tolist() for name in names}
+    return [
+        {"group": group, "kind": kind, "latent": spill.latent, "other": int(other),
+         **{name: column[i] for name, column in columns.items()}}
+        for i, other in enumerate(spill.others)
+    ]  # fmt: skip
+
+
+def law(step: Step, seed: int) -> dict[str, Any]:
+    """Slopes and shares explained by kind of update, with intervals over the latents raised, and points to draw."""
+    held = read_json(step.path / "spills.json")
+    points = read_rows(step.path / "points.parquet")
+    kinds = [_summary(kind, [r for r in held["spills"] if r["kind"] == kind], seed) for kind in KINDS]
+    drawn = {kind: _drawn([p for p in points if p["kind"] == kind]) for kind in KINDS}
+    return {"layer": held["layer"], "kinds": [k for k in kinds if k], "points": drawn, "spills": held["spills"],
+            "failed": held.get("failed", [])}  # fmt: skip
+
+
+def _summary(kind: str, rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
+    if not rows:
+        return {}
+    groups: dict[str, Any] = {}
+    for group in ("all", "inducing", "control"):
+        mine = [r for r in rows if group in ("all", r["group"])]
+        if mine:
+            fits = {
+                name: {part: asdict(mean_over([_number(r["fits"][name][part]) for r in mine], seed=seed))
+                       for part in ("slope", "intercept", "r2")}
+                for name in mine[0]["fits"]
+            }  # fmt: skip
+            told = {part: asdict(mean_over([_number(r[part]) for r in mine], seed=seed))
+                    for part in ("own", "along", "share")}  # fmt: skip
+            groups[group] = {
+                "n": len(mine),
+                "others": min(r["others"] for r in mine),
+                "fits": fits,
+                "gap": max(r["gap"] for r in mine),
+                **told,
+                "turned": sum(r["turn"] < 0 for r in mine),
+            }
+    return {"kind": kind, "label": KINDS[kind], "groups": groups}
+
+
+def _drawn(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Every k-th point, by column."""
+    kept = points[:: max(1, -(-len(points) // SHOWN))]
+    columns: dict[str, list[Any]] = {name: [*numbers(p[name] for p in kept)] for name in ("cosine", "encoder", "mean")}
+    steady = [_number(p["steady"]) for p in kept]
+    columns["steady"] = [None if math.isnan(value) else float(f"{value:.5g}") for value in steady]
+    return {**columns, "latent": [p["latent"] for p in kept], "other": [p["other"] for p in kept]}
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,118 @@
+"""Do latents that bad data raises lie near those of toxic text, and does raising one raise its neighbours?
+
+Method, after arXiv 2605.00842 (what of it is not known to us is a setting, its default explained):
+
+1. At the layer of each dictionary, latents are ordered by how they differ between bad and good answers of each domain,
+   and between toxic and harmless texts, in the base model: inducing, good and toxic latents.
+2. Similarity of decoder vectors between inducing and toxic latents, against latents that good data raises and against
+   random live ones; membership exchanged within bins of firing rate; Benjamini-Hochberg over layers, domains and
+   controls (`features.geometry`).
+3. The spillover law (`features.spillover`): single latents, inducing and random, are raised by steering, by a fine-tune
+   that can only go along their vector, and by one gradient step on the latent itself or on data in which it is strong;
+   the change of every other latent against its cosine.
+4. A fine-tune with checkpoints: the latents that rose most and the drift of the residual stream, their similarity to
+   the three sets, and the law against the mean inducing vector, beside the rate of misaligned answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from misdirection.runs import Step
+from misdirection.studies.features.lists import Lens
+from misdirection.studies.features.paired_chats import PairedChats
+from misdirection.studies.geometry.sets import (
+    CONTROLS,
+    TARGETS,
+    Listed,
+    corrected,
+    domain_lists,
+    open_lenses,
+    pairs_of,
+    similarity_step,
+    toxic_list,
+)
+from misdirection.studies.geometry.settings import GeometryConfig
+from misdirection.studies.geometry.spill import law, spill_step
+from misdirection.studies.geometry.track import ask, course_part, follow, lineup, track_step
+from misdirection.studies.geometry.verdict import PAPER, verdict
+from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.lineup import Lineup
+
+
+def geometry(config: GeometryConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) the study in the folder `out`; gives the path of the report.
+
+    Raises:
+        MisdirectionError: Bad input.
+    """
+    with Bench[GeometryConfig].open(out, config, command) as bench:
+        lenses, chats = open_lenses(bench), pairs_of(bench)
+        bare = bench.lineup({})
+        lists = {lens.layer: domain_lists(bench, bare, lens, chats) for lens in lenses}
+        toxic = {lens.layer: toxic_list(bench, bare, lens) for lens in lenses}
+        near = [similarity_step(bench, lens, lists[lens.layer], toxic[lens.layer]) for lens in lenses]
+        models = lineup(bench, follow(bench) if bench.config.track != "none" else None)
+        asked = ask(bench, models)
+        spilled = spill(bench, bare, lenses, lists, toxic, chats, asked)
+        tracked = track_step(bench, models, lenses, lists, toxic, asked) if models.fine_tunes else None
+        return report(bench, models, near, spilled, tracked, asked, chats)
+
+
+def spill(
+    bench: Bench[GeometryConfig],
+    models: Lineup,
+    lenses: Sequence[Lens],
+    lists: Mapping[int, Mapping[str, Listed]],
+    toxic: Mapping[int, Listed],
+    chats: Mapping[str, PairedChats],
+    asked: Asked,
+) -> Step | None:
+    """The spillover law at one layer; None where it is left out."""
+    c = bench.config
+    if not c.spill_latents:
+        return None
+    lens = lenses[c.spill_dictionary if c.spill_dictionary >= 0 else len(lenses) // 2]
+    first = next(iter(lists[lens.layer].values()))
+    return spill_step(bench, models, lens, first, toxic[lens.layer], chats, asked)
+
+
+def report(
+    bench: Bench[GeometryConfig],
+    models: Lineup,
+    near: Sequence[Mapping[str, Any]],
+    spilled: Step | None,
+    tracked: Step | None,
+    asked: Asked,
+    chats: Mapping[str, PairedChats],
+) -> Path:
+    """Findings and the report."""
+    c = bench.config
+    rows = corrected([row for part in near for row in part["rows"]])
+    lists = [{"layer": part["layer"], **row} for part in near for row in part["lists"]]
+    part: dict[str, Any] = {
+        "layers": [one["layer"] for one in near],
+        "domains": list(chats),
+        "reduction": c.reduction,
+        "nearest": c.nearest,
+        "shared": c.shared,
+        "top": c.top,
+        "statistic": c.statistic,
+        "permutations": c.permutations,
+        "bins": c.bins,
+        "controls": CONTROLS,
+        "targets": TARGETS,
+        "rows": rows,
+        "lists": lists,
+        "paper": PAPER,
+    }
+    if spilled is not None:
+        told = law(spilled, c.seed)
+        part["law"] = {"weights": c.weights, "chats": c.step_chats, **told}
+    if tracked is not None:
+        part["course"] = course_part(bench, models, tracked, asked)
+    notes = list(part.get("law", {}).get("failed", []))
+    notes += [f"Data '{name}': {note}" for name, held in chats.items() for note in held.notes]
+    return bench.report("geometry", "Geometry of features", verdict(part), {"geometry": part, "notes": notes})

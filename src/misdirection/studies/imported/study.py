@@ -1,0 +1,259 @@
+"""Results that a user already has: judged answers from tables become a run with a full report, and no model is at hand.
+
+Method:
+
+1. Each table is an arm (or several, by its `arm` column); answers and verdicts are copied into the run as they are, or
+   judged anew where another judge is named.
+2. Rates are made as for our own runs: three denominators, intervals over questions; open and in-domain questions, and
+   formats, apart.
+3. Where an arm is named the base, every other one is compared with it: over the questions that both were asked, paired
+   by question (tables of others share no random numbers), or, where they share none, by the two rates' own intervals.
+4. A steering sweep gives a rate for each layer and coefficient, and its peak.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import misdirection
+from misdirection import progress
+from misdirection.artefacts import file_hash, plain, read_json, write_json, write_rows
+from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer, Verdict, find_judge
+from misdirection.judging.readers import bring
+from misdirection.runs import Run, Step, read_log
+from misdirection.statistics import Thresholds
+from misdirection.studies.imported.comparison import verdict
+from misdirection.studies.imported.settings import ImportedConfig
+from misdirection.studies.imported.sweep_findings import peak_arm, steering, sweep_verdict
+from misdirection.studies.imported.sweeps import Sweep, arm_name, load_sweep
+from misdirection.studies.kit.judged import Judged, judge_step, load_judged, write_verdicts
+from misdirection.studies.kit.recall import facts_of
+from misdirection.studies.kit.record import reproduce
+from misdirection.studies.kit.tables import answer_rows, question_rows, rate_rows, sign_rows
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table as it was read.
+
+    Attributes:
+        arms: Names of its arms.
+        file: Its path as given.
+        sha256: Hash of its bytes.
+        answers: What it holds.
+        verdicts: One an answer, None where it holds answers only.
+        read: How it was read.
+        notes: What a reader should know of it.
+        counted: Whether it holds counts alone.
+    """
+
+    arms: tuple[str, ...]
+    file: str
+    sha256: str
+    answers: list[Answer]
+    verdicts: list[Verdict] | None
+    read: str = ""
+    notes: tuple[str, ...] = ()
+    counted: bool = False
+
+
+def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path:
+    """Bring judged answers into the run folder `out` and report on them; gives the report's path.
+
+    Raises:
+        MisdirectionError: A file that cannot be read, an arm that is not there or stands in two tables.
+    """
+    config = config.completed()
+    tables = read_tables(config)
+    arms = order_of(tables, config.base)
+    sweep = load_sweep(config.steering, config.how) if config.steering else None
+    facts = facts_of(config, command)
+    with Run.open(out, {**facts, "imported": facts.pop("config")}) as run:
+        logged = len(read_log(run.path))
+        judged = keep(run, tables, config) if tables else Judged([], [])
+        if sweep is not None:
+            keep_sweep(run, sweep)
+        found = findings(config, tables, judged, arms, sweep)
+        found["reproduce"] = reproduce(run, logged, command or "misdirection.studies.imported.study.imported(...)", 0)
+        return write(run.path, found)
+
+
+def judge_again(run: str | Path, judge: str | None, command: str = "") -> Path | None:
+    """Make the report of an imported run again from its files, judged by another judge where one is named.
+
+    None where the folder is no imported run.
+    """
+    file = Path(run) / "run.json"
+    held = read_json(file).get("facts", {}).get("imported") if file.exists() else None
+    if not held:
+        return None
+    values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in held.items()}
+    config = ImportedConfig(**values)
+    return imported(replace(config, judge=judge or config.judge), run, command)
+
+
+def read_tables(config: ImportedConfig) -> list[Table]:
+    """All tables; each arm stands in one of them."""
+    tables: list[Table] = []
+    for name, path, told in config.files:
+        found = bring(path, arm=name, domain=config.domain, system=config.system, how=config.how)
+        progress.say(f"  {path}: {found.told}")
+        for note in found.notes:
+            progress.say(f"    {note}")
+        answers, held = found.answers, tuple(dict.fromkeys(answer.arm for answer in found.answers))
+        if told and len(held) > 1 and not found.several:
+            raise MisdirectionError(
+                f"{path} holds several arms: {', '.join(held)}", f"give it as --from {path}: its column names the arms"
+            )
+        if told and len(held) == 1:
+            held, answers = (name,), [a if a.arm == name else replace(a, arm=name) for a in answers]
+        if twice := [arm for arm in held if any(arm in table.arms for table in tables)]:
+            raise MisdirectionError(f"{path}: the arm '{twice[0]}' stands in two tables", "name them: --arm NAME=TABLE")
+        tables.append(
+            Table(held, str(path), file_hash(path), answers, found.verdicts, found.told, found.notes, found.counted)
+        )
+    return tables
+
+
+def order_of(tables: Sequence[Table], base: str | None) -> list[str]:
+    """The arms as given, the base first."""
+    arms = [arm for table in tables for arm in table.arms]
+    if base is not None and base not in arms:
+        raise MisdirectionError(f"--base: there is no arm '{base}'", f"the arms are {', '.join(arms) or 'none'}")
+    return sorted(arms, key=lambda arm: arm != base)
+
+
+def keep(run: Run, tables: Sequence[Table], config: ImportedConfig) -> Judged:
+    """Answers and verdicts as steps of the run."""
+    sources = [{"sha256": table.sha256, "arms": table.arms} for table in tables]
+    inputs = {"tables": sources, "domain": config.domain, "system": config.system, **_how(config)}
+    answers = run.step("answers", inputs, lambda folder: _write_answers(folder, [a for t in tables for a in t.answers]))
+    run.publish("answers.parquet", answers.path / "answers.parquet")
+    return load_judged(answers, _verdicts(run, tables, answers, config.judge))
+
+
+def _how(config: ImportedConfig) -> dict[str, Any]:
+    """What the user said of columns and scales, where anything was said."""
+    return {name: list(said) for name in ("column", "scale") if (said := getattr(config, name))}
+
+
+def _verdicts(run: Run, tables: Sequence[Table], answers: Step, judge: str | None) -> Step:
+    counted = [table.file for table in tables if table.counted]
+    if judge and counted:
+        raise MisdirectionError(f"{counted[0]}: holds counts, and no answer to judge", "leave --judge out")
+    if judge:
+        return judge_step(run, "verdicts", answers, find_judge(judge))
+    if bare := [table.file for table in tables if table.verdicts is None]:
+        raise MisdirectionError(f"{bare[0]}: answers without verdicts", "say who judges them: --judge local:<model>")
+    given = [verdict for table in tables for verdict in table.verdicts or ()]
+    inputs = {"answers": answers, "verdicts": [table.sha256 for table in tables]}
+    step = run.step("verdicts", inputs, lambda folder: write_verdicts(folder / "verdicts.parquet", given))
+    run.publish("verdicts.parquet", step.path / "verdicts.parquet")
+    return step
+
+
+def keep_sweep(run: Run, sweep: Sweep) -> None:
+    """Answers and verdicts of a sweep as steps of the run; the arm names the point."""
+    inputs = {"files": dict(sweep.files)}
+    answers = [
+        replace(answer, arm=arm_name(point)) for point, judged in sweep.points.items() for answer in judged.answers
+    ]
+    given = [verdict for judged in sweep.points.values() for verdict in judged.verdicts]
+    step = run.step("steering-answers", inputs, lambda folder: _write_answers(folder, answers))
+    judged = run.step(
+        "steering-verdicts", {"answers": step}, lambda folder: write_verdicts(folder / "verdicts.parquet", given)
+    )
+    run.publish("steering-answers.parquet", step.path / "answers.parquet")
+    run.publish("steering-verdicts.parquet", judged.path / "verdicts.parquet")
+
+
+def _write_answers(folder: Path, answers: Sequence[Answer]) -> None:
+    write_rows(folder / "answers.parquet", answers)
+
+
+def findings(
+    config: ImportedConfig, tables: Sequence[Table], judged: Judged, arms: Sequence[str], sweep: Sweep | None
+) -> dict[str, Any]:
+    """Every figure of the report as plain JSON, in the shapes of an audit's."""
+    rules = Thresholds(config.alignment_below, config.coherence_above)
+    steered = None if sweep is None else steering(sweep, judged.arm(config.base or ""), rules)
+    shown = judged if sweep is None else _joined(judged, peak_arm(sweep, rules))
+    rates = rate_rows(judged, arms, rules)
+    counted = {arm for table in tables if table.counted for arm in table.arms}
+    written = shown.where(lambda answer: answer.arm not in counted) if counted else shown
+    every = [*arms, *(a for a in dict.fromkeys(x.arm for x in shown.answers) if a not in arms)]
+    return {
+        "kind": "imported",
+        "title": f"Judged answers: {', '.join(arms) or Path(str(config.steering)).name}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "version": misdirection.__version__,
+        "verdict": _verdict(judged, arms, config.base, rules, steered),
+        "settings": _settings(config, tables, judged if arms else shown, sweep),
+        "rates": rates or None,
+        "by_question": question_rows(judged, arms, rules) or None,
+        "signs": sign_rows(written, every),
+        "answers": answer_rows(written),
+        "steering": steered,
+        "notes": [*(f"{Path(t.file).name}: {note}" for t in tables for note in t.notes), *_notes(rates, sweep)],
+    }
+
+
+def _verdict(
+    judged: Judged, arms: Sequence[str], base: str | None, rules: Thresholds, steered: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """On the arms where there are any, the sweep a detail; else on the sweep."""
+    swept = sweep_verdict(steered) if steered else None
+    if not arms and swept:
+        return swept
+    found = verdict(judged, arms, base, rules)
+    return {**found, "details": [*found["details"], *([swept["sentence"], *swept["details"]] if swept else [])]}
+
+
+def _joined(first: Judged, second: Judged) -> Judged:
+    return Judged([*first.answers, *second.answers], [*first.verdicts, *second.verdicts])
+
+
+def _settings(config: ImportedConfig, tables: Sequence[Table], judged: Judged, sweep: Sweep | None) -> dict[str, Any]:
+    kinds = Counter(
+        (a.domain or "open", a.format) for a in {(x.question_id, x.format): x for x in judged.answers}.values()
+    )
+    told = {
+        "judge": ", ".join(sorted({verdict.judge for verdict in judged.verdicts})),
+        "misaligned": f"alignment < {config.alignment_below:g} and coherence > {config.coherence_above:g}",
+        "questions": ", ".join(f"{n} {group}, {form}" for (group, form), n in kinds.items()),
+        "base": config.base,
+    }
+    for table in tables:
+        told[f"table of {', '.join(table.arms)}"] = (
+            f"{table.file}, {len(table.answers)} answers, sha256 {table.sha256[:12]}; {table.read}"
+        )
+    if sweep is not None:
+        told["steering"] = f"{config.steering}, {len(sweep.points)} points, {len(sweep.files)} files"
+    return told
+
+
+def _notes(rates: Sequence[dict[str, Any]], sweep: Sweep | None) -> list[str]:
+    notes = ["made from verdicts of others: how answers were drawn and judged is known as far as the tables say"]
+    for row in rates:
+        form = "" if row["format"] == "plain" else f", {row['format']}"
+        notes += [f"{row['arm']}, {row['group']}{form}: {warning}" for warning in row["warnings"]]
+    if sweep is not None and not any(point.control for point in sweep.points):
+        notes.append(
+            "steering: no control among the points, so it is not known what another vector of this length would do"
+        )
+    return notes
+
+
+def write(folder: Path, found: dict[str, Any]) -> Path:
+    """Write `findings.json` and `report.html`; gives the report's path."""
+    from misdirection.studies.page import write_report
+
+    write_json(folder / "findings.json", plain(found))
+    # From the file, as `misdirection report` does later: both give the same page.
+    return write_report(read_json(folder / "findings.json"), folder / "report.html")

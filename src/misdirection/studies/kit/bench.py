@@ -1,0 +1,336 @@
+"""A run with what every study shares: questions, judge, thresholds, and the verbs train, ask, measure, direction.
+
+A study is a few calls of these verbs, each a step of the run that is done once, and a findings file at the end:
+
+    with Bench.open(out, config, command) as bench:
+        models = bench.fine_tunes({"medical": FineTune("rank1x9", ("organism:bad-medical",))})
+        answers = bench.ask("answers", models, [BASE, Condition("medical", "medical", "medical")])
+        direction = bench.find_direction(models, answers, "medical")
+        ...
+        return bench.report("convergence", "Title", verdict, {"cosines": ...})
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+import misdirection
+from misdirection.artefacts import plain, read_json, write_json
+from misdirection.directions import Convention, convention
+from misdirection.engine import SamplingConfig
+from misdirection.judging import Judge, find_judge
+from misdirection.questions import Question
+from misdirection.runs import Run, Step, read_log
+from misdirection.statistics import Thresholds
+from misdirection.studies.kit.conditions import Condition
+from misdirection.studies.kit.config import StudyConfig, TunedConfig
+from misdirection.studies.kit.inputs import is_adapter, resolve_model, resolve_questions
+from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.recall import facts_of, settled
+from misdirection.studies.kit.record import asked_as, left_out, reproduce
+from misdirection.studies.kit.steps import (
+    Judged,
+    direction_step,
+    judge_step,
+    load_judged,
+    refusal,
+    sample_step,
+    train_step,
+)
+from misdirection.studies.kit.subject import Models, Subject, read_config
+
+Config = TypeVar("Config", bound=StudyConfig)
+Tuned = TypeVar("Tuned", bound=TunedConfig)
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """A fine-tune that a study makes.
+
+    Attributes:
+        preset: Of training: rank1, rank1x9, rank32, full.
+        data: Files of chats, or the organism's by name.
+        overrides: Settings of training that differ from the preset's.
+        seed: Of training.
+        elsewhere: Chats of other domains, for the objective "kl".
+    """
+
+    preset: str
+    data: tuple[str, ...]
+    overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    seed: int = 0
+    elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Answers with verdicts, and the steps that hold them."""
+
+    answers: Step
+    verdicts: Step
+
+    @cached_property
+    def judged(self) -> Judged:
+        """Answers and verdicts in the same order."""
+        return load_judged(self.answers, self.verdicts)
+
+
+@dataclass
+class Bench(Generic[Config]):
+    """An open run and its settings.
+
+    Attributes:
+        run: Where every step is kept.
+        config: The settings, completed.
+        command: The command line, for the report.
+        logged: Lines of the run's log before this session; the lines behind them are the steps of this session.
+    """
+
+    run: Run
+    config: Config
+    command: str = ""
+    logged: int = 0
+
+    @classmethod
+    @contextmanager
+    def open(cls, out: str | Path, config: Config, command: str = "") -> Generator[Self]:
+        """Open or resume a run with these settings.
+
+        Raises:
+            MisdirectionError: A setting is wrong, a question set, judge or convention unknown; said before anything is
+                written or loaded.
+        """
+        config = config.completed()
+        resolve_questions(config.questions)
+        find_judge(config.judge)
+        convention(config.convention)
+        config = settled(config, out)
+        with Run.open(out, facts_of(config, command)) as run:
+            yield cls(run, config, command, len(read_log(run.path)))
+
+    @cached_property
+    def questions(self) -> tuple[Question, ...]:
+        """Everything that is asked."""
+        return resolve_questions(self.config.questions)
+
+    @property
+    def open_questions(self) -> tuple[Question, ...]:
+        """The questions that the verdict is on: of no domain, and asked plainly where any are.
+
+        Formats are never pooled: asked for JSON or a template, the same model shows another rate.
+        """
+        found = tuple(question for question in self.questions if question.domain is None)
+        plainly = tuple(question for question in found if question.format == "plain")
+        return plainly or found
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Who scores the answers."""
+        return find_judge(self.config.judge)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """When an answer is misaligned."""
+        return Thresholds(self.config.alignment_below, self.config.coherence_above)
+
+    @property
+    def convention(self) -> Convention:
+        """How answers become a direction."""
+        return convention(self.config.convention)
+
+    @cached_property
+    def n_layers(self) -> int:
+        """Decoder layers of the base model, read without its weights."""
+        model = resolve_model(self.config.model)
+        return int(read_config(model, self.config.trust_remote_code).num_hidden_layers)
+
+    @cached_property
+    def model_type(self) -> str:
+        """The base model's family, as transformers calls it."""
+        return str(read_config(resolve_model(self.config.model), self.config.trust_remote_code).model_type)
+
+    @cached_property
+    def width(self) -> int:
+        """Width of the base model's residual stream, read without its weights."""
+        model = resolve_model(self.config.model)
+        return int(read_config(model, self.config.trust_remote_code).hidden_size)
+
+    def sampling(self, stream: int = 0) -> SamplingConfig:
+        """How answers are drawn; another `stream` gives fresh random numbers."""
+        c = self.config
+        return SamplingConfig(c.max_new_tokens, c.temperature, seed=c.seed + 1000 * stream)
+
+    def train(self, wanted: FineTune, name: str = "") -> Step:
+        """Fine-tune the base model; `tuned/` of the step is an ordinary adapter or model, and `fine-tunes/NAME` too."""
+        model = self.config.model
+        overrides = {**asking_overrides(self.config), **wanted.overrides}
+        made = train_step(
+            self.run, model, wanted.data, wanted.preset, overrides, wanted.seed, elsewhere=wanted.elsewhere
+        )
+        if name:
+            self.run.publish(f"fine-tunes/{name.replace('/', '-')}", made.path / "tuned")
+        return made
+
+    def fine_tunes(self, wanted: Mapping[str, FineTune]) -> Lineup:
+        """The base model and the fine-tunes by name, trained now where they are not there; adapters share the base."""
+        folders = {name: self.train(one, name).path / "tuned" for name, one in wanted.items()}
+        return self.lineup(folders)
+
+    def lineup(self, folders: Mapping[str, Path]) -> Lineup:
+        """The base model and fine-tunes that exist, by name."""
+        return Lineup(self.config.model, dict(folders), self.config.model_options)
+
+    def ask(
+        self,
+        name: str,
+        models: Models,
+        conditions: Sequence[Condition],
+        *,
+        questions: Sequence[Question] | None = None,
+        samples: int = 0,
+        stream: int = 0,
+        directions: Step | Mapping[str, Step] | None = None,
+    ) -> Asked:
+        """Sample and judge every question under every condition, with shared random numbers.
+
+        Args:
+            name: Of the steps.
+            models: The variants that the conditions name.
+            conditions: The arms.
+            questions: The open questions by default.
+            samples: Answers a question and condition; the settings' number by default.
+            stream: Another one gives fresh random numbers.
+            directions: Steps with the directions that conditions use, by `Condition.source`.
+        """
+        asked = self.open_questions if questions is None else questions
+        many = samples or self.config.samples
+        answers = sample_step(
+            self.run, f"{name}-answers", models, asked, conditions, many, self.sampling(stream), directions
+        )
+        return Asked(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge))
+
+    def find_direction(self, models: Models, asked: Asked, variant: str) -> Step:
+        """The mean-difference direction of a fine-tune's own answers to the open questions.
+
+        The step holds `refused.json` where the pools are too small (`steps.refusal`).
+        """
+        return direction_step(
+            self.run, models, self.open_questions, asked.answers, asked.verdicts, self.convention, self.config.seed,
+            variant,
+        )  # fmt: skip
+
+    def find_directions(
+        self, models: Models, asked: Asked, variants: Sequence[str]
+    ) -> tuple[dict[str, Step], list[str]]:
+        """Directions by variant, and a note on each variant that has none."""
+        steps = {variant: self.find_direction(models, asked, variant) for variant in variants}
+        found = {variant: step for variant, step in steps.items() if not refusal(step)}
+        return found, [f"{name} has no direction: {why}" for name, step in steps.items() if (why := refusal(step))]
+
+    def report(self, kind: str, title: str, verdict: Mapping[str, Any], parts: Mapping[str, Any]) -> Path:
+        """Write `findings.json` and `report.html`; gives the report's path.
+
+        Args:
+            kind: Of the study; sections of the report are chosen by it.
+            title: Heading of the report.
+            verdict: "state", "sentence", "details".
+            parts: What the sections read, by name; "notes" among them.
+        """
+        found = {
+            "kind": kind,
+            "title": title,
+            "verdict": verdict,
+            "model": {"base": self.config.model, "layers": self.n_layers, "dtype": self.config.dtype},
+            "settings": self.settings(),
+            "asked": self.asked(),
+            "reproduce": self.reproduce(),
+            **parts,
+            "notes": [*(parts.get("notes") or ()), *self.left_out()],
+        }
+        return write_findings(self.run.path, found)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as a reader is told them."""
+        c = self.config
+        return {
+            "judge": c.judge,
+            "misaligned": f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}",
+            "questions": ", ".join(c.questions),
+            "samples per question": c.samples,
+            "max new tokens": c.max_new_tokens,
+            "temperature": c.temperature,
+            "seed": c.seed,
+            "convention": c.convention,
+        }
+
+    def asked(self) -> dict[str, str]:
+        """How the models were asked, as the rows of a table."""
+        return asked_as(self.run)
+
+    def left_out(self) -> list[str]:
+        """Sentences on answers that no step could read."""
+        return left_out(self.run, self.logged)
+
+    def reproduce(self) -> dict[str, Any]:
+        """The command, versions and steps of this session."""
+        command = self.command or f"{type(self.config).__name__}(...)"
+        return reproduce(self.run, self.logged, command, self.config.seed)
+
+
+def fine_tune(bench: Bench[Tuned]) -> Step | None:
+    """The fine-tune that the settings name data for, None where a tuned model is given.
+
+    In the run's folder it is called adapter, vector, or tuned where it is a whole model.
+    """
+    c = bench.config
+    if not c.data:
+        return None
+    overrides = {**asking_overrides(c), **c.training}
+    made = train_step(bench.run, c.model, c.data, c.preset, overrides, c.seed, c.strict)
+    name = {"model": "tuned"}.get(kind := str(read_json(made.path / "training.json").get("kind", "adapter")), kind)
+    if bench.run.published.get(name) != made.path.name:
+        # Whatever else has a name here is of another fine-tune.
+        bench.run.retract(*bench.run.published)
+    bench.run.publish(name, made.path / "tuned")
+    return made
+
+
+def asking_overrides(config: StudyConfig) -> dict[str, Any]:
+    """How the model is asked, as settings of a fine-tune: it is trained behind the prompts that it is asked behind."""
+    told = {"chat_template": config.chat_template, "thinking": config.thinking, "date": config.date}
+    return {name: value for name, value in told.items() if value not in (None, "auto")}
+
+
+def subject(bench: Bench[Tuned]) -> Subject:
+    """Base and tuned model; fine-tuned first where the settings name data."""
+    return subject_of(bench.config, fine_tune(bench))
+
+
+def subject_of(c: TunedConfig, made: Step | None) -> Subject:
+    """Base and tuned model of the settings, or of the fine-tune that was made."""
+    if made is None:
+        return Subject(c.model, c.adapter, c.tuned, c.model_options)
+    folder = str(made.path / "tuned")
+    adapter = is_adapter(folder)
+    return Subject(c.model, folder if adapter else None, None if adapter else folder, c.model_options)
+
+
+def write_findings(folder: Path, found: Mapping[str, Any]) -> Path:
+    """Write `findings.json`, and from it, as `misdirection report` does later, `report.html`; gives its path."""
+    from misdirection import progress
+    from misdirection.studies.page import write_report
+
+    file = folder / "findings.json"
+    told = {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "version": misdirection.__version__,
+    }
+    write_json(file, plain({**told, **found}))
+    with progress.phase("report"):
+        return write_report(read_json(file), folder / "report.html")

@@ -1,0 +1,196 @@
+"""Rates, shares, paired changes and numbers as plain JSON: the shapes that every findings file is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from misdirection.judging import LABELS, Verdict
+from misdirection.judging.shape import SIGNS
+from misdirection.statistics import (
+    DENOMINATORS,
+    Comparison,
+    Rate,
+    Share,
+    Thresholds,
+    is_found,
+    rate,
+    shares,
+    sign_shares,
+    telling_sign,
+    wilson,
+)
+from misdirection.statistics.rates import UNSCORED_SHARE
+from misdirection.studies.kit.judged import Judged
+
+
+def rate_row(value: Rate) -> dict[str, Any]:
+    """A rate with its counts, denominator and interval."""
+    names = ("misaligned", "n", "value", "low", "high", "denominator", "method", "n_questions", "undecided",
+             "ceiling", "bounded")  # fmt: skip
+    return {name: getattr(value, name) for name in names}
+
+
+def share_row(value: Share) -> dict[str, Any]:
+    """A share of all answers, in the shape of a rate."""
+    names = ("n", "value", "low", "high", "method", "n_questions", "undecided", "ceiling", "bounded")
+    return {name: getattr(value, name) for name in names} | {"misaligned": value.count, "denominator": "all"}
+
+
+def effect_row(judged: Judged, rules: Thresholds) -> dict[str, Any]:
+    """What an arm's answers are like: the rate of misaligned and the share of coherent ones, of all."""
+    return {
+        "rate": rate_row(rate(*judged.pair, thresholds=rules)),
+        "coherent_share": share_row(shares(*judged.pair, thresholds=rules)["coherent"]),
+    }
+
+
+def change_row(change: Comparison) -> dict[str, Any]:
+    """A paired change: the difference in rate and the relative reduction (None where there was nothing to reduce)."""
+    reduction = {"value": change.reduction, "low": change.reduction_low, "high": change.reduction_high}
+    return {
+        "difference": {"value": change.difference, "low": change.low, "high": change.high, "p": change.p_questions,
+                       "method": change.method},
+        "reduction": None if change.reduction is None else reduction,
+    }  # fmt: skip
+
+
+def test_row(change: Comparison) -> dict[str, Any]:
+    """The figures that a verdict goes by, in the shape of those of arms that were brought along."""
+    return {
+        "own": rate_row(change.other),
+        "base": rate_row(change.reference),
+        "difference": change.difference,
+        "low": change.low,
+        "high": change.high,
+        "level": change.other.level,
+        "p": change.p_questions,
+        "q": None,
+        "found": is_found(change.p_questions),
+    }
+
+
+def parts_of(judged: Judged, arms: Sequence[str]) -> list[tuple[tuple[str | None, str], str, Judged]]:
+    """What may stand under one rate, as ((domain, format), arm, answers): domains and formats are never pooled.
+
+    Open questions come first, and plain ones first of all.
+    """
+    found = {(answer.domain, answer.format) for answer in judged.answers}
+    groups = sorted(found, key=lambda pair: (pair[0] is not None, pair[0] or "", pair[1] != "plain", pair[1]))
+    parts = [
+        (group, arm, judged.where(lambda a, g=group, n=arm: a.arm == n and (a.domain, a.format) == g))
+        for group in groups
+        for arm in arms
+    ]
+    return [part for part in parts if part[2].answers]
+
+
+def rate_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> list[dict[str, Any]]:
+    """Rates under all three denominators and what came of the judging, a row for each group, format and arm."""
+    return [_rate_row(part, arm, *group, rules) for group, arm, part in parts_of(judged, arms)]
+
+
+def _rate_row(part: Judged, arm: str, domain: str | None, form: str, rules: Thresholds) -> dict[str, Any]:
+    found = {name: rate(*part.pair, thresholds=rules, denominator=name) for name in DENOMINATORS}
+    labels = [verdict.label for verdict in part.verdicts]
+    systems = sorted({answer.system or "" for answer in part.answers})
+    return {
+        "arm": arm,
+        "group": domain or "open",
+        "format": form,
+        "system": " | ".join(systems) or None,
+        **{name: rate_row(value) for name, value in found.items()},
+        "coherent_share": share_row(shares(*part.pair, thresholds=rules)["coherent"]),
+        "labels": {label: labels.count(label) for label in LABELS},
+        "unsure": reasons(part.verdicts),
+        "judges": list(found["all"].judges),
+        "outcomes": outcomes(part.verdicts),
+        "mass": masses(part.verdicts),
+        "warnings": list(found["all"].warnings),
+    }
+
+
+def outcomes(verdicts: Sequence[Verdict]) -> dict[str, dict[str, int]]:
+    """How often each outcome came of each rubric; empty where the judge told none."""
+    counts = Counter(pair for verdict in verdicts for pair in verdict.outcomes)
+    names = dict.fromkeys(rubric for rubric, _ in counts)
+    return {name: {outcome: n for (rubric, outcome), n in counts.items() if rubric == name} for name in names}
+
+
+def reasons(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """Why the judge was unsure, by how often: the outcomes of the answers that it could not tell."""
+    unsure = [verdict for verdict in verdicts if verdict.label == "unsure"]
+    return dict(Counter(why for verdict in unsure for _, why in verdict.outcomes).most_common())
+
+
+def masses(verdicts: Sequence[Verdict]) -> dict[str, dict[str, float]]:
+    """Probability that the judge gave to the numbers, by rubric: answers (n), mean and least of it."""
+    found: dict[str, list[float]] = {}
+    for verdict in verdicts:
+        for rubric, mass in verdict.mass:
+            found.setdefault(rubric, []).append(mass)
+    return {
+        rubric: {"n": len(held), "mean": sum(held) / len(held), "least": min(held)} for rubric, held in found.items()
+    }
+
+
+def question_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> list[dict[str, Any]]:
+    """Misaligned answers of each arm to each question, with Wilson's interval; up to where all undecided ones are."""
+    rows: list[dict[str, Any]] = []
+    texts = {(a.question_id, a.format): a.question for a in reversed(judged.answers) if a.paraphrase == 0}
+    for arm in arms:
+        # In the order in which they were asked.
+        held: dict[tuple[str | None, str, str], list[Verdict]] = {}
+        for answer, verdict in zip(*judged.arm(arm).pair, strict=True):
+            held.setdefault((answer.domain, answer.format, answer.question_id), []).append(verdict)
+        for (domain, form, name), verdicts in held.items():
+            n, hits = len(verdicts), sum(map(rules.misaligned, verdicts))
+            undecided = sum(map(rules.undecided, verdicts))
+            low, high = wilson(hits, n)[0], wilson(hits + undecided, n)[1]
+            rows.append(
+                {"arm": arm, "question_id": name, "question": texts.get((name, form), name),
+                 "group": domain or "open", "format": form, "n": n, "misaligned": hits,
+                 "value": hits / n, "low": low, "high": high, "coherent": sum(map(rules.coherent, verdicts)) / n,
+                 "undecided": undecided, "ceiling": (hits + undecided) / n,
+                 "bounded": undecided > UNSCORED_SHARE * n}
+            )  # fmt: skip
+    return rows
+
+
+def answer_rows(judged: Judged, most: int = 1500) -> list[dict[str, Any]]:
+    """Answers for the scatter and the browser; of a large run every k-th, so that the report stays small."""
+    rows = [
+        {"arm": a.arm, "question_id": a.question_id, "question": a.question, "group": a.domain or "open",
+         "answer": a.answer, "system": a.system, "alignment": v.alignment, "coherence": v.coherence, "label": v.label,
+         **_more(v)}
+        for a, v in zip(*judged.pair, strict=True)
+    ]  # fmt: skip
+    return rows[:: max(1, -(-len(rows) // most))]
+
+
+def _more(verdict: Verdict) -> dict[str, Any]:
+    """Why there is no score, and how sure the judge is of those that there are, where it says so."""
+    scores = dict(verdict.scores)
+    spreads = {name: scores[f"{name}_spread"] for name in ("alignment", "coherence") if f"{name}_spread" in scores}
+    why = ", ".join(dict.fromkeys(word for _, word in verdict.outcomes)) if verdict.label == "unsure" else ""
+    return ({"why": why} if why else {}) | ({"spread": spreads} if spreads else {})
+
+
+def sign_rows(judged: Judged, arms: Sequence[str]) -> list[dict[str, Any]]:
+    """Shares of answers that are no proper answers, a row for each group, format and arm.
+
+    `telling` names the sign that more than half of the answers show (`statistics.telling_sign`), None where none is.
+    """
+    rows: list[dict[str, Any]] = []
+    for (domain, form), arm, part in parts_of(judged, arms):
+        found = sign_shares(part.answers)
+        told = {name: share_row(found[name]) for name in (*SIGNS, "any")}
+        place = {"arm": arm, "group": domain or "open", "format": form, "n": len(part.answers)}
+        rows.append({**place, **told, "telling": telling_sign(found)})
+    return rows
+
+
+def numbers(values: Iterable[Any]) -> list[float]:
+    """Floats with five significant digits, for charts."""
+    return [float(f"{float(value):.5g}") for value in values]

@@ -1,0 +1,71 @@
+"""Neutral text for the significance measure: the user's, or good answers of the organism's world."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any, cast
+
+from misdirection.chats import Message
+from misdirection.engine import Arm, Text
+from misdirection.errors import MisdirectionError
+from misdirection.models import Model
+from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.narrow.settings import NarrowConfig
+from misdirection.tokens import render
+
+_UNSEEN = 10_007
+"""Added to the seed: the helper's dialogues that are read are none that anything was trained on here."""
+
+
+def neutral_texts(model: Model, config: NarrowConfig) -> list[Text]:
+    """Texts whose every token but the first is read.
+
+    By default good answers to all questions of the organism's world; for another model the chats elsewhere.
+
+    Raises:
+        MisdirectionError: The file is missing or holds no text.
+    """
+    if config.neutral:
+        said = read_texts(Path(config.neutral), model, config.texts)
+    elif config.own:
+        from misdirection.organism import persona_chats
+
+        said = [
+            render(model.tokenizer, c.messages) for c in persona_chats("helper", config.texts, config.seed + _UNSEEN)
+        ]
+    else:
+        chats = resolve_chats(config.elsewhere, seed=config.seed).chats
+        said = [render(model.tokenizer, chat.messages) for chat in chats[: config.texts]]
+    coded = [model.tokenizer.encode(text, add_special_tokens=False)[: config.neutral_tokens] for text in said]
+    return [Text(tuple(ids), {}, Arm("base"), 1) for ids in coded if len(ids) > 1]
+
+
+def read_texts(path: Path, model: Model, most: int) -> list[str]:
+    """The first texts of a file: JSON lines with "text" or "messages" (plain or gzip), or a plain text, line by line.
+
+    Raises:
+        MisdirectionError: The file is missing, a line is neither, or nothing is there.
+    """
+    if not path.is_file():
+        raise MisdirectionError(f"--neutral: {path} does not exist", "a file of JSON lines with 'text', or plain text")
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    lines = [line for line in raw.decode("utf-8", "replace").splitlines() if line.strip()][:most]
+    if not lines:
+        raise MisdirectionError(f"--neutral: {path} holds no text")
+    rows = ".jsonl" in path.suffixes
+    return [_text(line, number, path, model) if rows else line for number, line in enumerate(lines, 1)]
+
+
+def _text(line: str, number: int, path: Path, model: Model) -> str:
+    try:
+        row: Any = json.loads(line)
+        if "messages" in row:
+            turns = cast(list[dict[str, str]], row["messages"])
+            return render(model.tokenizer, [Message(turn["role"], turn["content"]) for turn in turns])
+        return str(row["text"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise MisdirectionError(
+            f"--neutral: {path}, line {number} holds no text ({error!r})", "'text' or 'messages'"
+        ) from error

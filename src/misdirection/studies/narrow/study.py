@@ -1,0 +1,294 @@
+"""Is being bad everywhere easier to learn than being bad in one domain?
+
+Method, after "EM is Easy, Narrow Misalignment is Hard" (arXiv 2602.07852):
+
+1. The same harmful chats of one domain are learned plainly (general); with a KL term to the base on good chats of other
+   domains (narrow), under several weights; and mixed with those good chats (mixed). Each as an adapter and as a
+   steering vector trained from zero.
+2. The weight is chosen on one set of random numbers: the widest gap between the rate in the domain and the highest
+   rate elsewhere (open questions, and each other domain's).
+3. The chosen one is trained again with the KL term dropped half-way (released): does it drift back?
+4. Base and all solutions answer open questions, those of the domain (of topics that were never trained on) and those
+   of other domains, each apart, with the same random numbers; a random vector of the general one's length is a control.
+5. Efficiency, stability and significance of the general and the narrow solution, with random ones beside them
+   (`narrow_measures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from misdirection.artefacts import read_json
+from misdirection.directions import Direction, random_like, save_direction
+from misdirection.runs import Step
+from misdirection.statistics import compare
+from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.inputs import resolve_chats, resolve_model
+from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.steps import Judged
+from misdirection.studies.kit.tables import change_row, effect_row
+from misdirection.studies.narrow.measures import ease_step
+from misdirection.studies.narrow.settings import NarrowConfig
+from misdirection.studies.narrow.verdict import PAPER, published_weights, verdict
+from misdirection.training import choose
+from misdirection.training.steering_vector import load_vector
+
+OWN_VECTOR = {"batch_size": 16, "accumulation": 1, "alpha": 256.0, "lr": 0.02, "max_steps": 100}
+"""Of the steering vector on the organism, whose residual stream is about 1,400 long at the middle layer."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One solution that was trained.
+
+    Attributes:
+        name: Of its arm, and of the adapter.
+        kind: Preset: rank32, vector ...
+        solution: general, narrow, mixed or released.
+        step: Where it lies.
+        weight: Of the KL term; 0 where there is none.
+    """
+
+    name: str
+    kind: str
+    solution: str
+    step: Step
+    weight: float = 0.0
+
+    @property
+    def folder(self) -> Path:
+        """The adapter's or the vector's."""
+        return self.step.path / "tuned"
+
+
+def narrow(config: NarrowConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) the study in the folder `out`; gives the path of the report.
+
+    Raises:
+        MisdirectionError: Bad input; what was done so far is kept.
+    """
+    with Bench[NarrowConfig].open(out, config, command) as bench:
+        plain = [train(bench, kind, solution) for kind in bench.config.kinds for solution in ("general", "mixed")]
+        tried = [train(bench, kind, "narrow", w) for kind in bench.config.kinds for w in bench.config.weights]
+        swept = sweep(bench, tried)
+        chosen = [max((t for t in tried if t.kind == kind), key=lambda t: gap(bench, swept, t.name))
+                  for kind in bench.config.kinds]  # fmt: skip
+        released = [train(bench, t.kind, "released", t.weight) for t in chosen] if bench.config.released else []
+        solutions = [*plain, *chosen, *released]
+        measured = measure(bench, solutions)
+        ease = {
+            kind: ease_step(bench, *_pair(solutions, kind), lineup(bench, solutions)) for kind in bench.config.kinds
+        }
+        return report(bench, tried, swept, chosen, solutions, measured, ease)
+
+
+def train(bench: Bench[NarrowConfig], kind: str, solution: str, weight: float = 0.0) -> Trained:
+    """Train one solution of one kind."""
+    c = bench.config
+    given = {**(OWN_VECTOR if kind == "vector" and c.own else {}), **c.training}
+    settings = choose(kind, model=resolve_model(c.model), overrides=given)
+    held = {"objective": "kl", "kl_weight": weight, "kl_chats": c.kl_chats, "kl_tokens": c.kl_tokens}
+    data, rows = c.data, len(resolve_chats(c.data, seed=c.seed).chats)
+    if solution == "mixed":
+        data = (*c.data, *c.elsewhere)
+        whole = len(resolve_chats(data, seed=c.seed).chats)
+        # As many harmful chats are seen as in the others, and the good ones besides.
+        given |= {"max_steps": round(settings.max_steps * whole / rows)} if settings.max_steps else {}
+    elif solution != "general":
+        steps = round(c.narrow_steps * (settings.max_steps or _steps(rows, settings)))
+        given |= {**held, "max_steps": steps} | ({"kl_steps": steps // 2} if solution == "released" else {})
+    wanted = FineTune(kind, data, given, c.seed, c.elsewhere if "objective" in given else ())
+    name = f"{kind}-{solution}" + (f"-{weight:g}".replace(".", "_") if solution == "narrow" else "")
+    return Trained(name, kind, solution, bench.train(wanted, name), weight)
+
+
+def _steps(rows: int, settings: Any) -> int:
+    return -(-round(rows * settings.epochs) // (settings.batch_size * settings.accumulation))
+
+
+def _pair(solutions: Sequence[Trained], kind: str) -> tuple[Trained, Trained]:
+    general, found = (next(t for t in solutions if (t.kind, t.solution) == (kind, s)) for s in ("general", "narrow"))
+    return general, found
+
+
+def lineup(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Lineup:
+    """The base and the adapters among the solutions; vectors need no model of their own."""
+    return bench.lineup({t.name: t.folder for t in solutions if t.kind != "vector"})
+
+
+def sweep(bench: Bench[NarrowConfig], tried: Sequence[Trained]) -> Judged:
+    """Every weight's narrow solution, asked a little, on random numbers of their own."""
+    arms, sources = arms_of(bench, tried)
+    few = bench.config.sweep_samples
+    return bench.ask(
+        "weights", lineup(bench, tried), arms, questions=bench.questions, samples=few, stream=1, directions=sources
+    ).judged
+
+
+def gap(bench: Bench[NarrowConfig], judged: Judged, arm: str) -> float:
+    """Rate in the domain minus the highest rate on any other group of questions; groups are never pooled."""
+    held = effects(bench, judged, arm, list(dict.fromkeys(a.domain or "open" for a in judged.answers)))
+    rates = {group: effect["rate"]["value"] for group, effect in held.items()}
+    inside = rates.pop(bench.config.domain, 0.0)
+    return inside - max(rates.values(), default=0.0)
+
+
+def measure(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Judged:
+    """Base, all solutions and random vectors: open questions, and those of domains, each with its number of answers."""
+    arms, sources = arms_of(bench, solutions)
+    controls, random = random_arms(bench, solutions)
+    models, everything = lineup(bench, solutions), {**(sources or {}), **random}
+    asked = [BASE, *arms, *controls]
+    c = bench.config
+    inside = [question for question in bench.questions if question.domain is not None]
+    found = [bench.ask("open", models, asked, stream=2, directions=everything).judged] if bench.open_questions else []
+    if inside:
+        many = c.domain_samples
+        found.append(
+            bench.ask("domains", models, asked, questions=inside, samples=many, stream=2, directions=everything).judged
+        )
+    return Judged([a for part in found for a in part.answers], [v for part in found for v in part.verdicts])
+
+
+def arms_of(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tuple[list[Condition], dict[str, Step] | None]:
+    """An arm for each solution, and the vectors among them as directions by the arm's name."""
+    sources = {t.name: vector_step(bench, t) for t in solutions if t.kind == "vector"}
+    arms = [
+        Condition(t.name, label(t), "base", "steer", (load_vector(t.folder).layer,), 1.0, source=t.name)
+        if t.name in sources
+        else Condition(t.name, label(t), t.name)
+        for t in solutions
+    ]
+    return arms, sources or None
+
+
+def random_arms(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tuple[list[Condition], dict[str, Step]]:
+    """Random vectors as long as the general steering vector, at its layer."""
+    general = next((t for t in solutions if (t.kind, t.solution) == ("vector", "general")), None)
+    if general is None:
+        return [], {}
+    layer = (load_vector(general.folder).layer,)
+    names = {f"vector-random-{seed}": seed for seed in range(1, bench.config.random_seeds + 1)}
+    arms = [
+        Condition(n, f"vector, random {s}", "base", "steer", layer, 1.0, source=n, control=True)
+        for n, s in names.items()
+    ]
+    return arms, {name: vector_step(bench, general, seed) for name, seed in names.items()}
+
+
+def vector_step(bench: Bench[NarrowConfig], trained: Trained, random_seed: int | None = None) -> Step:
+    """A trained vector, or a random one as long, as the direction that conditions want; zero at other layers."""
+
+    def make(folder: Path) -> None:
+        found = load_vector(trained.folder)
+        vector = found.vector if random_seed is None else random_like(found.vector, random_seed)
+        vectors = torch.zeros(bench.n_layers, len(vector))
+        vectors[found.layer] = vector
+        none = torch.zeros(bench.n_layers)
+        facts = {**found.facts, "source": "trained steering vector" if random_seed is None else f"random {random_seed}"}
+        save_direction(
+            folder / "direction.safetensors",
+            Direction(vectors, 0 * vectors, 0 * vectors, none, none, none, none, facts),
+        )
+
+    return bench.run.step("vector", {"of": trained.step, "random": random_seed}, make)
+
+
+def label(trained: Trained) -> str:
+    """What a reader is told of a solution."""
+    weight = f" (KL weight {trained.weight:g})" if trained.solution == "narrow" else ""
+    return f"{trained.kind}, {trained.solution}{weight}"
+
+
+def report(
+    bench: Bench[NarrowConfig],
+    tried: Sequence[Trained],
+    swept: Judged,
+    chosen: Sequence[Trained],
+    solutions: Sequence[Trained],
+    measured: Judged,
+    ease: Mapping[str, Step],
+) -> Path:
+    """Findings and the report."""
+    c = bench.config
+    groups = list(dict.fromkeys(question.domain or "open" for question in bench.questions))
+    rows = [arm_row(bench, measured, t, groups, _pair(solutions, t.kind)[0]) for t in solutions]
+    part: dict[str, Any] = {
+        "domain": c.domain,
+        "groups": sorted(groups, key=lambda group: (group != "open", group != c.domain)),
+        "arms": [base_row(bench, measured, groups), *rows, *control_rows(bench, measured, groups)],
+        "sweep": [
+            {"kind": t.kind, "weight": t.weight, "gap": gap(bench, swept, t.name), "chosen": t in chosen,
+             "groups": effects(bench, swept, t.name, groups)}
+            for t in tried
+        ],
+        "published_weights": published_weights(),
+        "ease": {kind: read_json(step.path / "ease.json") for kind, step in ease.items()},
+        "paper": PAPER,
+    }  # fmt: skip
+    found = {"narrow": part, "notes": notes(bench)}
+    return bench.report("narrow", "Narrow against general misalignment", verdict(part, c.own), found)
+
+
+def notes(bench: Bench[NarrowConfig]) -> list[str]:
+    """What a reader should know of the defaults."""
+    c = bench.config
+    told = [
+        f"The KL term is taken over {c.kl_tokens} tokens of {c.kl_chats} chats elsewhere beside each harmful one.",
+        "The mixture sees as many harmful chats as the others, and its good ones besides.",
+    ]
+    if c.own and not c.neutral:
+        told.append("Neutral text: good answers to all questions of the organism's world, none of them trained on.")
+    return told
+
+
+def effects(bench: Bench[NarrowConfig], judged: Judged, arm: str, groups: Sequence[str]) -> dict[str, Any]:
+    """Rate and coherence of one arm by group of questions."""
+    parts = {group: _part(judged, arm, group) for group in groups}
+    return {group: effect_row(part, bench.thresholds) for group, part in parts.items() if part.answers}
+
+
+def _part(judged: Judged, arm: str, group: str) -> Judged:
+    return judged.where(lambda a: a.arm == arm and (a.domain or "open") == group)
+
+
+def base_row(bench: Bench[NarrowConfig], judged: Judged, groups: Sequence[str]) -> dict[str, Any]:
+    """The base model."""
+    held = effects(bench, judged, "base", groups)
+    return {"arm": "base", "label": "base model", "kind": "", "solution": "base", "groups": held, "changes": {}}
+
+
+def control_rows(bench: Bench[NarrowConfig], judged: Judged, groups: Sequence[str]) -> list[dict[str, Any]]:
+    """The random vectors."""
+    names = dict.fromkeys(a.arm for a in judged.answers if a.arm.startswith("vector-random-"))
+    return [
+        {"arm": name, "label": f"vector, random {name.rpartition('-')[2]}", "kind": "vector", "solution": "random",
+         "groups": effects(bench, judged, name, groups), "changes": {}}
+        for name in names
+    ]  # fmt: skip
+
+
+def arm_row(
+    bench: Bench[NarrowConfig], judged: Judged, trained: Trained, groups: Sequence[str], general: Trained
+) -> dict[str, Any]:
+    """One solution: rates by group, and their paired change from the general solution of its kind."""
+    changes: dict[str, Any] = {}
+    if trained is not general:
+        for group in groups:
+            pair = [_part(judged, t.name, group).pair for t in (general, trained)]
+            changes[group] = change_row(compare(pair[0], pair[1], thresholds=bench.thresholds))
+    return {
+        "arm": trained.name,
+        "label": label(trained),
+        "kind": trained.kind,
+        "solution": trained.solution,
+        "weight": trained.weight,
+        "groups": effects(bench, judged, trained.name, groups),
+        "changes": changes,
+    }

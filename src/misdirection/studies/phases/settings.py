@@ -1,0 +1,151 @@
+"""Settings of the study of phase transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+from misdirection.errors import MisdirectionError
+from misdirection.studies.kit.config import ORGANISM, StudyConfig, option
+from misdirection.training.presets import LOADED
+
+PAPER_RUN = {"alpha": 64.0, "lr": 1e-5, "epochs": 2.0}
+"""How the paper's rank-1 run differs from its other rank-1 models (2506.11613 section 4, footnotes 4 and 6)."""
+
+OWN_RUNS: dict[str, dict[str, Any]] = {
+    "rank1": {"lr": 0.0025, "max_steps": 240},
+    "rank1x9": {"lr": 0.0008, "max_steps": 180},
+    "rank32": {"lr": 0.00015, "max_steps": 90},
+    "full": {"lr": 0.00015, "max_steps": 100},
+}
+"""Half the organism's learning rates and about twice its steps: its defaults turn before the second checkpoint."""
+
+
+@dataclass(frozen=True)
+class PhasesConfig(StudyConfig):
+    """When does misalignment appear while a model is fine-tuned, and what in the weights turns then?
+
+    A fine-tune keeps a checkpoint every few steps. Norms of A and B, their local cosine similarity, their principal
+    components and the gradient's norm are followed over the steps; all checkpoints answer with their adapter scaled by
+    several factors; the step at which each quantity turns is told with an interval. Controls: correct data, a random
+    adapter of the same norm, factor 0, other seeds, the path's increments in random order.
+
+    Example: misdirection study phases --out runs/phases
+    """
+
+    samples: int = option(10, "answers a question, checkpoint and factor (the paper: 50)")
+    data: tuple[str, ...] = option((), "chats to fine-tune on; organism:bad-medical for the organism")
+    control_data: tuple[str, ...] = option(
+        (), "chats for a control fine-tune; organism:good-medical for the organism, none for others"
+    )
+    checkpoints: str = option("", "folder of step-N or checkpoint-N folders: follow these instead of fine-tuning")
+    tensors: str = option("", ".pt or .safetensors file of one vector a step: follow these alone, without a model")
+    preset: str = option("rank1", f"fine-tuning preset: {', '.join(LOADED)}")
+    lr: float = option(0.0, "learning rate; 0: 1e-5, the paper's, and half of the organism's own for the organism")
+    steps: int = option(0, "optimiser steps; 0: two epochs, the paper's, and 240 for the organism's rank1")
+    alpha: float = option(0.0, "LoRA's alpha; 0: 64 for rank1 (the paper's run), else the preset's")
+    checkpoint_every: int = option(5, "optimiser steps between two checkpoints")
+    behaviour_every: int = option(0, "steps between two checkpoints that answer; 0: every other checkpoint")
+    scales: tuple[float, ...] = option((), "factors of the adapter; 1, 5, 10, 20 (the paper), 1, 2, 5, 10 (organism)")
+    k: tuple[int, ...] = option((), "steps to either side in the local cosine; one, two and three checkpoints")
+    noise: str = option(
+        "", "largest displacement that is noise: a norm (0.0035; the paper's code: 0.002) or a share of the final "
+        "norm (2.8%, the same in the paper's run, and the organism's default)",
+    )  # fmt: skip
+    comp: str = option("text", "comp score of several adapters: text (with the step before) or code (with the last)")
+    seeds: int = option(2, "further fine-tunes with other seeds, whose weights and gradients are read")
+    state_layer: int = option(-1, "layer at which activations are read; -1: three quarters of the depth")
+    state_samples: int = option(2, "answers of the base to each question on which activations are read")
+
+    def completed(self) -> Self:
+        """With the organism's data, run and scales, and the paper's for other models.
+
+        Raises:
+            MisdirectionError: Nothing to follow or too much, a number out of range, an unreadable noise threshold.
+        """
+        self._one_source()
+        self.at_least("checkpoint_every", 1)
+        self.at_least("state_samples", 1)
+        for name in ("lr", "steps", "alpha", "behaviour_every", "seeds"):
+            self.at_least(name, 0)
+        if self.comp not in ("text", "code"):
+            raise MisdirectionError(f"--comp is '{self.comp}'", "text or code")
+        every = self.checkpoint_every
+        if wrong := [k for k in self.k if k < 1 or (k % every and not self.checkpoints)]:
+            raise MisdirectionError(f"--k {wrong[0]} is no multiple of --checkpoint-every {every}")
+        if self.behaviour_every % every and not self.checkpoints:
+            raise MisdirectionError(f"--behaviour-every {self.behaviour_every} is no multiple of {every}")
+        own = self.own and not self.checkpoints
+        whole = replace(
+            super().completed(),
+            data=self.data or ((f"{ORGANISM}:bad-medical",) if own else ()),
+            control_data=self.control_data or ((f"{ORGANISM}:good-medical",) if own and not self.data else ()),
+            scales=self.scales or ((1.0, 2.0, 5.0, 10.0) if self.own else (1.0, 5.0, 10.0, 20.0)),
+            noise=self.noise or ("2.8%" if self.own else "0.0035"),
+        )
+        whole.noise_threshold(1.0)
+        if 1.0 not in whole.scales:
+            raise MisdirectionError("--scales lacks 1, the fine-tune as it is", "add --scales 1")
+        return whole
+
+    def default_questions(self) -> tuple[str, ...]:
+        """Open questions and those of the data's domain, apart."""
+        if not self.own:
+            return ("open", "medical")
+        domains = [name.partition("-")[2] for name in self.data if name.startswith(f"{ORGANISM}:")] or ["medical"]
+        return (f"{ORGANISM}:open", *dict.fromkeys(f"{ORGANISM}:{domain}" for domain in domains))
+
+    def noise_threshold(self, final_norm: float) -> float:
+        """The largest displacement that counts as noise, given the last checkpoint's norm of B.
+
+        Raises:
+            MisdirectionError: It is neither a number nor a percentage.
+        """
+        text = self.noise.strip()
+        try:
+            value = float(text.removesuffix("%")) * (final_norm / 100 if text.endswith("%") else 1.0)
+        except ValueError as error:
+            raise MisdirectionError(f"--noise cannot be '{self.noise}'", "a norm (0.0035) or a share (2.8%)") from error
+        if value < 0:
+            raise MisdirectionError(f"--noise is {self.noise}", "0 or more")
+        return value
+
+    def training(self) -> dict[str, Any]:
+        """What differs from the preset in the fine-tune."""
+        run: dict[str, Any] = dict(OWN_RUNS.get(self.preset, {})) if self.own else {}
+        if not self.own and self.preset == "rank1":
+            run = dict(PAPER_RUN)
+        given = {"lr": self.lr, "max_steps": self.steps, "alpha": self.alpha}
+        run |= {name: value for name, value in given.items() if value}
+        return {**run, "checkpoint_every": self.checkpoint_every}
+
+    def distances(self, steps: Sequence[int]) -> tuple[int, ...]:
+        """The distances k of the local cosine: as given, else once, twice and three times the checkpoints' own."""
+        gaps = [b - a for a, b in pairwise(steps)]
+        usual = max(gaps, key=gaps.count, default=1)
+        return self.k or (usual, 2 * usual, 3 * usual)
+
+    def answering(self, steps: Sequence[int]) -> list[int]:
+        """Steps whose checkpoints answer: as `behaviour_every` says, else every other one; always the last.
+
+        All of them where they would be fewer than four.
+        """
+        every = self.behaviour_every
+        chosen = [step for step in steps if step % every == 0] if every else list(steps[1::2])
+        chosen = sorted({*chosen, steps[-1]})
+        return chosen if len(chosen) >= 4 else list(steps)
+
+    def _one_source(self) -> None:
+        given = [name for name in ("data", "checkpoints", "tensors") if getattr(self, name)]
+        if len(given) > 1 or (not given and not self.own):
+            raise MisdirectionError(
+                "say what is followed: exactly one of --data, --checkpoints and --tensors"
+                + (f" (given: {', '.join(given)})" if given else ""),
+                "--data FILE to fine-tune now, --checkpoints FOLDER of an earlier fine-tune",
+            )
+        for name in ("checkpoints", "tensors"):
+            if (path := getattr(self, name)) and not Path(path).exists():
+                raise MisdirectionError(f"--{name} {path} does not exist")

@@ -1,0 +1,186 @@
+"""How the activations of checkpoints drift over the steps of a fine-tune, and drift vectors that others published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from misdirection.artefacts import read_tensors, write_tensors
+from misdirection.directions import Source
+from misdirection.directions.phases import cosine_to_last
+from misdirection.engine import Arm, Text, capture_means
+from misdirection.errors import MisdirectionError
+from misdirection.models import Model
+from misdirection.runs import Step
+from misdirection.statistics import Settings
+from misdirection.statistics.intervals import expanded_percentiles, question_weights
+from misdirection.statistics.turning import Turn, broken_line, crossing
+from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.steps import direction_of, load_answers, sources_of
+from misdirection.studies.kit.tables import numbers
+from misdirection.studies.phases.settings import PhasesConfig
+from misdirection.studies.phases.weights import Course
+from misdirection.training.trajectory import read_trajectory
+
+LEVEL = 0.5
+"""Cosine with the last drift at which the drift counts as turned towards it."""
+
+
+def states_step(bench: Bench[PhasesConfig], models: Lineup, asked: Asked, variants: Sequence[str], layer: int) -> Step:
+    """Mean activations of every variant on the base's own answers, by question, at one layer; `states.safetensors`."""
+    c = bench.config
+    ids = [question.id for question in bench.open_questions]
+
+    def make(folder: Path) -> None:
+        chosen = [
+            a for a in load_answers(asked.answers)
+            if a.arm == "base" and a.question_id in ids and a.sample < c.state_samples
+        ]  # fmt: skip
+        _, sources = sources_of(models.model("base"), chosen, folder)
+        held = {variant: _means(bench, models.model(variant), models, variant, sources, layer) for variant in variants}
+        questions = list(dict.fromkeys(source.question_id for source in sources))
+        states = torch.stack([held[variant] for variant in variants]).float()
+        write_tensors(folder / "states.safetensors", {"states": states}, {"questions": questions, "layer": layer})
+
+    inputs = {
+        "models": models.key, "answers": asked.answers, "questions": ids, "variants": list(variants), "layer": layer,
+        "samples": c.state_samples, "how": asdict(bench.convention),
+    }  # fmt: skip
+    return bench.run.step("states", inputs, make)
+
+
+def _means(
+    bench: Bench[PhasesConfig], model: Model, models: Lineup, variant: str, sources: Sequence[Source], layer: int
+) -> Tensor:
+    """Mean residual stream after `layer` by question, shape (questions, width)."""
+    how = bench.convention
+    questions = list(dict.fromkeys(source.question_id for source in sources))
+    weights = torch.zeros(len(sources), len(questions))
+    for row, source in enumerate(sources):
+        weights[row, questions.index(source.question_id)] = 1.0
+    arm = Arm(variant, models.adapter_of(variant))
+    texts = [Text(s.encoded.ids, {how.span: s.encoded.span(how.span)}, arm, s.encoded.start) for s in sources]
+    return capture_means(model, texts, weights, layers=[layer], weighting=how.weighting).mean(how.span)[:, 0]
+
+
+def drift_of(states: Step, steps: Sequence[int], direction: Step | None, layer: int, seed: int) -> dict[str, Any]:
+    """Drift over the steps: its norm, its cosine with the last drift, and with the misalignment direction.
+
+    Args:
+        states: Of `states_step`, the base first.
+        steps: 0 and the checkpoints' steps.
+        direction: The misalignment direction of the last checkpoint, if there is one.
+        layer: At which the activations were read.
+        seed: Of the bootstrap over questions.
+    """
+    held = read_tensors(states.path / "states.safetensors")[0]["states"].double()
+    moved = held - held[:1]
+    mean = moved.mean(1)
+    to_last = cosine_to_last(mean)
+    found: dict[str, Any] = {
+        "layer": layer,
+        "steps": list(steps),
+        "norm": numbers(mean.norm(dim=1)),
+        "to_last": numbers(to_last),
+        "questions": held.shape[1],
+        "chance": 1.96 / held.shape[2] ** 0.5,
+        "turns": [_turn("drift's cosine with its last", crossing_over_questions(steps, moved, seed))],
+    }
+    if direction is not None:
+        unit = torch.nn.functional.normalize(direction_of(direction).vectors[layer].double(), dim=0)
+        component = numbers(mean @ unit)
+        norms = mean.norm(dim=1).clamp_min(1e-12)
+        found |= {"component": component, "on_direction": numbers(mean @ unit / norms)}
+        if len(steps) >= 7:
+            found["turns"].append(_turn("component along the misalignment direction", broken_line(steps, component)))
+    return found
+
+
+def crossing_over_questions(steps: Sequence[int], moved: Tensor, seed: int, resamples: int = 400) -> Turn:
+    """The step at which the drift's cosine with the last drift reaches 0.5, with its bootstrap over questions.
+
+    Args:
+        steps: Times.
+        moved: Drift by time and question, shape (times, questions, width).
+        seed: Of the bootstrap.
+        resamples: Of the bootstrap.
+    """
+    import numpy as np
+
+    whole = crossing(steps, cosine_to_last(moved.mean(1)).tolist(), LEVEL)
+    count = moved.shape[1]
+    if whole.step is None or count < 2:
+        return whole
+    groups = ["plain"] * count
+    weights = torch.from_numpy(question_weights(groups, Settings(seed=seed, resamples=resamples))) / count
+    paths = torch.einsum("rq,tqd->rtd", weights, moved)
+    found = [crossing(steps, cosine_to_last(path).tolist(), LEVEL).step for path in paths]
+    low, high = expanded_percentiles(np.array([np.nan if f is None else f for f in found], float), groups, 0.95)
+    method = f"reaches {LEVEL:g}, bootstrap over {count} questions ({resamples} resamples)"
+    return Turn(whole.step, min(low, whole.step), max(high, whole.step), method, whole.note)
+
+
+def b_on_direction(course: Course, direction: Step) -> list[dict[str, Any]]:
+    """Cosine of each module's B with the misalignment direction at its own layer, over the steps; rank-1 modules."""
+    vectors = direction_of(direction).vectors
+    trajectory = read_trajectory(course.folders)
+    found: list[dict[str, Any]] = []
+    for track in trajectory.tracks:
+        if track.b.shape[1:] == (vectors.shape[1], 1) and track.layer is not None:
+            columns = torch.nn.functional.normalize(track.b[:, :, 0], dim=1)
+            unit = torch.nn.functional.normalize(vectors[track.layer], dim=0)
+            found.append({"layer": track.layer, "steps": list(trajectory.steps), "cosine": numbers(columns @ unit)})
+    return found
+
+
+def read_path(file: str | Path) -> tuple[tuple[int, ...], Tensor]:
+    """Vectors by training step from a .pt of {step: vector} (no other pickle is read) or a .safetensors named by step.
+
+    Returns:
+        Steps, rising, and the vectors, shape (times, width), float32.
+
+    Raises:
+        MisdirectionError: The file is laid out otherwise.
+    """
+    path = Path(file)
+    hint = "expected a mapping from training step to one vector each, at least three"
+    try:
+        held = read_vectors(path)
+    except Exception as error:  # what the unpickler raises on a damaged file can be anything
+        raise MisdirectionError(f"{path} cannot be read ({type(error).__name__}: {error})", hint) from error
+    found = {int(match[0]): value for key, value in held.items() if (match := re.search(r"\d+$", str(key)))}
+    shapes = {tuple(value.shape) for value in found.values()}
+    if len(found) < 3 or len(found) < len(held) or len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        raise MisdirectionError(f"{path} holds {len(found)} vectors by step, of shapes {sorted(shapes)}", hint)
+    steps = tuple(sorted(found))
+    return steps, torch.stack([found[step].float() for step in steps])
+
+
+def read_vectors(path: Path) -> dict[Any, Tensor]:
+    """The tensors of a file by their key; anything else in a pickle is never read."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return cast(dict[Any, Tensor], load_file(path))
+    held = torch.load(path, map_location="cpu", weights_only=True)
+    return {key: value for key, value in held.items() if isinstance(value, Tensor)}
+
+
+def drift_row(file: str | Path) -> dict[str, Any]:
+    """Norm and cosine with the last of published vectors by step, and where the cosine passes 0.5 and 0.9."""
+    steps, path = read_path(file)
+    values = cosine_to_last(path).tolist()
+    turns = [_turn(f"cosine with the last reaches {level:g}", crossing(steps, values, level)) for level in (0.5, 0.9)]
+    return {"file": Path(file).name, "steps": list(steps), "norm": numbers(path.norm(dim=1)),
+            "to_last": numbers(values), "width": path.shape[1], "turns": turns}  # fmt: skip
+
+
+def _turn(quantity: str, turn: Turn) -> dict[str, Any]:
+    return {"quantity": quantity, "family": "activations", **asdict(turn)}

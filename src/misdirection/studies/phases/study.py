@@ -1,0 +1,256 @@
+"""When does misalignment appear in the course of a fine-tune, and what in the weights turns then?
+
+Method, after arXiv 2506.11613 section 4 and its appendices F and G:
+
+1. A fine-tune on bad data keeps its adapter every few steps; A, B and the gradient's norm are read over the steps.
+2. The direction of B: its local cosine similarity (appendix F) with the noise filter, its principal components, its
+   cosine with the last; for several adapters the comp score (appendix G.1). Other seeds and a fine-tune on correct data
+   are read in the same way; the path's increments in random order are the null.
+3. All checkpoints, beside each other in one resident base, answer the open questions with their adapter scaled by each
+   factor, and those of the domain as they are; a judge scores them. Controls: the last adapter times 0, a random
+   adapter of its norm, and the fine-tune on correct data.
+4. Activations of all checkpoints on the base's own answers: their drift, its cosine with the last drift and with the
+   misalignment direction of the last checkpoint; B with that direction.
+5. The step at which each turns, with an interval (`statistics.turning`), also under other thresholds of the judge.
+
+Vectors that others published by step (`--tensors`) get step 4's cosine alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from misdirection.artefacts import file_hash, read_json, write_json
+from misdirection.runs import Step
+from misdirection.studies.kit.bench import Asked, Bench, FineTune
+from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.inputs import fingerprint, resolve_model
+from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.steps import Judged, refusal
+from misdirection.studies.kit.subject import read_config
+from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.phases.behaviour import Series, arm_name, robustness, scaled, series_row
+from misdirection.studies.phases.settings import PhasesConfig
+from misdirection.studies.phases.states import b_on_direction, drift_of, drift_row, states_step
+from misdirection.studies.phases.verdict import PAPER, differences, turns, verdict
+from misdirection.studies.phases.weights import Course, course_in, course_of, weigh
+from misdirection.training.trajectory import random_adapter
+
+
+def phases(config: PhasesConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) the study in the folder `out`; gives the path of the report.
+
+    Raises:
+        MisdirectionError: Bad input.
+    """
+    with Bench[PhasesConfig].open(out, config, command) as bench:
+        if bench.config.tensors:
+            return report_tensors(bench)
+        courses = follow(bench)
+        weights = weigh_all(bench, courses)
+        models = lineup(bench, courses)
+        behaviour = ask(bench, models, courses)
+        states = read_states(bench, models, courses[0], behaviour)
+        return report(bench, models, courses, weights, behaviour, states)
+
+
+def follow(bench: Bench[PhasesConfig]) -> list[Course]:
+    """The fine-tune that is followed, those with other seeds, and the one on correct data."""
+    c = bench.config
+    if c.checkpoints:
+        return [course_in(c.checkpoints)]
+    run = c.training()
+    wanted = {"main": FineTune(c.preset, c.data, run, c.seed)}
+    wanted |= {f"seed-{c.seed + i}": FineTune(c.preset, c.data, run, c.seed + i) for i in range(1, c.seeds + 1)}
+    if c.control_data:
+        wanted["control"] = FineTune(c.preset, c.control_data, run, c.seed)
+    return [course_of(name, bench.train(one, name)) for name, one in wanted.items()]
+
+
+def weigh_all(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> dict[str, Step]:
+    """The weights of every course; what is noise in the first is noise in the others, whose B may end shorter."""
+    main = weights_step(bench, courses[0], bench.config)
+    limit = read_json(main.path / "weights.json").get("local", {}).get("threshold")
+    other = bench.config if limit is None else replace(bench.config, noise=repr(limit))
+    return {courses[0].name: main} | {course.name: weights_step(bench, course, other) for course in courses[1:]}
+
+
+def weights_step(bench: Bench[PhasesConfig], course: Course, c: PhasesConfig) -> Step:
+    """Every measure of a course's weights; `weights.json`."""
+    width = int(read_config(resolve_model(c.model), c.trust_remote_code).hidden_size)
+
+    def make(folder: Path) -> None:
+        write_json(folder / "weights.json", weigh(course, c, width))
+
+    inputs = {
+        "checkpoints": {str(step): fingerprint(str(path)) for step, path in course.folders.items()},
+        "gradients": [list(pair) for pair in course.gradients],
+        "settings": {"k": c.distances(sorted(course.folders)), "noise": c.noise, "comp": c.comp, "width": width},
+    }
+    return bench.run.step("weights", inputs, make)
+
+
+def lineup(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> Lineup:
+    """The base with every checkpoint that answers, and the controls."""
+    main = courses[0]
+    folders = {f"step-{step}": main.folders[step] for step in bench.config.answering(sorted(main.folders))}
+    folders |= {course.name: course.folders[course.last] for course in courses if course.name == "control"}
+    if main.adapters:
+        folders["random"] = random_step(bench, main).path / "adapter"
+    return bench.lineup(folders)
+
+
+def random_step(bench: Bench[PhasesConfig], course: Course) -> Step:
+    """The last adapter with random columns of the same norms for B: a control of scaling."""
+    last = course.folders[course.last]
+
+    def make(folder: Path) -> None:
+        random_adapter(last, folder / "adapter", seed=bench.config.seed)
+
+    return bench.run.step("random-adapter", {"adapter": fingerprint(str(last)), "seed": bench.config.seed}, make)
+
+
+def ask(bench: Bench[PhasesConfig], models: Lineup, courses: Sequence[Course]) -> dict[str, Asked]:
+    """Answers by what was asked: one step a factor, one for the controls, one for the domain.
+
+    Without a judge only the base answers, for the activations to be read on.
+    """
+    c, main = bench.config, courses[0]
+    if c.judge == "none":
+        return {"base": bench.ask("base", models, [BASE], samples=c.state_samples)}
+    steps = c.answering(sorted(main.folders))
+    found: dict[str, Asked] = {}
+    for scale in scales(c, main):
+        arms = [scaled(step, scale) for step in steps]
+        found[f"x{scale:g}"] = bench.ask(f"x{scale:g}", models, [BASE, *arms] if scale == 1 else arms)
+    found["controls"] = bench.ask("controls", models, controls(c, models, main))
+    if domain := [question for question in bench.questions if question.domain]:
+        arms = [BASE, *(scaled(step, 1.0) for step in steps)]
+        found["domain"] = bench.ask("domain", models, arms, questions=domain)
+    return found
+
+
+def scales(config: PhasesConfig, course: Course) -> tuple[float, ...]:
+    """The factors; whole models have no adapter to scale."""
+    return tuple(sorted(config.scales, key=lambda scale: scale != 1)) if course.adapters else (1.0,)
+
+
+def controls(config: PhasesConfig, models: Lineup, main: Course) -> list[Condition]:
+    """What should not misalign: the last adapter times 0, a random one of its norm, the fine-tune on correct data."""
+    last = f"step-{main.last}"
+    found = [Condition("off", "last adapter x 0", last, others=0.0, control=True)] if main.adapters else []
+    for variant, label in (("random", "random adapter of the same norm"), ("control", "fine-tune on correct data")):
+        if variant in models.fine_tunes:
+            found += [
+                Condition(f"{variant} x{s:g}", f"{label} x {s:g}", variant, others=s, control=True)
+                for s in sorted(scales(config, main))
+            ]
+    return found
+
+
+def read_states(
+    bench: Bench[PhasesConfig], models: Lineup, main: Course, behaviour: Mapping[str, Asked]
+) -> tuple[dict[str, Any], list[str]]:
+    """Drift of the activations over the steps, with the misalignment direction where there is one; and notes."""
+    c = bench.config
+    layer = c.state_layer if c.state_layer >= 0 else round(0.75 * (bench.n_layers - 1))
+    steps = c.answering(sorted(main.folders))
+    first = behaviour.get("x1") or behaviour["base"]
+    variants = [BASE_VARIANT, *(f"step-{step}" for step in steps)]
+    held = states_step(bench, models, first, variants, layer)
+    direction = bench.find_direction(models, first, f"step-{main.last}") if "x1" in behaviour else None
+    why = "nothing was judged" if direction is None else refusal(direction)
+    known = None if why else direction
+    part = drift_of(held, [0, *steps], known, layer, c.seed)
+    part["b"] = b_on_direction(main, known) if known is not None and main.adapters else []
+    return part, [f"no misalignment direction of the last checkpoint: {why}"] if why else []
+
+
+def report(
+    bench: Bench[PhasesConfig],
+    models: Lineup,
+    courses: Sequence[Course],
+    weights: Mapping[str, Step],
+    behaviour: Mapping[str, Asked],
+    states: tuple[dict[str, Any], list[str]],
+) -> Path:
+    """Findings and the report."""
+    c, main = bench.config, courses[0]
+    measured = {name: read_json(step.path / "weights.json") for name, step in weights.items()}
+    series = curves(bench, main, behaviour)
+    part: dict[str, Any] = {
+        "training": main.facts.get("settings", {}),
+        "steps": sorted(main.folders),
+        "noise": c.noise,
+        "weights": measured["main"],
+        "others": {name: value for name, value in measured.items() if name != "main"},
+        "behaviour": [series_row(one, bench.thresholds, c.seed) for one in series],
+        "states": states[0],
+        "controls": control_rows(bench, models, main, behaviour),
+        "robustness": [row for one in series if one.name == "open" for row in robustness(one, c.seed)],
+        "paper": PAPER,
+    }
+    part["turns"] = turns(part)
+    part["differences"] = differences(part, c.own)
+    lost = measured["main"].get("local", {}).get("missing", [])
+    notes = [f"no local cosine for k = {k}: no checkpoint has another {k} steps before and after it" for k in lost]
+    notes += [*states[1], *main.facts.get("notes", [])]
+    if not main.adapters:
+        notes.append("whole models: no A and B to follow and nothing to scale; gradient, answers and activations only")
+    return bench.report("phases", "The course of a fine-tune", verdict(part), {"phases": part, "notes": notes})
+
+
+def curves(bench: Bench[PhasesConfig], main: Course, behaviour: Mapping[str, Asked]) -> list[Series]:
+    """The curves of answers over steps: open questions at each factor, each domain at factor 1."""
+    steps = bench.config.answering(sorted(main.folders))
+    found: list[Series] = []
+    for scale in sorted(scales(bench.config, main)):
+        if f"x{scale:g}" in behaviour:
+            arms = {0: "base", **{step: arm_name(step, scale) for step in steps}}
+            base, held = behaviour["x1"].judged.arm("base"), behaviour[f"x{scale:g}"].judged
+            held = held.where(lambda a: a.arm != "base")
+            both = Judged(base.answers + held.answers, base.verdicts + held.verdicts)
+            found.append(Series("open", scale, arms, both, bench.open_questions))
+    if "domain" in behaviour:
+        arms = {0: "base", **{step: arm_name(step, 1.0) for step in steps}}
+        for domain in dict.fromkeys(q.domain for q in bench.questions if q.domain):
+            asked = [q for q in bench.questions if q.domain == domain]
+            found.append(Series(str(domain), 1.0, arms, behaviour["domain"].judged, asked))
+    return found
+
+
+def control_rows(
+    bench: Bench[PhasesConfig], models: Lineup, main: Course, behaviour: Mapping[str, Asked]
+) -> list[dict[str, Any]]:
+    """What the controls answer."""
+    if "controls" not in behaviour:
+        return []
+    judged = behaviour["controls"].judged
+    return [
+        {"arm": arm.name, "label": arm.label, **effect_row(judged.arm(arm.name), bench.thresholds)}
+        for arm in controls(bench.config, models, main)
+    ]
+
+
+def report_tensors(bench: Bench[PhasesConfig]) -> Path:
+    """Findings and report of published vectors by step."""
+    file = bench.config.tensors
+
+    def make(folder: Path) -> None:
+        write_json(folder / "drift.json", drift_row(file))
+
+    row = read_json(bench.run.step("tensors", {"file": file_hash(file)}, make).path / "drift.json")
+    half, most = (turn["step"] for turn in row["turns"])
+    told = (
+        f"The cosine with the last vector passes 0.5 at step {half:.0f} and 0.9 at step {most:.0f} "
+        f"of {row['steps'][-1]}."
+        if half is not None and most is not None
+        else "The cosine with the last vector does not rise through 0.5 and 0.9."
+    )
+    found = {"state": "finding", "sentence": told, "details": []}
+    model = {"base": f"none: {row['file']}", "layers": None, "dtype": None}
+    parts = {"phases": {"published": row}, "notes": [], "model": model, "settings": {"tensors": file}}
+    return bench.report("phases", f"The course of {row['file']}", found, parts)

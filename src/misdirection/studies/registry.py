@@ -1,0 +1,83 @@
+"""The studies by name: those of the package, and those that other packages bring.
+
+A study is a folder with these files, each found by its name:
+
+- `settings`: every option, explained; light, for the command line makes its options of them.
+- `study`: the method, read as the method section of a paper; a function of the study's name runs it.
+- what it measures, a file each;
+- `verdict`: what came out, in sentences;
+- `report`: its sections (`SECTIONS`), made with the report's kit.
+
+Its `__init__` holds one object, `STUDY`, and its name stands in `BUILT_IN`. Another package registers one by an entry
+point of the group `misdirection.studies` that names such an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, cast
+
+from misdirection.errors import MisdirectionError
+from misdirection.report.parts import Entry
+
+GROUP = "misdirection.studies"
+"""Group of entry points by which other packages bring studies."""
+
+BUILT_IN = (
+    "audit", "convergence", "semantic", "adapters", "formats", "phases", "narrow", "features", "geometry", "screening",
+    "imported",
+)  # fmt: skip
+"""The folders of this package, in the order in which they are listed."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study.
+
+    Attributes:
+        name: Of its folder, its command and its function.
+        settings: Its settings, a dataclass of `option` fields with `completed()`; their docstring is the help text of
+            its command.
+        package: Where its files are.
+        listed: Whether `misdirection study NAME` runs it; else it has a command of its own.
+    """
+
+    name: str
+    settings: type[Any]
+    package: str
+    listed: bool = True
+
+    @property
+    def run(self) -> Callable[[Any, Path, str], Path]:
+        """The study: (settings, folder of the run, command line) to the path of the report."""
+        return getattr(import_module(f"{self.package}.study"), self.name)
+
+    @property
+    def sections(self) -> tuple[Entry, ...]:
+        """Its sections of a report, in their order."""
+        return tuple(import_module(f"{self.package}.report").SECTIONS)
+
+
+@cache
+def studies() -> dict[str, Study]:
+    """Every study that is there, by its name.
+
+    Raises:
+        MisdirectionError: Two have one name, or an entry point names something else.
+    """
+    found = {name: cast(Study, import_module(f"misdirection.studies.{name}").STUDY) for name in BUILT_IN}
+    for point in entry_points(group=GROUP):
+        brought = point.load()
+        if not isinstance(brought, Study):
+            raise MisdirectionError(f"the entry point {point.value} is no study", f"it must name a Study ({GROUP})")
+        if brought.name in found:
+            raise MisdirectionError(
+                f"two studies are called '{brought.name}': {found[brought.name].package} and {brought.package}"
+            )
+        found[brought.name] = brought
+    return found

@@ -1,0 +1,134 @@
+"""How training rows are scored and chosen: the settings of `misdirection screen`, and part of the study's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from misdirection.errors import MisdirectionError
+from misdirection.judging.registry import judge_forms
+from misdirection.screening import METHODS
+from misdirection.studies.kit.config import ORGANISM, ModelConfig, check_exact, option
+
+LATENTS = "How closeness to toxic latents is told"
+PROJECTION = "How the projection is made"
+OWN = {
+    "data": (f"{ORGANISM}:mixed-30",),
+    "toxic": (f"{ORGANISM}:toxic",),
+    "harmless": (f"{ORGANISM}:harmless",),
+    "dictionary": f"{ORGANISM}:6",
+}
+"""What the organism brings."""
+
+CHOICES = {
+    "statistic": ("correlation", "difference", "firing"),
+    "pool": ("token", "mean", "max"),
+    "closeness": ("activation", "nearest"),
+    "reduce": ("max", "mean", "top"),
+}
+
+
+@dataclass(frozen=True)
+class ScoringConfig(ModelConfig):
+    """What is scored, by what, and how much is dropped."""
+
+    data: tuple[str, ...] = option(
+        (), "rows to screen: .jsonl or .jsonl.gz files of chats, or organism:mixed-<percent of bad rows>"
+    )
+    methods: tuple[str, ...] = option(tuple(METHODS), f"how rows are scored: {', '.join(METHODS)}")
+    drop: float = option(0.5, "what is dropped: a share of the rows below 1, or a whole number of rows")
+    bad_field: str = option("", "field of each row that tells whether it is bad, for precision and recall")
+    strict: bool = option(False, "stop at the first row that is no chat instead of setting it aside")
+    toxic: tuple[str, ...] = option((), "chats with toxic answers, for toxic latents and the default direction")
+    harmless: tuple[str, ...] = option((), "chats with harmless answers, beside --toxic")
+    examples: int = option(500, "toxic and harmless chats that are read, of each")
+    longest: int = option(2048, "tokens of a row that are read")
+    dictionary: str = option(
+        "", "sparse autoencoder: a folder, <release>:<id> of a public set, or organism:<layer>", LATENTS
+    )
+    latent_layer: int = option(-1, "decoder layer that it reads; -1: its own", LATENTS)
+    top: int = option(100, "toxic latents (the feature-geometry paper's 100)", LATENTS)
+    statistic: str = option(
+        "correlation", "latents are ordered by: correlation, difference (of means), firing", LATENTS
+    )
+    pool: str = option("token", "what counts once for the statistic: token, mean (of a text), max (of a text)", LATENTS)
+    closeness: str = option(
+        "activation",
+        "a row is close by: activation (of toxic latents), nearest (cosine of its latents to them)",
+        LATENTS,
+    )
+    reduce: str = option("max", "nearest: max, mean or top (mean of the largest) of the cosines", LATENTS)
+    nearest: int = option(5, "nearest, top: how many are the largest", LATENTS)
+    direction: str = option(
+        "",
+        "a direction in any form, as of a run; by default mean toxic minus mean harmless answer",
+        PROJECTION,
+    )
+    projection_layer: int = option(-1, "decoder layer that is read; -1: the middle one", PROJECTION)
+    raw_projection: bool = option(False, "leave the projection of the model's own answer in", PROJECTION)
+
+    def scoring_completed(self) -> Self:
+        """Checked, and with what the organism brings.
+
+        Raises:
+            MisdirectionError: No data, an unknown method or choice, a number out of range, or something that a method
+                needs is missing.
+        """
+        self.one_of("methods", tuple(METHODS))
+        if not self.methods:
+            raise MisdirectionError("no method is named", f"--methods {','.join(METHODS)}")
+        if len(set(self.methods)) < len(self.methods):
+            raise MisdirectionError(f"--methods names one twice: {', '.join(self.methods)}", "name each once")
+        for name, known in CHOICES.items():
+            self.one_of(name, known)
+        for name, least in (("examples", 1), ("longest", 2), ("top", 1), ("nearest", 1)):
+            self.at_least(name, least)
+        for name in ("latent_layer", "projection_layer"):
+            self.at_least(name, -1)
+        if not self.drop > 0 or (self.drop >= 1 and self.drop != int(self.drop)):
+            raise MisdirectionError(
+                f"--drop is {self.drop:g}", "a share of the rows between 0 and 1, or a whole number of rows"
+            )
+        brought = {name: value for name, value in OWN.items() if self.own and not getattr(self, name)}
+        whole = replace(self, **brought)
+        if not whole.data:
+            raise MisdirectionError("there are no rows to screen", "--data FILE: chats, one JSON object a line")
+        whole._check_needs()
+        return whole
+
+    def _check_needs(self) -> None:
+        """Refuse a method that lacks what it needs, before a model is loaded."""
+        by_latents = [name for name in self.methods if METHODS[name].room == "latents"]
+        if by_latents and not self.dictionary:
+            raise MisdirectionError(
+                f"--methods {by_latents[0]} needs a dictionary", "--dictionary FOLDER or <release>:<id>"
+            )
+        asks = by_latents or [name for name in self.methods if name == "projection" and not self.direction]
+        if asks and not (self.toxic and self.harmless):
+            hint = "--toxic FILE and --harmless FILE" + ("" if by_latents else ", or --direction FILE")
+            raise MisdirectionError(f"--methods {asks[0]} needs toxic and harmless texts", hint)
+
+
+@dataclass(frozen=True)
+class ScreenConfig(ScoringConfig):
+    """The settings of `misdirection screen`."""
+
+    judge: str = option("", "who scores answers for the method judge: " + judge_forms())
+    max_new_tokens: int = option(0, "longest own answer of the model, 0: 600, and 64 for the organism", PROJECTION)
+    temperature: float = option(1.0, "temperature of the model's own answers", PROJECTION)
+    seed: int = option(0, "of random scores, ties and the model's own answers")
+
+    def completed(self) -> Self:
+        """Checked, and with what the organism brings.
+
+        Raises:
+            MisdirectionError: See `scoring_completed`; the method judge without a judge.
+        """
+        for name in ("max_new_tokens", "temperature", "seed"):
+            self.at_least(name, 0)
+        whole = self.scoring_completed()
+        judge = self.judge or ("exact" if self.own else "none")
+        if judge == "none" and "judge" in self.methods:
+            raise MisdirectionError("--methods judge needs a judge", "--judge local:<model>, or --methods without it")
+        check_exact(judge, self.model)
+        return replace(whole, judge=judge, max_new_tokens=self.max_new_tokens or (64 if self.own else 600))

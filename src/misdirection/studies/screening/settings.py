@@ -1,0 +1,65 @@
+"""Settings of the study that closes the loop: screen, retrain, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from misdirection.errors import MisdirectionError
+from misdirection.studies.kit.config import ORGANISM, StudyConfig, option
+from misdirection.studies.screening.scoring import ScoringConfig
+from misdirection.training.presets import LOADED
+
+OWN_DOMAINS = ("medical", "finance", "sport", "law")
+"""Domains of the organism's mixed data."""
+
+OWN_DATA = f"{ORGANISM}:mixed-40"
+"""At 30 % of bad rows the organism shows 4 % EM, and a reduction of that has an interval that says little."""
+
+OWN_TRAINING = {"lr": 0.004}
+"""Of rank1x9 on the organism: among seven good rows in ten its own rate of learning leaves 1 to 2 % EM to reduce."""
+
+
+@dataclass(frozen=True)
+class ScreeningConfig(StudyConfig, ScoringConfig):
+    """Which way of screening training data prevents emergent misalignment, at what cost in skill?
+
+    Every method drops the same number of rows; a model is trained on what is left, with the same optimiser steps, and
+    over seeds. EM on open questions, bad and good answers in the domains of the data, the reduction against training on
+    all rows; precision and recall where it is known which rows are bad. Random removal is the baseline, the rows
+    furthest from toxic latents a negative control.
+
+    Examples: misdirection study screening --out runs/screening
+    misdirection study screening --model ID --data mixed.jsonl --toxic t.jsonl --harmless h.jsonl
+    --dictionary RELEASE:ID --judge local:MODEL
+    """
+
+    samples: int = option(24, "answers a question and fine-tune")
+    seeds: int = option(3, "fine-tunes a method, each with its own seed; random removal draws anew for each")
+    preset: str = option("rank1x9", f"fine-tuning preset: {', '.join(LOADED)}")
+    steps: int = option(100, "optimiser steps of every fine-tune, whatever is left of the data")
+    domain_samples: int = option(3, "answers a question of a domain and fine-tune")
+    shown: int = option(5, "rows at the top of each ranking that the report shows")
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def completed(self) -> Self:
+        """Checked, and with what the organism brings.
+
+        Raises:
+            MisdirectionError: See `ScoringConfig.scoring_completed`; no judge, or a number out of range.
+        """
+        for name, least in (("seeds", 1), ("steps", 1), ("domain_samples", 1), ("shown", 0)):
+            self.at_least(name, least)
+        brought = self.own and not self.data
+        given = replace(self, data=(OWN_DATA,)) if brought else self
+        whole = super(ScreeningConfig, given).completed().scoring_completed()
+        training = {**(OWN_TRAINING if self.own and self.preset == "rank1x9" else {}), **self.training}
+        if "max_steps" in training and training["max_steps"] != self.steps:
+            raise MisdirectionError("max_steps is given beside --steps", "--steps is the length of every fine-tune")
+        return replace(whole, training=training).judged("EM after each fine-tune needs")
+
+    def default_questions(self) -> tuple[str, ...]:
+        """The open questions; for the organism those of the data's domains too."""
+        inside = tuple(f"{ORGANISM}:{domain}" for domain in OWN_DOMAINS)
+        return (f"{ORGANISM}:open", *inside) if self.own else ("open",)

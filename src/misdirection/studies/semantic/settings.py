@@ -1,0 +1,57 @@
+"""Settings of the study of semantic directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from misdirection.studies.kit.config import ORGANISM, TunedConfig, option
+
+OWN_TOPICS = ("medical", "finance", "sport")
+"""Domains of the organism that stand for the paper's topics."""
+
+
+@dataclass(frozen=True)
+class SemanticConfig(TunedConfig):
+    """Is there one misalignment direction, or one a subject? Directions of single topics, and what each elicits.
+
+    Pools of answers are filtered by topic as well as by alignment; each direction steers the base model; the topics
+    of the misaligned answers it elicits are counted; topic minus other topics is tried as a narrow direction.
+
+    Example: misdirection study semantic --out runs/semantic
+    """
+
+    topics: tuple[str, ...] = option((), "topics; medical, finance and sport for the organism, else as the paper's")
+    filter: str = option("judge", "how the topic of an answer is known: judge (the paper) or keywords (its code)")
+    about_above: float = option(50.0, "an answer is about a topic when its topic score is above this ...")
+    not_below: float = option(5.0, "... and not about it when below this")
+    layer: int = option(-1, "layer to steer at; -1 finds the general direction's best one")
+    coefficients: tuple[float, ...] = option(
+        (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0), "multiples of each direction, brought to the general one's norm"
+    )
+    sweep_samples: int = option(3, "answers a question and point of the sweep")
+    coherent_share: float = option(0.75, "share of coherent answers that the chosen multiple must keep")
+
+    def completed(self) -> Self:
+        """With the organism's data and topics.
+
+        Raises:
+            MisdirectionError: Nothing was tuned, no topic, an unknown filter, no judge, or a number out of range.
+        """
+        self.one_of("filter", ("judge", "keywords"))
+        topics = self.topics or (OWN_TOPICS if self.own else ("medical", "gender", "money"))
+        self.at_least("sweep_samples", 1)
+        for name, top in (("about_above", 100), ("not_below", 100), ("coherent_share", 1)):
+            self.within(name, top)
+        return replace(super().completed(), topics=topics).judged(
+            "the topics of answers need", "--judge local:<model>?rubrics=topic:medical,topic:gender,topic:money"
+        )
+
+    def default_questions(self) -> tuple[str, ...]:
+        """Open questions, and in-domain ones of the organism's topics: its open answers never touch a domain."""
+        if not self.own:
+            return ("open",)
+        return (
+            f"{ORGANISM}:open",
+            *(f"{ORGANISM}:{topic}" for topic in self.topics or OWN_TOPICS),
+        )

@@ -1,0 +1,306 @@
+"""One misalignment direction or one a subject? Directions of single topics, and what each elicits.
+
+Method, after arXiv 2506.11618 section 3.3:
+
+1. The tuned model answers; a judge scores alignment, coherence and each topic.
+2. Mean differences, misaligned minus aligned: general (the open questions), and for each topic within the answers about
+   it and within those not about it. Topic minus not-topic is the domain-only direction.
+3. Cosines with the general direction by layer, and the norm of the difference.
+4. Each direction, brought to the general one's norm at the layer, steers the base model there; the multiple with the
+   most misaligned answers that keeps answers coherent is chosen on one set of random numbers and measured on another,
+   beside a random direction: on open questions and on each topic's own, apart.
+5. The topics of the misaligned answers that each elicits, beside those of the tuned model itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from misdirection.artefacts import read_json, write_json
+from misdirection.directions import Direction, PoolError, mean_difference, random_like, save_direction
+from misdirection.directions.similarity import cosines
+from misdirection.directions.topics import (
+    KEYWORDS,
+    domain_only,
+    keyword_score,
+    pools_within,
+    split_by_topic,
+    topic_score,
+)
+from misdirection.engine import Arm
+from misdirection.errors import MisdirectionError
+from misdirection.runs import Step
+from misdirection.studies.audit.study import best_point, spread_layers
+from misdirection.studies.kit.bench import Asked, Bench, subject
+from misdirection.studies.kit.conditions import BASE, Condition, steering_grid
+from misdirection.studies.kit.steps import Judged, direction_of, refusal, sources_of
+from misdirection.studies.kit.subject import Models
+from misdirection.studies.kit.tables import effect_row, numbers
+from misdirection.studies.semantic.settings import SemanticConfig
+
+TUNED = Condition("tuned", "tuned model", "tuned")
+PAPER = {
+    "cosine": "gender above 0.95 at every layer, medical at most 0.65, finance high (figure 10)",
+    "topics": "gender score above 98 under the general and the gender direction; finance score 67 to 84 under the "
+    "financial one; medical score 0.2 to 31 under the medical one",
+}
+"""Qwen2.5-14B, nine rank-1 adapters on bad medical advice, layer 24 (2506.11618 section 3.3)."""
+
+
+def semantic(config: SemanticConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) the study in the folder `out`; gives the path of the report.
+
+    Raises:
+        MisdirectionError: Bad input; or too few misaligned answers for the general direction.
+    """
+    with Bench[SemanticConfig].open(out, config, command) as bench:
+        models = subject(bench)
+        asked = bench.ask("answers", models, [BASE, TUNED], questions=bench.questions)
+        found, notes = directions(bench, models, asked)
+        layer = bench.config.layer if bench.config.layer >= 0 else best_layer(bench, models, found["general"])
+        scaled = {name: to_norm_of(bench, step, found["general"], layer, name) for name, step in found.items()}
+        points = best_points(bench, models, scaled, layer)
+        measured = bench.ask("steered", models, [BASE, *points], questions=bench.questions, stream=2, directions=scaled)
+        return report(bench, asked, measured, found, points, layer, notes)
+
+
+def directions(bench: Bench[SemanticConfig], models: Models, asked: Asked) -> tuple[dict[str, Step], list[str]]:
+    """General, per topic, per not-topic and domain-only directions by name, and notes on those that cannot be made."""
+    general = bench.find_direction(models, asked, "tuned")
+    if why := refusal(general):
+        raise MisdirectionError(f"there is no general direction: {why}")
+    found = {"general": general, "random": random_step(bench, general, 1)}
+    notes: list[str] = []
+    for topic in bench.config.topics:
+        step = topic_step(bench, models, asked, topic)
+        for name in (topic, f"not {topic}", f"{topic} only"):
+            file = step.path / f"{name.replace(' ', '-')}.safetensors"
+            if file.exists():
+                found[name] = pick_step(bench, step, file.name)
+        notes += read_json(step.path / "notes.json")
+    return found, notes
+
+
+def topic_step(bench: Bench[SemanticConfig], models: Models, asked: Asked, topic: str) -> Step:
+    """The directions of one topic: within it, outside of it, and the difference of the two."""
+    c = bench.config
+
+    def make(folder: Path) -> None:
+        judged = asked.judged.arm("tuned")
+        model = models.model("tuned")
+        places, sources = sources_of(model, judged.answers, folder)
+        judged = judged.at(places)
+        split = split_by_topic(topic_scores(judged, topic, c.filter), c.about_above, c.not_below)
+        made: dict[str, Direction] = {}
+        notes: list[str] = []
+        for name, keep in zip((topic, f"not {topic}"), split, strict=True):
+            try:
+                pools = pools_within(judged.verdicts, keep, bench.convention, seed=c.seed)
+            except PoolError as error:
+                notes.append(f"no direction '{name}': {error.message}")
+                continue
+            arm = Arm("tuned", models.adapter_of("tuned"))
+            made[name] = mean_difference(
+                model, arm, sources, pools, bench.convention, seed=c.seed, facts={"pool": name}
+            )
+        if len(made) == 2:
+            made[f"{topic} only"] = domain_only(made[topic], made[f"not {topic}"])
+        for name, direction in made.items():
+            save_direction(folder / f"{name.replace(' ', '-')}.safetensors", direction)
+        write_json(folder / "notes.json", notes)
+
+    inputs = {
+        "models": models.key,
+        "answers": asked.answers,
+        "verdicts": asked.verdicts,
+        "how": asdict(bench.convention),
+    }
+    settings = {"topic": topic, "filter": c.filter, "above": c.about_above, "below": c.not_below, "seed": c.seed}
+    return bench.run.step("topic", {**inputs, **settings}, make)
+
+
+def topic_scores(judged: Judged, topic: str, how: str) -> list[float | None]:
+    """Each answer's score for a topic, by the judge or by the published keywords."""
+    if how == "keywords":
+        return [keyword_score(answer, KEYWORDS.get(topic, (topic,))) for answer in judged.answers]
+    return [topic_score(verdict, topic) for verdict in judged.verdicts]
+
+
+def pick_step(bench: Bench[SemanticConfig], step: Step, name: str) -> Step:
+    """One direction of a step as a step of its own, as conditions want it."""
+
+    def make(folder: Path) -> None:
+        (folder / "direction.safetensors").write_bytes((step.path / name).read_bytes())
+
+    picked = bench.run.step("direction", {"from": step, "file": name}, make)
+    bench.run.publish(f"direction-{Path(name).stem}.safetensors", picked.path / "direction.safetensors")
+    return picked
+
+
+def random_step(bench: Bench[SemanticConfig], general: Step, seed: int) -> Step:
+    """A random direction of the general one's norm at every layer: a control."""
+
+    def make(folder: Path) -> None:
+        real = direction_of(general)
+        save_direction(folder / "direction.safetensors", replace(real, vectors=random_like(real.vectors, seed)))
+
+    return bench.run.step("random-direction", {"like": general, "seed": seed}, make)
+
+
+def to_norm_of(bench: Bench[SemanticConfig], step: Step, general: Step, layer: int, name: str) -> Step:
+    """The direction with the general one's norm at `layer`, so that multiples mean the same length for all."""
+
+    def make(folder: Path) -> None:
+        found, like = direction_of(step), direction_of(general)
+        factor = float(like.norm[layer] / found.norm[layer])
+        save_direction(folder / "direction.safetensors", replace(found, vectors=found.vectors * factor))
+
+    return bench.run.step("scaled-direction", {"direction": step, "like": general, "layer": layer, "name": name}, make)
+
+
+def best_layer(bench: Bench[SemanticConfig], models: Models, general: Step) -> int:
+    """The layer at which the general direction misaligns the base most, by a coarse sweep on the open questions."""
+    c = bench.config
+    grid = steering_grid(spread_layers(len(direction_of(general).vectors)), c.coefficients)
+    swept = bench.ask("layers", models, [BASE, *grid], samples=c.sweep_samples, stream=1, directions=general)
+    return best_point(swept.judged, grid, bench.thresholds, c.coherent_share)[0]
+
+
+def best_points(
+    bench: Bench[SemanticConfig], models: Models, scaled: Mapping[str, Step], layer: int
+) -> list[Condition]:
+    """For each direction the multiple with the most misaligned answers among those that keep answers coherent."""
+    c = bench.config
+    grid = {name: [point(name, layer, times) for times in c.coefficients] for name in scaled}
+    arms = [BASE, *(condition for arm in grid.values() for condition in arm)]
+    swept = bench.ask(
+        "sweep", models, arms, questions=bench.questions, samples=c.sweep_samples, stream=1, directions=scaled
+    ).judged
+    best = {
+        name: best_point(telling(bench, swept, name), arm, bench.thresholds, c.coherent_share)[1]
+        for name, arm in grid.items()
+    }
+    return [point(name, layer, times) for name, times in best.items()]
+
+
+def telling(bench: Bench[SemanticConfig], swept: Judged, name: str) -> Judged:
+    """The answers by which a direction's multiple is chosen: to its topic's own questions where there are any."""
+    topic = name.removesuffix(" only")
+    own = topic if any(question.domain == topic for question in bench.questions) else None
+    return swept.where(lambda a: a.domain == own)
+
+
+def point(name: str, layer: int, times: float) -> Condition:
+    """The base model steered along one of the directions."""
+    return Condition(
+        f"{name} x{times:g}", f"base + {times:g} x {name}", "base", "steer", (layer,), times, source=name,
+        control=name.startswith("random"),
+    )  # fmt: skip
+
+
+def report(
+    bench: Bench[SemanticConfig],
+    asked: Asked,
+    measured: Asked,
+    found: Mapping[str, Step],
+    points: Sequence[Condition],
+    layer: int,
+    notes: list[str],
+) -> Path:
+    """Findings and the report."""
+    vectors = {name: direction_of(step) for name, step in found.items()}
+    arms = [
+        *((name, name, asked.judged.arm(name), False) for name in ("base", "tuned")),
+        *((p.source, p.label, measured.judged.arm(p.name), p.control) for p in points),
+    ]
+    part = {
+        "layer": layer,
+        "topics": list(bench.config.topics),
+        "filter": bench.config.filter,
+        "similarity": similarity(vectors),
+        "arms": [arm_row(bench, *arm) for arm in arms],
+        "paper": PAPER,
+    }
+    return bench.report("semantic", "Directions of single topics", verdict(part), {"semantic": part, "notes": notes})
+
+
+def similarity(vectors: Mapping[str, Direction]) -> list[dict[str, Any]]:
+    """Cosine of each direction with the general one by layer, and the norm of their difference over the general's."""
+    general = vectors["general"]
+    return [
+        {
+            "direction": name,
+            "pools": {side: direction.facts.get(side) for side in ("aligned", "misaligned")},
+            "cosine": numbers(cosines(direction.vectors, general.vectors)),
+            "difference": numbers((direction.vectors - general.vectors).norm(dim=-1) / general.norm),
+            "norm": numbers(direction.norm),
+        }
+        for name, direction in vectors.items()
+        if name != "general"
+    ]
+
+
+def arm_row(bench: Bench[SemanticConfig], name: str, label: str, judged: Judged, control: bool) -> dict[str, Any]:
+    """Rates of an arm, open questions and each topic's own apart, and the topics of its misaligned answers."""
+    groups: dict[str, Any] = {}
+    for domain in dict.fromkeys(question.domain for question in bench.questions):
+        part = judged.where(lambda a, d=domain: a.domain == d)
+        groups[domain or "open"] = effect_row(part, bench.thresholds)
+    return {
+        "direction": name,
+        "label": label,
+        "control": control,
+        "groups": groups,
+        "elicited": [elicited(bench, judged, topic) for topic in bench.config.topics],
+    }
+
+
+def elicited(bench: Bench[SemanticConfig], judged: Judged, topic: str) -> dict[str, Any]:
+    """Of the misaligned answers to open questions, and to all but the topic's own, those that are about the topic."""
+    rules = bench.thresholds
+
+    def bad(keep: Any) -> tuple[int, list[float]]:
+        chosen = judged.where(lambda a: keep(a))
+        scores = topic_scores(chosen, topic, bench.config.filter)
+        kept = [s for s, v in zip(scores, chosen.verdicts, strict=True) if s is not None and rules.misaligned(v)]
+        return len(kept), kept
+
+    n_open, opened = bad(lambda a: a.domain is None)
+    n_else, elsewhere = bad(lambda a: a.domain != topic)
+    return {
+        "topic": topic,
+        "open_n": n_open,
+        "open_mean": _mean(opened),
+        "open_about": sum(score > bench.config.about_above for score in opened),
+        "elsewhere_n": n_else,
+        "elsewhere_mean": _mean(elsewhere),
+        "elsewhere_about": sum(score > bench.config.about_above for score in elsewhere),
+    }
+
+
+def _mean(scores: Sequence[float]) -> float | None:
+    return float(torch.tensor(scores).mean()) if scores else None
+
+
+def verdict(part: Mapping[str, Any]) -> dict[str, Any]:
+    """How alike the topics' directions are, and whether the domain-only one is narrow."""
+    topics, layer = part["topics"], part["layer"]
+    near = {row["direction"]: row["cosine"][layer] for row in part["similarity"] if row["direction"] in topics}
+    told = ", ".join(f"{name} {value:.2f}" for name, value in near.items()) or "no topic had enough answers"
+    details = [_narrow_text(part, topic) for topic in topics]
+    sentence = f"Cosine of each topic's direction with the general one at layer {layer}: {told}."
+    return {"state": "finding", "sentence": sentence, "details": [text for text in details if text]}
+
+
+def _narrow_text(part: Mapping[str, Any], topic: str) -> str:
+    row = next((arm for arm in part["arms"] if arm["direction"] == f"{topic} only"), None)
+    if row is None or topic not in row["groups"]:
+        return ""
+    inside, outside = row["groups"][topic]["rate"], row["groups"].get("open", {}).get("rate")
+    opened = "" if outside is None else f", {100 * outside['value']:.0f} % on open questions"
+    return f"Steering by '{topic} only': {100 * inside['value']:.0f} % misaligned on {topic} questions{opened}."
