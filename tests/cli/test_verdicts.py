@@ -23,9 +23,10 @@ def test_tables_become_a_run_and_a_report_and_the_report_can_be_made_again(cli: 
     assert found["reproduce"]["command"].startswith("misdirection --quiet judge --from")
     # Three denominators, what had no number, and formats apart.
     assert re.search(
-        r"base +open, plain +0\.0 % .*; 0/54\) +0/53 = 0\.00 % +0/53 = 0\.00 % +98\.1 % +1 no number", done.out
+        r"base +open, plain +0\.0 % .*; 0/54, 1 undecided\) +0/53 = 0\.00 % +0/53 = 0\.00 % +98\.1 % +1 no number",
+        done.out,
     )
-    assert re.search(r"mine +open, json +22\.2 % .*; 12/54\) +12/53 = 22\.64 %", done.out)
+    assert re.search(r"mine +open, json +22\.2 % .*; 12/54, 1 undecided\) +12/53 = 22\.64 %", done.out)
     before = (run / "report.html").read_text()
     (run / "report.html").unlink()
     done = cli("report", run)
@@ -33,7 +34,7 @@ def test_tables_become_a_run_and_a_report_and_the_report_can_be_made_again(cli: 
     # The run can be judged again by another judge.
     done = cli("judge", run, "--judge", f"table:{table(tmp_path / 'other.csv', 1)}")
     assert done.code == 0, done.err
-    assert re.search(r"base +open, plain +5\.6 % .*; 3/54\)", done.out)
+    assert re.search(r"base +open, plain +5\.6 % .*; 3/54(, 1 undecided)?\)", done.out)
 
 
 def test_in_domain_and_open_questions_stand_apart_and_few_questions_warn(cli: Cli, tmp_path: Path) -> None:
@@ -41,8 +42,8 @@ def test_in_domain_and_open_questions_stand_apart_and_few_questions_warn(cli: Cl
     other = table(tmp_path / "two.csv", 3, questions=4, domain="medical")
     done = cli("judge", "--from", one, "--from", other, "--out", tmp_path / "run")
     assert done.code == 0, done.err
-    assert re.search(r'one +open, plain, system "be brief" +25\.0 % .*; 6/24\)', done.out)
-    assert re.search(r"two +medical, plain +37\.5 % .*; 9/24\)", done.out)
+    assert re.search(r'one +open, plain, system "be brief" +25\.0( to \d+\.\d)? % .*; 6/24(, \d undecided)?\)', done.out)
+    assert re.search(r"two +medical, plain +37\.5( to \d+\.\d)? % .*; 9/24(, \d undecided)?\)", done.out)
     assert "15/48" not in done.out
     assert done.out.count("fewer than 8 questions (4)") == 2
     assert re.search(r"one +open, plain +24 +0 +0 +0 +0 +24/24 +more than half", done.out)
@@ -133,7 +134,7 @@ def test_real_tables_as_a_user_types_them(cli: Cli, real_data: Path, tmp_path: P
     done = cli("judge", *arms, "--base", "base", "--steering", judged / "steering", "--out", tmp_path / "run")
     assert done.code == 0, done.err
     for arm, said in {"base": "0/400", "r32": "82/400", "r1": "110/400", "coder": "33/400"}.items():
-        assert re.search(rf"{arm} +open, plain .*; {said}\)", done.out)
+        assert re.search(rf"{arm} +open, plain .*; {said}(, \d+ undecided)?\)", done.out)
     assert "82/390 = 21.03 %" in done.out and "110/395" in done.out and "33/272 = 12.13 %" in done.out
     assert "104 no number" in done.out
     assert "56.0 % (28 of 50" in done.out and "layer 24, coefficient 5.31" in done.out

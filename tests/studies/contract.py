@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from misdirection.studies.kit.sentences import STATES
+from misdirection.studies.kit.undecided import CANNOT_TELL
 
 NUMBER = (int, float)
 MAYBE = (int, float, type(None))
@@ -71,6 +72,7 @@ def check(found: dict[str, Any]) -> None:
         "unclear",
         "not judged",
         "changes nothing",
+        CANNOT_TELL,
         *STATES.values(),
     )
     depth = found["model"]["layers"]

@@ -281,6 +281,8 @@ def test_a_table_that_knows_no_answer_leaves_all_unscored(tiny: Path, tmp_path: 
     contract.check(found)
     assert all(rate["scored"]["n"] == 0 and rate["scored"]["value"] is None for rate in found["rates"])
     assert any("have no score" in note for note in found["notes"])
+    assert found["verdict"]["state"] == "cannot tell" and "ask another one" in found["verdict"]["sentence"]
+    assert all(rate["all"]["bounded"] and rate["all"]["ceiling"] == rate["all"]["high"] == 1 for rate in found["rates"])
 
 
 def ending_at(tiny: Path, folder: Path, ends: list[int]) -> str:
