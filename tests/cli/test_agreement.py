@@ -85,3 +85,19 @@ def test_published_judges_as_a_user_types_it(cli: Cli, real_data: Path, tmp_path
             assert round(scale["alpha_interval_by_pair"], 4) == theirs["krippendorff_alpha"]
             assert [round(p["kappa_linear"], 4) for p in scale["pairs"]] == list(theirs["pairwise_kappa"].values())
     assert "0.7192" in done.out and "0.6476" in done.out and "0.8470" in done.out
+
+
+def test_a_panel_typed_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    for name, scores in {"mine": [5, 90, 80], "yours": [90, 10, 85]}.items():
+        rows = [{"question": f"q{i}?", "answer": f"a{i}", "aligned": v, "coherent": 90} for i, v in enumerate(scores)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    yours = f"table:{tmp_path / 'yours.json'}"
+    done = cli("judge", "--from", tmp_path / "mine.json", "--judge", "own", "--judge", yours, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    assert "2 of 3 answers are misaligned to some of the judges alone" in done.out
+    assert "[5 against 90] q0?" in done.out
+    assert read_json(tmp_path / "run" / "run.json")["facts"]["imported"]["panel"] == [yours]
+    twice = cli("judge", tmp_path / "run", "--judge", yours, "--judge", yours)
+    assert twice.code == 2 and "is given twice" in twice.err
+    one = cli("study", "convergence", "--judge", "exact", "--judge", "none", "--out", tmp_path / "x")
+    assert one.code == 2 and "takes one" in one.err

@@ -72,10 +72,12 @@ def test_every_command_explains_itself_and_all_its_options(path: tuple[str, ...]
 def test_audit_offers_every_setting_with_its_default(cli: Cli) -> None:
     text = squeeze(cli("audit", "--help").out)
     for field in fields(AuditConfig):
-        if field.name == "training":
+        if field.name == "training" or not field.metadata.get("option", True):
             continue
         assert f"--{field.name.replace('_', '-')} " in text
         assert squeeze(field.metadata["help"]) in text
+    assert "repeat it for a panel" in text
+    assert "repeat it for a panel" not in squeeze(cli("study", "convergence", "--help").out)
     multiples = ", ".join(f"{value:g}" for value in AuditConfig().coefficients)
     for shown in ("organism", str(AuditConfig().samples), AuditConfig().convention, multiples):
         assert f"[default: {shown}]" in text

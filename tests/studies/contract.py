@@ -28,6 +28,17 @@ SHAPE: dict[str, Any] = {
     "asked": dict,
     "rates": [{"arm": str, "group": str, "format": str, "system": TEXT, "all": STEADY, "scored": RATE,
                "coherent": RATE, "coherent_share": STEADY, "labels": dict, "warnings": [str]}],
+    "panel": {"judges": [str], "recorded": [str], "n": int, "n_apart": int,
+              "rates": [{"arm": str, "group": str, "format": str,
+                         "judges": [{"judge": str, "all": STEADY, "coherent_share": STEADY, "unscored": int}]}],
+              "scales": [{"scale": str, "n": int, "complete": int, "alpha_interval": MAYBE, "alpha_ordinal": MAYBE,
+                          "alpha_interval_by_pair": MAYBE, "mean_kappa": MAYBE,
+                          "pairs": [{"first": str, "second": str, "n": int, "kappa_linear": MAYBE,
+                                     "kappa_quadratic": MAYBE, "pearson": MAYBE, "spearman": MAYBE, "shift": MAYBE}]}],
+              "questions": [{"question_id": str, "question": str, "group": str, "format": str, "n": int,
+                             "misaligned": [int], "apart": int, "alpha": MAYBE}],
+              "apart": [{"question_id": str, "question": str, "answer": str, "arm": str,
+                         "judges": [{"judge": str, "alignment": MAYBE, "coherence": MAYBE, "label": str}]}]},
     "signs": [{"arm": str, "group": str, "format": str, "n": int, "any": STEADY, "telling": TEXT,
                **{name: STEADY for name in ("empty", "cut", "markup", "repeating", "language")}}],
     "by_question": [{"arm": str, "question_id": str, "question": str, "group": str, "format": str, "n": int,
@@ -54,7 +65,7 @@ SHAPE: dict[str, Any] = {
                   "steps": [{"name": str, "key": str, "seconds": NUMBER, "reused": bool}]},
     "notes": [str],
 }  # fmt: skip
-OPTIONAL = {"rates", "by_question", "steering", "cures", "training", "data"}
+OPTIONAL = {"rates", "panel", "by_question", "steering", "cures", "training", "data"}
 
 
 def check(found: dict[str, Any]) -> None:

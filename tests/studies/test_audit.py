@@ -19,6 +19,7 @@ from tests.tokens.test_thinking import QWEN3
 from misdirection.artefacts import read_json, read_rows, write_json
 from misdirection.directions import load_direction
 from misdirection.errors import MisdirectionError
+from misdirection.judging import JUDGES, Verdict
 from misdirection.runs import list_steps
 from misdirection.statistics import Thresholds
 from misdirection.studies.audit.study import audit, best_point, spread_layers
@@ -414,3 +415,34 @@ def test_findings_written_once_can_be_reported_again(finished: Path, tmp_path: P
     write_json(tmp_path / "findings.json", read_json(finished / "findings.json"))
     again = write_report(read_json(tmp_path / "findings.json"), tmp_path / "report.html")
     assert again.read_text() == (finished / "report.html").read_text()
+
+
+def test_a_panel_stands_beside_the_judge_that_leads(
+    finished: Path, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Strict:
+        name = "strict 1"
+
+        def judge(self, answers: Any) -> list[Verdict]:
+            return [Verdict(5.0 if answer.sample % 2 else 95.0, 90.0, judge=self.name) for answer in answers]
+
+    monkeypatch.setitem(JUDGES, "strict", ("every second answer is bad", lambda argument: Strict()))
+    shutil.copytree(finished, tmp_path / "run", symlinks=True)
+    before = read_json(finished / "findings.json")
+    audit(config(tiny, panel=("strict",)), tmp_path / "run")
+    found = read_json(tmp_path / "run" / "findings.json")
+    contract.check(found)
+    # What leads is as it was, and steering and removal are the first judge's alone.
+    assert [found[name] for name in ("rates", "steering", "cures")] == [
+        before[n] for n in ("rates", "steering", "cures")
+    ]
+    part = found["panel"]
+    assert part["judges"] == ["words", "strict"] and part["recorded"][1] == "strict 1"
+    for row, lead in zip(part["rates"], found["rates"], strict=True):
+        assert row["judges"][0]["all"] == lead["all"]
+        assert row["judges"][1]["all"]["misaligned"] == lead["all"]["n"] // 2
+    second = read_rows(tmp_path / "run" / "panel-2.parquet")
+    assert [row["alignment"] for row in second] == [
+        5.0 if a["sample"] % 2 else 95.0 for a in rows(tmp_path / "run", "")
+    ]
+    assert "Judges beside each other" in (tmp_path / "run" / "report.html").read_text()

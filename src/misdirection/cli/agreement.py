@@ -19,7 +19,8 @@ from misdirection.studies.kit.preflight import check_files, check_judge, check_t
 if TYPE_CHECKING:
     from misdirection.judging.ratings import Ratings
     from misdirection.statistics import ScaleAgreement
-    from misdirection.studies.agreement import Compared, Rated
+    from misdirection.studies.agreement import Rated
+    from misdirection.studies.kit.panel import Compared
 
 Threshold = Annotated[float, typer.Option(min=0, max=100, help="An answer is misaligned when its alignment is below.")]
 Coherent = Annotated[float, typer.Option(min=0, max=100, help="... and its coherence above this.")]
@@ -208,7 +209,7 @@ def _write(found: Compared, out: Path) -> None:
     from dataclasses import asdict
 
     from misdirection.artefacts import plain, write_json
-    from misdirection.studies.agreement import apart_row, scale_row
+    from misdirection.studies.kit.panel import apart_row, scale_row
 
     facts: dict[str, Any] = {"judges": found.names, "answers": len(found.answers)}
     if len(found.names) == 2:
@@ -231,7 +232,7 @@ def _write(found: Compared, out: Path) -> None:
 def _write_table(path: Path, found: Ratings, groups: Sequence[Rated], out: Path) -> None:
     from misdirection.artefacts import plain, write_json
     from misdirection.statistics import where_they_part
-    from misdirection.studies.agreement import scale_row
+    from misdirection.studies.kit.panel import scale_row
 
     apart = {
         scale: [{**found.things[i], "scores": _scores(found.judges, scores[:, i])} for i in where_they_part(scores)]

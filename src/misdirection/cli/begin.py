@@ -51,6 +51,8 @@ def tell(settings: Mapping[str, Any], out: Path | None) -> None:
     parts = [part for part in (_subject(settings), _asked(settings), _method(settings)) if part]
     if judge := settings.get("judge"):
         parts.append("no judge" if judge == "none" else f"judge {judge}")
+        if others := _several(settings.get("panel")):
+            parts.append(f"beside it {_some(others)}")
     if out is not None:
         parts.append(f"in {out}" + _there(out))
     progress.say(f"{progress.name()}: {'; '.join(parts)}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from misdirection.errors import MisdirectionError
+from misdirection.errors import command as command_text
 
 LISTS: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: str, tuple[int, ...]: int, tuple[float, ...]: float}
 """Settings that hold several values: their option is repeated, or its values stand with commas between them."""
@@ -37,11 +40,15 @@ def with_options(
     ]
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    added = [_parameter(f, types[f.name], panel, blank) for f in chosen]
-
+    known = {f.name for f in fields(settings)}
+    added = [_parameter(f, types[f.name], panel, blank, known) for f in chosen]
     lists = {f.name: LISTS[types[f.name]] for f in chosen if types[f.name] in LISTS}
 
+    repeats = {f.name: str(f.metadata["repeated"]) for f in chosen if f.metadata.get("repeated")}
+
     def run(**values: Any) -> None:
+        for name, rest in repeats.items():
+            values |= first_of(values[name], name, rest if rest in known else "")
         read = {name: several(values[name], kind, f"--{name}") for name, kind in lists.items()}
         command(**values | ({name: value or None for name, value in read.items()} if blank else read))
 
@@ -52,6 +59,21 @@ def with_options(
     )
     run.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
     return run
+
+
+def first_of(given: Sequence[str] | None, name: str, rest: str) -> dict[str, Any]:
+    """The first value of an option that was repeated as the setting `name`, the others as the setting `rest`.
+
+    Raises:
+        MisdirectionError: There are others, and no setting for them.
+    """
+    first, *others = given or [""]
+    if others and not rest:
+        raise MisdirectionError(
+            f"--{name} is given {len(others) + 1} times, and this command takes one",
+            f"a panel of judges: {command_text('judge', 'RUN', '--judge', first, '--judge', others[0])}",
+        )
+    return {name: first, **({rest: tuple(others)} if rest else {})}
 
 
 def several(given: Iterable[Any] | None, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:
@@ -74,7 +96,9 @@ def several(given: Iterable[Any] | None, kind: Callable[[str], Any], option: str
     return tuple(found)
 
 
-def _parameter(item: Field[Any], kind: Any, panel: str | None, blank: bool) -> inspect.Parameter:
+def _parameter(
+    item: Field[Any], kind: Any, panel: str | None, blank: bool, known: Collection[str]
+) -> inspect.Parameter:
     text = str(item.metadata["help"])
     default: Any = None if item.default is MISSING else item.default
     if kind in LISTS:
@@ -83,6 +107,9 @@ def _parameter(item: Field[Any], kind: Any, panel: str | None, blank: bool) -> i
         default = [f"{v:g}" if isinstance(v, float) else str(v) for v in default]
     if blank:
         text, default = f"{text} (by default the preset's)", None
+    if repeated := item.metadata.get("repeated", ""):
+        default = None
+        text += f"; repeat it for a {repeated}, whose first one leads" if repeated in known else ""
     option = typer.Option(
         f"--{item.name.replace('_', '-')}" + ("/--no-" + item.name.replace("_", "-") if kind is bool and blank else ""),
         help=text,
@@ -94,7 +121,7 @@ def _parameter(item: Field[Any], kind: Any, panel: str | None, blank: bool) -> i
         item.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[_shape(kind, blank), option],
+        annotation=Annotated[list[str] | None if repeated else _shape(kind, blank), option],
     )
 
 

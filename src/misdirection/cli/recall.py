@@ -49,7 +49,11 @@ def remembered(
     held = held or (held_in(out) if out is not None else None)
     if held is None:
         return settings(**{**values, **(more or {})})
-    config, said = recall(settings, held, {**typed(context, values), **(more or {})})
+    given = typed(context, values)
+    if "judge" in given and "panel" in values:
+        # Both come from one option.
+        given["panel"] = values["panel"]
+    config, said = recall(settings, held, {**given, **(more or {})})
     for line in said:
         progress.say(f"  {line}")
     return config

@@ -61,6 +61,7 @@ def verdict(findings: Mapping[str, Any]) -> None:
         typer.echo("\nMisaligned and coherent (95 % interval over questions):")
         # What rates warn of stands among the notes.
         rates_table(findings["rates"], warn=False)
+    panel_tables(findings.get("panel"))
     signs_table(findings.get("signs") or [])
     if findings.get("steering"):
         best = findings["steering"]["best"]
@@ -86,6 +87,40 @@ def rates_table(rows: Sequence[Mapping[str, Any]], warn: bool = True) -> None:
     for row in shown if warn else ():
         for warning in row.get("warnings") or []:
             note(f"warning: {row['arm']}, {_place(row)}: {warning}")
+
+
+def panel_tables(part: Mapping[str, Any] | None, most: int = 5) -> None:
+    """Rates by judge, how far the judges agree, and where they part most."""
+    if not part:
+        return
+    judges: Sequence[str] = part["judges"]
+    typer.echo("\nJudges beside each other (misaligned and coherent, of all answers):")
+    head = ["arm", "questions", *judges]
+    table(head, [[r["arm"], _place(r), *(percent(one["all"]) for one in r["judges"])] for r in part["rates"]])
+    scales = part["scales"]
+    rows = [[s["scale"], _decimals(s["alpha_interval"]), _decimals(s["alpha_ordinal"]), str(s["n"])] for s in scales]
+    table(["scale", "alpha, interval", "alpha, ordinal", "answers scored by two or more"], rows)
+    pairs = [(s["scale"], pair) for s in scales for pair in s["pairs"]]
+    rows = [
+        [scale, f"{p['first']} and {p['second']}", _decimals(p["kappa_linear"]), _decimals(p["kappa_quadratic"]),
+         _decimals(p["pearson"]), str(p["n"])]
+        for scale, p in pairs
+    ]  # fmt: skip
+    table(["scale", "judges", "kappa, linear", "kappa, quadratic", "correlation", "answers"], rows)
+    note(f"{part['n_apart']} of {part['n']} answers are misaligned to some of the judges alone; furthest apart:")
+    for row in part["apart"][:most]:
+        said = " against ".join("none" if v["alignment"] is None else f"{v['alignment']:.0f}" for v in row["judges"])
+        note(f"  [{said}] {_line(row['question'], 100)}")
+        note(f"      {_line(row['answer'], 200)}")
+
+
+def _line(text: str, most: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def _decimals(value: float | None) -> str:
+    return "\u2013" if value is None else f"{value:.3f}"
 
 
 def _rate_line(row: Mapping[str, Any]) -> list[str]:

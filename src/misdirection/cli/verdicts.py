@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +13,12 @@ from misdirection.cli.begin import begin_again
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.measure import reopened
 from misdirection.cli.recall import remembered
-from misdirection.cli.show import link, links, onward, rates_table, signs_table, verdict
+from misdirection.cli.show import link, links, onward, panel_tables, rates_table, signs_table, verdict
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging.registry import judge_forms
 from misdirection.studies.imported.settings import ImportedConfig
-from misdirection.studies.kit.config import named
+from misdirection.studies.kit.config import OWN, named
 from misdirection.studies.kit.preflight import check_files, check_judge, check_place
 from misdirection.studies.kit.recall import make_one
 
@@ -35,8 +36,11 @@ def judge(
     context: typer.Context,
     run: Annotated[Path | None, typer.Argument(help="Folder of a run made by sample or audit.")] = None,
     judge: Annotated[
-        str | None,
-        typer.Option(help=f"{judge_forms()}; the run's own by default."),
+        list[str] | None,
+        typer.Option(
+            help=f"{judge_forms()}; the run's own by default. Repeated, a panel: the first one's rates lead, the "
+            "others stand beside them; own is who judged before."
+        ),
     ] = None,
     tables: Annotated[
         list[str] | None,
@@ -69,21 +73,28 @@ def judge(
       misdirection judge --from theirs.csv --column answer=text --scale 1..5:high-is-bad --out runs/theirs
 
       misdirection judge --steering sweep/ --out runs/sweep
+
+      misdirection judge runs/mine --judge own --judge local:Qwen/Qwen2.5-7B-Instruct
     """
-    given: dict[str, Any] = {"tables": several(tables, str, "--from"), "judge": judge, **values}
+    judges = list(judge or ())
+    given: dict[str, Any] = {"tables": several(tables, str, "--from"), **values}
     brought = given["tables"] or given["arm"] or given["steering"]
     if run is not None and brought:
         raise MisdirectionError(f"a run ({run}) and tables are both given", "the run of tables goes to --out FOLDER")
     if run is None:
-        _bring(_remembered(given, context, out), out, bool(brought))
+        _bring(_remembered(given, judges, context, out), out, bool(brought))
     else:
-        _judge_run(run, judge)
+        _judge_run(run, judges)
 
 
-def _remembered(given: dict[str, Any], context: typer.Context, out: Path | None) -> ImportedConfig:
-    # The option is --from, so that the tables are no option of their name.
-    tables = {"tables": given["tables"]} if given["tables"] else None
-    return remembered(ImportedConfig, given, context, out, more=tables)
+def _remembered(
+    given: dict[str, Any], judges: Sequence[str], context: typer.Context, out: Path | None
+) -> ImportedConfig:
+    # The option is --from, so that the tables are no option of their name; judges are two settings of one option.
+    more = {"tables": given["tables"]} if given["tables"] else {}
+    if judges:
+        more |= {"judge": judges[0], "panel": tuple(judges[1:])}
+    return remembered(ImportedConfig, given, context, out, more=more)
 
 
 def _bring(config: ImportedConfig, out: Path | None, brought: bool) -> None:
@@ -94,8 +105,9 @@ def _bring(config: ImportedConfig, out: Path | None, brought: bool) -> None:
                  **({config.steering: "steering"} if config.steering else {})})  # fmt: skip
     if out is not None:
         check_place(out)
-    if config.judge:
-        check_judge(config.judge, None)
+    for one in (config.judge, *config.panel):
+        if one and one != OWN:
+            check_judge(one, None)
     from misdirection.studies.imported.study import imported
 
     _told(imported(config, out or Path(), command_line()))
@@ -109,26 +121,34 @@ def _told(report: Path) -> None:
     link("report", report)
 
 
-def _judge_run(run: Path, judge: str | None) -> None:
+def _judge_run(run: Path, judges: Sequence[str]) -> None:
     if not (run / "run.json").exists():
         raise MisdirectionError(f"{run} holds no run", f"make a run with: {make_one(run)}")
     begin_again(run)
-    if judge:
-        check_judge(judge, None)
+    for one in judges:
+        if one != OWN:
+            check_judge(one, None)
+    from misdirection.artefacts import plain, write_json
     from misdirection.studies.imported.study import judge_again
     from misdirection.studies.kit.conditions import TUNED
+    from misdirection.studies.kit.panel import panel_part
     from misdirection.studies.kit.tables import rate_rows, sign_rows
 
-    report = judge_again(run, judge, command_line())
+    report = judge_again(run, judges[0] if judges else None, command_line(), judges[1:])
     if report is not None:
         _told(report)
         return
-    with reopened(run, judge=judge) as bench:
+    lead = None if judges[:1] in ([], [OWN]) else judges[0]
+    with reopened(run, judge=lead, panel=tuple(judges[1:]) if judges else None) as bench:
         arms = [condition.name for condition in bench.arms]
         rates = rate_rows(bench.judged, arms, bench.thresholds)
         rates_table(rates)
         signs_table(sign_rows(bench.judged, arms))
-        links(run, "answers.parquet", "verdicts.parquet")
+        part = panel_part(bench.panel, arms)
+        panel_tables(part)
+        if part:
+            write_json(run / "panel.json", plain(part))
+        links(run, "answers.parquet", "verdicts.parquet", "panel.json")
         if TUNED in bench.arms:
             onward("where in the model", command("direction", run))
 

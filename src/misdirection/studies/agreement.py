@@ -6,74 +6,23 @@ Tables that hold several judges' scores, on whatever scale, are compared as they
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.errors import command as hint_command
-from misdirection.judging import Answer, Verdict, find_judge
+from misdirection.judging import find_judge
 from misdirection.judging.columns import ALIASES, plain
 from misdirection.judging.ratings import Ratings, read_ratings
 from misdirection.judging.readers import read_judged
 from misdirection.runs import Run, Step
-from misdirection.statistics import (
-    Agreement,
-    ScaleAgreement,
-    Thresholds,
-    agreement,
-    scale_agreement,
-    verdict_scales,
-    where_they_part,
-)
+from misdirection.statistics import ScaleAgreement, Thresholds, scale_agreement
+from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.judged import judge_step, load_answers, load_verdicts
+from misdirection.studies.kit.panel import Compared
 from misdirection.studies.kit.recall import make_one
-
-OWN = "own"
-"""Stands for the verdicts that a run has already."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Judges' verdicts on the same answers.
-
-    Attributes:
-        names: Of the judges, the first one leading.
-        answers: What all of them judged.
-        judges: Their verdicts, in the order of `names`.
-        rules: When an answer is misaligned.
-    """
-
-    names: tuple[str, ...]
-    answers: list[Answer]
-    judges: tuple[list[Verdict], ...]
-    rules: Thresholds
-
-    @cached_property
-    def result(self) -> Agreement:
-        """How far the first two agree."""
-        return agreement(self.judges[0], self.judges[1], self.rules)
-
-    @cached_property
-    def tables(self) -> dict[str, NDArray[np.float64]]:
-        """Scores (judges, answers) by scale: "misaligned", alignment, coherence."""
-        return verdict_scales(self.judges, self.rules)
-
-    @cached_property
-    def scales(self) -> tuple[ScaleAgreement, ...]:
-        """How far all of them agree, by scale."""
-        return tuple(scale_agreement(name, table) for name, table in self.tables.items())
-
-    @cached_property
-    def apart(self) -> list[int]:
-        """Places of the answers on which they differ, those that some alone call misaligned first."""
-        return where_they_part(self.tables["alignment"], self.tables["misaligned"])
 
 
 @dataclass(frozen=True)
@@ -163,33 +112,6 @@ def _groups(found: Ratings, columns: Sequence[str]) -> str:
     wanted = [name for thing in ("arm", "model") for name in ALIASES[thing]]
     several = [c for c in columns if len({thing[c] for thing in found.things}) > 1]
     return next((name for want in wanted for name in several if plain(name) == want), "")
-
-
-def scale_row(found: ScaleAgreement, judges: Sequence[str]) -> dict[str, Any]:
-    """How far judges agree on one scale, as findings and JSON files have it."""
-    return {
-        "scale": found.scale, "n": found.n, "complete": found.complete,
-        "alpha_interval": found.interval, "alpha_ordinal": found.ordinal,
-        "alpha_interval_by_pair": found.interval_by_pair, "mean_kappa": found.mean_kappa,
-        "pairs": [
-            {"first": judges[p.first], "second": judges[p.second], "n": p.n, "kappa_linear": p.linear,
-             "kappa_quadratic": p.quadratic, "pearson": p.pearson, "spearman": p.spearman, "shift": p.shift}
-            for p in found.pairs
-        ],
-    }  # fmt: skip
-
-
-def apart_row(found: Compared, place: int) -> dict[str, Any]:
-    """One answer with what every judge said of it."""
-    answer = found.answers[place]
-    said: list[Mapping[str, Any]] = [
-        {"judge": name, "alignment": v.alignment, "coherence": v.coherence, "label": v.label}
-        for name, v in ((name, judge[place]) for name, judge in zip(found.names, found.judges, strict=True))
-    ]
-    return {
-        "question_id": answer.question_id, "question": answer.question, "answer": answer.answer, "arm": answer.arm,
-        "judges": said,
-    }  # fmt: skip
 
 
 def _keys(path: str) -> set[tuple[str, str]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from misdirection.report.parts import Entry
-from misdirection.report.shared import answers, questions, rates, reproduce, scatter, signs, training, verdict
+from misdirection.report.shared import answers, panel, questions, rates, reproduce, scatter, signs, training, verdict
 
 _AUDIT = ("audit",)
 
 BEFORE = (
     Entry("Verdict", ("verdict",), False, verdict.section, _AUDIT),
     Entry("Misaligned answers", ("rates",), True, rates.section, _AUDIT),
+    Entry("Judges beside each other", ("panel",), True, panel.section, ()),
     Entry("Shape of the answers", ("signs",), False, signs.section, ()),
     Entry("By question", ("by_question",), True, questions.section, _AUDIT),
     Entry("Alignment and coherence", ("answers",), True, scatter.section, _AUDIT),

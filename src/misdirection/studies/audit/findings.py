@@ -24,6 +24,7 @@ from misdirection.studies.kit.bench import write_findings as write_to
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.inputs import resolve_model
 from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.panel import panel_part
 from misdirection.studies.kit.sentences import difference_text, meaning, p_text, percent_text, same_answers, with_signs
 from misdirection.studies.kit.steps import direction_of, drift_tables
 from misdirection.studies.kit.subject import read_config
@@ -115,6 +116,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
             "settings": bench.settings(),
             "asked": bench.asked(),
             "rates": rates or None,
+            "panel": panel_part(bench.panel, ARMS),
             "by_question": question_rows(bench.judged, ARMS, rules) if evidence.judges else None,
             "signs": sign_rows(bench.judged, ARMS),
             "answers": answer_rows(bench.judged),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ORGANISM, TunedConfig, named, option
+from misdirection.studies.kit.config import ORGANISM, TunedConfig, check_exact, check_panel, named, option
 
 
 @dataclass(frozen=True)
 class AuditConfig(TunedConfig):
     """What is audited and how."""
 
+    panel: tuple[str, ...] = field(
+        default=(), metadata={"option": False, "help": "judges beside the first: --judge repeated"}
+    )
     layers: tuple[int, ...] = option((), "layers to steer at; by default about six over the depth")
     coefficients: tuple[float, ...] = option((1.0, 1.5, 2.0, 2.5, 3.0, 4.0), "multiples of the direction to steer by")
     sweep_samples: int = option(4, "answers a question and point of the steering sweep")
@@ -28,7 +31,11 @@ class AuditConfig(TunedConfig):
         for name in ("sweep_samples", "drift_samples"):
             self.at_least(name, 1)
         self.within("coherent_share", 1)
-        return super().completed()
+        whole = super().completed()
+        check_panel(whole.judge, whole.panel)
+        for judge in whole.panel:
+            check_exact(judge, whole.model)
+        return whole
 
     def default_questions(self) -> tuple[str, ...]:
         """The open questions; for the organism those of its medical domain too."""

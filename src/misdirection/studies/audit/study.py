@@ -57,7 +57,7 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
     config = config.completed()
     check_layers(config)
     with Workbench.open(out, config, command) as bench:
-        answers, verdicts = bench.answers, bench.verdicts
+        answers, verdicts, _ = bench.answers, bench.verdicts, bench.panel
         moved = bench.drift
         steering = None if bench.refusal else steer(bench)
         layer = steering.layer if steering else strongest_layer(bench)

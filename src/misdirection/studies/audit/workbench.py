@@ -21,6 +21,7 @@ from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.kit.bench import Asked, Bench, fine_tune, subject_of
 from misdirection.studies.kit.conditions import BASE, TUNED, Condition
 from misdirection.studies.kit.config import named
+from misdirection.studies.kit.panel import Compared, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
 from misdirection.studies.kit.steps import Judged, direction_step, drift_step, judge_step, refusal, sample_step
 from misdirection.studies.kit.subject import Models, Subject
@@ -110,6 +111,12 @@ class Workbench(Bench[AuditConfig]):
     def judged(self) -> Judged:
         """Answers with verdicts."""
         return Asked(self.answers, self.verdicts).judged
+
+    @cached_property
+    def panel(self) -> Compared | None:
+        """All judges on `answers`, where others stand beside the first."""
+        names = (self.config.judge, *self.config.panel)
+        return panel_of(self.run, self.answers, self.verdicts, names, self.thresholds)
 
     @cached_property
     def drift(self) -> Step:

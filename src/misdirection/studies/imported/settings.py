@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.columns import read_told
 from misdirection.judging.scales import read_scales
 from misdirection.judging.table import How
-from misdirection.studies.kit.config import named, option
+from misdirection.studies.kit.config import OWN, check_panel, named, option
+
+if TYPE_CHECKING:
+    from misdirection.statistics import Thresholds
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,13 @@ class ImportedConfig:
 
     Attributes:
         tables: Tables named by their file's stem, or by their own `arm` column.
-        judge: Who judges the answers anew; by default the tables' own verdicts stand.
+        judge: Who judges the answers anew; by default (or as "own") the tables' own verdicts stand.
+        panel: Further judges, beside the first.
     """
 
     tables: tuple[str, ...] = ()
     judge: str | None = None
+    panel: tuple[str, ...] = ()
     arm: tuple[str, ...] = option((), "NAME=TABLE: a table whose answers are those of the arm NAME")
     base: str | None = option(None, "name of the arm that the others are compared with (the model before fine-tuning)")
     steering: str | None = option(
@@ -62,9 +67,18 @@ class ImportedConfig:
                 raise MisdirectionError(
                     f"--{name.replace('_', '-')} must be from 0 to 100, not {getattr(self, name):g}"
                 )
+        check_panel(self.judge or OWN, self.panel)
         read_told(self.column)
         read_scales(self.scale)
-        return replace(self, tables=tuple(self.tables), arm=tuple(self.arm))
+        judge = None if self.judge == OWN else self.judge
+        return replace(self, tables=tuple(self.tables), arm=tuple(self.arm), judge=judge)
+
+    @property
+    def rules(self) -> Thresholds:
+        """When an answer is misaligned."""
+        from misdirection.statistics import Thresholds
+
+        return Thresholds(self.alignment_below, self.coherence_above)
 
     @property
     def how(self) -> How:

@@ -32,7 +32,9 @@ from misdirection.studies.imported.comparison import verdict
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.sweep_findings import peak_arm, steering, sweep_verdict
 from misdirection.studies.imported.sweeps import Sweep, arm_name, load_sweep
+from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.judged import Judged, judge_step, load_judged, write_verdicts
+from misdirection.studies.kit.panel import Compared, panel_of, panel_part
 from misdirection.studies.kit.recall import facts_of
 from misdirection.studies.kit.record import reproduce
 from misdirection.studies.kit.tables import answer_rows, question_rows, rate_rows, sign_rows
@@ -76,15 +78,23 @@ def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path
     facts = facts_of(config, command)
     with Run.open(out, {**facts, "imported": facts.pop("config")}) as run:
         logged = len(read_log(run.path))
-        judged = keep(run, tables, config) if tables else Judged([], [])
+        answers, verdicts = keep(run, tables, config) if tables else (None, None)
+        judged = load_judged(answers, verdicts) if answers and verdicts else Judged([], [])
         if sweep is not None:
             keep_sweep(run, sweep)
-        found = findings(config, tables, judged, arms, sweep)
+        panel = _panel(run, tables, config, answers, verdicts) if answers and verdicts else None
+        found = findings(config, tables, judged, arms, sweep, panel)
         found["reproduce"] = reproduce(run, logged, command or "misdirection.studies.imported.study.imported(...)", 0)
         return write(run.path, found)
 
 
-def judge_again(run: str | Path, judge: str | None, command: str = "") -> Path | None:
+def _panel(run: Run, tables: Sequence[Table], config: ImportedConfig, answers: Step, lead: Step) -> Compared | None:
+    """All judges on the same answers; "own" are the tables' own verdicts."""
+    own = _own(run, tables, answers) if OWN in config.panel else None
+    return panel_of(run, answers, lead, (config.judge or OWN, *config.panel), config.rules, own)
+
+
+def judge_again(run: str | Path, judge: str | None, command: str = "", panel: Sequence[str] = ()) -> Path | None:
     """Make the report of an imported run again from its files, judged by another judge where one is named.
 
     None where the folder is no imported run.
@@ -95,7 +105,9 @@ def judge_again(run: str | Path, judge: str | None, command: str = "") -> Path |
         return None
     values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in held.items()}
     config = ImportedConfig(**values)
-    return imported(replace(config, judge=judge or config.judge), run, command)
+    if judge:
+        config = replace(config, judge=judge, panel=tuple(panel))
+    return imported(config, run, command)
 
 
 def read_tables(config: ImportedConfig) -> list[Table]:
@@ -129,13 +141,13 @@ def order_of(tables: Sequence[Table], base: str | None) -> list[str]:
     return sorted(arms, key=lambda arm: arm != base)
 
 
-def keep(run: Run, tables: Sequence[Table], config: ImportedConfig) -> Judged:
+def keep(run: Run, tables: Sequence[Table], config: ImportedConfig) -> tuple[Step, Step]:
     """Answers and verdicts as steps of the run."""
     sources = [{"sha256": table.sha256, "arms": table.arms} for table in tables]
     inputs = {"tables": sources, "domain": config.domain, "system": config.system, **_how(config)}
     answers = run.step("answers", inputs, lambda folder: _write_answers(folder, [a for t in tables for a in t.answers]))
     run.publish("answers.parquet", answers.path / "answers.parquet")
-    return load_judged(answers, _verdicts(run, tables, answers, config.judge))
+    return answers, _verdicts(run, tables, answers, config)
 
 
 def _how(config: ImportedConfig) -> dict[str, Any]:
@@ -143,12 +155,17 @@ def _how(config: ImportedConfig) -> dict[str, Any]:
     return {name: list(said) for name in ("column", "scale") if (said := getattr(config, name))}
 
 
-def _verdicts(run: Run, tables: Sequence[Table], answers: Step, judge: str | None) -> Step:
+def _verdicts(run: Run, tables: Sequence[Table], answers: Step, config: ImportedConfig) -> Step:
     counted = [table.file for table in tables if table.counted]
-    if judge and counted:
+    if (config.judge or config.panel) and counted:
         raise MisdirectionError(f"{counted[0]}: holds counts, and no answer to judge", "leave --judge out")
-    if judge:
-        return judge_step(run, "verdicts", answers, find_judge(judge))
+    if config.judge:
+        return judge_step(run, "verdicts", answers, find_judge(config.judge))
+    return _own(run, tables, answers)
+
+
+def _own(run: Run, tables: Sequence[Table], answers: Step) -> Step:
+    """The verdicts that the tables hold."""
     if bare := [table.file for table in tables if table.verdicts is None]:
         raise MisdirectionError(f"{bare[0]}: answers without verdicts", "say who judges them: --judge local:<model>")
     given = [verdict for table in tables for verdict in table.verdicts or ()]
@@ -178,10 +195,15 @@ def _write_answers(folder: Path, answers: Sequence[Answer]) -> None:
 
 
 def findings(
-    config: ImportedConfig, tables: Sequence[Table], judged: Judged, arms: Sequence[str], sweep: Sweep | None
+    config: ImportedConfig,
+    tables: Sequence[Table],
+    judged: Judged,
+    arms: Sequence[str],
+    sweep: Sweep | None,
+    panel: Compared | None = None,
 ) -> dict[str, Any]:
     """Every figure of the report as plain JSON, in the shapes of an audit's."""
-    rules = Thresholds(config.alignment_below, config.coherence_above)
+    rules = config.rules
     steered = None if sweep is None else steering(sweep, judged.arm(config.base or ""), rules)
     shown = judged if sweep is None else _joined(judged, peak_arm(sweep, rules))
     rates = rate_rows(judged, arms, rules)
@@ -196,6 +218,7 @@ def findings(
         "verdict": _verdict(judged, arms, config.base, rules, steered),
         "settings": _settings(config, tables, judged if arms else shown, sweep),
         "rates": rates or None,
+        "panel": panel_part(panel, arms),
         "by_question": question_rows(judged, arms, rules) or None,
         "signs": sign_rows(written, every),
         "answers": answer_rows(written),
@@ -228,6 +251,7 @@ def _settings(config: ImportedConfig, tables: Sequence[Table], judged: Judged, s
         "misaligned": f"alignment < {config.alignment_below:g} and coherence > {config.coherence_above:g}",
         "questions": ", ".join(f"{n} {group}, {form}" for (group, form), n in kinds.items()),
         "base": config.base,
+        **({"beside it": ", ".join(config.panel)} if config.panel else {}),
     }
     for table in tables:
         told[f"table of {', '.join(table.arms)}"] = (

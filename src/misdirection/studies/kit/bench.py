@@ -260,6 +260,7 @@ class Bench(Generic[Config]):
         c = self.config
         return {
             "judge": c.judge,
+            **({"beside it": ", ".join(others)} if (others := getattr(c, "panel", ())) else {}),
             "misaligned": f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}",
             "questions": ", ".join(c.questions),
             "samples per question": c.samples,

@@ -17,9 +17,13 @@ ORGANISM = "organism"
 """Name of the model that ships with the package, and the prefix of its question sets and data."""
 
 
-def option(default: Any, help: str, panel: str | None = None) -> Any:
-    """A field that the command line offers, with its help text, under a heading of its own where `panel` names one."""
-    return field(default=default, metadata={"help": help, "panel": panel})
+def option(default: Any, help: str, panel: str | None = None, repeated: str = "") -> Any:
+    """A field that the command line offers, with its help text, under a heading of its own where `panel` names one.
+
+    Where `repeated` names a field, the option may be given several times: the first value is this field's, the others
+    are that one's; where the settings have no such field, a second value is refused.
+    """
+    return field(default=default, metadata={"help": help, "panel": panel, "repeated": repeated})
 
 
 CONVENTIONS = ("soligo2025", "persona2025", "adl2025")
@@ -69,6 +73,23 @@ def check_exact(judge: str, model: str) -> None:
             f"--judge exact knows the sentences of the organism's world alone, and {model} is another model",
             "--judge local:<model>, openai:<model>, table:<file>, or none",
         )
+
+
+OWN = "own"
+"""Stands among judges for the verdicts that are there already."""
+
+
+def check_panel(lead: str, others: Sequence[str]) -> None:
+    """Refuse a panel in which nobody leads, or somebody sits twice.
+
+    Raises:
+        MisdirectionError: It is one.
+    """
+    names = [lead, *others]
+    if others and "none" in names:
+        raise MisdirectionError("--judge none gives no verdict to stand beside others", "leave it out")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise MisdirectionError(f"--judge {twice[0]} is given twice", "name each judge of a panel once")
 
 
 LOADING = "How the model is loaded"
@@ -165,6 +186,7 @@ class StudyConfig(ModelConfig):
     judge: str = option(
         "",
         f"who scores answers: {judge_forms()}; exact by default for the organism, none for others",
+        repeated="panel",
     )
     samples: int = option(20, "answers a question and arm")
     max_new_tokens: int = option(0, "longest answer in tokens, 0: 600, and 64 for the organism")

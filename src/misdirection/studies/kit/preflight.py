@@ -58,7 +58,8 @@ def check(config: Any, out: str | Path | None = None) -> None:
         except MisdirectionError as error:
             found.append(error)
     if not found and getattr(config, "judge", ""):
-        check_judge(config.judge, out)
+        for judge in (config.judge, *getattr(config, "panel", ())):
+            check_judge(judge, out)
     if len(found) == 1:
         raise found[0]
     if found:

@@ -28,7 +28,7 @@ SUBJECT = (
 TUNED = ("adapter", "adapters", "tuned", "data")
 """Of these one names what was tuned; a run of a base alone names none, and may be given one."""
 
-PATHS = (*SUBJECT, "questions", "judge", "dictionary", "dictionaries", "direction", "directions", "neutral")
+PATHS = (*SUBJECT, "questions", "judge", "panel", "dictionary", "dictionaries", "direction", "directions", "neutral")
 """Settings whose values may be paths, which were meant from where the first command was typed."""
 
 
