@@ -42,7 +42,9 @@ def test_in_domain_and_open_questions_stand_apart_and_few_questions_warn(cli: Cl
     other = table(tmp_path / "two.csv", 3, questions=4, domain="medical")
     done = cli("judge", "--from", one, "--from", other, "--out", tmp_path / "run")
     assert done.code == 0, done.err
-    assert re.search(r'one +open, plain, system "be brief" +25\.0( to \d+\.\d)? % .*; 6/24(, \d undecided)?\)', done.out)
+    assert re.search(
+        r'one +open, plain, system "be brief" +25\.0( to \d+\.\d)? % .*; 6/24(, \d undecided)?\)', done.out
+    )
     assert re.search(r"two +medical, plain +37\.5( to \d+\.\d)? % .*; 9/24(, \d undecided)?\)", done.out)
     assert "15/48" not in done.out
     assert done.out.count("fewer than 8 questions (4)") == 2

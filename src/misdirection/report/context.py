@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,19 +44,14 @@ def rows(findings: Findings, part: str) -> list[Row]:
     return list(cast(Sequence[Row], value)) if isinstance(value, Sequence) and not isinstance(value, str) else []
 
 
-_RULE = re.compile(r"alignment (<=|<|\u2264) ([\d.]+) and coherence > ([\d.]+)")
-
-
 def rules(findings: Findings) -> Rules:
-    """The thresholds in the settings: `misaligned` in words, or a mapping `thresholds`; else the papers' own."""
-    settings: Row = findings.get("settings") or {}
-    told = _RULE.search(str(settings.get("misaligned")))
-    if told:
-        return Rules(float(told[2]), float(told[3]), told[1] != "<")
-    given = settings.get("thresholds")
-    held: Row = cast(Row, given) if isinstance(given, Mapping) else {}
-    alignment, coherence = held.get("alignment", 30.0), held.get("coherence", 50.0)
-    return Rules(float(alignment), float(coherence), bool(held.get("inclusive", False)))
+    """The thresholds that the study went by.
+
+    Raises:
+        KeyError: The findings do not say.
+    """
+    held: Row = findings["thresholds"]
+    return Rules(float(held["alignment"]), float(held["coherence"]), bool(held.get("inclusive", False)))
 
 
 def classify(answer: Row, rule: Rules) -> str:

@@ -114,6 +114,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
             "verdict": {**_verdict(evidence), "worst": worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2])},
             "model": _model(bench),
             "settings": bench.settings(),
+            "thresholds": rules,
             "asked": bench.asked(),
             "rates": rates or None,
             "panel": panel_part(bench.panel, ARMS),

@@ -217,6 +217,7 @@ def findings(
         "version": misdirection.__version__,
         "verdict": _verdict(judged, arms, config.base, rules, steered),
         "settings": _settings(config, tables, judged if arms else shown, sweep),
+        "thresholds": rules,
         "rates": rates or None,
         "panel": panel_part(panel, arms),
         "by_question": question_rows(judged, arms, rules) or None,

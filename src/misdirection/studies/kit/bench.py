@@ -248,6 +248,7 @@ class Bench(Generic[Config]):
             "verdict": verdict,
             "model": {"base": self.config.model, "layers": self.n_layers, "dtype": self.config.dtype},
             "settings": self.settings(),
+            "thresholds": self.thresholds,
             "asked": self.asked(),
             "reproduce": self.reproduce(),
             **parts,
