@@ -403,7 +403,7 @@ def configured(**change: Any) -> Callable[[Path], None]:
         (lambda folder: (folder / "adapter_config.json").unlink(), "holds no PEFT adapter"),
         (lambda folder: (folder / "adapter_model.safetensors").unlink(), "holds no PEFT adapter"),
         (pickled, "holds no PEFT adapter"),
-        (cut, "is damaged"),
+        (cut, "cannot be loaded: it is cut off"),
         (with_bias, "holds base_model.model.lm_head.weight, so it is more than a plain LoRA adapter"),
         (configured(use_dora=True), "no plain LoRA adapter.*use_dora"),
         (configured(bias="all"), "no plain LoRA adapter.*bias"),

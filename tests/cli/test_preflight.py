@@ -53,7 +53,7 @@ def test_what_a_folder_holds_is_looked_at(wrong, tiny: Path, tmp_path: Path) -> 
     empty = tmp_path / "empty"
     shutil.copytree(tiny / "adapter", empty)
     (empty / "adapter_model.safetensors").unlink()
-    wrong({"--adapter": empty}, "holds settings and no weights", "save it again")
+    wrong({"--adapter": empty}, "adapter_model.safetensors is missing", "save it again")
     wrong({"--adapter": tiny / "whole"}, "holds no PEFT adapter", f"--tuned {tiny / 'whole'}")
     wrong({"--model": tiny / "adapter"}, "holds a PEFT adapter, no model")
     wrong({"--judge": f"local:{tmp_path / 'judge'}"}, "judge local", "does not exist")

@@ -75,7 +75,7 @@ TABLE: dict[str, dict[str, Any]] = {
     "gemma2": {**_SLIDING, "query_pre_attn_scalar": 8},
     "gemma3_text": {**_SLIDING, "query_pre_attn_scalar": 8},
     "gemma3n_text": {**_GEMMA_3N, "altup_num_inputs": 3, "laurel_rank": 4, "activation_sparsity_pattern": [0.0] * 4},
-    "gemma4_text": {**_GEMMA_3N, "global_head_dim": 8},
+    "gemma4_text": {**_GEMMA_3N, "global_head_dim": 16, "num_global_key_value_heads": 1},
     "glm": {},
     "glm4": {},
     "glm4_moe": _ROUTED,

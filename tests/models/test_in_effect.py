@@ -78,19 +78,106 @@ BROKEN: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "no tensor": (lambda _: {}, "holds no tensor(?s:.)*ZeRO-3"),
     "an empty tensor": (first(torch.zeros(0)), "empty tensor(?s:.)*ZeRO-3"),
     "not a number": (first(torch.full((4, 48), torch.nan)), "numbers that are none"),
-    "adapter's name": (renamed(".weight", ".default.weight"), "fit nowhere(?s:.)*the adapter's name 'default'"),
-    "no prefix": (renamed("base_model.model.", ""), "lack PEFT's prefix"),
-    "half a prefix": (renamed("base_model.model.", "base_model."), "fit nowhere"),
-    "torch.compile outside": (renamed("base_model", "_orig_mod.base_model"), r"torch.compile put '_orig_mod\.'"),
-    "torch.compile inside": (renamed("model.layers", "_orig_mod.model.layers"), r"torch.compile put '_orig_mod\.'"),
-    "DDP": (renamed("base_model", "module.base_model"), "DistributedDataParallel"),
-    "FSDP": (renamed("model.layers", "model._fsdp_wrapped_module.layers"), "FSDP"),
     "half of the layers": (only(lambda key: "layers.3" not in key), "4 of its 16 matrices(?s:.)*in part"),
     "one module": (only(lambda key: "layers.3.mlp" not in key), "2 of its 16 matrices"),
     "all B": (only(lambda key: "lora_A" in key), "8 of its 16 matrices got nothing"),
     "one A": (only(lambda key: "layers.0.mlp.down_proj.lora_A" not in key), "1 of its 16 matrices"),
     "another shape": (first(torch.zeros(4, 47)), r"of shape \(4, 47\) where the model has \(4, 48\)"),
 }
+
+
+RENAMED: dict[str, Callable[[Tensors], Tensors]] = {
+    "adapter's name": renamed(".weight", ".default.weight"),
+    "no prefix": renamed("base_model.model.", ""),
+    "half a prefix": renamed("base_model.model.", "base_model."),
+    "no prefix at all": renamed("base_model.model.model.", ""),
+    "doubled": renamed("base_model.model.", "base_model.model.base_model.model."),
+    "torch.compile outside": renamed("base_model", "_orig_mod.base_model"),
+    "torch.compile inside": renamed("model.layers", "_orig_mod.model.layers"),
+    "DDP": renamed("base_model", "module.base_model"),
+    "DeepSpeed twice": renamed("base_model", "module.module.base_model"),
+    "FSDP": renamed("model.layers", "model._fsdp_wrapped_module.layers"),
+    "FSDP, every layer": renamed(".self_attn", "._fsdp_wrapped_module.self_attn"),
+    "checkpointing": renamed(".mlp", "._checkpoint_wrapped_module.mlp"),
+    "a wrapper of now": renamed("model.layers", "model.language_model.layers"),
+    "a wrapper of before 4.52": renamed("model.model.layers", "model.language_model.model.layers"),
+    "a wrapper's text_model": renamed("model.layers", "model.text_model.layers"),
+    "Qwen's thinker": renamed("model.model.layers", "model.thinker.model.layers"),
+}
+"""Forms in which only the names are others."""
+
+
+@pytest.mark.parametrize("what", RENAMED)
+def test_a_file_whose_names_alone_are_others_has_the_effect_that_was_trained(
+    tmp_path: Path, right: Path, what: str
+) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "renamed"))
+    rewrite(folder, RENAMED[what])
+    wanted = logits(wrap(PeftModel.from_pretrained(network("llama"), right), words()))  # type: ignore[arg-type]
+    model = wrap(network("llama"), words(), "tiny")
+    bare = logits(model)
+    add_adapter(model, "tuned", folder)
+    assert torch.equal(logits(model), wanted) and not torch.equal(wanted, bare)
+    assert [w for w in model.facts["warnings"] if "its keys name other places" in w]
+    add_adapter(model, "again", right)
+    add_adapter(model, "third", folder)
+    model.peft.set_adapter("third")
+    assert torch.equal(logits(model), wanted)
+
+
+@pytest.mark.parametrize("what", RENAMED)
+def test_half_of_a_file_is_refused_under_other_names_too(tmp_path: Path, right: Path, what: str) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "half"))
+    rewrite(folder, lambda held: RENAMED[what](only(lambda key: "layers.3" not in key)(held)))
+    model = wrap(network("llama"), words(), "tiny")
+    with pytest.raises(AdapterMismatchError, match="would not be wholly in effect"):
+        add_adapter(model, "tuned", folder)
+    assert (model.adapters, model.lora, model.peft) == ((), {}, None)
+
+
+def test_ranks_and_alphas_by_pattern_stay_with_their_modules_when_renamed(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "rank_pattern": {r"model\.layers\.1\.self_attn\.q_proj": 2, "layers.2.mlp.down_proj": 3},
+        "alpha_pattern": {"q_proj": 5, r"layers\.[03]\.mlp\.down_proj": 7},
+        "use_rslora": True,
+        "layers_to_transform": [1, 2, 3],
+        "layers_pattern": "layers",
+    }
+    right = made(tmp_path / "right", network("llama"), **settings)
+    folder = Path(shutil.copytree(right, tmp_path / "renamed"))
+    rewrite(folder, renamed("model.layers", "model.language_model.layers"))
+    configure(folder, rank_pattern={r"model\.language_model\.layers\.1\.self_attn\.q_proj": 2,
+                                    "layers.2.mlp.down_proj": 3})  # fmt: skip
+    found = []
+    for place in (right, folder):
+        model = wrap(network("llama"), words(), "tiny")
+        add_adapter(model, "tuned", place)
+        found.append(logits(model))
+    assert torch.equal(found[0], found[1])
+
+
+def test_two_names_of_one_place_are_refused(tmp_path: Path, right: Path) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "twice"))
+    rewrite(
+        folder,
+        lambda held: {
+            **{key: values.clone() for key, values in held.items()},
+            **renamed("model.layers", "model.language_model.layers")(held),
+        },
+    )
+    with pytest.raises(AdapterMismatchError, match="fit nowhere"):
+        add_adapter(wrap(network("llama"), words(), "tiny"), "tuned", folder)
+
+
+def test_matrices_of_parts_that_read_images_are_left_out_and_told(tmp_path: Path, right: Path) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "eyes"))
+    eyes = "base_model.model.model.visual.blocks.0.attn.qkv"
+    more = {f"{eyes}.lora_A.weight": torch.randn(4, 8), f"{eyes}.lora_B.weight": torch.randn(24, 4)}
+    rewrite(folder, lambda held: {**renamed("model.layers", "model.language_model.layers")(held), **more})
+    model = wrap(network("llama"), words(), "tiny")
+    add_adapter(model, "tuned", folder)
+    assert torch.equal(logits(model), logits(wrap(PeftModel.from_pretrained(network("llama"), right), words())))  # type: ignore[arg-type]
+    assert [w for w in model.facts["warnings"] if "2 of its tensors belong to parts that read images" in w]
 
 
 @pytest.mark.parametrize("what", BROKEN)
@@ -290,16 +377,46 @@ def test_older_adapters_of_single_experts_are_refused_where_the_experts_are_fuse
     assert torch.equal(logits(model), bare)
 
 
-def test_an_adapter_of_a_wrapper_on_its_text_part_says_what_to_rename(tmp_path: Path) -> None:
-    folder = made(tmp_path / "adapter", network("llama"))
-    rewrite(
-        folder,
-        lambda held: {key.replace("model.layers", "model.language_model.layers"): value for key, value in held.items()},
-    )
-    model = wrap(network("llama"), words(), "base")
-    with pytest.raises(AdapterMismatchError, match="fit nowhere") as error:
-        add_adapter(model, "tuned", folder)
-    assert "take 'language_model.' out" in str(error.value.hint)
-    rewrite(folder, lambda held: {key.replace("language_model.", ""): value for key, value in held.items()})
+def of_the_head(folder: Path, change: float = 0.0, dtype: torch.dtype = torch.float32) -> Path:
+    """An adapter on the head, beside which PEFT saves the head itself."""
+    lm = network("llama")
+    with torch.no_grad():
+        lm.get_output_embeddings().weight.add_(change)  # type: ignore[union-attr, operator, arg-type]
+    made(folder, lm, target_modules=["lm_head", "q_proj"])
+    held = load_file(folder / FILE)
+    assert any(key.endswith("lm_head.base_layer.weight") for key in held)
+    save_file({key: value.to(dtype) if "base_layer" in key else value for key, value in held.items()}, folder / FILE)
+    return folder
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_head_saved_beside_its_adapter_passes_where_it_is_the_bases(tmp_path: Path, dtype: torch.dtype) -> None:
+    folder = of_the_head(tmp_path / "adapter", dtype=dtype)
+    lm = network("llama")
+    before = lm.get_output_embeddings().weight.clone()  # type: ignore[union-attr, operator]
+    model = wrap(lm, words(), "tiny")
     add_adapter(model, "tuned", folder)
-    assert model.adapters == ("tuned",)
+    if dtype == torch.float32:
+        wanted = PeftModel.from_pretrained(network("llama"), folder).eval()
+        with torch.no_grad():
+            assert torch.equal(logits(model), wanted(torch.tensor([prompt(0, 9)])).logits)
+    head: Any = model.lm.get_output_embeddings()
+    assert torch.equal(head.base_layer.weight, before), "a rounded copy must not go into the base"
+
+
+def test_a_head_that_was_trained_beside_its_adapter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"lm_head\.base_layer.weight, so it is more than a plain LoRA adapter"):
+        add_adapter(wrap(network("llama"), words(), "tiny"), "tuned", of_the_head(tmp_path / "adapter", 0.01))
+
+
+def test_embeddings_saved_beside_an_adapter_pass_where_they_are_the_bases(tmp_path: Path, right: Path) -> None:
+    folder = Path(shutil.copytree(right, tmp_path / "adapter"))
+    lm = network("llama")
+    words_of = lm.get_input_embeddings().weight.detach().clone()  # type: ignore[operator]
+    rewrite(folder, lambda held: {**held, "base_model.model.model.embed_tokens.weight": words_of})
+    model = wrap(lm, words(), "tiny")
+    add_adapter(model, "tuned", folder)
+    assert torch.equal(logits(model), logits(wrap(PeftModel.from_pretrained(network("llama"), right), words())))  # type: ignore[arg-type]
+    rewrite(folder, lambda held: {**held, "base_model.model.model.embed_tokens.weight": words_of + 1e-3})
+    with pytest.raises(ModelError, match="more than a plain LoRA adapter"):
+        add_adapter(model, "trained", folder)

@@ -15,6 +15,7 @@ import torch
 
 from misdirection import progress
 from misdirection.models import Model, NotEnoughMemoryError
+from misdirection.models.families import numbers_in
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,9 +45,8 @@ def pass_budget(model: Model) -> int:
     if model.device.type != "cpu":
         return default_budget(model)
     config = model.lm.config.get_text_config(decoder=True)
-    inner = getattr(config, "intermediate_size", None)
-    wide = max(inner) if isinstance(inner, list | tuple) else inner or 4 * model.width  # pyright: ignore
-    return min(default_budget(model), max(512, _INNER_BYTES // (int(wide) * model.dtype.itemsize)))  # pyright: ignore
+    wide = max(numbers_in(config, "intermediate_size"), default=4 * model.width)
+    return min(default_budget(model), max(512, _INNER_BYTES // (wide * model.dtype.itemsize)))
 
 
 _INNER_BYTES = 3 * 2**19
@@ -62,12 +62,7 @@ def _kept(config: Any) -> tuple[int, int]:
     """
 
     def most(*names: str) -> int:
-        for name in names:
-            found = getattr(config, name, None)
-            numbers = [n for n in (found if isinstance(found, list | tuple) else [found]) if isinstance(n, int)]  # pyright: ignore
-            if numbers and max(numbers) > 0:
-                return max(numbers)
-        return 0
+        return max(numbers_in(config, *names), default=0)
 
     heads, width = most("num_attention_heads", "n_head"), most("hidden_size")
     head = most("global_head_dim", "head_dim") or (width // heads if heads else 0)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from misdirection.hub import offline_hint, prepare_hub
+from misdirection.models.adapter_files import AdapterFiles, read_adapter
 from misdirection.models.adapter_kinds import check_plain_keys, check_plain_lora, unknown_settings
+from misdirection.models.adapter_names import rename
 from misdirection.models.asking import ask_as_trained, check_beside
+from misdirection.models.base_weights import without_base_weights
 from misdirection.models.errors import AdapterMismatchError, ModelError
 from misdirection.models.gguf import is_gguf
 from misdirection.models.in_effect import changes_nothing, check_in_effect, check_tensors, mismatch
@@ -34,8 +39,6 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
         AdapterMismatchError: It was made for another base, or would be in effect in part only.
         ModelError: There is no adapter there, it is no plain LoRA adapter, or the name is taken.
     """
-    from peft import PeftConfig
-
     if adapter in model.adapters:
         raise ModelError(f"there is an adapter called '{adapter}' already", "give this one another name")
     if not adapter or "." in adapter:
@@ -45,25 +48,19 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
             f"adapter '{adapter}': {path} is a GGUF file",
             "llama.cpp's convert_lora_to_gguf.py made it of a PEFT adapter: give that adapter's folder",
         )
-    prepare_hub(path)
-    try:
-        config: Any = PeftConfig.from_pretrained(str(path))
-        weights = _adapter_weights(str(path))
-    except Exception as error:
-        hint = "expected a folder with adapter_config.json and adapter_model.safetensors, or a hub id"
-        away = None if Path(path).exists() else offline_hint()
-        raise ModelError(f"adapter '{adapter}': {path} holds no PEFT adapter", away or hint) from error
+    found = read_adapter(adapter, path)
+    config, weights = found.config, found.weights
     tied = bool(getattr(model.lm.config, "tie_word_embeddings", False))
     check_plain_lora(adapter, str(path), config, tied)
-    tensors = _read(adapter, weights)
+    tensors = without_base_weights(model, found.tensors)
     check_plain_keys(adapter, weights, list(tensors), tied)
     check_tensors(adapter, weights, tensors)
     beside = check_beside(model, path, f"adapter '{adapter}'")
     trained_on = str(config.base_model_name_or_path or "")
-    _attach(model, adapter, str(path), weights.parent, tensors, trained_on)
+    _load(model, adapter, str(path), replace(found, tensors=tensors), trained_on)
     if trained_on and Path(trained_on).name.lower() != Path(model.name).name.lower():
         model.facts["warnings"].append(f"adapter '{adapter}' names the base {trained_on}; it is used on {model.name}")
-    for setting in unknown_settings(config, weights.parent):
+    for setting in unknown_settings(config, weights.parent) if found.made_from is None else ():
         model.facts["warnings"].append(f"adapter '{adapter}' sets {setting}, which the installed PEFT does not know")
     model.facts.setdefault("adapters", {})[adapter] = {"path": str(path), "trained_on": trained_on}
     if changes_nothing(model, adapter):
@@ -96,20 +93,86 @@ def remove_adapter(lm: nn.Module, name: str | None) -> None:
             gone.append(path)
 
 
-def _attach(model: Model, adapter: str, path: str, folder: Path, tensors: dict[str, Tensor], trained_on: str) -> None:
-    """Load through PEFT and see that all is in effect; whatever goes wrong, the model is left as it was."""
-    from peft import PeftModel
+def _load(model: Model, adapter: str, path: str, found: AdapterFiles, trained_on: str) -> None:
+    """Load as PEFT does; where its keys mean modules by other names, under the model's own."""
+    refused: AdapterMismatchError | None = None
+    if found.made_from is None:
+        try:
+            _attach(model, adapter, path, found.tensors, trained_on, _by_peft(model, adapter, found))
+            return
+        except AdapterMismatchError as error:
+            refused = error
+    renamed = rename(model, found.tensors, found.config)
+    if renamed is None:
+        raise refused or AdapterMismatchError(
+            f"adapter '{adapter}' ({path}) was turned from {found.made_from}; its modules are none of {model.name}'s",
+            f"it was trained on {trained_on or 'another base'}",
+        )
+    try:
+        _attach(model, adapter, path, renamed.tensors, trained_on, _by_settings(model, adapter, renamed.config))
+    except AdapterMismatchError as error:
+        raise refused or error from error
+    before, after = renamed.first
+    model.warn(
+        f"adapter '{adapter}': its keys name other places, and were renamed ({before} to {after}, ...)"
+        if found.made_from is None
+        else f"adapter '{adapter}' was turned from {found.made_from} into PEFT's"
+    )
+    if renamed.left_out:
+        model.warn(
+            f"adapter '{adapter}': {len(renamed.left_out)} of its tensors belong to parts that read images or sound "
+            f"({renamed.left_out[0]}, ...) and were left out"
+        )
 
+
+def _by_peft(model: Model, adapter: str, found: AdapterFiles) -> Callable[[], Any]:
+    """PEFT's own loading, but for a file that also holds copies of the base's weights: they stay where they are."""
+    if len(found.tensors) < found.stored:
+        return _by_settings(model, adapter, found.config)
+    folder = str(found.weights.parent)
+
+    def add() -> Any:
+        from peft import PeftModel
+
+        if model.peft is None:
+            return PeftModel.from_pretrained(model.lm, folder, adapter_name=adapter)
+        model.peft.load_adapter(folder, adapter_name=adapter)
+        return model.peft
+
+    return add
+
+
+def _by_settings(model: Model, adapter: str, config: Any) -> Callable[[], Any]:
+    """An adapter made by its settings alone; `check_in_effect` fills it."""
+
+    def add() -> Any:
+        from peft import PeftModel
+
+        made = copy.deepcopy(config)
+        if model.peft is None:
+            return PeftModel(model.lm, made, adapter_name=adapter)
+        model.peft.add_adapter(adapter, made)
+        return model.peft
+
+    return add
+
+
+def _attach(
+    model: Model,
+    adapter: str,
+    path: str,
+    tensors: dict[str, Tensor],
+    trained_on: str,
+    add: Callable[[], Any],
+) -> None:
+    """Put an adapter in and see that all is in effect; whatever goes wrong, the model is left as it was."""
     before, attributes, done = model.peft, set(vars(model.lm)), False
     try:
         with warnings.catch_warnings():
             # Said as an error by `check_in_effect`.
             warnings.filterwarnings("ignore", message="Found missing adapter keys")
             warnings.filterwarnings("ignore", message=r"Adapter name .* should not be contained in the prefix")
-            if before is None:
-                model.peft = PeftModel.from_pretrained(model.lm, str(folder), adapter_name=adapter)
-            else:
-                before.load_adapter(str(folder), adapter_name=adapter)
+            model.peft = add()
         check_in_effect(model, adapter, path, tensors)
         done = True
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
@@ -127,26 +190,3 @@ def _attach(model: Model, adapter: str, path: str, folder: Path, tensors: dict[s
                 delattr(model.lm, name)
         model.lm.eval()
         model.lm.requires_grad_(False)
-
-
-def _read(adapter: str, file: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
-
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise ModelError(f"adapter '{adapter}': {file} is damaged: {error}") from error
-
-
-def _adapter_weights(path: str) -> Path:
-    """The file of an adapter's weights, fetched where `path` is a hub id; a pickle is never read."""
-    file = Path(path) / "adapter_model.safetensors"
-    if Path(path).is_dir():
-        if not file.exists():
-            raise FileNotFoundError(file)
-        return file
-    from huggingface_hub import hf_hub_download
-
-    hf_hub_download(path, "adapter_config.json")
-    return Path(hf_hub_download(path, "adapter_model.safetensors"))

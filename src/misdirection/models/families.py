@@ -59,6 +59,23 @@ def family_of(lm: PreTrainedModel) -> str:
     return str(lm.config.get_text_config(decoder=True).model_type)
 
 
+def numbers_in(config: Any, *names: str) -> tuple[int, ...]:
+    """Whole numbers that a text configuration gives for the first of some settings that it has, one or one a layer.
+
+    Gemma 4 and Nemotron's searched architectures have other heads in some layers than in others: transformers gives
+    such a setting layer by layer, and raises where it is read from the whole.
+    """
+    for name in names:
+        try:
+            found: Any = getattr(config, name, None)
+        except RuntimeError:
+            found = [getattr(layer, name, None) for layer in config.per_layer_config]
+        held: list[Any] = list(found) if isinstance(found, list | tuple) else [found]  # pyright: ignore
+        if numbers := tuple(number for number in held if isinstance(number, int) and number > 0):
+            return numbers
+    return ()
+
+
 def cache_argument(lm: PreTrainedModel) -> Argument | None:
     """How a model's forward calls its cache; None where it takes none."""
     there = _parameters(lm)

@@ -16,10 +16,13 @@ from misdirection.models.explain import explain
 from misdirection.models.gguf import gguf_facts, local_folder
 from misdirection.models.memory import MEMORY_HINT, check_memory
 from misdirection.models.number_format import STORED, choose_format
-from misdirection.models.quantised import demand_known_method, method_of, missing_package, settle
+from misdirection.models.quantised import method_of, missing_package, settle
 from misdirection.models.quiet import no_bars
 from misdirection.models.resident import Model, wrap
 from misdirection.models.tokenizer import load_tokenizer
+from misdirection.models.weight_files import check_settings, check_weights
+from misdirection.models.whole import check_whole
+from misdirection.models.wrappers import class_of, demand_text_alone, read_text_part
 
 
 @progress.told("loading")
@@ -58,22 +61,32 @@ def load_model(
     """
     name = str(name)
     source = local_folder(name)
+    local = Path(source).is_dir()
+    if local:
+        check_settings(Path(source))
     tokenizer = load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code)
+    settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        kind, config = class_of(source, settings)
+    except Exception as error:
+        raise explain(name, error) from error
+    method = method_of(config)
+    if local:
+        check_weights(Path(source))
     device = _device(device)
     chosen = choose_format(source, device, device_map, trust_remote_code) if dtype == "auto" else None
     number_format = chosen.dtype if chosen else _dtype(dtype)
     check_memory(source, number_format, device, device_map)
-    settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    method: str | None = None
+    lm: Any
     try:
         # Weights that are a pickle are never read.
-        kind, method = _class_of(source, settings)
         # Quantised weights are made on the device where they stay; most cannot be moved.
         place = device_map or ({"": device} if method else None)
         with no_bars():
-            lm: Any = kind.from_pretrained(
-                source, dtype=number_format, device_map=place, use_safetensors=True, **settings
+            lm, info = read_text_part(
+                kind, config, source, dtype=number_format, device_map=place, use_safetensors=True, **settings
             )
+        unread = check_whole(lm, name, info)
         lm = lm if place else lm.to(device)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise NotEnoughMemoryError(f"{name} does not fit on {device}: {error}", MEMORY_HINT) from error
@@ -82,6 +95,7 @@ def load_model(
     except Exception as error:
         raise explain(name, error) from error
     settle(lm)
+    demand_text_alone(lm, name)
     facts: dict[str, Any] = {"model": name, "dtype": str(lm.dtype), "device": str(lm.device)}
     facts["tokenizer"] = type(tokenizer).__name__
     if chosen:
@@ -92,37 +106,14 @@ def load_model(
     if made := gguf_facts(source):
         facts |= {"gguf": made, "warnings": list(made["warnings"])}
     model = wrap(lm, tokenizer, name, facts)
+    if unread:
+        model.warn(unread)
     if trained is not None:
         ask_as_trained(model, read_beside(local_folder(str(trained))), "the tuned model")
     for adapter, path in (adapters or {}).items():
         add_adapter(model, adapter, path)
     set_asking(model, chat_template, thinking, date)
     return model
-
-
-def _class_of(source: str, settings: dict[str, Any]) -> tuple[Any, str | None]:
-    """The transformers class to load a model by: a causal LM's, else the wrapper around one that reads images too.
-
-    With it, what the weights are quantised with.
-
-    A wrapper that is given no image is its text part, and adapters that were trained on it have its names.
-
-    Raises:
-        ModelError: Transformers has neither for this kind of model.
-    """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
-
-    config: Any = AutoConfig.from_pretrained(source, **settings)
-    demand_known_method(source, config)
-    if "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}) and settings["trust_remote_code"]:
-        return AutoModelForCausalLM, method_of(config)
-    for found in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
-        if type(config) in found._model_mapping:  # pyright: ignore[reportPrivateUsage]
-            return found, method_of(config)
-    raise ModelError(
-        f"{source} is a model of type '{config.model_type}', which transformers loads as no causal language model",
-        "give a decoder that writes text",
-    )
 
 
 def _dtype(name: str | torch.dtype) -> str | torch.dtype:

@@ -21,6 +21,7 @@ import torch
 
 from misdirection.hub import prepare_hub
 from misdirection.models import products
+from misdirection.models.families import numbers_in
 from misdirection.models.gguf import gguf_facts, gguf_file, is_gguf, read_header
 from misdirection.models.memory import weight_bytes
 
@@ -152,8 +153,7 @@ def _of_the_hub(name: str, trust_remote_code: bool) -> tuple[torch.dtype | None,
         return None, 0
     text = config.get_text_config(decoder=True)
     width, layers = int(getattr(text, "hidden_size", 0) or 0), int(getattr(text, "num_hidden_layers", 0) or 0)
-    inner = getattr(text, "intermediate_size", None) or 4 * width
-    inner = max(inner) if isinstance(inner, list | tuple) else int(inner)  # pyright: ignore[reportUnknownArgumentType]
+    inner = max(numbers_in(text, "intermediate_size"), default=4 * width)
     numbers = layers * width * (3 * width + 3 * inner) + int(getattr(text, "vocab_size", 0)) * width
     return _only_half(_named(config.to_dict())), numbers
 

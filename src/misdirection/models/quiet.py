@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -11,19 +12,31 @@ from typing import Any
 def no_bars() -> Generator[None]:
     """Switch off the bars of loading and saving; those of downloads, which take as long as they say, stay."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-    from transformers.utils import logging
+    from transformers.utils import logging as library
 
-    shown, downloads = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
-    logging.disable_progress_bar()
+    shown, downloads = library.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    library.disable_progress_bar()
     if downloads:
         enable_progress_bars()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            library.enable_progress_bar()
         if not downloads:
             disable_progress_bars()
+
+
+@contextmanager
+def no_report() -> Generator[None]:
+    """Hush transformers' table of weights not found or placed: `whole.check_whole` says what matters of it."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager

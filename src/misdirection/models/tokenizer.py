@@ -9,6 +9,7 @@ from misdirection.hub import prepare_hub
 from misdirection.models.errors import MissingTokenizerError, ModelError
 from misdirection.models.explain import explain
 from misdirection.models.gguf import local_folder
+from misdirection.models.weight_files import inner_folders, name_inner
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,11 +32,13 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
     folder = Path(name)
     if folder.is_dir():
         if not (folder / "config.json").exists():
-            raise ModelError(f"{name} holds no config.json, so it is not a model", _adapter_hint(folder))
+            raise ModelError(f"{name} holds no config.json, so it is not a model", what_is_here(folder))
         if not any((folder / file).exists() for file in ("tokenizer.json", "tokenizer.model", "vocab.json")):
             raise MissingTokenizerError(
                 f"{name} holds a model but no tokenizer", "copy tokenizer.json and tokenizer_config.json beside it"
             )
+    elif folder.is_file():
+        raise ModelError(f"{name} is a file, and no GGUF", f"the folder that it lies in is meant: {folder.parent}")
     prepare_hub(name)
     settings: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
@@ -76,8 +79,14 @@ def _encodes_as_its_file(tokenizer: PreTrainedTokenizerBase, folder: Path) -> bo
     return True
 
 
-def _adapter_hint(folder: Path) -> str | None:
+def what_is_here(folder: Path) -> str:
+    """What to give in the place of a folder that holds no model."""
     if (folder / "adapter_config.json").exists():
         return "it is a PEFT adapter: give its base as the model and this folder as the adapter"
-    held = sorted(folder.glob("*.gguf"))
-    return f"it holds GGUF files: name one, as {held[0]}" if held else None
+    if held := sorted(folder.glob("*.gguf")):
+        return f"it holds GGUF files: name one, as {held[0]}"
+    if inner := inner_folders(folder, "config.json"):
+        return name_inner(folder, inner)
+    if inner := inner_folders(folder, "adapter_config.json"):
+        return f"it holds PEFT adapters in folders of their own ({inner[-1]}): give their base as the model"
+    return "give the folder that save_pretrained wrote, with config.json in it"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from misdirection.models.families import PLAIN_ATTENTION
+from misdirection.models.families import PLAIN_ATTENTION, numbers_in
 from misdirection.training.data import Row
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def budget(lm: PreTrainedModel) -> int:
     """
     config = lm.config.get_text_config(decoder=True)
     width = int(config.hidden_size)
-    inner = int(getattr(config, "intermediate_size", None) or 4 * width)
+    inner = max(numbers_in(config, "intermediate_size"), default=4 * width)
     a_token = int(config.num_hidden_layers) * (24 * width + 8 * inner) * lm.dtype.itemsize
     if lm.device.type == "cuda":
         free = torch.cuda.mem_get_info(lm.device)[0]

@@ -124,7 +124,9 @@ def check_model(name: str, flag: str) -> None:
     elif not (place / "config.json").exists() and not list(place.glob("*.gguf")):
         if (place / "adapter_config.json").exists():
             raise MisdirectionError(f"--{flag}: {name} holds a PEFT adapter, no model", f"--adapter {name}")
-        raise MisdirectionError(f"{name} holds no config.json", "give the folder of a model, or the id of one")
+        from misdirection.models.tokenizer import what_is_here
+
+        raise MisdirectionError(f"{name} holds no config.json, so it is no model", what_is_here(place))
 
 
 def _reach(name: str, file: str, message: str) -> None:
@@ -155,15 +157,17 @@ def _tuned(config: Any) -> None:
             if _is_path(name):
                 raise MisdirectionError(f"--adapter: {name} does not exist", _nearest(place))
             _reach(name, "adapter_config.json", f"--adapter: {name} is neither a folder here nor to be reached")
-        elif not (place / "adapter_config.json").exists():
-            whole = (place / "config.json").exists()
-            hint = f"it holds a whole model: --tuned {name}" if whole else "expected a folder with adapter_config.json"
-            raise MisdirectionError(f"--adapter: {name} holds no PEFT adapter", hint)
-        elif not (place / "adapter_model.safetensors").exists():
-            raise MisdirectionError(
-                f"--adapter: {name} holds settings and no weights: adapter_model.safetensors is missing",
-                "save it again with PEFT's save_pretrained, which writes safetensors",
-            )
+        elif place.is_dir() and not (
+            (place / "adapter_config.json").exists()
+            and ((place / "adapter_model.safetensors").exists() or (place / "adapters.safetensors").exists())
+        ):
+            # It takes seconds to import, and says what lies there in its place.
+            from misdirection.models.adapter_files import find_weights
+
+            try:
+                find_weights(Path(name).name, place)
+            except MisdirectionError as error:
+                raise MisdirectionError(f"--adapter: {error.message}", error.hint) from error
 
 
 def _data(config: Any) -> None:
