@@ -18,7 +18,7 @@ from torch import nn
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, ModelError, add_adapter, load_model, wrap
 
-LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d\nsize 9\n"
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32\nsize 9\n"
 PAGE = "<!DOCTYPE html>\n<html><head><title>401 Unauthorized</title></head><body>Please log in</body></html>"
 RAW = ("Traceback", "SafetensorError", "JSONDecodeError", "UnicodeDecodeError", "OSError", "KeyError", "Errno")
 """What no user should have to read."""
