@@ -1,6 +1,7 @@
 """Rates with their denominators, intervals clustered by question, paired tests, power, agreement of judges."""
 
 from misdirection.statistics.agreement import Agreement, agreement, auc, cohens_kappa
+from misdirection.statistics.checked import CheckedDifference, CheckedRate, checked_difference, checked_rate
 from misdirection.statistics.counts import DENOMINATORS, Denominator, Options, Settings, Thresholds, is_scored
 from misdirection.statistics.decision import (
     LEVEL,
@@ -13,6 +14,7 @@ from misdirection.statistics.decision import (
     state_alone,
     state_of,
 )
+from misdirection.statistics.drawing import Draw, draw, suspicion
 from misdirection.statistics.intervals import clopper_pearson, none_seen_bound, wilson
 from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
 from misdirection.statistics.paired import Comparison, benjamini_hochberg, compare, mcnemar, sign_flip
@@ -26,6 +28,7 @@ from misdirection.statistics.panel import (
     where_they_part,
 )
 from misdirection.statistics.power import Plan, design_effect, intra_question_correlation, plans, power, smallest_change
+from misdirection.statistics.prediction_powered import PoweredMean, powered_mean
 from misdirection.statistics.rates import By, Rate, Share, rate, rate_by, share, shares
 from misdirection.statistics.shuffling import shuffled_columns
 from misdirection.statistics.signs import ODD_SHARE, sign_shares, telling_sign
@@ -39,11 +42,15 @@ __all__ = [
     "SIGNIFICANT",
     "Agreement",
     "By",
+    "CheckedDifference",
+    "CheckedRate",
     "Comparison",
     "Denominator",
+    "Draw",
     "Options",
     "PairAgreement",
     "Plan",
+    "PoweredMean",
     "Rate",
     "ScaleAgreement",
     "Settings",
@@ -53,11 +60,14 @@ __all__ = [
     "agreement",
     "auc",
     "benjamini_hochberg",
+    "checked_difference",
+    "checked_rate",
     "clopper_pearson",
     "cohens_kappa",
     "compare",
     "correlation",
     "design_effect",
+    "draw",
     "family_level",
     "intra_question_correlation",
     "is_found",
@@ -68,6 +78,7 @@ __all__ = [
     "p_of_interval",
     "plans",
     "power",
+    "powered_mean",
     "rate",
     "rate_by",
     "scale_agreement",
@@ -80,6 +91,7 @@ __all__ = [
     "spread",
     "state_alone",
     "state_of",
+    "suspicion",
     "telling_sign",
     "verdict_scales",
     "weighted_kappa",
