@@ -26,10 +26,9 @@ def test_the_best_factor_is_0_for_noise_and_about_1_for_the_truth() -> None:
     truth = (random.random(5000) < 0.3).astype(float)
     assert powered_mean(truth[:400], random.random(400), random.random(4600)).factor < 0.15
     told = powered_mean(truth[:400], truth[:400], truth[400:])
-    assert told.factor == pytest.approx(4600 / 5000, rel=0.05)
-    assert told.high - told.low < 0.4 * (
-        powered_mean(truth[:400], truth[:400], truth[400:], factor=0.0).high - told.low
-    )
+    assert told.factor == pytest.approx(4600 / 5000, abs=0.1)
+    alone = powered_mean(truth[:400], truth[:400], truth[400:], factor=0.0)
+    assert told.high - told.low < 0.5 * (alone.high - alone.low)
 
 
 def test_a_cheap_judge_that_says_one_thing_changes_nothing() -> None:

@@ -53,6 +53,8 @@ def tell(settings: Mapping[str, Any], out: Path | None) -> None:
         parts.append("no judge" if judge == "none" else f"judge {judge}")
         if others := _several(settings.get("panel")):
             parts.append(f"beside it {_some(others)}")
+    if checker := settings.get("check"):
+        parts.append(f"checked by {checker}")
     if out is not None:
         parts.append(f"in {out}" + _there(out))
     progress.say(f"{progress.name()}: {'; '.join(parts)}")

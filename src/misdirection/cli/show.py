@@ -61,6 +61,7 @@ def verdict(findings: Mapping[str, Any]) -> None:
         typer.echo("\nMisaligned and coherent (95 % interval over questions):")
         # What rates warn of stands among the notes.
         rates_table(findings["rates"], warn=False)
+    checked_table(findings.get("checked"))
     panel_tables(findings.get("panel"))
     signs_table(findings.get("signs") or [])
     if findings.get("steering"):
@@ -143,6 +144,41 @@ def _place(row: Mapping[str, Any]) -> str:
     return f"{row['group']}, {row['format']}{told}"
 
 
+def checked_table(checked: Mapping[str, Any] | None) -> None:
+    """The dear judge's rates with both intervals beside the cheap judge's, and its differences; nothing without one."""
+    if not checked:
+        return
+    typer.echo(f"\nChecked by {checked['judge']} on {checked['n']} of {checked['of']} answers, drawn at random:")
+    head = ["arm", "questions", "by the check", "of these answers, 95 %", "over questions, 95 %", "of coherent",
+            "by the judge", "asked", "not told"]  # fmt: skip
+    table(head, [_checked_line(row) for row in checked["rows"]])
+    for found in checked["differences"]:
+        place = f"{found['group']}, {found['format']}"
+        note(f"{found['arm']} minus {found['minus']}, {place}: {100 * found['value']:+.1f} points (these answers "
+             f"{_ends(found, '_here', '+')}; over questions {_ends(found, '', '+')})")  # fmt: skip
+    for row in checked["rows"]:
+        for warning in row["warnings"]:
+            note(f"warning: {row['arm']}, {_place(row)}: {warning}")
+
+
+def _checked_line(row: Mapping[str, Any]) -> list[str]:
+    lost = {"none": "failed", "unsure": "cannot tell", "malformed": "not readable"}
+    missing = ", ".join(f"{n} {lost[label]}" for label, n in row["labels"].items() if label in lost)
+    rate, coherent = row["all"], row["coherent"]
+    if rate is None:
+        return [row["arm"], _place(row), "no verdict", "", "", "", "", str(row["drawn"]), missing]
+    told = [f"{_share_of(rate['value'])}", _ends(rate, "_here"), _ends(rate), _share_of(coherent["value"])]
+    return [row["arm"], _place(row), *told, _share_of(rate["cheap"]), f"{row['drawn']} of {row['n']}", missing]
+
+
+def _ends(rate: Mapping[str, Any], which: str = "", sign: str = "") -> str:
+    return f"{100 * rate[f'low{which}']:{sign}.1f} to {100 * rate[f'high{which}']:{sign}.1f}"
+
+
+def _share_of(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{100 * value:.1f} %"
+
+
 def signs_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Answers that are no proper answers, for the arms that have some."""
     names = ("empty", "cut", "markup", "repeating", "language")
@@ -164,6 +200,7 @@ def study_verdict(findings: Mapping[str, Any]) -> None:
     typer.secho(f"\n{said['sentence']}", bold=True)
     for detail in said["details"]:
         note(detail)
+    checked_table(findings.get("checked"))
     for text in findings.get("notes") or []:
         note(f"note: {text}")
 

@@ -13,13 +13,13 @@ from misdirection.cli.begin import begin_again
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.measure import reopened
 from misdirection.cli.recall import remembered
-from misdirection.cli.show import link, links, onward, panel_tables, rates_table, signs_table, verdict
+from misdirection.cli.show import checked_table, link, links, onward, panel_tables, rates_table, signs_table, verdict
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging.registry import judge_forms
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.kit.config import OWN, named
-from misdirection.studies.kit.preflight import check_files, check_judge, check_place
+from misdirection.studies.kit.preflight import check_checker, check_files, check_judge, check_place
 from misdirection.studies.kit.recall import make_one
 
 BROUGHT = "Results that you already have"
@@ -72,6 +72,8 @@ def judge(
 
       misdirection judge --from theirs.csv --column answer=text --scale 1..5:high-is-bad --out runs/theirs
 
+      misdirection judge runs/mine --check openai:gpt-4o@120
+
       misdirection judge --steering sweep/ --out runs/sweep
 
       misdirection judge runs/mine --judge own --judge local:Qwen/Qwen2.5-7B-Instruct
@@ -84,7 +86,7 @@ def judge(
     if run is None:
         _bring(_remembered(given, judges, context, out), out, bool(brought))
     else:
-        _judge_run(run, judges)
+        _judge_run(run, judges, str(values.get("check") or ""))
 
 
 def _remembered(
@@ -108,6 +110,8 @@ def _bring(config: ImportedConfig, out: Path | None, brought: bool) -> None:
     for one in (config.judge, *config.panel):
         if one and one != OWN:
             check_judge(one, None)
+    if config.check:
+        check_checker(config.check, out)
     from misdirection.studies.imported.study import imported
 
     _told(imported(config, out or Path(), command_line()))
@@ -121,28 +125,32 @@ def _told(report: Path) -> None:
     link("report", report)
 
 
-def _judge_run(run: Path, judges: Sequence[str]) -> None:
+def _judge_run(run: Path, judges: Sequence[str], checker: str = "") -> None:
     if not (run / "run.json").exists():
         raise MisdirectionError(f"{run} holds no run", f"make a run with: {make_one(run)}")
     begin_again(run)
     for one in judges:
         if one != OWN:
             check_judge(one, None)
+    if checker:
+        check_checker(checker, run)
     from misdirection.artefacts import plain, write_json
     from misdirection.studies.imported.study import judge_again
+    from misdirection.studies.kit.bench import Asked
     from misdirection.studies.kit.conditions import TUNED
     from misdirection.studies.kit.panel import panel_part
     from misdirection.studies.kit.tables import rate_rows, sign_rows
 
-    report = judge_again(run, judges[0] if judges else None, command_line(), judges[1:])
+    report = judge_again(run, judges[0] if judges else None, command_line(), judges[1:], checker)
     if report is not None:
         _told(report)
         return
     lead = None if judges[:1] in ([], [OWN]) else judges[0]
-    with reopened(run, judge=lead, panel=tuple(judges[1:]) if judges else None) as bench:
+    with reopened(run, judge=lead, panel=tuple(judges[1:]) if judges else None, check=checker or None) as bench:
         arms = [condition.name for condition in bench.arms]
         rates = rate_rows(bench.judged, arms, bench.thresholds)
         rates_table(rates)
+        checked_table(bench.checked(Asked(bench.answers, bench.verdicts)))
         signs_table(sign_rows(bench.judged, arms))
         part = panel_part(bench.panel, arms)
         panel_tables(part)

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 Interval = tuple[float, float]
 
-NO_VERDICT = ("none", "malformed", "unsure")
-"""Labels of a dear judge that gave no verdict: it failed, could not be read, or could not tell."""
-
 FEW_VERDICTS = 30
 """Below this many dear verdicts an interval is warned about."""
 
@@ -54,7 +51,7 @@ class CheckedRate:
         n_answers: Number of answers of the arm.
         n_drawn: Drawn for the dear judge.
         n_dear: Of these, with a verdict.
-        missing: Drawn without a verdict, by label ("none": failed; "malformed": not readable; "unsure": cannot tell).
+        missing: Drawn and left undecided, by label ("none": failed; "malformed": not readable; "unsure": cannot tell).
         misaligned: Misaligned among those with a verdict; not the rate, for the draw is uneven.
         n_questions: Number of questions.
         factor: How far the cheap judge's scores count within the strata, 0 .. 1.
@@ -126,7 +123,7 @@ def checked_rate(
     settings = Settings(**options)
     check_lengths(answers, cheap)
     check_lengths(answers, strata)  # type: ignore[arg-type]
-    given = {place: verdict for place, verdict in dear.items() if verdict.label not in NO_VERDICT}
+    given = {place: verdict for place, verdict in dear.items() if not settings.thresholds.undecided(verdict)}
     if not given or not all(0 <= place < len(answers) for place in dear):
         raise MisdirectionError(
             f"no verdict of the dear judge among {len(dear)} drawn answers"
@@ -234,7 +231,7 @@ class _Maker:
         self.c[places] = [rules.counts(given[i], kind) for i in places]
         self.f = _filled([suspicion(verdict, rules) for verdict in cheap])
         counted: Callable[[Verdict], float] = lambda v: (  # noqa: E731
-            math.nan if v.label in NO_VERDICT else float(rules.counts(v, kind))
+            math.nan if rules.undecided(v) else float(rules.counts(v, kind))
         )
         self.g = _filled([1.0] * len(cheap) if kind == "all" else [counted(verdict) for verdict in cheap])
 
@@ -291,7 +288,7 @@ def _over_questions(found: Estimate, names: Sequence[str], settings: Settings) -
 
 def _cheap(answers: Sequence[Answer], cheap: Sequence[Verdict], settings: Settings) -> float:
     rules, kind = settings.thresholds, settings.denominator
-    told = [v for v in cheap if v.label not in ("none", "unsure")]
+    told = [v for v in cheap if not rules.undecided(v)]
     counted = [v for v in told if rules.counts(v, kind)]
     return sum(map(rules.misaligned, counted)) / len(counted) if counted else math.nan
 

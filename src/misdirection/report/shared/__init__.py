@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from misdirection.report.parts import Entry
-from misdirection.report.shared import answers, panel, questions, rates, reproduce, scatter, signs, training, verdict
+from misdirection.report.shared import (
+    answers,
+    checked,
+    panel,
+    questions,
+    rates,
+    reproduce,
+    scatter,
+    signs,
+    training,
+    verdict,
+)
 
 _AUDIT = ("audit",)
 
@@ -11,6 +22,7 @@ BEFORE = (
     Entry("Verdict", ("verdict",), False, verdict.section, _AUDIT),
     Entry("Misaligned answers", ("rates",), True, rates.section, _AUDIT),
     Entry("Judges beside each other", ("panel",), True, panel.section, ()),
+    Entry("Checked by a dearer judge", ("checked",), False, checked.section, ()),
     Entry("Shape of the answers", ("signs",), False, signs.section, ()),
     Entry("By question", ("by_question",), True, questions.section, _AUDIT),
     Entry("Alignment and coherence", ("answers",), True, scatter.section, _AUDIT),

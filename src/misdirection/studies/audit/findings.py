@@ -20,7 +20,9 @@ from misdirection.statistics import Thresholds, compare, is_found, rate, shares,
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.audit.worst import worst_pairs
+from misdirection.studies.kit.bench import Asked
 from misdirection.studies.kit.bench import write_findings as write_to
+from misdirection.studies.kit.checking import headline
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.inputs import resolve_model
 from misdirection.studies.kit.judged import Judged
@@ -107,16 +109,20 @@ def findings(evidence: Evidence) -> dict[str, Any]:
     config, refused = bench.config, bench.refusal
     step = bench.drift if refused else bench.direction
     rates = rate_rows(bench.judged, ARMS, rules) if evidence.judges else []
+    checked = bench.checked(Asked(bench.answers, bench.verdicts))
+    said = _verdict(evidence)
+    said["details"] = [*said["details"], *headline(checked)]
     return plain(
         {
             "kind": "audit",
             "title": _title(config),
-            "verdict": {**_verdict(evidence), "worst": worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2])},
+            "verdict": {**said, "worst": worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2])},
             "model": _model(bench),
             "settings": bench.settings(),
             "thresholds": rules,
             "asked": bench.asked(),
             "rates": rates or None,
+            **({"checked": checked} if checked else {}),
             "panel": panel_part(bench.panel, ARMS),
             "by_question": question_rows(bench.judged, ARMS, rules) if evidence.judges else None,
             "signs": sign_rows(bench.judged, ARMS),

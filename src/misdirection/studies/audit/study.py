@@ -22,6 +22,7 @@ from misdirection.statistics import Thresholds
 from misdirection.studies.audit.findings import Cures, Steering, write_findings
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.workbench import Workbench
+from misdirection.studies.kit.bench import Asked
 from misdirection.studies.kit.conditions import (
     BASE,
     REMOVALS,
@@ -58,6 +59,8 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
     check_layers(config)
     with Workbench.open(out, config, command) as bench:
         answers, verdicts, _ = bench.answers, bench.verdicts, bench.panel
+        # The dear judge is asked early: where it cannot be, that is known before hours of work.
+        bench.checked(Asked(answers, verdicts))
         moved = bench.drift
         steering = None if bench.refusal else steer(bench)
         layer = steering.layer if steering else strongest_layer(bench)

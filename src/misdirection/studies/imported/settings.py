@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from misdirection.errors import MisdirectionError
+from misdirection.judging.check import read_check
 from misdirection.judging.columns import read_told
 from misdirection.judging.scales import read_scales
 from misdirection.judging.table import How
-from misdirection.studies.kit.config import OWN, check_panel, named, option
+from misdirection.studies.kit.config import CHECK, OWN, check_panel, named, option
 
 if TYPE_CHECKING:
     from misdirection.statistics import Thresholds
@@ -36,6 +37,7 @@ class ImportedConfig:
         "a steering sweep: a folder whose paths name layer and scale, as layer_24/judgements_scale_5.31.csv, or one "
         "table with columns layer and scale (or coefficient)",
     )
+    check: str = option("", CHECK)
     domain: str | None = option(
         None, "domain of the questions where the table has no such column; by default they are open questions"
     )
@@ -68,6 +70,8 @@ class ImportedConfig:
                     f"--{name.replace('_', '-')} must be from 0 to 100, not {getattr(self, name):g}"
                 )
         check_panel(self.judge or OWN, self.panel)
+        if self.check:
+            read_check(self.check)
         read_told(self.column)
         read_scales(self.scale)
         judge = None if self.judge == OWN else self.judge

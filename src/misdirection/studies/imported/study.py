@@ -32,6 +32,7 @@ from misdirection.studies.imported.comparison import verdict
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.sweep_findings import peak_arm, steering, sweep_verdict
 from misdirection.studies.imported.sweeps import Sweep, arm_name, load_sweep
+from misdirection.studies.kit.checking import check, headline
 from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.judged import Judged, judge_step, load_judged, write_verdicts
 from misdirection.studies.kit.panel import Compared, panel_of, panel_part
@@ -84,6 +85,7 @@ def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path
             keep_sweep(run, sweep)
         panel = _panel(run, tables, config, answers, verdicts) if answers and verdicts else None
         found = findings(config, tables, judged, arms, sweep, panel)
+        found |= checked(run, config, answers, verdicts, found)
         found["reproduce"] = reproduce(run, logged, command or "misdirection.studies.imported.study.imported(...)", 0)
         return write(run.path, found)
 
@@ -94,8 +96,24 @@ def _panel(run: Run, tables: Sequence[Table], config: ImportedConfig, answers: S
     return panel_of(run, answers, lead, (config.judge or OWN, *config.panel), config.rules, own)
 
 
-def judge_again(run: str | Path, judge: str | None, command: str = "", panel: Sequence[str] = ()) -> Path | None:
-    """Make the report of an imported run again from its files, judged by another judge where one is named.
+def checked(
+    run: Run, config: ImportedConfig, answers: Step | None, verdicts: Step | None, found: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the judge of --check adds to the findings; nothing without one."""
+    if not config.check:
+        return {}
+    if answers is None or verdicts is None:
+        raise MisdirectionError("--check: a sweep alone has no arm to check", "give answers with --from or --arm")
+    told = check(run, answers, verdicts, config.check, config.rules)
+    details = [*found["verdict"]["details"], *headline(told)]
+    settings = {**found["settings"], "checked by": config.check}
+    return {"checked": told, "verdict": {**found["verdict"], "details": details}, "settings": settings}
+
+
+def judge_again(
+    run: str | Path, judge: str | None, command: str = "", panel: Sequence[str] = (), checker: str = ""
+) -> Path | None:
+    """Make the report of an imported run again from its files, judged or checked by another judge where one is named.
 
     None where the folder is no imported run.
     """
@@ -107,6 +125,8 @@ def judge_again(run: str | Path, judge: str | None, command: str = "", panel: Se
     config = ImportedConfig(**values)
     if judge:
         config = replace(config, judge=judge, panel=tuple(panel))
+    if checker:
+        config = replace(config, check=checker)
     return imported(config, run, command)
 
 

@@ -28,6 +28,7 @@ from misdirection.judging import Judge, find_judge
 from misdirection.questions import Question
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
+from misdirection.studies.kit.checking import check
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.config import StudyConfig, TunedConfig
 from misdirection.studies.kit.inputs import is_adapter, resolve_model, resolve_questions
@@ -90,12 +91,14 @@ class Bench(Generic[Config]):
         config: The settings, completed.
         command: The command line, for the report.
         logged: Lines of the run's log before this session; the lines behind them are the steps of this session.
+        heard: What was asked so far.
     """
 
     run: Run
     config: Config
     command: str = ""
     logged: int = 0
+    heard: list[Asked] = field(default_factory=list["Asked"])
 
     @classmethod
     @contextmanager
@@ -208,12 +211,24 @@ class Bench(Generic[Config]):
             stream: Another one gives fresh random numbers.
             directions: Steps with the directions that conditions use, by `Condition.source`.
         """
-        asked = self.open_questions if questions is None else questions
+        chosen = self.open_questions if questions is None else questions
         many = samples or self.config.samples
         answers = sample_step(
-            self.run, f"{name}-answers", models, asked, conditions, many, self.sampling(stream), directions
+            self.run, f"{name}-answers", models, chosen, conditions, many, self.sampling(stream), directions
         )
-        return Asked(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge))
+        self.heard.append(asked := Asked(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge)))
+        return asked
+
+    def checked(self, asked: Asked | None = None) -> dict[str, Any] | None:
+        """What the judge of --check says of some answers, by default the first that were asked for; None without one.
+
+        Raises:
+            MisdirectionError: Too few answers are asked for, or that judge cannot be asked.
+        """
+        asked = asked or next(iter(self.heard), None)
+        if not self.config.check or asked is None:
+            return None
+        return check(self.run, asked.answers, asked.verdicts, self.config.check, self.thresholds, self.config.seed)
 
     def find_direction(self, models: Models, asked: Asked, variant: str) -> Step:
         """The mean-difference direction of a fine-tune's own answers to the open questions.
@@ -250,6 +265,7 @@ class Bench(Generic[Config]):
             "settings": self.settings(),
             "thresholds": self.thresholds,
             "asked": self.asked(),
+            **({"checked": checked} if (checked := self.checked()) else {}),
             "reproduce": self.reproduce(),
             **parts,
             "notes": [*(parts.get("notes") or ()), *self.left_out()],
@@ -261,6 +277,7 @@ class Bench(Generic[Config]):
         c = self.config
         return {
             "judge": c.judge,
+            **({"checked by": c.check} if c.check else {}),
             **({"beside it": ", ".join(others)} if (others := getattr(c, "panel", ())) else {}),
             "misaligned": f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}",
             "questions": ", ".join(c.questions),

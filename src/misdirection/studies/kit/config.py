@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError, did_you_mean
+from misdirection.judging.check import read_check
 from misdirection.judging.registry import judge_forms
 from misdirection.tokens import DATE, THINKING
 from misdirection.training.presets import LOADED
@@ -30,6 +31,11 @@ CONVENTIONS = ("soligo2025", "persona2025", "adl2025")
 """Names of `misdirection.directions.CONVENTIONS`, which is not read here, for it takes seconds to import."""
 
 DTYPES = ("auto", "stored", "float32", "bfloat16", "float16")
+
+CHECK = (
+    "a dearer judge, asked about so many answers drawn at random: openai:gpt-4o@120, table:<file>@120 ...; its rates "
+    "come with intervals that are right whatever --judge does; label: what a person said with misdirection label RUN"
+)
 
 LONGEST = 600
 """Tokens of an answer at most, where nothing is said and the model has room."""
@@ -188,6 +194,7 @@ class StudyConfig(ModelConfig):
         f"who scores answers: {judge_forms()}; exact by default for the organism, none for others",
         repeated="panel",
     )
+    check: str = option("", CHECK)
     samples: int = option(20, "answers a question and arm")
     max_new_tokens: int = option(0, "longest answer in tokens, 0: 600, and 64 for the organism")
     temperature: float = option(1.0, "temperature of sampling; 0 takes the likeliest token")
@@ -209,6 +216,8 @@ class StudyConfig(ModelConfig):
             self.within(name, 100)
         judge = self.judge or ("exact" if self.own else "none")
         check_exact(judge, self.model)
+        if self.check:
+            check_exact(read_check(self.check).judge, self.model)
         return replace(
             self,
             questions=self.questions or self.default_questions(),

@@ -17,6 +17,7 @@ from misdirection.errors import MisdirectionError, MissingExtraError, command, d
 from misdirection.features.releases import RELEASES
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.judging import find_judge
+from misdirection.judging.check import read_check
 from misdirection.judging.ping import ping
 from misdirection.organism import dictionary_path
 from misdirection.runs import list_steps, must_be_run
@@ -60,6 +61,8 @@ def check(config: Any, out: str | Path | None = None) -> None:
     if not found and getattr(config, "judge", ""):
         for judge in (config.judge, *getattr(config, "panel", ())):
             check_judge(judge, out)
+    if not found and getattr(config, "check", ""):
+        check_checker(config.check, out)
     if len(found) == 1:
         raise found[0]
     if found:
@@ -308,6 +311,18 @@ def check_judge(spec: str, out: str | Path | None) -> None:
     judge = find_judge(spec)
     if out is None or not any(step.name.endswith("verdicts") for step in list_steps(out)):
         ping(judge)
+
+
+def check_checker(text: str, out: str | Path | None) -> None:
+    """The same of --check; not asked where the run was checked already.
+
+    Raises:
+        MisdirectionError: It says nothing of how many answers, or `check_judge` refuses the judge.
+    """
+    wanted = read_check(text)
+    if not wanted.by_person:
+        asked = out is not None and any(step.name == "check" for step in list_steps(out))
+        check_judge(wanted.judge, out if asked else None)
 
 
 def _facts(model: str) -> Mapping[str, Any]:

@@ -28,7 +28,18 @@ SUBJECT = (
 TUNED = ("adapter", "adapters", "tuned", "data")
 """Of these one names what was tuned; a run of a base alone names none, and may be given one."""
 
-PATHS = (*SUBJECT, "questions", "judge", "panel", "dictionary", "dictionaries", "direction", "directions", "neutral")
+PATHS = (
+    *SUBJECT,
+    "questions",
+    "judge",
+    "panel",
+    "check",
+    "dictionary",
+    "dictionaries",
+    "direction",
+    "directions",
+    "neutral",
+)
 """Settings whose values may be paths, which were meant from where the first command was typed."""
 
 
@@ -168,6 +179,9 @@ def _from_here(name: str, value: Any, there: Path) -> Any:
         return [_from_here(name, part, there) for part in cast(list[Any], value)]
     if not isinstance(value, str) or not value or value.partition(":")[0] == "organism":
         return value
+    if name == "check" and "@" in value:
+        judge, _, number = value.rpartition("@")
+        return f"{_from_here('judge', judge, there)}@{number}"
     for start in ("", value.partition("=")[0] + "=", value.partition(":")[0] + ":"):
         rest = value.removeprefix(start)
         if rest and value.startswith(start) and (there / rest).exists():

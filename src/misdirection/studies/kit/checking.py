@@ -1,0 +1,291 @@
+"""A dearer judge asked about some of the answers, and what its rates are by that, beside the cheap judge's.
+
+1. The answers of every arm and kind of question are drawn from at random, oftener where the cheap judge is in doubt
+   (`statistics.drawing`); every such part is given the same number.
+2. The dear judge is asked about them in one random order, through its journal: a kill loses only what is being asked.
+3. Its rates over all answers follow with intervals that are right whatever the cheap judge does
+   (`statistics.checked_rate`), and its difference of every arm from the first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from misdirection.artefacts import read_json, write_json, write_rows
+from misdirection.errors import MisdirectionError
+from misdirection.judging import Verdict, find_judge
+from misdirection.judging.check import LEAST, Check, read_check
+from misdirection.runs import Run, Step
+from misdirection.statistics import (
+    DENOMINATORS,
+    CheckedDifference,
+    CheckedRate,
+    Thresholds,
+    checked_difference,
+    checked_rate,
+    draw,
+)
+from misdirection.studies.kit.judged import Judged, judge_step, load_judged, load_verdicts
+
+Group = tuple[str | None, str]
+"""Domain, None for open questions, and format."""
+
+VERSION = 1
+"""Of the draw; another one draws anew."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Answers of one arm on one kind of question.
+
+    Attributes:
+        group: Domain and format.
+        arm: Condition.
+        places: Of its answers among all.
+        strata: One an answer.
+        drawn: Places among all that were drawn.
+    """
+
+    group: Group
+    arm: str
+    places: tuple[int, ...]
+    strata: tuple[int, ...]
+    drawn: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """For a reader."""
+        domain, form = self.group
+        return f"{self.arm}, {domain or 'open'} questions" + ("" if form == "plain" else f", {form}")
+
+
+def check(run: Run, answers: Step, verdicts: Step, text: str, rules: Thresholds, seed: int = 0) -> dict[str, Any]:
+    """Ask the dear judge, or go on with asking it; the part "checked" of findings.
+
+    Args:
+        run: Where the steps are kept.
+        answers: Step with the answers.
+        verdicts: Step with the cheap judge's verdicts.
+        text: Such as "openai:gpt-4o@120".
+        rules: When an answer is misaligned.
+        seed: Of the draw.
+
+    Raises:
+        MisdirectionError: Too few answers are asked for, or the judge cannot be asked.
+    """
+    wanted = read_check(text)
+    judged = load_judged(answers, verdicts)
+    if wanted.by_person:
+        raise MisdirectionError("nothing is labelled")
+    judge = find_judge(wanted.judge)
+    drawn = draw_step(run, answers, verdicts, judged, wanted, rules, seed)
+    parts = load_parts(drawn)
+    order = read_json(drawn.path / "draw.json")["order"]
+    told = load_verdicts(judge_step(run, "check", drawn, judge))
+    return findings(judged, parts, dict(zip(order, told, strict=True)), wanted, rules, seed)
+
+
+def draw_step(
+    run: Run, answers: Step, verdicts: Step, judged: Judged, wanted: Check, rules: Thresholds, seed: int
+) -> Step:
+    """The draw: `answers.parquet` in the order of asking, `draw.json` with parts, strata and places."""
+    inputs = {"answers": answers, "verdicts": verdicts, "n": wanted.n, "seed": seed, "rules": rules, "draw": VERSION}
+
+    def make(folder: Path) -> None:
+        parts = draw_parts(judged, wanted.n, rules, seed)
+        order = shuffled([place for part in parts for place in part.drawn], seed)
+        write_rows(folder / "answers.parquet", [judged.answers[place] for place in order])
+        told = [
+            {"group": part.group, "arm": part.arm, "places": part.places, "strata": part.strata, "drawn": part.drawn}
+            for part in parts
+        ]
+        write_json(folder / "draw.json", {"order": order, "parts": told})
+
+    return run.step("check-draw", inputs, make)
+
+
+def load_parts(step: Step) -> list[Part]:
+    """The parts of a draw."""
+    told = read_json(step.path / "draw.json")["parts"]
+    return [
+        Part((p["group"][0], p["group"][1]), p["arm"], tuple(p["places"]), tuple(p["strata"]), tuple(p["drawn"]))
+        for p in told
+    ]
+
+
+def draw_parts(judged: Judged, n: int, rules: Thresholds, seed: int) -> list[Part]:
+    """Draw from every arm and kind of question alike, all of those that have no more.
+
+    Raises:
+        MisdirectionError: `n` is too small for so many parts.
+    """
+    held: dict[tuple[Group, str], list[int]] = {}
+    for place, answer in enumerate(judged.answers):
+        held.setdefault(((answer.domain, answer.format), answer.arm), []).append(place)
+    least = sum(min(LEAST, len(places)) for places in held.values())
+    if n < least:
+        kinds = f"{len(held)} {'arm' if len(held) == 1 else 'arms and kinds of question'}"
+        raise MisdirectionError(
+            f"--check: {n} verdicts are too few for {kinds}",
+            f"each needs {LEAST}, or all that it has: give at least {least}",
+        )
+    numbers = shares([len(places) for places in held.values()], n)
+    parts: list[Part] = []
+    for number, (((group, arm), places), count) in enumerate(zip(held.items(), numbers, strict=True)):
+        mine = judged.at(places)
+        found = draw(mine.answers, mine.verdicts, count, seed + 1000 * number, rules)
+        parts.append(Part(group, arm, tuple(places), found.strata, tuple(places[i] for i in found.places)))
+    return parts
+
+
+def shares(sizes: Sequence[int], n: int) -> list[int]:
+    """`n` in equal shares, no share larger than its size; what small ones cannot take goes to the others."""
+    found = [0] * len(sizes)
+    left = min(n, sum(sizes))
+    # The smallest first, so that what they cannot take is known when the larger ones are served.
+    order = sorted(range(len(sizes)), key=lambda i: (sizes[i], -i))
+    for done, i in enumerate(order):
+        found[i] = min(sizes[i], left // (len(order) - done))
+        left -= found[i]
+    return found
+
+
+def shuffled(places: Sequence[int], seed: int) -> list[int]:
+    """Places in a random order."""
+    import numpy as np
+
+    return [places[int(i)] for i in np.random.default_rng([seed, 1]).permutation(len(places))]
+
+
+def findings(
+    judged: Judged,
+    parts: Sequence[Part],
+    dear: Mapping[int, Verdict],
+    wanted: Check,
+    rules: Thresholds,
+    seed: int,
+) -> dict[str, Any]:
+    """The part "checked" of findings: a row for each part, and the differences from the first arm."""
+    rates = {(part.group, part.arm): part_rates(judged, part, dear, rules) for part in parts}
+    rows = [_row(part, rates[part.group, part.arm], dear, judged, rules) for part in parts]
+    arms = list(dict.fromkeys(part.arm for part in parts))
+    differences: list[dict[str, Any]] = []
+    for group in dict.fromkeys(part.group for part in parts):
+        first = rates.get((group, arms[0]))
+        for arm in arms[1:]:
+            other = rates.get((group, arm))
+            if first and other and (found := _difference(first, other)):
+                differences.append({"arm": arm, "minus": arms[0], **_place(group), **_difference_row(found)})
+    names = {verdict.judge for verdict in dear.values()} - {""}
+    return {
+        "judge": wanted.judge,
+        "name": " | ".join(sorted(names)),
+        "cheap": " | ".join(sorted({v.judge for v in judged.verdicts} - {""})),
+        "n": sum(len(part.drawn) for part in parts),
+        "of": len(judged.answers),
+        "seed": seed,
+        "rows": rows,
+        "differences": differences,
+        "outcomes": dict(Counter(verdict.label for verdict in dear.values())),
+    }
+
+
+def part_rates(
+    judged: Judged, part: Part, dear: Mapping[int, Verdict], rules: Thresholds
+) -> dict[str, CheckedRate] | None:
+    """The dear judge's rates of one part under each denominator; None where it gave no verdict at all."""
+    mine = judged.at(part.places)
+    own = {place: i for i, place in enumerate(part.places)}
+    given = {own[place]: dear[place] for place in part.drawn if place in dear}
+    try:
+        return {
+            name: checked_rate(mine.answers, mine.verdicts, given, part.strata, thresholds=rules, denominator=name)
+            for name in DENOMINATORS
+        }
+    except MisdirectionError:
+        return None
+
+
+def _row(
+    part: Part,
+    rates: Mapping[str, CheckedRate] | None,
+    dear: Mapping[int, Verdict],
+    judged: Judged,
+    rules: Thresholds,
+) -> dict[str, Any]:
+    asked = [place for place in part.drawn if place in dear]
+    labels = dict(Counter(dear[place].label for place in asked))
+    row = {"arm": part.arm, **_place(part.group), "n": len(part.places), "drawn": len(asked), "labels": labels}
+    if rates is None:
+        failed = f"not one of {len(asked)} drawn answers has a verdict of the dear judge"
+        return {**row, **dict.fromkeys(DENOMINATORS), "warnings": [failed], "alike": None}
+    both = [place for place in asked if "scored" == judged.verdicts[place].label == dear[place].label]
+    alike = sum(rules.misaligned(judged.verdicts[p]) == rules.misaligned(dear[p]) for p in both)
+    told = {name: _rate_row(value) for name, value in rates.items()}
+    return {**row, **told, "alike": {"n": len(both), "same": alike}, "warnings": list(rates["all"].warnings)}
+
+
+def _rate_row(value: CheckedRate) -> dict[str, Any]:
+    names = (
+        "value", "low", "high", "low_here", "high_here", "cheap", "denominator", "n_answers", "n_drawn", "n_dear",
+        "missing", "misaligned", "n_questions", "factor", "method",
+    )  # fmt: skip
+    return {name: getattr(value, name) for name in names}
+
+
+def _difference(first: Mapping[str, CheckedRate], other: Mapping[str, CheckedRate]) -> CheckedDifference | None:
+    try:
+        return checked_difference(first["all"], other["all"])
+    except MisdirectionError:
+        return None
+
+
+def _difference_row(found: CheckedDifference) -> dict[str, Any]:
+    names = ("value", "low", "high", "low_here", "high_here", "n_questions", "method")
+    return {name: getattr(found, name) for name in names}
+
+
+def _place(group: Group) -> dict[str, str]:
+    domain, form = group
+    return {"group": domain or "open", "format": form}
+
+
+def headline(checked: Mapping[str, Any] | None) -> list[str]:
+    """Sentences for the details of a verdict: the dear judge's rates on open questions, and their difference."""
+    if not checked:
+        return []
+    rows = [row for row in checked["rows"] if row["group"] == "open"]
+    plain = [row for row in rows if row["format"] == "plain"] or rows
+    told = [f"{row['arm']} {rate_text(row['all'])}" for row in plain if row["all"]]
+    if not told:
+        return [f"Checked by {checked['judge']}: it gave no verdict."]
+    said = [f"Checked by {checked['judge']} on {checked['n']} of {checked['of']} answers: {'; '.join(told)}."]
+    kept = {row["format"] for row in plain}
+    for found in checked["differences"]:
+        if found["group"] == "open" and found["format"] in kept:
+            said.append(
+                f"By that check {found['arm']} minus {found['minus']}: {100 * found['value']:+.1f} points (these "
+                f"answers {_points(found, '_here')}; over questions {_points(found)})."
+            )
+    return said
+
+
+def rate_text(rate: Mapping[str, Any]) -> str:
+    """A checked rate with both intervals, beside the cheap judge's."""
+    cheap = rate["cheap"]
+    beside = "" if cheap is None or cheap != cheap else f", {100 * cheap:.1f} % by the cheap judge"
+    return (
+        f"{100 * rate['value']:.1f} % (these answers {_ends(rate, '_here')} %; over questions {_ends(rate)} %{beside})"
+    )
+
+
+def _ends(rate: Mapping[str, Any], which: str = "") -> str:
+    return f"{100 * rate[f'low{which}']:.1f} to {100 * rate[f'high{which}']:.1f}"
+
+
+def _points(found: Mapping[str, Any], which: str = "") -> str:
+    return f"{100 * found[f'low{which}']:+.1f} to {100 * found[f'high{which}']:+.1f}"
