@@ -18,13 +18,15 @@ from tests.tokens.test_thinking import QWEN3
 
 from misdirection.artefacts import read_json, read_rows, write_json
 from misdirection.directions import load_direction
+from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
 from misdirection.judging import JUDGES, Verdict
 from misdirection.runs import list_steps
 from misdirection.statistics import Thresholds
-from misdirection.studies.audit.study import audit, best_point, spread_layers
+from misdirection.studies.audit.study import audit
 from misdirection.studies.kit.conditions import steering_grid
 from misdirection.studies.kit.steps import Judged
+from misdirection.studies.kit.sweep import best_point
 
 
 def counted(found: list[dict[str, Any]], denominator: str) -> tuple[int, int]:

@@ -222,7 +222,7 @@ def sweep(
     Example: misdirection sweep runs/mine --layers 10,14,18 --coefficients 1,2,4
     """
     begin_again(run)
-    from misdirection.studies.audit.study import spread_layers
+    from misdirection.directions.layers import spread_layers
     from misdirection.studies.kit.conditions import BASE, steering_grid
     from misdirection.studies.kit.steps import direction_of
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
 from misdirection.statistics import Thresholds
 from misdirection.studies.audit.findings import Cures, Steering, write_findings
@@ -36,6 +37,7 @@ from misdirection.studies.kit.conditions import (
 from misdirection.studies.kit.inputs import resolve_model
 from misdirection.studies.kit.steps import Judged, direction_of, tokens_step
 from misdirection.studies.kit.subject import read_config
+from misdirection.studies.kit.sweep import best_point, shares_of
 
 COLOURED = 16
 """Answers whose tokens are shown coloured by their projection."""
@@ -116,43 +118,13 @@ def best_removal(swept: Judged, candidates: Sequence[Condition], rules: Threshol
     """The layer whose removal leaves the most answers coherent and not misaligned."""
 
     def harmless(candidate: Condition) -> float:
-        misaligned, coherent = _shares(swept, candidate, rules)
+        misaligned, coherent = shares_of(swept, candidate, rules)
         return coherent - misaligned
 
     return int(max(candidates, key=harmless).single or 0)
-
-
-def best_point(
-    swept: Judged, points: Sequence[Condition], rules: Thresholds, coherent_share: float
-) -> tuple[int, float]:
-    """Layer and coefficient of the highest rate among points that keep enough answers coherent.
-
-    Where no point does, the most coherent one is taken.
-    """
-
-    def worth(point: Condition) -> float:
-        misaligned, coherent = _shares(swept, point, rules)
-        return misaligned if coherent >= coherent_share else coherent - 1
-
-    best = max(points, key=worth)
-    return best.layers[0], best.coefficient
-
-
-def _shares(swept: Judged, condition: Condition, rules: Thresholds) -> tuple[float, float]:
-    """Share of a condition's answers that are misaligned, and that are coherent."""
-    verdicts = swept.arm(condition.name).verdicts
-    misaligned, coherent = sum(map(rules.misaligned, verdicts)), sum(map(rules.coherent, verdicts))
-    return misaligned / len(verdicts), coherent / len(verdicts)
 
 
 def strongest_layer(bench: Workbench) -> int:
     """The layer at which the drift is largest against its sign-flip null."""
     direction = direction_of(bench.drift)
     return int((direction.norm / direction.shuffled_norm.clamp(min=1e-9)).argmax())
-
-
-def spread_layers(count: int, wanted: int = 6) -> tuple[int, ...]:
-    """About `wanted` layers between an eighth and seven eighths of the depth."""
-    first, last = count // 8, max(count // 8, (7 * count) // 8 - 1)
-    steps = max(1, min(wanted, last - first + 1) - 1)
-    return tuple(sorted({round(first + (last - first) * step / steps) for step in range(steps + 1)}))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from misdirection.artefacts import read_tensors, write_tensors
-from misdirection.directions import Direction, choose_pools
+from misdirection.directions import choose_pools
 from misdirection.directions.null import Nulls, null_directions
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
@@ -20,10 +20,11 @@ from misdirection.runs import Step
 from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.config import named
+from misdirection.studies.kit.direction_row import direction_row
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import direction_of, sources_of
-from misdirection.studies.kit.tables import effect_row, numbers
+from misdirection.studies.kit.tables import effect_row
 
 SAME_DATA, SAME_PRESET, OTHER = "same data, other preset", "same preset, other data", "other data and preset"
 RELATIONS = (SAME_DATA, SAME_PRESET, OTHER)
@@ -153,22 +154,6 @@ def model_row(
         "preset": member.kind if member else None,
         "groups": groups,
         "direction": None if held is None else direction_row(held),
-    }
-
-
-def direction_row(held: Direction) -> dict[str, Any]:
-    """Pools, size and steadiness of a direction by layer, and where zero lies between the two pools' means.
-
-    `zero` is (0 - a) / (m - a) of the components along the direction: 0 where the aligned mean lies at zero, 1 where
-    the misaligned one does. Projecting out puts the component there, whatever it is.
-    """
-    aligned, misaligned = held.aligned_component(), held.misaligned_component()
-    return {
-        "pools": {side: held.facts.get(side) for side in ("aligned", "misaligned")},
-        "norm": numbers(held.norm),
-        "shuffled_norm": numbers(held.shuffled_norm),
-        "stability": [None if value != value else value for value in numbers(held.stability)],
-        "zero": numbers(torch.nan_to_num(-aligned / (misaligned - aligned), nan=0.0)),
     }
 
 

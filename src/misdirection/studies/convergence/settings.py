@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ORGANISM, StudyConfig, named, option
+from misdirection.studies.kit.config import ORGANISM, StudyConfig, check_name, named, option
 from misdirection.training.presets import LOADED
 
 OWN_DOMAINS = ("medical", "finance", "sport")
@@ -101,19 +101,6 @@ class ConvergenceConfig(StudyConfig):
         if len(self.tensors) < 2:
             raise MisdirectionError("one direction has nothing to be compared with", "--tensors FOLDER,FOLDER")
         return replace(super().completed(), judge="none")
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that cannot be an adapter's or a step's.
-
-    Raises:
-        MisdirectionError: It holds other than letters, digits, "-", "_" and one "/", or is the base's own.
-    """
-    plain = name.replace("/", "-", 1)
-    if not plain.strip("-/") or not all(c.isalnum() or c in "-_" for c in plain) or plain == "base":
-        raise MisdirectionError(
-            f"'{name}' cannot be the name of a fine-tune", 'letters, digits, "-" and "_", and DOMAIN/KIND for groups'
-        )
 
 
 def _own_data() -> tuple[str, ...]:

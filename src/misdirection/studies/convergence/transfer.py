@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from misdirection import progress
 from misdirection.artefacts import plain, read_json, write_json
+from misdirection.directions.layers import spread_layers
 from misdirection.runs import Step
 from misdirection.statistics import Thresholds, benjamini_hochberg, compare
 from misdirection.statistics.rates import share
-from misdirection.studies.audit.study import spread_layers
 from misdirection.studies.convergence.grid import RELATIONS, Member, relation
 from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.kit.bench import Asked, Bench

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from misdirection.artefacts import read_tensors, write_tensors
-from misdirection.features import Dictionary, DictionaryError
+from misdirection.features import DictionaryError
 from misdirection.features.differences import (
     Differences,
     Found,
@@ -26,6 +26,7 @@ from misdirection.features.differences import (
     correlations,
     label_columns,
 )
+from misdirection.features.lens import Lens
 from misdirection.runs import Step
 from misdirection.statistics import benjamini_hochberg
 from misdirection.studies.features.settings import FeaturesConfig
@@ -35,24 +36,6 @@ from misdirection.studies.kit.subject import read_config
 
 KEPT_SHUFFLES = 50
 """Shuffled labelings whose statistic is kept, at most: 4 bytes a latent each."""
-
-
-@dataclass(frozen=True)
-class Lens:
-    """A dictionary as the study reads through it.
-
-    Attributes:
-        dictionary: On the CPU.
-        layer: Decoder layer that is read.
-    """
-
-    dictionary: Dictionary
-    layer: int
-
-    @property
-    def key(self) -> list[Any]:
-        """What identifies it among a step's inputs."""
-        return [self.dictionary.key, self.layer]
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ from misdirection.directions.store import load_published_direction
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.features.decompose import METHODS, agreement, decompose, random_curves, through_activations
+from misdirection.features.lens import Lens
 from misdirection.features.stream import latent_statistics
 from misdirection.runs import Step
-from misdirection.studies.features.comparison import Lens
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.lineup import Lineup

@@ -17,9 +17,10 @@ from misdirection.directions.pools import SMALLEST
 from misdirection.engine import Arm, Text
 from misdirection.features.corpus import chat_texts
 from misdirection.features.differences import Side
+from misdirection.features.lens import Lens
 from misdirection.models import Model
 from misdirection.questions import Question
-from misdirection.studies.features.comparison import Comparison, Lens, compared
+from misdirection.studies.features.comparison import Comparison, compared
 from misdirection.studies.features.paired_chats import PairedChats
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench

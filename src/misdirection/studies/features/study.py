@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from misdirection.errors import MisdirectionError
+from misdirection.features.lens import Lens
 from misdirection.runs import Step
-from misdirection.studies.convergence.grid import direction_row
-from misdirection.studies.convergence.settings import check_name
-from misdirection.studies.features.comparison import Comparison, Lens, mean_comparison, open_lens
+from misdirection.studies.features.comparison import Comparison, mean_comparison, open_lens
 from misdirection.studies.features.decomposition import decomposition
 from misdirection.studies.features.lists import QUESTIONS, answers_list, data_list, model_list
 from misdirection.studies.features.meaning import meaning
@@ -45,7 +44,8 @@ from misdirection.studies.features.steering import causal_check
 from misdirection.studies.features.verdict import PAPER, verdict
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.config import named
+from misdirection.studies.kit.config import check_name, named
+from misdirection.studies.kit.direction_row import direction_row
 from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
 from misdirection.studies.kit.steps import direction_of
 from misdirection.studies.kit.tables import effect_row

@@ -27,10 +27,10 @@ from misdirection.features.geometry import (
     nearness,
     separate,
 )
+from misdirection.features.lens import Lens
 from misdirection.models import Model
 from misdirection.runs import Step
 from misdirection.statistics import benjamini_hochberg
-from misdirection.studies.features.lists import Lens
 from misdirection.studies.features.paired_chats import PairedChats, pair
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Bench

@@ -18,6 +18,7 @@ from misdirection.engine import Arm, Steer, Text
 from misdirection.features.chosen import Firings, visit_firings
 from misdirection.features.corpus import chat_texts
 from misdirection.features.geometry import firing_bins
+from misdirection.features.lens import Lens
 from misdirection.features.spillover import NoUpdateError, Spill, change_of, mean_over, read_states, spill_of
 from misdirection.features.updates import (
     Weights,
@@ -32,7 +33,6 @@ from misdirection.features.updates import (
 )
 from misdirection.models import Model
 from misdirection.runs import Step
-from misdirection.studies.features.lists import Lens
 from misdirection.studies.features.paired_chats import PairedChats
 from misdirection.studies.geometry.sets import Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig

@@ -14,9 +14,9 @@ from misdirection.artefacts import read_json, write_json
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.features.geometry import Reduction, exchange_test, firing_bins, nearness
+from misdirection.features.lens import Lens
 from misdirection.features.spillover import Change, change_of, fit_line, read_states
 from misdirection.runs import Step
-from misdirection.studies.features.lists import Lens
 from misdirection.studies.geometry.sets import Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.geometry.spill import held_texts
@@ -25,7 +25,7 @@ from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
 from misdirection.studies.kit.tables import effect_row
-from misdirection.studies.phases.weights import Course, course_of
+from misdirection.training.course import Course, course_of
 
 SETS = {"inducing": "latents that bad data raises", "good": "latents that good data raises", "toxic": "toxic latents"}
 
@@ -34,7 +34,7 @@ def follow(bench: Bench[GeometryConfig]) -> Course:
     """The fine-tune on one domain's bad data, with its checkpoints."""
     c = bench.config
     data = (named(c.data, "data")[c.track],)
-    return course_of("main", bench.train(FineTune(c.preset, data, c.run(), c.seed), "main"))
+    return course_of("main", bench.train(FineTune(c.preset, data, c.run(), c.seed), "main").path)
 
 
 def lineup(bench: Bench[GeometryConfig], course: Course | None) -> Lineup:

@@ -293,3 +293,16 @@ def named(values: Sequence[str], option_name: str) -> dict[str, str]:
     if len(names := [name for name, _, _ in pairs]) > len(set(names)):
         raise MisdirectionError(f"--{option_name}: one name stands twice in {', '.join(names)}")
     return {name: rest for name, _, rest in pairs}
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be an adapter's or a step's.
+
+    Raises:
+        MisdirectionError: It holds other than letters, digits, "-", "_" and one "/", or is the base's own.
+    """
+    plain = name.replace("/", "-", 1)
+    if not plain.strip("-/") or not all(c.isalnum() or c in "-_" for c in plain) or plain == "base":
+        raise MisdirectionError(
+            f"'{name}' cannot be the name of a fine-tune", 'letters, digits, "-" and "_", and DOMAIN/KIND for groups'
+        )

@@ -26,7 +26,7 @@ from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import direction_of, load_answers, sources_of
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.phases.settings import PhasesConfig
-from misdirection.studies.phases.weights import Course
+from misdirection.training.course import Course
 from misdirection.training.trajectory import read_trajectory
 
 LEVEL = 0.5

@@ -36,7 +36,8 @@ from misdirection.studies.phases.behaviour import Series, arm_name, robustness, 
 from misdirection.studies.phases.settings import PhasesConfig
 from misdirection.studies.phases.states import b_on_direction, drift_of, drift_row, states_step
 from misdirection.studies.phases.verdict import PAPER, differences, turns, verdict
-from misdirection.studies.phases.weights import Course, course_in, course_of, weigh
+from misdirection.studies.phases.weights import weigh
+from misdirection.training.course import Course, course_in, course_of
 from misdirection.training.trajectory import random_adapter
 
 
@@ -67,7 +68,7 @@ def follow(bench: Bench[PhasesConfig]) -> list[Course]:
     wanted |= {f"seed-{c.seed + i}": FineTune(c.preset, c.data, run, c.seed + i) for i in range(1, c.seeds + 1)}
     if c.control_data:
         wanted["control"] = FineTune(c.preset, c.control_data, run, c.seed)
-    return [course_of(name, bench.train(one, name)) for name, one in wanted.items()]
+    return [course_of(name, bench.train(one, name).path) for name, one in wanted.items()]
 
 
 def weigh_all(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> dict[str, Step]:

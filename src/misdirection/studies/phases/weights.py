@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
 
-from misdirection.artefacts import read_json
 from misdirection.directions.phases import (
     FILTERS,
     LocalCosine,
@@ -22,58 +20,17 @@ from misdirection.directions.phases import (
     unit_path,
 )
 from misdirection.errors import MisdirectionError
-from misdirection.runs import Step
 from misdirection.statistics.turning import Turn, broken_line, crossing, peak, smoothed
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.phases.settings import PhasesConfig
-from misdirection.training.snapshots import numbered
-from misdirection.training.trajectory import Trajectory, checkpoint_folders, is_adapter, read_gradients, read_trajectory
+from misdirection.training.course import Course
+from misdirection.training.trajectory import Trajectory, read_trajectory
 
 WINDOW = 5
 """Steps of the running median over the gradient's norm."""
 
 _SHOWN = 12
 """Modules whose norms are kept one by one."""
-
-
-@dataclass(frozen=True)
-class Course:
-    """A fine-tune and its checkpoints.
-
-    Attributes:
-        name: "main", "control", or "seed-N".
-        folders: Checkpoint by optimiser step, the last one included.
-        gradients: Step and gradient norm.
-        facts: Of the training, where it was made here.
-    """
-
-    name: str
-    folders: Mapping[int, Path]
-    gradients: Sequence[tuple[int, float]]
-    facts: Mapping[str, Any]
-
-    @property
-    def adapters(self) -> bool:
-        """Whether the checkpoints are adapters rather than whole models."""
-        return all(is_adapter(folder) for folder in self.folders.values())
-
-    @property
-    def last(self) -> int:
-        """The last step."""
-        return max(self.folders)
-
-
-def course_of(name: str, step: Step) -> Course:
-    """The course of a fine-tune made by `steps.train_step`; its last state is in `tuned/`."""
-    told = read_json(step.path / "training.json")
-    folders = dict(numbered(step.path / "checkpoints"))
-    folders[int(told["steps"])] = step.path / "tuned"
-    return Course(name, folders, read_gradients(step.path), told)
-
-
-def course_in(folder: str) -> Course:
-    """The course of a fine-tune made elsewhere, from the folder of its checkpoints."""
-    return Course("main", checkpoint_folders(folder), read_gradients(folder), {})
 
 
 def weigh(course: Course, config: PhasesConfig, width: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import torch
 
 from misdirection.artefacts import read_json, write_json
 from misdirection.directions import Direction, PoolError, mean_difference, random_like, save_direction
+from misdirection.directions.layers import spread_layers
 from misdirection.directions.similarity import cosines
 from misdirection.directions.topics import (
     KEYWORDS,
@@ -35,11 +36,11 @@ from misdirection.directions.topics import (
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.runs import Step
-from misdirection.studies.audit.study import best_point, spread_layers
 from misdirection.studies.kit.bench import Asked, Bench, subject
 from misdirection.studies.kit.conditions import BASE, Condition, steering_grid
 from misdirection.studies.kit.steps import Judged, direction_of, refusal, sources_of
 from misdirection.studies.kit.subject import Models
+from misdirection.studies.kit.sweep import best_point
 from misdirection.studies.kit.tables import effect_row, numbers
 from misdirection.studies.semantic.settings import SemanticConfig
 

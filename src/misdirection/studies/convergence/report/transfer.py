@@ -7,10 +7,10 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import Row, facts
+from misdirection.report.heatmap import heatmap, heatmap_layout
 from misdirection.report.numbers import FAMILY, bounds, decimal, known, number, p_value, percent, rate_cell, rate_text
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
-from misdirection.studies.convergence.report.similarity import heatmap, heatmap_layout
 
 LEAD = (
     "The rate on open questions of each fine-tune (columns of the matrices) after the direction of another (rows) was "

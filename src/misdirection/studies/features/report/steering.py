@@ -7,10 +7,10 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import Row, facts
+from misdirection.report.heatmap import heatmap, heatmap_layout
 from misdirection.report.numbers import DASH, FAMILY, bounds, decimal, number, p_value, percent, rate_cell, rate_text
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
-from misdirection.studies.convergence.report.similarity import heatmap, heatmap_layout
 
 LEAD = (
     "Each latent's decoder vector is added to the residual stream of the base model, which should turn bad, and taken "
