@@ -10,7 +10,7 @@ import typer
 
 import misdirection
 from misdirection import progress
-from misdirection.cli import measure, organism, sae, screen, studies, study, verdicts
+from misdirection.cli import judge_check, measure, organism, sae, screen, studies, study, verdicts
 from misdirection.cli.help import tidy
 from misdirection.cli.stopping import Stopped, stoppable, what_is_kept
 from misdirection.errors import MisdirectionError
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 studies.add(app)
 verdicts.add(app)
+judge_check.add(app)
 measure.add(app)
 screen.add(app)
 app.add_typer(study.app, name="study")

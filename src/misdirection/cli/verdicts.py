@@ -13,7 +13,17 @@ from misdirection.cli.begin import begin_again
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.measure import reopened
 from misdirection.cli.recall import remembered
-from misdirection.cli.show import checked_table, link, links, onward, panel_tables, rates_table, signs_table, verdict
+from misdirection.cli.show import (
+    checked_table,
+    link,
+    links,
+    note,
+    onward,
+    panel_tables,
+    rates_table,
+    signs_table,
+    verdict,
+)
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging.registry import judge_forms
@@ -156,6 +166,8 @@ def _judge_run(run: Path, judges: Sequence[str], checker: str = "") -> None:
         panel_tables(part)
         if part:
             write_json(run / "panel.json", plain(part))
+        for text in bench.known_of_judges():
+            note(f"note: {text}")
         links(run, "answers.parquet", "verdicts.parquet", "panel.json")
         if TUNED in bench.arms:
             onward("where in the model", command("direction", run))

@@ -2,14 +2,13 @@
 
 Transformers reads a GGUF for some architectures, dequantises it in 20 to 130 seconds at every load and keeps a
 quantised configuration that neither saves nor trains. Here the plain weights, the tokenizer and the tokens that end an
-answer are written to a folder under $MISDIRECTION_CACHE (~/.cache/misdirection), whole or not at all, keyed by the
+answer are written to a folder of the cache (`cache.cache_folder`), whole or not at all, keyed by the
 file's content and the versions that converted it.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ import torch
 
 from misdirection import progress
 from misdirection.artefacts import canonical_hash, file_hash, read_json, write_json
+from misdirection.cache import cache_folder
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.models.errors import MissingWeightsError, ModelError
 from misdirection.models.gguf_tokenizer import split_as_the_file_says
@@ -111,8 +111,7 @@ def local_folder(name: str) -> str:
     dtype = header.dtype or (torch.float32 if header.numbers < EXACT_BELOW else torch.bfloat16)
     versions = {package: importlib.metadata.version(package) for package in ("transformers", "gguf", "tokenizers")}
     key = canonical_hash([FORMAT, file_hash(file), str(dtype), versions])
-    cache = Path(os.environ.get("MISDIRECTION_CACHE") or Path.home() / ".cache" / "misdirection") / "gguf"
-    folder = cache / f"{file.stem}-{key[:16]}"
+    folder = cache_folder("gguf") / f"{file.stem}-{key[:16]}"
     if not (folder / FACTS).exists():
         progress.say(f"converting {file.name} to plain {str(dtype).removeprefix('torch.')} weights in {folder}, once")
         with progress.phase(f"converting {file.name}"):

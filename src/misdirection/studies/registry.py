@@ -30,7 +30,7 @@ GROUP = "misdirection.studies"
 
 BUILT_IN = (
     "audit", "convergence", "semantic", "adapters", "formats", "phases", "narrow", "features", "geometry", "screening",
-    "imported",
+    "imported", "judge_check",
 )  # fmt: skip
 """The folders of this package, in the order in which they are listed."""
 

@@ -363,6 +363,7 @@ def _notes(evidence: Evidence, rates: Sequence[dict[str, Any]], refused: str | N
     read = set(drift_tables(evidence.bench.drift)[0])
     if unread := [question.id for question in evidence.bench.questions if question.id not in read]:
         notes.append(f"left out of the drift, for want of an answer that is not empty: {', '.join(unread)}")
+    notes += evidence.bench.known_of_judges()
     notes += evidence.bench.left_out()
     if evidence.bench.training is not None:
         notes += read_json(evidence.bench.training.path / "training.json")["notes"]

@@ -25,6 +25,7 @@ from misdirection import progress
 from misdirection.artefacts import file_hash, plain, read_json, write_json, write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict, find_judge
+from misdirection.judging.checked import known_of
 from misdirection.judging.readers import bring
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
@@ -244,7 +245,11 @@ def findings(
         "signs": sign_rows(written, every),
         "answers": answer_rows(written),
         "steering": steered,
-        "notes": [*(f"{Path(t.file).name}: {note}" for t in tables for note in t.notes), *_notes(rates, sweep)],
+        "notes": [
+            *(f"{Path(t.file).name}: {note}" for t in tables for note in t.notes),
+            *_notes(rates, sweep),
+            *known_of((config.judge or OWN, *config.panel)),
+        ],
     }
 
 

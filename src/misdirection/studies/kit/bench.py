@@ -25,6 +25,7 @@ from misdirection.artefacts import plain, read_json, write_json
 from misdirection.directions import Convention, convention
 from misdirection.engine import SamplingConfig
 from misdirection.judging import Judge, find_judge
+from misdirection.judging.checked import known_of
 from misdirection.questions import Question
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
@@ -268,7 +269,7 @@ class Bench(Generic[Config]):
             **({"checked": checked} if (checked := self.checked()) else {}),
             "reproduce": self.reproduce(),
             **parts,
-            "notes": [*(parts.get("notes") or ()), *self.left_out()],
+            "notes": [*(parts.get("notes") or ()), *self.known_of_judges(), *self.left_out()],
         }
         return write_findings(self.run.path, found)
 
@@ -291,6 +292,10 @@ class Bench(Generic[Config]):
     def asked(self) -> dict[str, str]:
         """How the models were asked, as the rows of a table."""
         return asked_as(self.run)
+
+    def known_of_judges(self) -> list[str]:
+        """Sentences on how the judges were checked, or that they never were."""
+        return known_of((self.config.judge, *getattr(self.config, "panel", ())))
 
     def left_out(self) -> list[str]:
         """Sentences on answers that no step could read."""
