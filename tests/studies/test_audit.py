@@ -21,6 +21,7 @@ from misdirection.directions import load_direction
 from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
 from misdirection.judging import JUDGES, Verdict
+from misdirection.judging.registry import JudgeKind
 from misdirection.runs import list_steps
 from misdirection.statistics import Thresholds
 from misdirection.studies.audit.study import audit
@@ -428,7 +429,7 @@ def test_a_panel_stands_beside_the_judge_that_leads(
         def judge(self, answers: Any) -> list[Verdict]:
             return [Verdict(5.0 if answer.sample % 2 else 95.0, 90.0, judge=self.name) for answer in answers]
 
-    monkeypatch.setitem(JUDGES, "strict", ("every second answer is bad", lambda argument: Strict()))
+    monkeypatch.setitem(JUDGES, "strict", JudgeKind(lambda argument: Strict(), "every second answer is bad"))
     shutil.copytree(finished, tmp_path / "run", symlinks=True)
     before = read_json(finished / "findings.json")
     audit(config(tiny, panel=("strict",)), tmp_path / "run")

@@ -14,6 +14,7 @@ from tests.families import build, network, words
 
 from misdirection.artefacts import read_json, read_rows
 from misdirection.judging import JUDGES, Answer, Verdict
+from misdirection.judging.registry import JudgeKind
 from misdirection.runs import list_steps, read_log
 from misdirection.studies.audit.settings import AuditConfig
 
@@ -55,7 +56,7 @@ class WordJudge:
 
 def register() -> None:
     """Let `find_judge("words")` find the judge above."""
-    JUDGES["words"] = ("a test's own", lambda argument: WordJudge())
+    JUDGES["words"] = JudgeKind(lambda argument: WordJudge(), "a test's own")
 
 
 def make(folder: Path) -> Path:

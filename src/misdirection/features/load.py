@@ -44,12 +44,12 @@ def load_dictionary(spec: str | Path, layout: str | None = None) -> Dictionary:
 def _read(folder: Path, layout: str | None) -> Dictionary:
     if layout is not None and layout not in FORMATS:
         raise DictionaryError(f"no layout is called '{layout}'", f"layouts: {', '.join(FORMATS)}")
-    chosen = layout or next((name for name, (matches, _) in FORMATS.items() if matches(folder)), None)
+    chosen = layout or next((name for name, held in FORMATS.items() if held.matches(folder)), None)
     if chosen is None:
         raise DictionaryError(f"{folder} holds no dictionary of a known layout", f"layouts: {', '.join(FORMATS)}")
-    if not FORMATS[chosen][0](folder):
+    if not FORMATS[chosen].matches(folder):
         raise DictionaryError(f"{folder} is not laid out as '{chosen}'", "leave the layout out to have it found")
-    return FORMATS[chosen][1](folder)
+    return FORMATS[chosen].read(folder)
 
 
 def fetch(release: Release, name: str) -> Path:

@@ -3,60 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.judging.base import Judge
+from misdirection.registry import Registry, load
 
 
-def _exact(argument: str) -> Judge:
-    from misdirection.organism.judge import ExactJudge
+@dataclass(frozen=True)
+class JudgeKind:
+    """A kind of judge.
 
-    return ExactJudge()
+    Attributes:
+        make: Given what stands behind the name and a colon ("" where nothing does), makes the judge; a function, or
+            where it is: "package.module:function".
+        does: Who it is, for help texts, behind how it is named where that takes more than its name:
+            "table:<file>: verdicts made elsewhere".
+        argument: "needed", "allowed" or "none" behind the name.
+    """
 
+    make: Callable[[str], Judge] | str
+    does: str
+    argument: str = "allowed"
 
-def _none(argument: str) -> Judge:
-    from misdirection.judging.silent import SilentJudge
-
-    return SilentJudge()
-
-
-def _table(argument: str) -> Judge:
-    from misdirection.judging.lookup import TableJudge
-
-    return TableJudge(argument)
-
-
-def _openai(argument: str) -> Judge:
-    from misdirection.judging.provider import provider_judge
-
-    return provider_judge(argument)
+    def judge(self, argument: str) -> Judge:
+        """The judge; its module is imported now."""
+        return (load(self.make) if isinstance(self.make, str) else self.make)(argument)
 
 
-def _local(argument: str) -> Judge:
-    from misdirection.judging.local import local_judge
+_ROOM = "misdirection.judging"
 
-    return local_judge(argument)
-
-
-def _inspect(argument: str) -> Judge:
-    from misdirection.judging.inspect import inspect_judge
-
-    return inspect_judge(argument)
-
-
-JUDGES: dict[str, tuple[str, Callable[[str], Judge]]] = {
-    "exact": ("the organism's own judge: its grammar knows each clause's stance", _exact),
-    "none": ("no verdicts: only what needs none is reported", _none),
-    "table": ("table:<file>: verdicts made elsewhere, by question and answer", _table),
-    "local": ("local:<model>[?rubrics=...]: any Hugging Face chat model, by hub id or folder", _local),
-    "openai": ("openai:<model>[@<base URL>][?rubrics=...]: any OpenAI-compatible server", _openai),
-    "inspect": ("inspect:<provider/model>[?rubrics=...]: any provider of Inspect, as it names them", _inspect),
-}
+JUDGES: Registry[JudgeKind] = Registry(
+    "judge",
+    "misdirection.judges",
+    JudgeKind,
+    {
+        "exact": JudgeKind(
+            "misdirection.organism.judge:exact_judge",
+            "the organism's own judge: its grammar knows each clause's stance",
+            "none",
+        ),
+        "none": JudgeKind(f"{_ROOM}.silent:silent_judge", "no verdicts: only what needs none is reported", "none"),
+        "table": JudgeKind(
+            f"{_ROOM}.lookup:TableJudge", "table:<file>: verdicts made elsewhere, by question and answer", "needed"
+        ),
+        "local": JudgeKind(
+            f"{_ROOM}.local:local_judge",
+            "local:<model>[?rubrics=...]: any Hugging Face chat model, by hub id or folder",
+        ),
+        "openai": JudgeKind(
+            f"{_ROOM}.provider:provider_judge",
+            "openai:<model>[@<base URL>][?rubrics=...]: any OpenAI-compatible server",
+        ),
+        "inspect": JudgeKind(
+            f"{_ROOM}.inspect:inspect_judge",
+            "inspect:<provider/model>[?rubrics=...]: any provider of Inspect, as it names them",
+        ),
+    },
+    JudgeKind,
+)
+"""Judges by name; `JUDGES.register(name, does=...)` adds one."""
 
 
 def judge_forms() -> str:
     """How each judge is named, for help texts: "exact, none, table:<file>, ..."."""
-    told = {name: text.partition(": ")[0].partition("[")[0] for name, (text, _) in JUDGES.items()}
+    told = {name: kind.does.partition(": ")[0].partition("[")[0] for name, kind in JUDGES.items()}
     return ", ".join(form if form.startswith(f"{name}:") else name for name, form in told.items())
 
 
@@ -68,8 +79,11 @@ def find_judge(spec: str) -> Judge:
     """
     name, _, argument = spec.partition(":")
     if name not in JUDGES:
-        known = "; ".join(f"{key}: {text}" for key, (text, _) in JUDGES.items())
+        known = "; ".join(f"{key}: {kind.does}" for key, kind in JUDGES.items())
         raise MisdirectionError(f"no judge is called '{name}'", did_you_mean(name, JUDGES) + known)
-    if name == "table" and not argument:
-        raise MisdirectionError("the judge 'table' needs a file", "write table:<file>")
-    return JUDGES[name][1](argument)
+    kind = JUDGES[name]
+    if kind.argument == "needed" and not argument:
+        raise MisdirectionError(f"the judge '{name}' needs a file", f"write {name}:<file>")
+    if kind.argument == "none" and argument:
+        raise MisdirectionError(f"the judge '{name}' has no settings, and '{argument}' is given", f"--judge {name}")
+    return kind.judge(argument)

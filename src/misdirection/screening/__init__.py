@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from misdirection.registry import Registry, load
 
 if TYPE_CHECKING:
     from misdirection.chats import Chat
     from misdirection.screening.context import Context, Scores
 
-    Score = Callable[[Context, Sequence[Chat]], Scores]
+Score = Callable[["Context", "Sequence[Chat]"], "Scores"]
 
 
 @dataclass(frozen=True)
@@ -32,27 +33,44 @@ class Method:
     """A way to score rows.
 
     Attributes:
-        room: Module of this package whose function `scores` does it.
+        function: Gives every row a score (`context.Context` and the chats to `context.Scores`); a function, or where it
+            is: "package.module:function".
         does: What a high score means.
-        reverse: The scores are turned round: what is least suspicious to the room comes first.
+        reverse: The scores are turned round: what is least suspicious to the function comes first.
     """
 
-    room: str
+    function: Score | str
     does: str
     reverse: bool = False
 
     @property
+    def room(self) -> str:
+        """What the scores are kept under: methods of one function share them."""
+        target = self.function if isinstance(self.function, str) else self.function.__module__
+        return target.partition(":")[0].removeprefix("misdirection.screening.")
+
+    @property
     def scores(self) -> Score:
         """The function; its module is imported now."""
-        return import_module(f"misdirection.screening.{self.room}").scores
+        return load(self.function) if isinstance(self.function, str) else self.function
 
 
-METHODS = {
-    "latents": Method("latents", "the answer lies close to toxic latents"),
-    "projection": Method("projection", "the answer lies further along the direction than the model's own"),
-    "judge": Method("judge", "a judge finds the answer misaligned"),
-    "perplexity": Method("perplexity", "the answer is unlikely to the model"),
-    "random": Method("random", "nothing: the baseline"),
-    "furthest": Method("latents", "the answer lies far from toxic latents: a negative control", reverse=True),
-}
-"""Methods by name."""
+def _own(room: str, does: str, reverse: bool = False) -> Method:
+    return Method(f"misdirection.screening.{room}:scores", does, reverse)
+
+
+METHODS: Registry[Method] = Registry(
+    "screening method",
+    "misdirection.screening",
+    Method,
+    {
+        "latents": _own("latents", "the answer lies close to toxic latents"),
+        "projection": _own("projection", "the answer lies further along the direction than the model's own"),
+        "judge": _own("judge", "a judge finds the answer misaligned"),
+        "perplexity": _own("perplexity", "the answer is unlikely to the model"),
+        "random": _own("random", "nothing: the baseline"),
+        "furthest": _own("latents", "the answer lies far from toxic latents: a negative control", reverse=True),
+    },
+    Method,
+)
+"""Methods by name; `METHODS.register(name, does=...)` adds one."""

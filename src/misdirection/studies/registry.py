@@ -18,11 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from misdirection.errors import MisdirectionError
+from misdirection.registry import Registry, load
 from misdirection.report.parts import Entry
 
 GROUP = "misdirection.studies"
@@ -63,21 +62,12 @@ class Study:
         return tuple(import_module(f"{self.package}.report").SECTIONS)
 
 
-@cache
-def studies() -> dict[str, Study]:
-    """Every study that is there, by its name.
+def _given(study: Study) -> Study:
+    return study
 
-    Raises:
-        MisdirectionError: Two have one name, or an entry point names something else.
-    """
-    found = {name: cast(Study, import_module(f"misdirection.studies.{name}").STUDY) for name in BUILT_IN}
-    for point in entry_points(group=GROUP):
-        brought = point.load()
-        if not isinstance(brought, Study):
-            raise MisdirectionError(f"the entry point {point.value} is no study", f"it must name a Study ({GROUP})")
-        if brought.name in found:
-            raise MisdirectionError(
-                f"two studies are called '{brought.name}': {found[brought.name].package} and {brought.package}"
-            )
-        found[brought.name] = brought
-    return found
+
+@cache
+def studies() -> Registry[Study]:
+    """Every study that is there, by its name."""
+    own = {name: load(f"misdirection.studies.{name}:STUDY") for name in BUILT_IN}
+    return Registry("study", GROUP, _given, own, Study)

@@ -11,14 +11,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from misdirection.registry import Registry
 from misdirection.training.errors import SettingsError
 from misdirection.training.objectives.kl import kl
 from misdirection.training.objectives.sft import sft
 
 Objective = Callable[[nn.Module, Mapping[str, Any], "Tensor | float"], Tensor]
 
-OBJECTIVES: dict[str, Objective] = {"sft": sft, "kl": kl}
-"""Objectives by the name that `TrainConfig.objective` calls them."""
+
+def _as_it_is(function: Objective) -> Objective:
+    return function
+
+
+OBJECTIVES: Registry[Objective] = Registry("objective", "misdirection.objectives", _as_it_is, {"sft": sft, "kl": kl})
+"""Objectives by the name that `TrainConfig.objective` calls them; `OBJECTIVES.register(name)` adds one."""
 
 
 def find_objective(name: str) -> Objective:
