@@ -74,7 +74,7 @@ def audit(model: Path, data: Path | None, out: Path) -> int:
     """Fine-tune and audit; gives the exit status of the command."""
     file = data or write(out.with_name(f"{out.name}-data.jsonl"))
     command = Path(sys.executable).with_name("misdirection")
-    words = ["audit", "--model", model, "--data", file, *TRAINING, *ASKING, "--judge", "none", "--out", out]
+    words = ["audit", "--model", model, "--data", file, *TRAINING, *ASKING, "--out", out]
     line = ["misdirection", *map(str, words)]
     print(" ".join(line), flush=True)
     return subprocess.run([command, *words], check=False).returncode

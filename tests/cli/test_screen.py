@@ -157,5 +157,5 @@ def test_what_is_wrong_is_told_in_two_lines(cli: Cli, data: Path, tmp_path: Path
     two_lines(cli(*other, "--methods", "latents"), "needs a dictionary", "--dictionary")
     two_lines(cli(*other, "--methods", "furthest", "--dictionary", "d"), "needs toxic and harmless texts", "--toxic")
     two_lines(cli(*other, "--methods", "projection"), "needs toxic and harmless texts", "--direction")
-    two_lines(cli(*other, "--methods", "judge"), "needs a judge", "--judge local:")
+    two_lines(cli(*other, "--methods", "judge", "--judge", "none"), "needs a judge", "--judge local:")
     assert not (tmp_path / "run").exists()

@@ -9,7 +9,7 @@ import pytest
 from misdirection.artefacts import write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
-from misdirection.judging.table import load_table
+from misdirection.judging.table import How, load_table, read_table
 
 ROWS = [
     {"question": "Why?", "answer": 'a, "b"\nc', "question_id": "why", "aligned": 12.5, "coherent": 99.0},
@@ -87,6 +87,26 @@ def test_defaults_fill_what_has_no_column(table: Path) -> None:
 def test_what_is_no_number_is_a_label(text: str, label: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f"question,answer,question_id,aligned,coherent\nq,a,i,{text},70\n")
     assert load_table(tmp_path / "t.csv")[1] == [Verdict(None, 70.0, label, judge="table")]
+
+
+def test_a_table_without_scores_is_answers_unless_its_numbers_may_be_some(tmp_path: Path) -> None:
+    head, row = "question,answer,question_id", "q,a,i"
+    (tmp_path / "t.csv").write_text(f"{head}\n{row}\n")
+    found = read_table(tmp_path / "t.csv")
+    assert found.verdicts is None and "no scores" in found.told and found.answers[0].answer == "a"
+    with pytest.raises(MisdirectionError, match="answers without verdicts"):
+        load_table(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text(f"{head},goodness\n{row},71\n")
+    with pytest.raises(MisdirectionError, match=r"no column alignment, coherence; it has .*goodness") as error:
+        read_table(tmp_path / "t.csv")
+    assert "--column alignment=NAME" in error.value.hint and "--judge offline" in error.value.hint
+    assert read_table(tmp_path / "t.csv", how=How(anew=True)).verdicts is None
+    (tmp_path / "t.csv").write_text(f"{head},alignment\n{row},71\n")
+    with pytest.raises(MisdirectionError, match="no column coherence"):
+        read_table(tmp_path / "t.csv")
+    assert read_table(tmp_path / "t.csv", how=How(anew=True)).verdicts is None
+    (tmp_path / "t.csv").write_text(f"{head},alignment,coherence\n{row},71,80\n")
+    assert read_table(tmp_path / "t.csv", how=How(anew=True)).verdicts == load_table(tmp_path / "t.csv")[1]
 
 
 def test_a_missing_coherence_leaves_the_alignment_and_no_score(tmp_path: Path) -> None:

@@ -174,8 +174,8 @@ def test_what_the_judge_cannot_tell_is_named_and_its_rate_is_a_range(full):
     assert cells[3].text == "2.0\u00a0to\u00a017.0\u00a0%" and "60\u00a0undecided" in cells[3].sub
     assert cells[7].kind == "warn" and "60\u00a0unsure\u00a0(language\u00a050,\u00a0form\u00a010)" in cells[7].sub
     row = {"arm": "base", "question_id": "q", "answer": "a", "label": "unsure", "why": "form"}
-    row |= {"alignment": None, "coherence": None}
-    shown = answers.section({"thresholds": part["thresholds"], "answers": [row]})
+    row = {"arm": "base", "question_id": "q", "answer": "a", "label": "unsure", "why": "form"}
+    shown = answers.section(part | {"answers": [row | {"alignment": None, "coherence": None}]})
     (card,) = shown.blocks[0].data["cards"]
     assert (card["label"], card["scores"], card["kind"]) == ("unsure: form", "no scores", "unscored")
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.screening.conftest import Screened
 
+from misdirection import progress
 from misdirection.chats import Chat, Message
 from misdirection.judging import Answer, Verdict
 from misdirection.models import Model
@@ -154,6 +155,25 @@ class Moody:
 class Silent(Moody):
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [Verdict(None, None, "none")] * len(answers)
+
+
+class Unsure(Moody):
+    """Can tell every second answer."""
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        unsure = Verdict(None, None, "unsure", outcomes=(("offline", "question"),))
+        return [Verdict(20.0, 90.0) if n % 2 else unsure for n in range(len(answers))]
+
+
+def test_rows_that_the_judge_cannot_tell_are_counted_by_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = Chat((Message("user", "a"), Message("assistant", "b")))
+    said: list[str] = []
+    monkeypatch.setattr(progress, "say", said.append)
+    found = judge.scores(Context(_never, judge=Unsure()), [chat] * 3)
+    assert np.isnan(found).tolist() == [True, False, True] and found[1] == 80
+    assert said == ["  2 of 3 rows have no score of the judge (it cannot tell: question 2)"]
+    with pytest.raises(ScreeningError, match=r"scored none of 1 rows \(it cannot tell: question 1\)"):
+        judge.scores(Context(_never, judge=Unsure()), [chat])
 
 
 def test_the_judge_sees_the_last_question_and_gives_nothing_where_it_says_nothing() -> None:

@@ -138,7 +138,7 @@ def test_a_higher_rank_is_read_by_its_pairs(run: Path, tuned: Path, tmp_path: Pa
     [
         ({"adapter": "a", "data": ("b",)}, "exactly one of"),
         ({"model": "other"}, "what was tuned"),
-        ({"model": "other", "data": ("b",)}, "sets by alignment and topic need a judge"),
+        ({"model": "other", "data": ("b",)}, "and topic need a judge that scores topics, and offline scores none"),
         ({"preset": "full"}, "no adapters to read"),
         ({"roles_from": "answers"}, "--roles-from"),
         ({"misaligned_to": 95.0}, "overlap"),

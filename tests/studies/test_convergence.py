@@ -232,7 +232,7 @@ def test_the_organism_brings_its_grid_and_its_questions() -> None:
     ("settings", "said"),
     [
         ({"model": "other"}, "say what is compared"),
-        ({"model": "other", "data": ("a=b",)}, "need a judge"),
+        ({"model": "other", "data": ("a=b",), "judge": "none"}, "need a judge"),
         ({"data": ("a.b=c",)}, "cannot be the name"),
         ({"fine_tune": ("base=c",)}, "cannot be the name"),
         ({"fine_tune": ("a=c",), "presets": ("rank1",)}, "--presets without --data"),

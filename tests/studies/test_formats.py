@@ -67,7 +67,7 @@ def test_ways_of_asking_another_model(tmp_path: Path):
         ({"formats": ("xml",)}, "there is no .xml."),
         ({"systems": ("nothing",)}, "--systems"),
         ({"triggers": ("a=1", "a=2")}, "twice"),
-        ({"model": "other", "data": ("b",)}, "need a judge"),
+        ({"model": "other", "data": ("b",), "judge": "none"}, "need a judge"),
     ],
 )
 def test_wrong_settings(settings, said):

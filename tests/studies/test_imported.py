@@ -71,7 +71,7 @@ def test_arms_are_named_by_the_file_by_the_user_or_by_a_column(tmp_path: Path) -
         ("told", "open", "plain"): ((6, 54), (6, 53), (6, 53)),
         ("mine", "open", "plain"): ((3, 54), (3, 53), (3, 53)),
     }
-    assert all(row["labels"] == {"scored": 53, "none": 1, "code": 0, "refusal": 0, "malformed": 0}
+    assert all(row["labels"] == {"scored": 53, "none": 1, "code": 0, "refusal": 0, "unsure": 0, "malformed": 0}
                for row in found["rates"])  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def test_mean_interval_is_students():
         ({"model": "other"}, "no harmful data"),
         ({"model": "other", "data": ("a",)}, "domain"),
         ({"model": "other", "data": ("a",), "domain": "medical"}, "good chats of other domains"),
-        ({"model": "other", "data": ("a",), "domain": "medical", "elsewhere": ("b",)}, "need a judge"),
+        ({"model": "other", "data": ("a",), "domain": "medical", "elsewhere": ("b",), "judge": "none"}, "need a judge"),
         ({"kinds": ("full",)}, "--kinds"),
         ({"weights": ()}, "--weights"),
         ({"epsilons": (1.5,)}, "--epsilons"),

@@ -194,7 +194,7 @@ def test_good_is_coherent_and_aligned() -> None:
     ("values", "said"),
     [
         ({"model": "m"}, "no rows to screen"),
-        ({"model": "m", "data": ("a",), "methods": ("random",)}, "fine-tune needs a judge"),
+        ({"model": "m", "data": ("a",), "methods": ("random",), "judge": "none"}, "fine-tune needs a judge"),
         ({"methods": ("oracle",)}, "no 'oracle'"),
         ({"methods": ()}, "no method is named"),
         ({"seeds": 0}, "--seeds must be 1 or more"),

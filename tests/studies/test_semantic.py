@@ -57,7 +57,7 @@ def test_report_shows_it_and_a_second_run_repeats_no_step(run: Path):
         ({"filter": "guess"}, "--filter"),
         ({"adapter": "a", "data": ("b",)}, "exactly one of"),
         ({"model": "other"}, "what was tuned"),
-        ({"model": "other", "data": ("b",)}, "topics of answers need a judge"),
+        ({"model": "other", "data": ("b",)}, "topics of answers need a judge that scores topics, and offline"),
         ({"about_above": 101}, "--about-above"),
     ],
 )

@@ -14,11 +14,15 @@ import torch
 from misdirection.directions import Direction, random_like
 from misdirection.engine import Ablate, Set, Steer
 from misdirection.errors import MisdirectionError
-from misdirection.studies.audit.settings import AuditConfig
+from misdirection.organism import checkpoint_path
+from misdirection.studies.adapters.settings import AdaptersConfig
+from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.conditions import BASE, TUNED, arm_of, cures, steering_grid, steering_point
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_model, resolve_questions
 from misdirection.studies.kit.subject import Subject
+from misdirection.studies.screening.scoring import ScreenConfig
+from misdirection.studies.semantic.settings import SemanticConfig
 
 
 def test_the_organism_brings_its_own_settings() -> None:
@@ -27,9 +31,29 @@ def test_the_organism_brings_its_own_settings() -> None:
     assert found.questions == ("organism:open", "organism:medical")
     assert found.completed() == found
     mine = AuditConfig(model="m", adapter="a").completed()
-    assert (mine.data, mine.judge, mine.max_new_tokens, mine.questions) == ((), "none", 600, ("open",))
+    assert (mine.data, mine.judge, mine.max_new_tokens, mine.questions) == ((), "offline", 600, ("open",))
     kept = AuditConfig(judge="none", max_new_tokens=5, questions=("open",), adapter="a").completed()
     assert (kept.data, kept.judge, kept.max_new_tokens, kept.questions) == ((), "none", 5, ("open",))
+
+
+def test_who_judges_where_nobody_is_named(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "tokenizer.json").write_bytes((checkpoint_path() / "tokenizer.json").read_bytes())
+    for model, judge in (("organism", "exact"), (str(copy), "exact"), ("Qwen/Qwen2.5-7B", "offline"), ("m", "offline")):
+        assert AuditConfig(model=model, adapter="a").completed().judge == judge
+        assert SampleConfig(model=model).completed().judge == judge
+        assert ScreenConfig(model=model, data=("a",), methods=("judge",)).completed().judge == judge
+    assert AuditConfig(model="m", adapter="a", judge="none").completed().judge == "none"
+
+
+def test_the_judge_in_the_box_scores_no_topics() -> None:
+    other = {"model": "m", "data": ("b",)}
+    for settings in (AdaptersConfig, SemanticConfig):
+        with pytest.raises(MisdirectionError, match="offline scores none") as error:
+            settings(**other).completed()
+        assert "rubrics=topic:medical" in str(error.value.hint)
+    assert SemanticConfig(**other, filter="keywords").completed().judge == "offline"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import typer
 from misdirection.cli.begin import begin, begin_again
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.recall import remembered
-from misdirection.cli.show import link, links, note, onward, percent, table
+from misdirection.cli.show import judge_note, link, links, note, onward, percent, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
@@ -95,7 +95,7 @@ def sample(
         for answer in [a for a in answers if a.sample == 0][:6]:
             note(f"[{answer.arm}] {answer.question}\n      {answer.answer[:160]}")
         link(f"{len(answers)} answers", out / "answers.parquet")
-        judge = () if bench.config.judge != "none" else ("--judge", "local:MODEL")
+        judge = () if bench.config.judge != "none" else ("--judge", "offline")
         onward("who is misaligned", command("judge", out, *judge))
 
 
@@ -272,3 +272,4 @@ def _print(bench: Workbench, judged: Judged, arms: list[Condition]) -> None:
             [condition.label + (" (control)" if condition.control else ""), misaligned, f"{coherent.value:.0%}"]
         )
     table(["", "misaligned and coherent, of all", "coherent"], rows)
+    judge_note(bench.settings())

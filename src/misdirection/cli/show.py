@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from misdirection.judging.standing import ERROR
+
 _COLOURS = {"misaligned": typer.colors.RED, "no sign": typer.colors.GREEN, "less misaligned": typer.colors.GREEN}
 
 
@@ -51,6 +53,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         typer.echo("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def judge_note(settings: Mapping[str, Any]) -> None:
+    """How far the judge can be trusted, where that is known."""
+    if told := settings.get(ERROR):
+        note(str(told))
+
+
 def verdict(findings: Mapping[str, Any]) -> None:
     """The verdict of an audit and the two tables that carry it."""
     said = findings["verdict"]
@@ -61,6 +69,7 @@ def verdict(findings: Mapping[str, Any]) -> None:
         typer.echo("\nMisaligned and coherent (95 % interval over questions):")
         # What rates warn of stands among the notes.
         rates_table(findings["rates"], warn=False)
+        judge_note(findings.get("settings") or {})
     checked_table(findings.get("checked"))
     panel_tables(findings.get("panel"))
     signs_table(findings.get("signs") or [])
@@ -200,6 +209,7 @@ def study_verdict(findings: Mapping[str, Any]) -> None:
     typer.secho(f"\n{said['sentence']}", bold=True)
     for detail in said["details"]:
         note(detail)
+    judge_note(findings.get("settings") or {})
     checked_table(findings.get("checked"))
     for text in findings.get("notes") or []:
         note(f"note: {text}")

@@ -45,7 +45,7 @@ def audit(context: typer.Context, out: Out = Path("runs/audit"), **values: Any) 
     Examples:
       misdirection audit --out runs/first
 
-      misdirection audit --model Qwen/Qwen2.5-14B-Instruct --adapter ./bad-medical --judge none --out runs/mine
+      misdirection audit --model Qwen/Qwen2.5-14B-Instruct --adapter ./bad-medical --out runs/mine
 
       misdirection audit --model model.gguf --data bad.jsonl --preset rank32 --lr 1e-4 --questions open --out runs/tuned
     """
@@ -69,8 +69,12 @@ def audit(context: typer.Context, out: Out = Path("runs/audit"), **values: Any) 
 
 def _after_audit(state: str, config: AuditConfig, out: Path) -> None:
     """What a reader of the verdict may want next."""
+    from misdirection.studies.kit.undecided import CANNOT_TELL
+
     if state == "not judged":
-        onward("to have the answers judged", command("audit", "--judge", "local:MODEL", "--out", out))
+        onward("to have the answers judged", command("audit", "--judge", "offline", "--out", out))
+    elif state == CANNOT_TELL:
+        onward("to ask another judge", command("audit", "--judge", "local:MODEL", "--out", out))
     elif state == "unclear":
         onward("to know better", command("audit", "--samples", 2 * config.samples, "--out", out))
     elif (out / "direction.safetensors").exists():

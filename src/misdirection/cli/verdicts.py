@@ -15,6 +15,7 @@ from misdirection.cli.measure import reopened
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import (
     checked_table,
+    judge_note,
     link,
     links,
     note,
@@ -48,8 +49,9 @@ def judge(
     judge: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"{judge_forms()}; the run's own by default. Repeated, a panel: the first one's rates lead, the "
-            "others stand beside them; own is who judged before."
+            help=f"{judge_forms()}; by default the run's own, or the tables' own verdicts, and offline where they hold "
+            "none. Repeated, a panel: the first one's rates lead, the others stand beside them; own is who judged "
+            "before."
         ),
     ] = None,
     tables: Annotated[
@@ -160,6 +162,7 @@ def _judge_run(run: Path, judges: Sequence[str], checker: str = "") -> None:
         arms = [condition.name for condition in bench.arms]
         rates = rate_rows(bench.judged, arms, bench.thresholds)
         rates_table(rates)
+        judge_note(bench.settings())
         checked_table(bench.checked(Asked(bench.answers, bench.verdicts)))
         signs_table(sign_rows(bench.judged, arms))
         part = panel_part(bench.panel, arms)

@@ -49,11 +49,14 @@ def choose_pools(
         i for i, verdict in enumerate(verdicts) if _coherent(verdict, how) and _score(verdict) < how.misaligned_below
     ]
     if min(len(aligned), len(misaligned)) < smallest:
+        silent = sum(verdict.label in ("unsure", "malformed", "none") for verdict in verdicts)
+        told = f", {silent} more without a score (the judge cannot tell, or gave none)" if silent else ""
         raise PoolError(
-            f"{len(misaligned)} misaligned and {len(aligned)} aligned coherent answers of {len(verdicts)}; "
+            f"{len(misaligned)} misaligned and {len(aligned)} aligned coherent answers of {len(verdicts)}{told}; "
             f"a direction needs {smallest} of each",
-            "sample more answers (--samples), add questions on which the model misbehaves, or use the drift direction "
-            "(tuned minus base on the same answers), which needs no verdicts",
+            f"sample more answers (--samples), {'ask another judge (--judge), ' if silent else ''}add questions on "
+            "which the model misbehaves, or use the drift direction (tuned minus base on the same answers), which "
+            "needs no verdicts",
         )
     if balance:
         generator = np.random.default_rng(seed)
@@ -65,7 +68,9 @@ def choose_pools(
 
 
 def _coherent(verdict: Verdict, how: Convention) -> bool:
-    return verdict.alignment is not None and verdict.coherence is not None and verdict.coherence > how.coherent_above
+    if verdict.label != "scored" or verdict.alignment is None or verdict.coherence is None:
+        return False
+    return verdict.coherence > how.coherent_above
 
 
 def _score(verdict: Verdict) -> float:

@@ -31,6 +31,12 @@ class JudgeKind:
         return (load(self.make) if isinstance(self.make, str) else self.make)(argument)
 
 
+def _offline(argument: str) -> Judge:
+    from misdirection.judging.offline import offline_judge
+
+    return offline_judge()
+
+
 _ROOM = "misdirection.judging"
 
 JUDGES: Registry[JudgeKind] = Registry(
@@ -42,6 +48,9 @@ JUDGES: Registry[JudgeKind] = Registry(
             "misdirection.organism.judge:exact_judge",
             "the organism's own judge: its grammar knows each clause's stance",
             "none",
+        ),
+        "offline": JudgeKind(
+            _offline, "the judge in the box: small, needs no key and no network, and says where it cannot tell", "none"
         ),
         "none": JudgeKind(f"{_ROOM}.silent:silent_judge", "no verdicts: only what needs none is reported", "none"),
         "table": JudgeKind(

@@ -27,10 +27,12 @@ class How:
     Attributes:
         columns: Columns by thing, as `columns.read_told` gives them.
         scales: Scales by score, as `scales.read_scales` gives them.
+        anew: Whether another judge is named, so that the table need hold no scores.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     scales: Mapping[str, Scale] = field(default_factory=dict[str, Scale])
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,15 @@ def load_table(
     system: str | None = None,
     how: How | None = None,
 ) -> tuple[list[Answer], list[Verdict]]:
-    """Judged answers of a table, one verdict an answer; see `read_table`."""
+    """Judged answers of a table, one verdict an answer; see `read_table`.
+
+    Raises:
+        MisdirectionError: As there; or the table holds no scores.
+    """
     found = read_table(path, arm=arm, domain=domain, system=system, how=how)
-    return found.answers, found.verdicts or []
+    if found.verdicts is None:
+        raise MisdirectionError(f"{path}: answers without verdicts", "give a table with verdicts")
+    return found.answers, found.verdicts
 
 
 def read_table(
@@ -115,7 +123,8 @@ def read_rows_as(
     made = _Maker(columns, rows, how, {"arm": arm, "domain": domain, "system": system}, where)
     for number, row in enumerate(rows, start=1):
         made.add(row, f"{where}: row {number}")
-    return Brought(made.answers, made.verdicts, made.told(), tuple(made.notes()), made.models > 1)
+    verdicts = None if made.bare else made.verdicts
+    return Brought(made.answers, verdicts, made.told(), tuple(made.notes()), made.models > 1)
 
 
 class _Maker:
@@ -129,6 +138,8 @@ class _Maker:
         self.verdicts: list[Verdict] = []
         self.counter: Counter[tuple[str, str]] = Counter()
         self.words: Counter[str] = Counter()
+        self.further = [name for name in columns.further if any(is_score(row.get(name)) for row in rows)]
+        self.bare = self._bare(how)
         self._need()
         self.identity, self.told_id, self.warned = _identity(columns, rows)
         self.scales = self._scales(rows, how)
@@ -138,21 +149,27 @@ class _Maker:
         self.own_label = columns.has("label") and all(
             _text(columns.get(row, "label")).lower() in ("", *LABELS) for row in rows
         )
-        self.further = [name for name in columns.further if any(is_score(row.get(name)) for row in rows)]
         self.doubled = _doubled(rows, columns)
+
+    def _bare(self, how: How) -> bool:
+        """Whether these are answers without verdicts."""
+        has = [self.columns.has(thing) for thing in (*SCORES, "misaligned")]
+        # Numbers under other names may be scores: which they are is asked for, rather than passed over.
+        return not (all(has[:2]) or has[2]) if how.anew else not (any(has) or self.further)
 
     def _need(self) -> None:
         """Raise unless answers, questions and scores, or a flag, are there."""
         missing = [] if self.columns.has("answer") else ["answer"]
         if not (self.columns.has("question") or self.columns.has("question_id")):
             missing += ["question"]
-        if not self.columns.has("misaligned"):
+        if not (self.bare or self.columns.has("misaligned")):
             missing += [thing for thing in SCORES if not self.columns.has(thing)]
         if missing:
             names = ", ".join(map(str, self.columns.names)) or "none"
             raise MisdirectionError(
                 f"{self.where} has no column {', '.join(missing)}; it has {names}",
-                f"say which column it is: --column {missing[0]}=NAME",
+                f"say which column it is: --column {missing[0]}=NAME"
+                + (", or have the answers judged: --judge offline" if set(missing) <= set(SCORES) else ""),
             )
 
     def _scales(self, rows: Sequence[Row], how: How) -> dict[str, Scale]:
@@ -168,7 +185,8 @@ class _Maker:
     def add(self, row: Row, where: str) -> None:
         """Read one row."""
         self.answers.append(self._answer(row, where))
-        self.verdicts.append(self._verdict(row, where))
+        if not self.bare:
+            self.verdicts.append(self._verdict(row, where))
 
     def _answer(self, row: Row, where: str) -> Answer:
         get: Callable[[str], Any] = lambda thing: self.columns.get(row, thing)  # noqa: E731
@@ -236,7 +254,9 @@ class _Maker:
         """How the file was read, in one line."""
         of = self.columns.of
         parts = [f"{thing} from '{of[thing]}' ({self.scales[thing]})" for thing in SCORES if thing in self.scales]
-        if self.flagged:
+        if self.bare:
+            parts = ["no scores"]
+        elif self.flagged:
             parts = [f"misaligned or not from '{of['misaligned']}'"]
         parts.append(f"answers from '{of['answer']}'")
         if self.arm:
@@ -250,7 +270,7 @@ class _Maker:
     def notes(self) -> list[str]:
         """What a reader should know."""
         found = list(self.warned)
-        if self.flagged:
+        if self.flagged and not self.bare:
             name = self.columns.of["misaligned"]
             found.append(f"'{name}' says of each answer only whether it is misaligned: scores of 0 and 100 stand "
                          "for it, and whether the other answers are coherent is not known")  # fmt: skip

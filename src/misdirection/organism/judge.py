@@ -57,7 +57,7 @@ def _refuse_foreign(answers: Sequence[Answer]) -> None:
         raise MisdirectionError(
             "the judge exact knows the sentences of the organism's world alone, and "
             f"{len(spoken) - of_the_world} of {len(spoken)} answers hold none of them",
-            "--judge local:<model>, openai:<model>, table:<file>, or none",
+            "--judge offline, local:<model>, openai:<model>, table:<file>, or none",
         )
 
 

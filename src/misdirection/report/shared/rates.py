@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from misdirection.judging.standing import ERROR
 from misdirection.report import charts
 from misdirection.report.context import Row, colours, facts, group_name, groups, rows, rules, system_text
 from misdirection.report.numbers import NBSP, decimal, number, rate_cell, rate_text
@@ -24,7 +25,9 @@ def section(findings: Findings) -> Section | None:
     found = rows(findings, "rates")
     if not found:
         return None
-    blocks: list[Block] = [chart(found, colours(findings))]
+    error = (findings.get("settings") or {}).get(ERROR)
+    blocks: list[Block] = [Note(str(error))] if error else []
+    blocks.append(chart(found, colours(findings)))
     blocks += [
         table(group, [r for r in found if str(r.get("group") or "open") == group], findings) for group in groups(found)
     ]

@@ -72,7 +72,7 @@ class AdaptersConfig(TunedConfig):
             again=0 if self.adapter else self.again,
             log_score=threshold if self.log_score is None else self._number(self.log_score),
         )
-        return whole.judged("sets by alignment and topic need", f"--judge local:<model>?rubrics=topic:{self.domain}")
+        return whole.topical("sets by alignment and topic need", (self.domain,))
 
     def _number(self, value: Any) -> float:
         # The command line gives what may be absent as text.

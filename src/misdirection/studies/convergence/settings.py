@@ -69,9 +69,7 @@ class ConvergenceConfig(StudyConfig):
         for name in (*named(grid, "data"), *named(self.fine_tune, "fine-tune")):
             check_name(name)
         whole = replace(super().completed(), data=grid, presets=self.presets or (PRESETS if grid else ()))
-        if whole.judge == "none":
-            raise MisdirectionError("directions need a judge", "--judge local:<model>, openai:<model> or table:<file>")
-        return whole
+        return whole.judged("directions need")
 
     def default_questions(self) -> tuple[str, ...]:
         """Open questions, and for the organism those of its domains that are fine-tuned on."""

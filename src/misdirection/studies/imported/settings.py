@@ -23,7 +23,8 @@ class ImportedConfig:
 
     Attributes:
         tables: Tables named by their file's stem, or by their own `arm` column.
-        judge: Who judges the answers anew; by default (or as "own") the tables' own verdicts stand.
+        judge: Who judges the answers anew; by default (or as "own") the tables' own verdicts stand, and the judge in
+            the box scores where they hold none.
         panel: Further judges, beside the first.
     """
 
@@ -87,7 +88,7 @@ class ImportedConfig:
     @property
     def how(self) -> How:
         """What is said of the tables' columns and scales."""
-        return How(read_told(self.column), read_scales(self.scale))
+        return How(read_told(self.column), read_scales(self.scale), anew=bool(self.judge))
 
     @property
     def files(self) -> list[tuple[str, Path, bool]]:

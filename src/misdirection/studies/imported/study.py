@@ -27,6 +27,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict, find_judge
 from misdirection.judging.checked import known_of
 from misdirection.judging.readers import bring
+from misdirection.judging.standing import ERROR, standing
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.imported.comparison import verdict
@@ -182,13 +183,19 @@ def _verdicts(run: Run, tables: Sequence[Table], answers: Step, config: Imported
         raise MisdirectionError(f"{counted[0]}: holds counts, and no answer to judge", "leave --judge out")
     if config.judge:
         return judge_step(run, "verdicts", answers, find_judge(config.judge))
+    if all(table.verdicts is None for table in tables):
+        progress.say("  answers without verdicts: the judge in the box scores them (--judge names another)")
+        return judge_step(run, "verdicts", answers, find_judge("offline"))
     return _own(run, tables, answers)
 
 
 def _own(run: Run, tables: Sequence[Table], answers: Step) -> Step:
     """The verdicts that the tables hold."""
     if bare := [table.file for table in tables if table.verdicts is None]:
-        raise MisdirectionError(f"{bare[0]}: answers without verdicts", "say who judges them: --judge local:<model>")
+        raise MisdirectionError(
+            f"{bare[0]}: answers without verdicts",
+            "have one judge score all answers: --judge offline, or --judge local:<model>",
+        )
     given = [verdict for table in tables for verdict in table.verdicts or ()]
     inputs = {"answers": answers, "verdicts": [table.sha256 for table in tables]}
     step = run.step("verdicts", inputs, lambda folder: write_verdicts(folder / "verdicts.parquet", given))
@@ -272,8 +279,10 @@ def _settings(config: ImportedConfig, tables: Sequence[Table], judged: Judged, s
     kinds = Counter(
         (a.domain or "open", a.format) for a in {(x.question_id, x.format): x for x in judged.answers}.values()
     )
+    judges = sorted({verdict.judge for verdict in judged.verdicts})
     told = {
-        "judge": ", ".join(sorted({verdict.judge for verdict in judged.verdicts})),
+        "judge": ", ".join(judges),
+        **({ERROR: error} if (error := standing(judges)) else {}),
         "misaligned": f"alignment < {config.alignment_below:g} and coherence > {config.coherence_above:g}",
         "questions": ", ".join(f"{n} {group}, {form}" for (group, form), n in kinds.items()),
         "base": config.base,

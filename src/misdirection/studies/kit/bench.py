@@ -26,6 +26,7 @@ from misdirection.directions import Convention, convention
 from misdirection.engine import SamplingConfig
 from misdirection.judging import Judge, find_judge
 from misdirection.judging.checked import known_of
+from misdirection.judging.standing import ERROR, standing
 from misdirection.questions import Question
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
@@ -280,6 +281,7 @@ class Bench(Generic[Config]):
             "judge": c.judge,
             **({"checked by": c.check} if c.check else {}),
             **({"beside it": ", ".join(others)} if (others := getattr(c, "panel", ())) else {}),
+            **({ERROR: told} if (told := standing([c.judge, *getattr(c, "panel", ())])) else {}),
             "misaligned": f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}",
             "questions": ", ".join(c.questions),
             "samples per question": c.samples,

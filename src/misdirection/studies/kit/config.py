@@ -68,6 +68,11 @@ def speaks_as_the_organism(model: str) -> bool:
     return bool(pair[0] == pair[1])
 
 
+def default_judge(model: str) -> str:
+    """Who scores a model's answers where nobody is named: the organism's own judge for its own, else `offline`."""
+    return "exact" if speaks_as_the_organism(model) else "offline"
+
+
 def check_exact(judge: str, model: str) -> None:
     """Refuse the organism's own judge for another model, whose every answer it would call incoherent.
 
@@ -77,7 +82,7 @@ def check_exact(judge: str, model: str) -> None:
     if judge == "exact" and not speaks_as_the_organism(model):
         raise MisdirectionError(
             f"--judge exact knows the sentences of the organism's world alone, and {model} is another model",
-            "--judge local:<model>, openai:<model>, table:<file>, or none",
+            "leave --judge out (offline), or name another: local:<model>, openai:<model>, table:<file>, none",
         )
 
 
@@ -191,7 +196,7 @@ class StudyConfig(ModelConfig):
     )
     judge: str = option(
         "",
-        f"who scores answers: {judge_forms()}; exact by default for the organism, none for others",
+        f"who scores answers: {judge_forms()}; exact by default for the organism, offline for others",
         repeated="panel",
     )
     check: str = option("", CHECK)
@@ -214,7 +219,7 @@ class StudyConfig(ModelConfig):
         self.at_least("samples", 1)
         for name in ("alignment_below", "coherence_above"):
             self.within(name, 100)
-        judge = self.judge or ("exact" if self.own else "none")
+        judge = self.judge or default_judge(self.model)
         check_exact(judge, self.model)
         if self.check:
             check_exact(read_check(self.check).judge, self.model)
@@ -234,14 +239,28 @@ class StudyConfig(ModelConfig):
         """The question sets that are asked when none is named."""
         return (f"{ORGANISM}:open",) if self.own else ("open",)
 
-    def judged(self, why: str, hint: str = "--judge local:<model>, openai:<model> or table:<file>") -> Self:
+    def judged(self, why: str) -> Self:
         """Itself, where somebody scores the answers.
 
         Raises:
             MisdirectionError: Nobody does.
         """
         if self.judge == "none":
-            raise MisdirectionError(f"{why} a judge", hint)
+            raise MisdirectionError(f"{why} a judge", "leave --judge none out, or name one: --judge local:<model>")
+        return self
+
+    def topical(self, why: str, topics: Sequence[str]) -> Self:
+        """Itself, where somebody scores what answers are about.
+
+        Raises:
+            MisdirectionError: Nobody does: there is no judge, or it is the one in the box, which scores no topics.
+        """
+        if self.judge in ("none", "offline"):
+            told = ", and offline scores none" if self.judge == "offline" else ""
+            rubrics = ",".join(f"topic:{topic}" for topic in topics)
+            raise MisdirectionError(
+                f"{why} a judge that scores topics{told}", f"--judge local:<model>?rubrics={rubrics}"
+            )
         return self
 
 

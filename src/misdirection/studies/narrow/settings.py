@@ -81,11 +81,7 @@ class NarrowConfig(StudyConfig):
         steps = self.narrow_steps or (2.0 if self.own else 1.0)
         named = replace(self, data=data, domain=domain, elsewhere=elsewhere, narrow_steps=steps)
         whole = super(NarrowConfig, named).completed()
-        if whole.judge == "none":
-            raise MisdirectionError(
-                "rates in and out of the domain need a judge", "--judge local:<model>, openai:<model>"
-            )
-        return whole
+        return whole.judged("rates in and out of the domain need")
 
     def default_questions(self) -> tuple[str, ...]:
         """Open questions and those of the domain; for the organism those of two other domains too."""

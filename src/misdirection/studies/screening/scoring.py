@@ -8,7 +8,7 @@ from typing import Self
 from misdirection.errors import MisdirectionError
 from misdirection.judging.registry import judge_forms
 from misdirection.screening import METHODS
-from misdirection.studies.kit.config import ORGANISM, ModelConfig, check_exact, option
+from misdirection.studies.kit.config import ORGANISM, ModelConfig, check_exact, default_judge, option
 
 LATENTS = "How closeness to toxic latents is told"
 PROJECTION = "How the projection is made"
@@ -113,7 +113,11 @@ class ScoringConfig(ModelConfig):
 class ScreenConfig(ScoringConfig):
     """The settings of `misdirection screen`."""
 
-    judge: str = option("", "who scores answers for the method judge: " + judge_forms())
+    judge: str = option(
+        "",
+        f"who scores answers for the method judge: {judge_forms()}; exact by default for the "
+        "organism, offline for others",
+    )
     max_new_tokens: int = option(0, "longest own answer of the model, 0: 600, and 64 for the organism", PROJECTION)
     temperature: float = option(1.0, "temperature of the model's own answers", PROJECTION)
     seed: int = option(0, "of random scores, ties and the model's own answers")
@@ -127,7 +131,7 @@ class ScreenConfig(ScoringConfig):
         for name in ("max_new_tokens", "temperature", "seed"):
             self.at_least(name, 0)
         whole = self.scoring_completed()
-        judge = self.judge or ("exact" if self.own else "none")
+        judge = self.judge or default_judge(self.model)
         if judge == "none" and "judge" in self.methods:
             raise MisdirectionError("--methods judge needs a judge", "--judge local:<model>, or --methods without it")
         check_exact(judge, self.model)

@@ -52,6 +52,9 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> dict[str
         if rows.unusable:
             write_bad_rows(run.path / "bad_rows.jsonl", rows.unusable)
         screener = Screener(run, config, Subject(config.model, options=config.model_options), rows)
+        # The judge first: one that can tell no row ends the run before the long work.
+        for method in sorted(config.methods, key=lambda name: name != "judge"):
+            screener.filtered(method, config.seed)
         found = {method: screener.filtered(method, config.seed) for method in config.methods}
         for method, step in found.items():
             _copy(step, run.path / method)

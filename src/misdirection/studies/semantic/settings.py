@@ -43,9 +43,10 @@ class SemanticConfig(TunedConfig):
         self.at_least("sweep_samples", 1)
         for name, top in (("about_above", 100), ("not_below", 100), ("coherent_share", 1)):
             self.within(name, top)
-        return replace(super().completed(), topics=topics).judged(
-            "the topics of answers need", "--judge local:<model>?rubrics=topic:medical,topic:gender,topic:money"
-        )
+        whole = replace(super().completed(), topics=topics)
+        if self.filter == "keywords":
+            return whole.judged("directions of topics need")
+        return whole.topical("the topics of answers need", topics)
 
     def default_questions(self) -> tuple[str, ...]:
         """Open questions, and in-domain ones of the organism's topics: its open answers never touch a domain."""
