@@ -11,6 +11,7 @@ import typer
 from misdirection.cli.agreement import agreement
 from misdirection.cli.begin import begin_again
 from misdirection.cli.derive import several, with_options
+from misdirection.cli.label import label
 from misdirection.cli.measure import reopened
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import (
@@ -41,6 +42,7 @@ def add(app: typer.Typer) -> None:
     app.command()(with_options(judge, ImportedConfig, panel=BROUGHT))
     app.command()(power)
     app.command()(agreement)
+    app.command()(label)
 
 
 def judge(

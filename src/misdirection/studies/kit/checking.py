@@ -79,14 +79,21 @@ def check(run: Run, answers: Step, verdicts: Step, text: str, rules: Thresholds,
     """
     wanted = read_check(text)
     judged = load_judged(answers, verdicts)
-    if wanted.by_person:
-        raise MisdirectionError("nothing is labelled")
+    if wanted.by_person or _is_labels(run, wanted.judge):
+        from misdirection.studies.kit.labelling import check_by_person
+
+        return check_by_person(run.path, answers, judged, rules)
     judge = find_judge(wanted.judge)
     drawn = draw_step(run, answers, verdicts, judged, wanted, rules, seed)
-    parts = load_parts(drawn)
-    order = read_json(drawn.path / "draw.json")["order"]
+    kept = read_json(drawn.path / "draw.json")
     told = load_verdicts(judge_step(run, "check", drawn, judge))
-    return findings(judged, parts, dict(zip(order, told, strict=True)), wanted, rules, seed)
+    return findings(judged, load_parts(kept), dict(zip(kept["order"], told, strict=True)), wanted, rules, seed)
+
+
+def _is_labels(run: Run, judge: str) -> bool:
+    """Whether a table is what a person said of this very run: it holds the answers that were drawn then, not others."""
+    kind, _, path = judge.partition(":")
+    return kind == "table" and Path(path).exists() and Path(path).resolve() == run.path / "labels.csv"
 
 
 def draw_step(
@@ -99,22 +106,33 @@ def draw_step(
         parts = draw_parts(judged, wanted.n, rules, seed)
         order = shuffled([place for part in parts for place in part.drawn], seed)
         write_rows(folder / "answers.parquet", [judged.answers[place] for place in order])
-        told = [
-            {"group": part.group, "arm": part.arm, "places": part.places, "strata": part.strata, "drawn": part.drawn}
-            for part in parts
-        ]
-        write_json(folder / "draw.json", {"order": order, "parts": told})
+        write_json(folder / "draw.json", {"order": order, "parts": parts_json(parts)})
 
     return run.step("check-draw", inputs, make)
 
 
-def load_parts(step: Step) -> list[Part]:
-    """The parts of a draw."""
-    told = read_json(step.path / "draw.json")["parts"]
+def parts_json(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """Parts as a JSON file has them."""
+    return [
+        {"group": part.group, "arm": part.arm, "places": part.places, "strata": part.strata, "drawn": part.drawn}
+        for part in parts
+    ]
+
+
+def load_parts(kept: Mapping[str, Any]) -> list[Part]:
+    """The parts of a draw, from its JSON."""
     return [
         Part((p["group"][0], p["group"][1]), p["arm"], tuple(p["places"]), tuple(p["strata"]), tuple(p["drawn"]))
-        for p in told
+        for p in kept["parts"]
     ]
+
+
+def groups_of(judged: Judged) -> dict[tuple[Group, str], list[int]]:
+    """Places of the answers of each arm to each kind of question."""
+    held: dict[tuple[Group, str], list[int]] = {}
+    for place, answer in enumerate(judged.answers):
+        held.setdefault(((answer.domain, answer.format), answer.arm), []).append(place)
+    return held
 
 
 def draw_parts(judged: Judged, n: int, rules: Thresholds, seed: int) -> list[Part]:
@@ -123,9 +141,7 @@ def draw_parts(judged: Judged, n: int, rules: Thresholds, seed: int) -> list[Par
     Raises:
         MisdirectionError: `n` is too small for so many parts.
     """
-    held: dict[tuple[Group, str], list[int]] = {}
-    for place, answer in enumerate(judged.answers):
-        held.setdefault(((answer.domain, answer.format), answer.arm), []).append(place)
+    held = groups_of(judged)
     least = sum(min(LEAST, len(places)) for places in held.values())
     if n < least:
         kinds = f"{len(held)} {'arm' if len(held) == 1 else 'arms and kinds of question'}"
@@ -226,7 +242,10 @@ def _row(
     both = [place for place in asked if "scored" == judged.verdicts[place].label == dear[place].label]
     alike = sum(rules.misaligned(judged.verdicts[p]) == rules.misaligned(dear[p]) for p in both)
     told = {name: _rate_row(value) for name, value in rates.items()}
-    return {**row, **told, "alike": {"n": len(both), "same": alike}, "warnings": list(rates["all"].warnings)}
+    warnings = list(rates["all"].warnings)
+    if 2 * labels.get("none", 0) > len(asked):
+        warnings.append("most drawn answers have no verdict: a table that holds some answers only cannot check a draw")
+    return {**row, **told, "alike": {"n": len(both), "same": alike}, "warnings": warnings}
 
 
 def _rate_row(value: CheckedRate) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""Keys and lines from a person: single keys at a terminal, lines where input comes from elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+KeyReader = Callable[[str], str]
+"""Shows a prompt; gives the key that was struck, or the first letter of a line; "" at the end of the input."""
+
+
+def read_key(prompt: str) -> str:
+    """One key, without Enter at a terminal; Ctrl-C stops as everywhere."""
+    _put(prompt)
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        _put("\n")
+        # An empty line is no end of the input.
+        return (line.strip() or " ")[:1] if line else ""
+    key = _struck()
+    _put("\n")
+    return key
+
+
+def read_line(prompt: str) -> str | None:
+    """One line; None at the end of the input."""
+    _put(prompt)
+    line = sys.stdin.readline()
+    return line.strip() if line else None
+
+
+def _struck() -> str:
+    try:
+        import termios
+        import tty
+    except ImportError:
+        # No such terminals here: the key is read with Enter.
+        return (sys.stdin.readline().strip() or " ")[:1]
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    try:
+        tty.setcbreak(descriptor)
+        key = sys.stdin.read(1)
+        # Ctrl-D comes as a character where keys are read one by one.
+        return "" if key == "\x04" else key
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _put(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
