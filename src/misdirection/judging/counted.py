@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer, Verdict
+from misdirection.judging.brought import Brought
 from misdirection.judging.columns import Columns, plain
 from misdirection.judging.rows import Row
 from misdirection.judging.scales import is_score, number_of
-from misdirection.judging.table import Brought
 
 COUNTS = "counts"
 """The judge of answers that stand for a count; they have no text."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 from misdirection import progress
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import LABELS, Answer, Verdict
+from misdirection.judging.brought import Brought
 from misdirection.judging.columns import find_columns
 from misdirection.judging.inspect import need_inspect
 from misdirection.judging.rows import PACKED, Row, flat, read_text, rows_of_json
 from misdirection.judging.scales import choose_scale, number_of, read_score
-from misdirection.judging.table import SCORES, Brought, How, read_rows_as
+from misdirection.judging.table import SCORES, How, read_rows_as
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer, Verdict
+from misdirection.judging.brought import Brought
 from misdirection.judging.inspect_log import read_json_log, read_log
 from misdirection.judging.rows import PACKED, ending
-from misdirection.judging.table import Brought, How, read_table
+from misdirection.judging.table import How, read_table
 
 
 class Reader(Protocol):

@@ -11,7 +11,9 @@ from typing import Any, cast
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import LABELS, Answer, Verdict
+from misdirection.judging.brought import Brought
 from misdirection.judging.columns import Columns, find_columns
+from misdirection.judging.counted import read_counts
 from misdirection.judging.rows import Row, read_table_rows
 from misdirection.judging.scales import FLAGS, Scale, choose_scale, is_score, number_of, read_flag, read_score
 
@@ -33,27 +35,6 @@ class How:
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     scales: Mapping[str, Scale] = field(default_factory=dict[str, Scale])
     anew: bool = False
-
-
-@dataclass(frozen=True)
-class Brought:
-    """What a file holds, and how it was read.
-
-    Attributes:
-        answers: In the order of the file.
-        verdicts: One an answer; None where the file holds answers only.
-        told: How the file was read, in one line.
-        notes: What a reader should know before believing a rate.
-        several: Whether the arms come from a column that names models, not arms.
-        counted: Whether the file holds counts, and the answers are none but their places.
-    """
-
-    answers: list[Answer]
-    verdicts: list[Verdict] | None
-    told: str = ""
-    notes: tuple[str, ...] = ()
-    several: bool = False
-    counted: bool = False
 
 
 def load_table(
@@ -113,8 +94,6 @@ def read_rows_as(
     rows: Sequence[Row], where: str, *, arm: str, domain: str | None = None, system: str | None = None, how: How
 ) -> Brought:
     """`read_table` of rows that were read already; `where` names their file."""
-    from misdirection.judging.counted import read_counts
-
     if not rows:
         raise MisdirectionError(f"{where}: holds no rows", "give a table with at least one judged answer")
     columns = find_columns(rows, how.columns, where)

@@ -1,5 +1,6 @@
 """Questions: our own sets, and files of them in every form that people have."""
 
+from misdirection.questions.load import load_questions, question_sets
 from misdirection.questions.question import (
     FORMATS,
     JSON_SYSTEM,
@@ -8,8 +9,6 @@ from misdirection.questions.question import (
     QuestionError,
     as_json,
     as_template,
-    load_questions,
-    question_sets,
 )
 
 __all__ = [

@@ -15,9 +15,10 @@ from misdirection.statistics.decision import (
     state_of,
 )
 from misdirection.statistics.drawing import Draw, draw, suspicion
+from misdirection.statistics.families import benjamini_hochberg
 from misdirection.statistics.intervals import clopper_pearson, none_seen_bound, wilson
 from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
-from misdirection.statistics.paired import Comparison, benjamini_hochberg, compare, mcnemar, sign_flip
+from misdirection.statistics.paired import Comparison, compare, mcnemar, sign_flip
 from misdirection.statistics.panel import (
     PairAgreement,
     ScaleAgreement,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from misdirection.statistics.families import benjamini_hochberg
 from misdirection.statistics.rates import Rate
 
 LEVEL = 0.95
@@ -84,8 +85,6 @@ def family_level(p_values: Sequence[float], place: int) -> float:
         p_values: Of all comparisons of the family.
         place: Of the comparison that the interval is of.
     """
-    from misdirection.statistics.paired import benjamini_hochberg
-
     adjusted = benjamini_hochberg(p_values)
     kept = sum(map(is_found, adjusted))
     share = kept if is_found(adjusted[place]) else kept + 1
