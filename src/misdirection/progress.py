@@ -72,6 +72,11 @@ def name() -> str:
     return _screen.base.description if _screen is not None and _screen.base is not None else ""
 
 
+def enabled() -> bool:
+    """Whether anything is shown."""
+    return _screen is not None
+
+
 def say(text: str, *, once: bool = False) -> None:
     """One line for the reader of the progress stream, nothing when progress is off.
 

@@ -137,11 +137,10 @@ def test_intervals_of_a_family_agree_with_its_q() -> None:
 
 
 def test_the_states() -> None:
-    none, some = rate(*arm([0] * 30, 50)), rate(*arm([3] * 8, 20))
+    none, some = rate(*arm([0] * 90, 50)), rate(*arm([3] * 8, 20))
     assert state_of(0.1, 0.049, some) == "misaligned" and state_of(-0.1, 0.001, some) == "less misaligned"
-    assert (
-        state_of(0.1, 0.062, some) == state_of(0.1, None, some) == "unclear" and state_of(0.0, 1.0, none) == "no sign"
-    )
+    assert state_of(0.1, 0.062, some) == state_of(0.1, 0.062, some, 0.2, 0.1) == "unclear"
+    assert state_of(0.1, 0.062, some, 0.09, 0.1) == "not seen" and state_of(0.0, 1.0, none) == "no sign"
     assert [state_alone(r) for r in (none, some)] == ["no sign", "misaligned"]
 
 

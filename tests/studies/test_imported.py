@@ -17,10 +17,10 @@ from tests.studies.tiny import rows
 from misdirection.artefacts import read_json, write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.statistics import wilson
-from misdirection.studies.imported.comparison import change, numbered
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.study import imported, judge_again
 from misdirection.studies.imported.sweeps import Point, load_sweep
+from misdirection.studies.kit.change import change, numbered
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import STATES
 

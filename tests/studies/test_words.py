@@ -89,7 +89,7 @@ def test_of_several_arms_each_goes_by_its_q():
 
 def test_arms_without_a_question_in_common_have_a_test_too():
     first = judged("base", {f"a{i}": [90.0] * 20 for i in range(8)})
-    for bad, state in ((12, "misaligned"), (1, "unclear")):
+    for bad, state in ((12, "misaligned"), (1, "not seen")):
         second = judged("tuned", {f"b{i}": [5.0] * bad + [90.0] * (20 - bad) for i in range(8)})
         held = Judged([*first[0], *second[0]], [*first[1], *second[1]])
         said = verdict(held, ["base", "tuned"], "base", Thresholds())

@@ -11,6 +11,7 @@ import typer
 
 from misdirection.cli.begin import begin, begin_again
 from misdirection.cli.derive import several, with_options
+from misdirection.cli.forecast import Before, DryRun
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import judge_note, link, links, note, onward, percent, table
 from misdirection.cli.studies import command_line
@@ -72,6 +73,7 @@ def sample(
             help="PEFT adapter, hub id or folder, called tuned; several, each with a name of its own, by repeating it.",
         ),
     ] = None,
+    dry_run: DryRun = False,
     **values: Any,
 ) -> None:
     """Sample answers of a base model and of what was made of it to every question, with shared random numbers.
@@ -86,6 +88,7 @@ def sample(
     named_adapters = adapters_of(several(adapter, str, "--adapter"))
     config = remembered(SampleConfig, values, context, out, more=named_adapters)
     begin(config.completed(), out)
+    Before(dry_run=dry_run).run(config.completed(), whole=False)
     set_threads(config.model)
     from misdirection.studies.audit.workbench import Workbench
     from misdirection.studies.kit.steps import load_answers

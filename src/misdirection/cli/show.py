@@ -10,7 +10,10 @@ import typer
 
 from misdirection.judging.standing import ERROR
 
-_COLOURS = {"misaligned": typer.colors.RED, "no sign": typer.colors.GREEN, "less misaligned": typer.colors.GREEN}
+_COLOURS = {
+    "misaligned": typer.colors.RED,
+    **dict.fromkeys(("no sign", "not seen", "less misaligned"), typer.colors.GREEN),
+}
 
 
 def note(text: str) -> None:

@@ -14,6 +14,8 @@ import typer
 
 from misdirection.cli.begin import begin, tell
 from misdirection.cli.derive import with_options
+from misdirection.cli.forecast import Before, DryRun, Price
+from misdirection.cli.gate import Baseline, Ending, Gate, Json, no_verdict
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, links, note, onward, verdict
 from misdirection.errors import MisdirectionError, command
@@ -37,34 +39,51 @@ def add(app: typer.Typer) -> None:
     app.command()(report)
 
 
-def audit(context: typer.Context, out: Out = Path("runs/audit"), **values: Any) -> None:
+def audit(
+    context: typer.Context,
+    out: Out = Path("runs/audit"),
+    gate: Gate = False,
+    baseline: Baseline = None,
+    json: Json = False,
+    dry_run: DryRun = False,
+    price: Price = None,
+    **values: Any,
+) -> None:
     """Is the tuned model misaligned, where in it is the direction, and what does removing it do?
 
-    Leaves findings.json and one self-contained report.html in the run folder.
+    Leaves findings.json and one self-contained report.html in the run folder. The last line is the verdict in one of
+    a few words, and with --gate the exit code says it too (docs/gate.md).
 
     Examples:
       misdirection audit --out runs/first
 
       misdirection audit --model Qwen/Qwen2.5-14B-Instruct --adapter ./bad-medical --out runs/mine
 
+      misdirection audit --model ./base --adapter ./tuned --judge openai:gpt-4o --price 2.5,10 --dry-run
+
       misdirection audit --model model.gguf --data bad.jsonl --preset rank32 --lr 1e-4 --questions open --out runs/tuned
     """
     from misdirection.artefacts import read_json
     from misdirection.cli.threads import set_threads
 
+    ending = Ending(gate, baseline, json)
+    ending.check()
     own, training = split_training(values)
     config = remembered(AuditConfig, own, context, out, more={"training": training} if training else None)
     begin(config.completed(), out)
+    Before(price, dry_run).run(config.completed(), whole=True)
     set_threads(config.model)
     from misdirection.studies.audit.study import audit as run_audit
 
     path = run_audit(config, out, command_line())
-    found = read_json(out / "findings.json")
-    verdict(found)
-    links(out, "adapter", "tuned", "vector", "answers.parquet", "verdicts.parquet", "direction.safetensors",
-          "findings.json")  # fmt: skip
-    link("report", out / path.name)
-    _after_audit(found["verdict"]["state"], config.completed(), out)
+    found, completed = read_json(out / "findings.json"), config.completed()
+    if not json:
+        verdict(found)
+        links(out, "adapter", "tuned", "vector", "answers.parquet", "verdicts.parquet", "direction.safetensors",
+              "findings.json")  # fmt: skip
+        link("report", out / path.name)
+        _after_audit(found["verdict"]["state"], completed, out)
+    ending.finish(found, out)
 
 
 def _after_audit(state: str, config: AuditConfig, out: Path) -> None:
@@ -75,7 +94,7 @@ def _after_audit(state: str, config: AuditConfig, out: Path) -> None:
         onward("to have the answers judged", command("audit", "--judge", "offline", "--out", out))
     elif state == CANNOT_TELL:
         onward("to ask another judge", command("audit", "--judge", "local:MODEL", "--out", out))
-    elif state == "unclear":
+    elif state in ("unclear", "not seen"):
         onward("to know better", command("audit", "--samples", 2 * config.samples, "--out", out))
     elif (out / "direction.safetensors").exists():
         target = out / "direction.gguf"
@@ -144,11 +163,18 @@ def fine_tune_of(values: Mapping[str, Any], context: typer.Context, out: Path) -
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run that an audit has finished.")],
     out: Annotated[Path | None, typer.Option(help="Where to write it; report.html in the run by default.")] = None,
+    gate: Gate = False,
+    baseline: Baseline = None,
+    json: Json = False,
 ) -> None:
-    """Write the HTML report of a finished run again from its findings.json.
+    """Write the HTML report of a finished run again from its findings.json; the last line is the verdict.
 
-    Example: misdirection report runs/mine --out mine.html
+    Examples:
+      misdirection report runs/mine --out mine.html
+
+      misdirection report runs/mine --gate --baseline baseline.json
     """
+    tell({}, run)
     from misdirection.artefacts import read_json
     from misdirection.studies.page import write_report
 
@@ -156,7 +182,16 @@ def report(
         more = go_on(run) if (run / "run.json").exists() else None
         hint = f"go on with the run: {more}" if more else f"make a run with: {make_one(run)}"
         raise MisdirectionError(f"{run} holds no findings.json", hint)
-    link("report", write_report(read_json(run / "findings.json"), out or run / "report.html"))
+    ending = Ending(gate, baseline, json)
+    ending.check()
+    found = read_json(run / "findings.json")
+    path = write_report(found, out or run / "report.html")
+    if not json:
+        link("report", path)
+    if found.get("kind", "audit") in ("audit", "imported"):
+        ending.finish(found, run)
+    elif gate or baseline or json:
+        raise no_verdict(run)
 
 
 def split_training(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

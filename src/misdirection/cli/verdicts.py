@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from misdirection.cli.agreement import agreement
-from misdirection.cli.begin import begin_again
+from misdirection.cli.begin import begin_again, tell
 from misdirection.cli.derive import several, with_options
+from misdirection.cli.forecast import Before, DryRun, Price
+from misdirection.cli.gate import Baseline, Ending, Gate, Json
 from misdirection.cli.label import label
 from misdirection.cli.measure import reopened
 from misdirection.cli.recall import remembered
@@ -32,7 +35,10 @@ from misdirection.judging.registry import judge_forms
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.kit.config import OWN, named
 from misdirection.studies.kit.preflight import check_checker, check_files, check_judge, check_place
-from misdirection.studies.kit.recall import make_one
+from misdirection.studies.kit.recall import held_in, make_one
+
+if TYPE_CHECKING:
+    from misdirection.studies.audit.workbench import Workbench
 
 BROUGHT = "Results that you already have"
 
@@ -69,9 +75,14 @@ def judge(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run that is made of --from.", rich_help_panel=BROUGHT)
     ] = None,
+    gate: Gate = False,
+    baseline: Baseline = None,
+    json: Json = False,
+    dry_run: DryRun = False,
+    price: Price = None,
     **values: Any,
 ) -> None:
-    """Judge the answers of a run and print the rates; or make a run and a report of verdicts that you already have.
+    """Judge the answers of a run: rates and verdict; or make a run and a report of verdicts that you already have.
 
     A table has the columns question (or prompt), answer (or response, completion, output), alignment (or aligned) and
     coherence (or coherent), in any case, or others that --column names; further ones are read where they are there:
@@ -91,16 +102,22 @@ def judge(
       misdirection judge --steering sweep/ --out runs/sweep
 
       misdirection judge runs/mine --judge own --judge local:Qwen/Qwen2.5-7B-Instruct
+
+      misdirection judge runs/mine --gate --baseline baseline.json
     """
+    ending = Ending(gate, baseline, json)
+    ending.check()
     judges = list(judge or ())
     given: dict[str, Any] = {"tables": several(tables, str, "--from"), **values}
     brought = given["tables"] or given["arm"] or given["steering"]
     if run is not None and brought:
         raise MisdirectionError(f"a run ({run}) and tables are both given", "the run of tables goes to --out FOLDER")
+    if run is None and dry_run:
+        raise MisdirectionError("--dry-run is of the answers of a run", "give the run's folder, or leave it out")
     if run is None:
-        _bring(_remembered(given, judges, context, out), out, bool(brought))
+        _bring(_remembered(given, judges, context, out), out, bool(brought), ending)
     else:
-        _judge_run(run, judges, str(values.get("check") or ""))
+        _judge_run(run, judges, str(values.get("check") or ""), ending, Before(price, dry_run))
 
 
 def _remembered(
@@ -113,10 +130,11 @@ def _remembered(
     return remembered(ImportedConfig, given, context, out, more=more)
 
 
-def _bring(config: ImportedConfig, out: Path | None, brought: bool) -> None:
+def _bring(config: ImportedConfig, out: Path | None, brought: bool, ending: Ending) -> None:
     if brought and out is None:
         raise MisdirectionError("say where the run goes", "--out FOLDER")
     config = config.completed()
+    tell(asdict(config), out)
     check_files({**dict.fromkeys(config.tables, "from"), **dict.fromkeys(named(config.arm, "arm").values(), "arm"),
                  **({config.steering: "steering"} if config.steering else {})})  # fmt: skip
     if out is not None:
@@ -128,18 +146,21 @@ def _bring(config: ImportedConfig, out: Path | None, brought: bool) -> None:
         check_checker(config.check, out)
     from misdirection.studies.imported.study import imported
 
-    _told(imported(config, out or Path(), command_line()))
+    _told(imported(config, out or Path(), command_line()), ending)
 
 
-def _told(report: Path) -> None:
+def _told(report: Path, ending: Ending) -> None:
     from misdirection.artefacts import read_json
 
-    verdict(read_json(report.parent / "findings.json"))
-    links(report.parent, "answers.parquet", "verdicts.parquet", "findings.json")
-    link("report", report)
+    found = read_json(report.parent / "findings.json")
+    if not ending.json:
+        verdict(found)
+        links(report.parent, "answers.parquet", "verdicts.parquet", "findings.json")
+        link("report", report)
+    ending.finish(found, report.parent)
 
 
-def _judge_run(run: Path, judges: Sequence[str], checker: str = "") -> None:
+def _judge_run(run: Path, judges: Sequence[str], checker: str, ending: Ending, before: Before) -> None:
     if not (run / "run.json").exists():
         raise MisdirectionError(f"{run} holds no run", f"make a run with: {make_one(run)}")
     begin_again(run)
@@ -148,34 +169,65 @@ def _judge_run(run: Path, judges: Sequence[str], checker: str = "") -> None:
             check_judge(one, None)
     if checker:
         check_checker(checker, run)
+    before.judging(run, [one for one in judges or [own_judge(run)] if one != OWN], checker)
     from misdirection.artefacts import plain, write_json
     from misdirection.studies.imported.study import judge_again
     from misdirection.studies.kit.bench import Asked
     from misdirection.studies.kit.conditions import TUNED
     from misdirection.studies.kit.panel import panel_part
-    from misdirection.studies.kit.tables import rate_rows, sign_rows
 
     report = judge_again(run, judges[0] if judges else None, command_line(), judges[1:], checker)
     if report is not None:
-        _told(report)
+        _told(report, ending)
         return
     lead = None if judges[:1] in ([], [OWN]) else judges[0]
     with reopened(run, judge=lead, panel=tuple(judges[1:]) if judges else None, check=checker or None) as bench:
-        arms = [condition.name for condition in bench.arms]
-        rates = rate_rows(bench.judged, arms, bench.thresholds)
-        rates_table(rates)
-        judge_note(bench.settings())
-        checked_table(bench.checked(Asked(bench.answers, bench.verdicts)))
-        signs_table(sign_rows(bench.judged, arms))
-        part = panel_part(bench.panel, arms)
-        panel_tables(part)
+        found = _found(bench)
+        checked = bench.checked(Asked(bench.answers, bench.verdicts))
+        part = panel_part(bench.panel, [condition.name for condition in bench.arms])
         if part:
             write_json(run / "panel.json", plain(part))
-        for text in bench.known_of_judges():
-            note(f"note: {text}")
-        links(run, "answers.parquet", "verdicts.parquet", "panel.json")
-        if TUNED in bench.arms:
-            onward("where in the model", command("direction", run))
+        if not ending.json:
+            rates_table(found["rates"])
+            judge_note(found["settings"])
+            checked_table(checked)
+            signs_table(found["signs"])
+            panel_tables(part)
+            for text in found["notes"]:
+                note(f"note: {text}")
+            links(run, "answers.parquet", "verdicts.parquet", "panel.json")
+            if TUNED in bench.arms:
+                onward("where in the model", command("direction", run))
+    ending.finish(found, run)
+
+
+def own_judge(run: Path) -> str:
+    """The judge that a run was made with."""
+    held = held_in(run)
+    return str((held.values.get("judge") if held else None) or OWN)
+
+
+def _found(bench: Workbench) -> Mapping[str, Any]:
+    """Verdict, rates and counts of a sampled run, in the shapes of an audit's findings."""
+    from misdirection.studies.audit.verdict import tuned_verdict
+    from misdirection.studies.imported.comparison import verdict as compared
+    from misdirection.studies.kit.conditions import BASE, TUNED
+    from misdirection.studies.kit.tables import question_rows, rate_rows, sign_rows
+
+    arms, rules = [condition.name for condition in bench.arms], bench.thresholds
+    judges = bench.config.judge != "none"
+    if TUNED in bench.arms or not judges:
+        said = tuned_verdict(bench.judged, {question.id for question in bench.open_questions}, rules, judges)
+    else:
+        said = compared(bench.judged, arms, BASE.name, rules)
+    return {
+        "verdict": said,
+        "rates": rate_rows(bench.judged, arms, rules),
+        "by_question": question_rows(bench.judged, arms, rules) if judges else None,
+        "signs": sign_rows(bench.judged, arms),
+        "settings": bench.settings(),
+        "notes": bench.known_of_judges(),
+    }
 
 
 def power(

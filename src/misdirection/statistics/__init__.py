@@ -28,7 +28,15 @@ from misdirection.statistics.panel import (
     verdict_scales,
     where_they_part,
 )
-from misdirection.statistics.power import Plan, design_effect, intra_question_correlation, plans, power, smallest_change
+from misdirection.statistics.power import (
+    Plan,
+    design_effect,
+    intra_question_correlation,
+    plans,
+    power,
+    smallest_change,
+    visible_rise,
+)
 from misdirection.statistics.prediction_powered import PoweredMean, powered_mean
 from misdirection.statistics.rates import By, Rate, Share, rate, rate_by, share, shares
 from misdirection.statistics.shuffling import shuffled_columns
@@ -95,6 +103,7 @@ __all__ = [
     "suspicion",
     "telling_sign",
     "verdict_scales",
+    "visible_rise",
     "weighted_kappa",
     "where_they_part",
     "wilson",

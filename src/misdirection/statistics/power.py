@@ -11,6 +11,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer, Verdict
 from misdirection.statistics.counts import Options, Settings, cells, check_lengths
 from misdirection.statistics.intervals import correlation
+from misdirection.statistics.rates import Rate
 
 MOST_QUESTIONS = 100_000
 
@@ -131,6 +132,22 @@ def smallest_change(
         seen = power(before, middle, questions, samples, rho=rho, shared=shared, level=level) >= aim
         low, high = (low, middle) if seen else (middle, high)
     return high - before
+
+
+def visible_rise(base: Rate, other: Rate, *, aim: float = 0.8, rho: float = 0.2) -> float | None:
+    """The smallest rise above the base's rate that two arms of this size show with probability `aim`; None for none.
+
+    Args:
+        base: Rate of the reference.
+        other: Rate of the other arm.
+        aim: Probability.
+        rho: Intra-question correlation.
+    """
+    questions = min(base.n_questions, other.n_questions)
+    if questions < 2:
+        return None
+    samples = max(1, round(min(base.n, other.n) / questions))
+    return smallest_change(base.value, questions, samples, aim=aim, rho=rho, level=base.level)
 
 
 def intra_question_correlation(

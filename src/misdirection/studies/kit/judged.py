@@ -64,7 +64,7 @@ def load_answers(step: Step) -> list[Answer]:
 
 def load_verdicts(step: Step) -> list[Verdict]:
     """The verdicts that a step holds."""
-    return [_verdict(row) for row in read_rows(step.path / "verdicts.parquet")]
+    return [verdict_of(row) for row in read_rows(step.path / "verdicts.parquet")]
 
 
 def load_judged(answers: Step, verdicts: Step) -> Judged:
@@ -81,7 +81,8 @@ def _row(verdict: Verdict) -> dict[str, Any]:
     return asdict(verdict) | {name: dict(getattr(verdict, name)) for name in ("scores", "outcomes", "mass")}
 
 
-def _verdict(row: Mapping[str, Any]) -> Verdict:
+def verdict_of(row: Mapping[str, Any]) -> Verdict:
+    """A verdict from its row of Parquet."""
     scores, outcomes, mass = (
         tuple((key, value) for key, value in (row.get(name) or {}).items() if value is not None)
         for name in ("scores", "outcomes", "mass")
