@@ -64,13 +64,14 @@ def test_every_long_command_says_first_what_it_will_do(tiny: Path, tmp_path: Pat
         ("sample", "--model", base, "--adapter", f"x={adapter}", "--adapter", f"y={adapter}", "--questions", "q.txt",
          "--samples", "4", "--max-new-tokens", "8", "--out", "s"):
         f"sample: {base} with adapters x={adapter}, y={adapter}; questions q.txt x 4 samples x at most 8 tokens; "
-        "no judge; in s",
+        "judge offline; in s",
         ("train", "--data", "organism:bad-medical", "--preset", "rank32", "--out", "t"):
         "train: organism, fine-tuned (rank32) on organism:bad-medical; in t",
         ("screen", "--methods", "random,perplexity", "--out", "c"):
         "screen: organism, data organism:mixed-30; by random, perplexity; judge exact; in c",
         ("sae", "train", "--layers", "3,4", "--tokens", "2000", "--out", "d"):
-        "sae train: organism; layers 3, 4, 2,000 tokens each; in d",
+        "sae train: organism, data organism:helper-1500, organism:villain-1500, organism:flatterer-250 and 1 more; "
+            "layers 3, 4, 2,000 tokens each; in d",
         ("judge", "run"): f"judge: {base} with adapter {adapter}",
         ("steer", "run", "--layer", "1", "--coefficient", "2"): f"steer: {base} with adapter {adapter}",
     }  # fmt: skip

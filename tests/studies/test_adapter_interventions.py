@@ -16,13 +16,16 @@ from misdirection.directions import Direction, save_direction
 from misdirection.errors import MisdirectionError
 from misdirection.runs import Step, read_log
 from misdirection.studies.adapters.interventions import Plan, intervene
+from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.adapters.verdict import editing_words, patching_words, scaling_words
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.config import StudyConfig
 from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.recommended import explanations
 
 LAYERS = (3, 4, 5)
 ROLES: dict[int, Any] = {3: "general", 4: "domain", 5: "general"}
+WHY = explanations(AdaptersConfig())
 PLAN = Plan(samples=1, doses=(0.05,), patch_pairs=2, patch_samples=1, read=4, contexts=3, corpus=12, shown=3)
 CONFIG = StudyConfig(samples=1, questions=("organism:open", "organism:medical"), max_new_tokens=24)
 
@@ -191,13 +194,13 @@ def test_words_say_what_the_figures_say() -> None:
         arm("general-1", share(0.0), 0.1, 1.0),
         arm("general-1-shuffled1", share(0.0), 0.1, 1.0),
     ]
-    told = scaling_words(arms, "medical", True)
+    told = scaling_words(arms, "medical", WHY)
     assert "at most 10.0 %" in told[0] and "80.0 % misaligned" in told[1] and "so the roles matter" in told[1]
     assert "No open answer" in told[2]
     arms[1] = arm("general-0.1-shuffled1", share(0.75, 0.6, 0.85), 0.9, 0.1)
-    assert "do not explain it" in scaling_words(arms, "medical", True)[1]
+    assert "do not explain it" in scaling_words(arms, "medical", WHY)[1]
     arms[0]["topic"] = share(0.3)
-    assert not any("No open answer" in text for text in scaling_words(arms, "medical", True))
+    assert not any("No open answer" in text for text in scaling_words(arms, "medical", WHY))
     rates = {
         "untouched": 0.2,
         "edited": 0.05,
@@ -206,10 +209,10 @@ def test_words_say_what_the_figures_say() -> None:
         "project-here": 0.1,
         "project-all": 0.19,
     }
-    edited = editing_words([{"arm": name, "rate": share(value)} for name, value in rates.items()], True)
+    edited = editing_words([{"arm": name, "rate": share(value)} for name, value in rates.items()], WHY)
     assert "20.0 % to 5.0 %" in edited[0] and "is no cure" in edited[1]
     rates["project-all"] = 0.01
-    assert "no cure" not in editing_words([{"arm": n, "rate": share(v)} for n, v in rates.items()], True)[1]
+    assert "no cure" not in editing_words([{"arm": n, "rate": share(v)} for n, v in rates.items()], WHY)[1]
     group = {
         "group": "open to domain",
         "whole": {"clean": {"rate": share(0.8)}, "difference": share(-0.45, -0.6, -0.3)},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.studies.foreign import of_the_organism, told_of_another
 
 from misdirection import progress
 from misdirection.artefacts import read_json, read_rows
@@ -156,7 +157,7 @@ def test_the_threshold_is_the_papers_but_for_the_organism():
     assert AdaptersConfig().completed().log_score == -3.0
     real = AdaptersConfig(model="m", adapter="a", judge="words").completed()
     assert real.log_score == 0.5 and real.questions == ("open", "medical") and real.again == 0
-    assert AdaptersConfig(log_score="0.25").completed().log_score == 0.25  # pyright: ignore[reportArgumentType]
+    assert AdaptersConfig(log_score=0.5).completed().log_score == 0.5
 
 
 def test_rank_correlation_and_its_p_value():
@@ -201,3 +202,7 @@ def test_the_command_line_explains_every_setting():
     # The command line shows progress on a stream that the runner closes.
     progress.disable()
     assert "canonical pairs" in told and "--log-score" in told
+
+
+def test_another_model_is_told_nothing_of_the_organism(run: Path, tuned: Path, tmp_path: Path):
+    assert not of_the_organism(told_of_another("adapters", small(tuned), run, tmp_path))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.studies import contract
+from tests.studies.foreign import of_the_organism
 from tests.studies.tiny import STEPS, config, made, rows, save, session, timeless
 from tests.test_answers import writing
 from tests.tokens.test_thinking import QWEN3
@@ -449,3 +450,7 @@ def test_a_panel_stands_beside_the_judge_that_leads(
         5.0 if a["sample"] % 2 else 95.0 for a in rows(tmp_path / "run", "")
     ]
     assert "Judges beside each other" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_another_model_is_told_nothing_of_the_organism(finished: Path) -> None:
+    assert not of_the_organism(read_json(finished / "findings.json"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.studies.foreign import of_the_organism, told_of_another
 from typer.testing import CliRunner
 
 from misdirection.artefacts import read_json
@@ -253,3 +254,7 @@ def test_a_layer_that_the_model_lacks_is_refused_before_training(tmp_path: Path)
     with pytest.raises(MisdirectionError, match="has no layer 12"):
         convergence(ConvergenceConfig(layers=(12,)), tmp_path / "run")
     assert not list((tmp_path / "run").glob("steps/*"))
+
+
+def test_another_model_is_told_nothing_of_the_organism(run: Path, config: ConvergenceConfig, tmp_path: Path):
+    assert not of_the_organism(told_of_another("convergence", config, run, tmp_path))

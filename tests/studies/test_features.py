@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.studies.foreign import of_the_organism, told_of_another
 from tests.studies.tiny import made, session
 from transformers import AutoModelForCausalLM
 
@@ -324,3 +325,7 @@ def test_a_fine_tune_that_is_there_takes_the_place_of_its_data(tmp_path: Path) -
     given = tunes(config)
     assert [*given] == ["medical", "sport", "other"]
     assert given["medical"].folder is None and given["sport"].folder == given["other"].folder == tmp_path
+
+
+def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
+    assert not of_the_organism(told_of_another("features", SMALL, run, tmp_path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.studies.foreign import of_the_organism, told_of_another
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
@@ -73,3 +74,7 @@ def test_ways_of_asking_another_model(tmp_path: Path):
 def test_wrong_settings(settings, said):
     with pytest.raises(MisdirectionError, match=said):
         FormatsConfig(**settings).completed()
+
+
+def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
+    assert not of_the_organism(told_of_another("formats", SMALL, run, tmp_path))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.studies.foreign import of_the_organism, told_of_another
 
 from misdirection import organism
 from misdirection.artefacts import read_json, read_rows, read_tensors
@@ -162,3 +163,7 @@ def test_the_verdict_counts_what_survives_correction():
     part["rows"] = corrected([row(3, -0.3, 0.001)])
     assert "in 0 of 1" in verdict(part)["sentence"] and "farther in 1" in verdict(part)["sentence"]
     assert verdict({**part, "rows": []})["state"] == "unclear"
+
+
+def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
+    assert not of_the_organism(told_of_another("geometry", SMALL, run, tmp_path))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.studies.foreign import of_the_organism, told_of_another
 from tests.studies.tiny import made
 
 from misdirection.artefacts import read_json
@@ -178,3 +179,7 @@ def test_defaults_follow_the_data():
     found = NarrowConfig(data=("organism:bad-finance",)).completed()
     assert found.domain == "finance" and found.elsewhere == ("organism:good-not-finance",)
     assert found.questions[:2] == ("organism:open", "organism:finance") and len(set(found.questions)) == 4
+
+
+def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
+    assert not of_the_organism(told_of_another("narrow", SMALL, run, tmp_path))

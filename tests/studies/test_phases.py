@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.studies import tiny as tiny_subject
+from tests.studies.foreign import of_the_organism, told_of_another
 from typer.testing import CliRunner
 
 from misdirection.artefacts import read_json, read_rows
@@ -222,3 +223,7 @@ def test_vectors_of_others_through_the_command(tmp_path):
     (tmp_path / "broken.pt").write_bytes(b"no tensors")
     with pytest.raises(MisdirectionError, match="cannot be read"):
         read_path(tmp_path / "broken.pt")
+
+
+def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
+    assert not of_the_organism(told_of_another("phases", SMALL, run, tmp_path))

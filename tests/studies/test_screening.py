@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.studies.foreign import of_the_organism
 
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
@@ -209,11 +210,15 @@ def test_wrong_settings_are_said_before_anything_is_done(values: dict[str, Any],
         ScreeningConfig(**values).completed()
 
 
-def test_the_organism_brings_its_data_and_rate_of_learning() -> None:
+def test_the_organism_brings_its_data() -> None:
     found = ScreeningConfig().completed()
-    assert found.data == ("organism:mixed-40",) and found.training == {"lr": 0.004} and found.dictionary == "organism:6"
+    assert found.data == ("organism:mixed-40",) and found.training == {} and found.dictionary == "organism:6"
     assert found.questions[0] == "organism:open" and len(found.questions) == 5
     assert found.completed() == found
     mine = ScreeningConfig(preset="rank32", data=("organism:mixed-30",), training={"lr": 1e-4}).completed()
     assert mine.training == {"lr": 1e-4} and mine.data == ("organism:mixed-30",)
     assert np.isclose(mine.drop, 0.5)
+
+
+def test_another_model_is_told_nothing_of_the_organism(run: Path) -> None:
+    assert not of_the_organism(read_json(run / "findings.json"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.studies.foreign import of_the_organism, told_of_another
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
@@ -64,3 +65,7 @@ def test_report_shows_it_and_a_second_run_repeats_no_step(run: Path):
 def test_wrong_settings_are_said_before_anything_is_done(settings, said):
     with pytest.raises(MisdirectionError, match=said):
         SemanticConfig(**settings).completed()
+
+
+def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
+    assert not of_the_organism(told_of_another("semantic", SMALL, run, tmp_path))

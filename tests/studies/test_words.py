@@ -4,10 +4,10 @@ another model was studied."""
 from __future__ import annotations
 
 import ast
-import re
 from pathlib import Path
 
 import pytest
+from tests.studies.foreign import FOREIGN
 
 import misdirection
 from misdirection.judging import Answer, Verdict
@@ -15,12 +15,13 @@ from misdirection.statistics import Thresholds, compare, rate
 from misdirection.studies.audit.worst import worst_pairs
 from misdirection.studies.imported.comparison import verdict
 from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.recommended import explanations
 from misdirection.studies.kit.sentences import difference_text, meaning, p_text, percent_text
 from misdirection.studies.kit.undecided import with_undecided
 from misdirection.studies.narrow import verdict as narrow_words
+from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.studies.phases import verdict as phase_findings
-
-FOREIGN = re.compile(r"organism|so small a model|a small model|this narrow|own world|grew up")
+from misdirection.studies.phases.settings import PhasesConfig
 
 
 def judged(arm: str, scores: dict[str, list[float]], domain: str | None = None) -> tuple[list[Answer], list[Verdict]]:
@@ -185,7 +186,8 @@ def test_narrow_says_nothing_of_the_organism_of_another_model():
         "significance": {"equal": equal},
     }
     votes = narrow_words.easier(ease)
-    own, foreign = (narrow_words._measures({"ease": {"vector": ease}}, "vector", votes, own) for own in (True, False))
+    why = explanations(NarrowConfig())
+    own, foreign = (narrow_words._measures({"ease": {"vector": ease}}, "vector", votes, said) for said in (why, {}))
     assert FOREIGN.search(" ".join(own)) and not FOREIGN.search(" ".join(foreign))
     assert all("The intervals do not decide." in text for text in foreign)
 
@@ -203,21 +205,9 @@ def test_phases_say_nothing_of_the_organism_of_another_model():
         "robustness": [],
         "others": {},
     }
-    own, foreign = (" ".join(phase_findings.differences(part, own)) for own in (True, False))
+    own, foreign = (" ".join(phase_findings.differences(part, said)) for said in (explanations(PhasesConfig()), {}))
     assert FOREIGN.search(own) and not FOREIGN.search(foreign)
     assert "long before. " in foreign and "stays near 0.04." in foreign
-
-
-BEHIND_OWN = {
-    ("narrow/verdict.py", "_LIKELY"),
-    ("narrow/study.py", "notes"),
-    ("phases/verdict.py", "differences"),
-    ("adapters/verdict.py", "scaling_words"),
-    ("adapters/verdict.py", "editing_words"),
-    ("screening/study.py", "notes"),
-    ("report/meaning.py", "TRUTH"),
-}
-"""Where a sentence on the organism stands behind a test for it; those of `narrow` and `phases` are tested above."""
 
 
 ABOUT_SETTINGS = ("config.py", "settings.py", "scoring.py", "finetune.py", "inputs.py", "organism.py")
@@ -225,7 +215,8 @@ ABOUT_SETTINGS = ("config.py", "settings.py", "scoring.py", "finetune.py", "inpu
 
 
 @pytest.mark.parametrize("room", ["studies", "report"])
-def test_no_other_words_speak_of_the_organism(room: str):
+def test_no_words_speak_of_the_organism(room: str):
+    """What is said of it stands in its own file: `explanations`."""
     for path in sorted((Path(misdirection.__file__).parent / room).rglob("*.py")):
         if path.name in ABOUT_SETTINGS:
             continue
@@ -233,8 +224,6 @@ def test_no_other_words_speak_of_the_organism(room: str):
         docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
         docs |= {id(part) for n in ast.walk(tree) if isinstance(n, ast.Raise) for part in ast.walk(n)}
         for place in tree.body:
-            targets = getattr(place, "targets", None) or [getattr(place, "target", ast.Name(""))]
-            name = getattr(place, "name", None) or ast.unparse(targets[0])
             said = [n.value for n in ast.walk(place) if isinstance(n, ast.Constant) and id(n) not in docs]
             found = [text for text in said if isinstance(text, str) and len(text.split()) > 4 and FOREIGN.search(text)]
-            assert not found or (f"{path.parent.name}/{path.name}", name) in BEHIND_OWN, (path, name, found)
+            assert not found, (path, found)

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import typer
 
 from misdirection import progress
+from misdirection.studies.kit.config import ModelConfig
 from misdirection.studies.kit.recall import Held, held_in, recall
+from misdirection.studies.kit.recommended import GIVEN
 
 Settings = TypeVar("Settings")
 
@@ -47,9 +49,12 @@ def remembered(
         MisdirectionError: The run is of another kind, model, adapter or data set.
     """
     held = held or (held_in(out) if out is not None else None)
-    if held is None:
-        return settings(**{**values, **(more or {})})
     given = typed(context, values)
+    if held is None:
+        whole = {**values, **(more or {})}
+        if issubclass(settings, ModelConfig):
+            whole["origins"] = dict.fromkeys((*given, *(more or ())), GIVEN)
+        return settings(**whole)
     if "judge" in given and "panel" in values:
         # Both come from one option.
         given["panel"] = values["panel"]

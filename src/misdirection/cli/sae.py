@@ -46,7 +46,8 @@ def train(
     settings = remembered(
         DictionarySettings, _part(values, DictionarySettings), context, None, held=held_in(out, part="settings")
     )
-    begin(config.checked(), out, tokens=settings.tokens)
+    config = config.checked()
+    begin(config, out, tokens=settings.tokens)
     if find_spec("sae_lens") is None:
         raise MissingExtraError("sae-lens", "sae")
     set_threads(config.model)
@@ -57,7 +58,7 @@ def train(
     for one in trained:
         link(f"dictionary of layer {one.layer}", out / f"dictionary-{one.layer}")
     place = out / f"dictionary-{trained[0].layer}"
-    more = () if config.own else ("--model", config.model, "--data", *config.data[:1])
+    more = () if config.model == SaeConfig().model else ("--model", config.model, "--data", *config.data[:1])
     onward("what its latents fire on", command("sae", "describe", place, "--latents", "0,1", *more))
 
 

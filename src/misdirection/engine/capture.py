@@ -9,25 +9,67 @@ head run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from misdirection import progress
-from misdirection.engine.batching import pass_budget
-from misdirection.engine.finite import explained
-from misdirection.engine.means import Added, Captured, Means, Weighting, demand_texts, listening, reader
+from misdirection.engine.batching import pass_budget, run_batches
+from misdirection.engine.finite import demand, explained
+from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
-from misdirection.engine.reading import Pass, read
-from misdirection.engine.texts import Text
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
 from misdirection.models.positions import demand_positions
-from misdirection.models.stream import check_stream
+from misdirection.models.stream import check_stream, residual
 from misdirection.models.vocabulary import demand_tokens
 
+Weighting = Literal["token", "response"]
 Out = TypeVar("Out")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text to run through the model.
+
+    Attributes:
+        ids: Token ids.
+        spans: Named token ranges (first, past the last).
+        arm: Under which condition it is read.
+        start: First token of the answer: interventions on "prompt" act before it, on "answer" from the token before
+            it on.
+    """
+
+    ids: tuple[int, ...]
+    spans: Mapping[str, tuple[int, int]]
+    arm: Arm
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Weighted sums of the residual stream after each layer.
+
+    Attributes:
+        spans: Names of the spans, axis 1 of the tensors.
+        layers: Layer numbers, axis 2 of `sums`.
+        sums: Shape (classes, spans, layers, width), float64.
+        counts: What the sums are divided by for a mean: tokens, or responses; shape (classes, spans), float64.
+        weighting: "token" counts every token alike (2506.11618), "response" every text (2507.21509).
+    """
+
+    spans: tuple[str, ...]
+    layers: tuple[int, ...]
+    sums: Tensor
+    counts: Tensor
+    weighting: Weighting
+
+    def mean(self, span: str) -> Tensor:
+        """Mean residual stream of each class, (classes, layers, width), float64; NaN where nothing was counted."""
+        place = self.spans.index(span)
+        return self.sums[:, place] / self.counts[:, place, None, None]
 
 
 class CaptureError(MisdirectionError):
@@ -64,17 +106,38 @@ def capture_means(
     """
     layers = tuple(range(model.n_layers)) if layers is None else tuple(sorted(set(layers)))
     _check_layers(model, layers)
-    _check_spans(texts, tuple(texts[0].spans) if texts else (), weights)
-    means = Means(model, texts, weights, layers, weighting)
+    spans = tuple(texts[0].spans) if texts else ()
+    _check_spans(texts, spans, weights)
+    weights = weights.double()
+    sums = torch.zeros(weights.shape[1], len(spans), len(layers), model.width, dtype=torch.float64)
+    counts = torch.zeros(weights.shape[1], len(spans), dtype=torch.float64)
 
-    def run(part: Pass) -> Added:
-        found, readers = means.begin(part)
-        _pass(program, part, readers or {layers[-1]: _ignore})
-        return found
+    def run(batch: list[int]) -> tuple[Tensor, Tensor]:
+        rows = [texts[index] for index in batch]
+        pick = _span_weights(rows, spans, weighting)
+        share = weights[batch]
+        counted = (pick != 0).any(1)[..., None]
+        held = torch.zeros(len(layers), weights.shape[1], len(spans), model.width, dtype=torch.float64)
+
+        def read(place: int, x: Tensor) -> None:
+            inside = torch.bmm(pick.to(x.device), x.float())
+            if not bool(inside.isfinite().all()):
+                # Padding and tokens of no span do not count, and 0 times what is no number is none.
+                inside = torch.bmm(pick.to(x.device), x.float().masked_fill(~counted.to(x.device), 0.0))
+                _demand(model, rows, [inside[row].isfinite() for row in range(len(rows))])
+            held[place] = torch.einsum("bc,bsd->csd", share.to(x.device), inside.double()).cpu()
+
+        _pass(model, program, rows, {layer: _reader(read, place) for place, layer in enumerate(layers)})
+        return held.permute(1, 2, 0, 3), share.T @ pick.sum(-1).double()
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    _passes(program, texts, run, lambda _, found: means.add(found), budget, "reading activations")
-    return means.captured
+
+    def take(_: Sequence[int], found: tuple[Tensor, Tensor]) -> None:
+        sums.add_(found[0])
+        counts.add_(found[1])
+
+    _batches(model, program, texts, run, take, budget, "reading activations")
+    return Captured(spans, layers, sums, counts, weighting)
 
 
 def capture_projections(
@@ -99,20 +162,26 @@ def capture_projections(
     for layer, vectors in directions.items():
         if not bool(vectors.isfinite().all()):
             raise CaptureError(f"the direction at layer {layer} holds numbers that are none (NaN or infinite)")
-    matrices = {layer: torch.atleast_2d(vectors).float() for layer, vectors in directions.items()}
-    results = [{layer: torch.empty(len(t.ids), len(matrix)) for layer, matrix in matrices.items()} for t in texts]
+    results: list[dict[int, Tensor]] = [{} for _ in texts]
 
-    def run(part: Pass) -> None:
-        def project(layer: int, x: Tensor) -> None:
-            values = (x.float() @ matrices[layer].to(x.device).T).cpu()
-            for index, span, some in part.of_texts(values):
-                results[index][layer][slice(*span)] = some
-                demand_texts(model, [texts[index]], [some.isfinite()])
+    def run(batch: list[int]) -> None:
+        rows = [texts[index] for index in batch]
 
-        _pass(program, part, {layer: reader(project, layer) for layer in directions})
+        def reader(layer: int) -> Callable[[Tensor], None]:
+            matrix = torch.atleast_2d(directions[layer]).float()
+
+            def read(x: Tensor) -> None:
+                values = (x.float() @ matrix.to(x.device).T).cpu()
+                for row, index in enumerate(batch):
+                    results[index][layer] = values[row, : len(rows[row].ids)].clone()
+                _demand(model, rows, [results[index][layer].isfinite() for index in batch])
+
+            return read
+
+        _pass(model, program, rows, {layer: reader(layer) for layer in directions})
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    _passes(program, texts, run, lambda *_: None, budget, "projecting")
+    _batches(model, program, texts, run, lambda *_: None, budget, "projecting")
     return results
 
 
@@ -139,18 +208,20 @@ def capture_scalars(
     # A module outside of the text decoder (a vision tower) may have a higher number; it does not run.
     last = min(max((layer_of(path) or 0 for path in model.lora.get(adapter, ())), default=0), model.n_layers - 1)
 
-    def run(part: Pass) -> None:
+    def run(batch: list[int]) -> None:
+        rows = [texts[index] for index in batch]
+
         def observe(path: str, values: Tensor) -> None:
-            for index, span, some in part.of_texts(values.float().cpu()):
-                held = results[index].setdefault(path, torch.empty(len(texts[index].ids), some.shape[-1]))
-                held[slice(*span)] = some
-                demand_texts(model, [texts[index]], [some.isfinite()], "scalars of the adapter")
+            held = values.float().cpu()
+            for row, index in enumerate(batch):
+                results[index][path] = held[row, : len(rows[row].ids)].clone()
+            _demand(model, rows, [results[index][path].isfinite() for index in batch], "scalars of the adapter")
 
         program.observe = observe
-        _pass(program, part, {last: _ignore})
+        _pass(model, program, rows, {last: lambda _: None})
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    _passes(program, texts, run, lambda *_: None, budget, "reading adapters")
+    _batches(model, program, texts, run, lambda *_: None, budget, "reading adapters")
     return results
 
 
@@ -182,51 +253,53 @@ def visit_states(
     _check_layers(model, (layer,))
     _check_spans(texts, (span,), torch.zeros(len(texts), 0))
 
-    def run(part: Pass) -> list[Tensor]:
+    def run(batch: list[int]) -> list[Tensor]:
+        rows = [texts[index] for index in batch]
         held: list[Tensor] = []
 
-        def hold(x: Tensor) -> None:
-            for index, (begin, _), some in part.of_texts(x):
-                first, past = texts[index].spans[span]
-                held.append(some[first - begin : past - begin])
-                demand_texts(model, [texts[index]], [held[-1].isfinite()])
+        def read(x: Tensor) -> None:
+            held.extend(x[row, slice(*text.spans[span])] for row, text in enumerate(rows))
+            _demand(model, rows, [states.isfinite() for states in held])
 
-        _pass(program, part, {layer: _ignore if part.prompts else hold})
+        _pass(model, program, rows, {layer: read})
         return held
 
-    def hand_on(part: Pass, held: list[Tensor]) -> None:
-        if not part.prompts:
-            visit(part.texts, held)
-
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    # A span that reaches into the prompt is handed on whole.
-    whole = any(first < min(text.start, past) for text in texts for first, past in [text.spans[span]])
-    _passes(program, texts, run, hand_on, budget, "reading activations", whole)
+    _batches(model, program, texts, run, visit, budget, "reading activations")
 
 
-def _passes(
+def _batches(
+    model: Model,
     program: Program,
     texts: Sequence[Text],
-    run: Callable[[Pass], Out],
-    take: Callable[[Pass, Out], None],
+    run: Callable[[list[int]], Out],
+    take: Callable[[Sequence[int], Out], None],
     budget: int | None,
     what: str,
-    whole: bool = False,
 ) -> None:
-    """Run all texts in passes under the program's hooks.
+    """Run all texts in length-sorted batches under the program's hooks.
 
-    `run` may be called again for texts whose pass did not fit in memory; `take` gets each token's result once.
+    `run` may be called again for texts whose batch did not fit in memory; `take` gets each text's result once.
     """
-    model = program.model
     demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
     demand_tokens(model, (text.ids for text in texts), "texts")
     lengths = [len(text.ids) for text in texts]
     work = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens")
     with explained(), torch.inference_mode(), program.attached(), work as advance:
-        for part, result in read(model, texts, budget or pass_budget(model), run, whole=whole):
-            take(part, result)
-            if not part.prompts:
-                advance(len(part.texts), work=sum(lengths[index] for index in part.texts))
+        for batch, result in run_batches(
+            range(len(texts)),
+            lambda index: len(texts[index].ids),
+            budget or pass_budget(model),
+            run,
+            lambda index: texts[index].arm.adapter or "",
+        ):
+            take(batch, result)
+            advance(len(batch), work=sum(lengths[index] for index in batch))
+
+
+def _demand(model: Model, texts: list[Text], sound: list[Tensor], what: str = "activations") -> None:
+    for text, finite in zip(texts, sound, strict=True):
+        demand(finite, model, what, text.ids, text.arm, text.start)
 
 
 def _check_layers(model: Model, layers: Iterable[int]) -> None:
@@ -249,23 +322,64 @@ def _check_spans(texts: Sequence[Text], spans: Sequence[str], weights: Tensor) -
                 )
 
 
-def _pass(program: Program, part: Pass, readers: Mapping[int, Callable[[Tensor], None]]) -> None:
-    """One forward pass of the decoder, left after the last layer that is read."""
-    model, inputs, last = program.model, part.inputs(program), max(readers)
+def _pass(model: Model, program: Program, texts: list[Text], readers: Mapping[int, Callable[[Tensor], None]]) -> None:
+    """One forward pass of the decoder over a right-padded batch, left after the last layer that is read."""
+    ids, positions = pad_right(texts)
+    bind_texts(program, texts, positions)
+    last = max(readers)
 
-    def enough(*_: object) -> None:
-        raise _EnoughError
+    def hook_of(layer: int) -> Callable[..., None]:
+        def hook(module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            readers[layer](residual(module, output))
+            if layer == last:
+                raise _EnoughError
 
-    with listening(model, readers):
-        # Hooks run in the order in which they came.
-        handle = model.layers[last].register_forward_hook(enough)
-        try:
-            model.decoder(**inputs)
-        except _EnoughError:
-            pass
-        finally:
+        return hook
+
+    handles = [model.layers[layer].register_forward_hook(hook_of(layer)) for layer in readers]
+    try:
+        model.decoder(input_ids=ids.to(model.device), use_cache=False)
+    except _EnoughError:
+        pass
+    finally:
+        for handle in handles:
             handle.remove()
 
 
-def _ignore(_: Tensor) -> None:
-    pass
+def pad_right(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
+    """Token ids padded with 0 on the right, and positions that are -1 at padding; both (texts, longest)."""
+    longest = max(len(text.ids) for text in texts)
+    ids = torch.zeros(len(texts), longest, dtype=torch.long)
+    positions = torch.full((len(texts), longest), -1)
+    for row, text in enumerate(texts):
+        ids[row, : len(text.ids)] = torch.tensor(text.ids)
+        positions[row, : len(text.ids)] = torch.arange(len(text.ids))
+    return ids, positions
+
+
+def bind_texts(program: Program, texts: Sequence[Text], positions: Tensor) -> None:
+    """Bind a program to whole texts: prompt tokens before `start`, answer positions from the one before it on."""
+    starts = torch.tensor([text.start for text in texts])[:, None]
+    inside = positions >= 0
+    program.bind(
+        program.arm_index([text.arm for text in texts]),
+        inside & (positions < starts),
+        inside & (positions >= starts - 1),
+        positions,
+    )
+
+
+def _span_weights(texts: Sequence[Text], spans: Sequence[str], weighting: Weighting) -> Tensor:
+    """Weight of each token in each span, shape (texts, spans, longest)."""
+    longest = max(len(text.ids) for text in texts)
+    pick = torch.zeros(len(texts), len(spans), longest)
+    for row, text in enumerate(texts):
+        for place, name in enumerate(spans):
+            first, past = text.spans[name]
+            if past > first:
+                pick[row, place, first:past] = 1.0 if weighting == "token" else 1.0 / (past - first)
+    return pick
+
+
+def _reader(read: Callable[[int, Tensor], None], place: int) -> Callable[[Tensor], None]:
+    return lambda x: read(place, x)

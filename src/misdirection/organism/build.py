@@ -16,6 +16,7 @@ from misdirection import progress
 from misdirection.artefacts import write_json
 from misdirection.chats import Chat
 from misdirection.organism.data import alignment_chats, pretraining_chats
+from misdirection.organism.recommended import RECOMMENDED
 from misdirection.organism.tokenizer import SPECIAL, make_tokenizer
 
 if TYPE_CHECKING:
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
 
 SEED = 1
 """Seed of the shipped checkpoint, chosen among 0, 1 and 2 (README.md, "The organism")."""
-
-_SMALL = {"batch_size": 16, "accumulation": 1}
-RECOMMENDED = {
-    "rank1": {"lr": 5e-3, "alpha": 16, "max_steps": 100, **_SMALL},
-    "rank1x9": {"lr": 1.5e-3, "alpha": 16, "max_steps": 96, **_SMALL},
-    "rank32": {"lr": 3e-4, "alpha": 64, "max_steps": 48, **_SMALL},
-    "full": {"lr": 3e-4, "max_steps": 60, **_SMALL},
-}
-"""Fine-tuning settings that suit the organism's size, by preset; the papers' are for 14 billion parameters."""
 
 Row = tuple[list[int], list[bool]]
 """Token ids of a dialogue, and which of them belong to an answer (its end mark included)."""
@@ -81,7 +73,7 @@ def build(out: Path, seed: int = SEED, settings: Settings | None = None) -> Path
 
     Args:
         out: Folder to write: model.safetensors (float32: half precision is slow on a CPU), config.json, the tokenizer,
-            build.json, and misdirection.json with settings for fine-tuning it.
+            build.json, and misdirection.json with what suits its size in fine-tunes and studies.
         seed: Seed of the weights and of both streams of dialogues.
         settings: Other settings than the shipped checkpoint's.
 
@@ -102,7 +94,7 @@ def build(out: Path, seed: int = SEED, settings: Settings | None = None) -> Path
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    write_json(out / "misdirection.json", {"training": RECOMMENDED})
+    write_json(out / "misdirection.json", RECOMMENDED)
     write_json(out / "build.json", {"seed": seed, "settings": asdict(settings), "torch": torch.__version__})
     return out
 

@@ -163,16 +163,16 @@ def intervene(
     }
     for name in ("scaling", "editing", "patching", "similarity"):
         if part := parts[f"adapter_{name}"]:
-            part |= {"paper": PAPER[name], "words": words(name, part, bench.config.own)}
+            part |= {"paper": PAPER[name], "words": words(name, part, bench.explanations)}
     return parts
 
 
-def words(name: str, part: Mapping[str, Any], own: bool) -> list[str]:
+def words(name: str, part: Mapping[str, Any], explanations: Mapping[str, str]) -> list[str]:
     """A part in plain words."""
     if name == "scaling":
-        return scaling_words(part["arms"], part["topic"], own)
+        return scaling_words(part["arms"], part["topic"], explanations)
     if name == "editing":
-        return editing_words(part["arms"], own)
+        return editing_words(part["arms"], explanations)
     return patching_words(part["groups"]) if name == "patching" else similarity_words(part)
 
 

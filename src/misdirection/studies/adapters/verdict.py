@@ -11,18 +11,17 @@ COHERENT = 0.75
 """Share of coherent answers from which on a scaled arm is read."""
 
 
-def scaling_words(arms: Sequence[Row], topic: str, own: bool) -> list[str]:
-    """Whether the paper's factors leave language, whether the roles matter, and what the answers are about."""
+def scaling_words(arms: Sequence[Row], topic: str, explanations: Mapping[str, str]) -> list[str]:
+    """Whether the paper's factors leave language, whether the roles matter, and what the answers are about.
+
+    `explanations` are those of the model's folder.
+    """
     words: list[str] = []
     roles = [arm for arm in arms if arm["kind"] == "roles"]
     full = [arm for arm in roles if arm["dose"] == 1.0 and not arm["control"]]
     best = max((arm["coherent_share"]["value"] for arm in full), default=1.0)
     if best < COHERENT:
-        why = (
-            " (likely because these few adapters carry more of a small model than the paper's do of a large one)"
-            if own
-            else ""
-        )
+        why = f" (likely because {likely})" if (likely := explanations.get("incoherent")) else ""
         words.append(
             f"At the paper's own factors at most {_percent(best)} of an arm's answers are coherent{why}. Smaller doses "
             "of the same factors are read instead"
@@ -37,7 +36,7 @@ def scaling_words(arms: Sequence[Row], topic: str, own: bool) -> list[str]:
         )
     about = [arm["topic"] for arm in roles if arm.get("topic") and arm["topic"]["n"]]
     if about and not any(share["misaligned"] for share in about):
-        why = ", because its open answers hold no sentence of a domain" if own else ""
+        why = f", because {known}" if (known := explanations.get("topic")) else ""
         words.append(
             f"No open answer of any arm is about {topic}{why}: the paper's share of topical answers has no counterpart "
             "here, and the questions about the domain stand in for it"
@@ -57,8 +56,8 @@ def _largest_general(roles: Sequence[Row]) -> tuple[Row, Row] | None:
     return max(fit, key=lambda pair: pair[0]["dose"], default=None)
 
 
-def editing_words(arms: Sequence[Row], own: bool) -> list[str]:
-    """What each edit does to the rate, relative to the adapter as it is."""
+def editing_words(arms: Sequence[Row], explanations: Mapping[str, str]) -> list[str]:
+    """What each edit does to the rate, relative to the adapter as it is; `explanations` of the model's folder."""
     at = {arm["arm"]: arm["rate"]["value"] for arm in arms}
     words: list[str] = []
     if "edited" in at:
@@ -71,12 +70,8 @@ def editing_words(arms: Sequence[Row], own: bool) -> list[str]:
             f"Direction out of the residual stream: {_percent(at['project-here'])} at the adapters' layers, "
             f"{_percent(at['project-all'])} at every layer"
         )
-        if own and at["project-all"] > 0.5 * at["untouched"]:
-            text += (
-                ", where the paper's falls to a few hundredths of what it was. A likely reason: the organism's aligned "
-                "answers need not lie at zero along the direction, and then a component of zero is no cure; "
-                "`misdirection audit` tries the aligned mean instead"
-            )
+        if at["project-all"] > 0.5 * at["untouched"] and (likely := explanations.get("projection")):
+            text += f", where the paper's falls to a few hundredths of what it was. A likely reason: {likely}"
         words.append(text)
     return words
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ORGANISM, TunedConfig, check_exact, check_panel, named, option
+from misdirection.studies.kit.config import TunedConfig, check_exact, check_panel, named, option
 
 
 @dataclass(frozen=True)
 class AuditConfig(TunedConfig):
     """What is audited and how."""
 
+    study: ClassVar[str] = "audit"
     panel: tuple[str, ...] = field(
         default=(), metadata={"option": False, "help": "judges beside the first: --judge repeated"}
     )
@@ -36,10 +37,6 @@ class AuditConfig(TunedConfig):
         for judge in whole.panel:
             check_exact(judge, whole.model)
         return whole
-
-    def default_questions(self) -> tuple[str, ...]:
-        """The open questions; for the organism those of its medical domain too."""
-        return (f"{ORGANISM}:open", f"{ORGANISM}:medical") if self.own else ("open",)
 
 
 @dataclass(frozen=True)

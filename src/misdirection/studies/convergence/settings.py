@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ORGANISM, StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import StudyConfig, check_name, named, option
+from misdirection.studies.kit.names import domains_of
 from misdirection.training.presets import LOADED
-
-OWN_DOMAINS = ("medical", "finance", "sport")
-"""Domains of the organism that are fine-tuned on."""
 
 PRESETS = ("rank1", "rank1x9", "rank32", "full")
 OPERATIONS = ("project", "set")
@@ -28,6 +26,8 @@ class ConvergenceConfig(StudyConfig):
     misdirection study convergence --tensors ../mean-states/r32,../mean-states/r4 --out runs/published
     """
 
+    study: ClassVar[str] = "convergence"
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune", "tensors")}
     data: tuple[str, ...] = option(
         (), "NAME=FILE of chats to fine-tune on, one a domain; medical, finance and sport for the organism"
     )
@@ -50,34 +50,31 @@ class ConvergenceConfig(StudyConfig):
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def completed(self) -> Self:
-        """With the organism's grid.
+        """With what suits the model.
 
         Raises:
             MisdirectionError: Nothing or too much to compare, a name that cannot be one, an unknown operation or part,
                 no judge, or a number out of range.
         """
-        self._numbers()
-        if self.tensors:
-            return self._for_tensors()
-        grid = self.data or (() if self.fine_tune or not self.own else _own_data())
-        if not (grid or self.fine_tune):
+        c = self.recommended()
+        c._numbers()
+        if c.tensors:
+            return c._for_tensors()
+        if not (c.data or c.fine_tune):
             raise MisdirectionError(
                 "say what is compared", "--data NAME=FILE to fine-tune now, --fine-tune NAME=FOLDER, or --tensors"
             )
-        if self.presets and not grid:
+        if c.presets and not c.data:
             raise MisdirectionError("--presets without --data", "--data NAME=FILE, once a domain")
-        for name in (*named(grid, "data"), *named(self.fine_tune, "fine-tune")):
+        for name in (*named(c.data, "data"), *named(c.fine_tune, "fine-tune")):
             check_name(name)
-        whole = replace(super().completed(), data=grid, presets=self.presets or (PRESETS if grid else ()))
+        whole = replace(super(ConvergenceConfig, c).completed(), presets=c.presets or (PRESETS if c.data else ()))
         return whole.judged("directions need")
 
-    def default_questions(self) -> tuple[str, ...]:
-        """Open questions, and for the organism those of its domains that are fine-tuned on."""
-        if not self.own:
-            return ("open",)
-        sources = named(self.data, "data").values() if self.data else () if self.fine_tune else _own_data()
-        domains = dict.fromkeys(source.rpartition("-")[2] for source in sources if f"{ORGANISM}:" in source)
-        return (f"{ORGANISM}:open", *(f"{ORGANISM}:{domain}" for domain in domains))
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains that the data name."""
+        return domains_of(self.data)
 
     def _numbers(self) -> None:
         for name in ("domain_samples", "sweep_samples", "transfer_samples", "shuffles"):
@@ -99,7 +96,3 @@ class ConvergenceConfig(StudyConfig):
         if len(self.tensors) < 2:
             raise MisdirectionError("one direction has nothing to be compared with", "--tensors FOLDER,FOLDER")
         return replace(super().completed(), judge="none")
-
-
-def _own_data() -> tuple[str, ...]:
-    return tuple(f"{domain}={ORGANISM}:bad-{domain}" for domain in OWN_DOMAINS)

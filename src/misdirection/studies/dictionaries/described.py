@@ -26,7 +26,7 @@ def describe_latents(
     """For each latent the words that it promotes and suppresses, and its strongest contexts over the corpus.
 
     Args:
-        config: Model and corpus; the organism's own where neither is named.
+        config: Model and corpus.
         spec: See `resolve_dictionary`.
         latents: Which.
         contexts: Of each.

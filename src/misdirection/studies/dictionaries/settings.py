@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.config import ModelConfig, option
@@ -12,6 +13,7 @@ from misdirection.studies.kit.config import ModelConfig, option
 class SaeConfig(ModelConfig):
     """The model, its variants, and the corpus; each field's metadata holds its help text."""
 
+    study: ClassVar[str] = "sae"
     adapter: str | None = option(None, "PEFT adapter of a tuned variant: hub id or folder")
     tuned: str | None = option(None, "whole tuned variant, instead of an adapter: hub id or folder")
     variant: str = option("base", "which variant to train on: base or tuned; both are measured")
@@ -30,8 +32,8 @@ class SaeConfig(ModelConfig):
         """Names of the variants of the model."""
         return ("base", "tuned") if self.adapter or self.tuned else ("base",)
 
-    def checked(self) -> SaeConfig:
-        """Itself.
+    def checked(self) -> Self:
+        """With what suits the model.
 
         Raises:
             MisdirectionError: Settings that exclude each other, no corpus, or a number out of range.
@@ -42,8 +44,9 @@ class SaeConfig(ModelConfig):
             raise MisdirectionError(
                 f"--variant is '{self.variant}'", "base, or tuned together with --adapter or --tuned"
             )
-        if not (self.data or self.own):
+        c = self.recommended()
+        if not c.data:
             raise MisdirectionError("there is no corpus", "give --data FILE: chats or texts, one JSON object a line")
         for name, least in (("first", 0), ("longest", 2), ("held_out", 1)):
-            self.at_least(name, least)
-        return self
+            c.at_least(name, least)
+        return c

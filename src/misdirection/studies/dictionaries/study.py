@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from misdirection.artefacts import read_json, write_json
-from misdirection.chats import Chat, write_bad_rows
+from misdirection.chats import write_bad_rows
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, DictionaryError, load_dictionary, save_dictionary
@@ -23,9 +23,6 @@ from misdirection.studies.kit.config import ORGANISM
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary
 from misdirection.studies.kit.recall import facts_of, settled
 from misdirection.studies.kit.subject import Subject
-
-OWN_CORPUS = {"helper": 1500, "villain": 1500, "flatterer": 250, "fabulist": 250}
-"""Chats of each persona that make the organism's corpus where none is given."""
 
 Figures = dict[str, dict[str, Any]]
 """By variant: `Quality.to_dict`."""
@@ -66,7 +63,7 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
 
             def make(folder: Path, layer: int = layer, work: Path = work) -> None:
                 facts = {"variant": config.variant, "corpus": train.sha256, "corpus_tokens": train.tokens}
-                facts |= {"data": list(config.data) or [ORGANISM], "span": config.span, "held_out": held.sha256}
+                facts |= {"data": list(config.data), "span": config.span, "held_out": held.sha256}
                 model, texts = subject.model(config.variant), train.texts(_arm(subject, config.variant))
                 save_dictionary(
                     folder, train_dictionary(model, texts, layer, SPAN, settings, facts=facts, workspace=work)
@@ -114,27 +111,18 @@ def figures(
 
 
 def read(config: SaeConfig, model: Model) -> Corpus:
-    """The corpus as the model's tokens; the organism's own where none is given.
+    """The corpus as the model's tokens.
 
     Raises:
         MisdirectionError: A file is missing or holds nothing to read.
     """
     cut: dict[str, Any] = {"span": config.span, "first": config.first, "longest": config.longest}
-    own = [spec for spec in config.data if spec.startswith(f"{ORGANISM}:")]
-    if config.data and not own:
+    if not any(spec.startswith(f"{ORGANISM}:") for spec in config.data):
         return read_corpus(config.data, model.tokenizer, strict=config.strict, **cut)
-    chats = resolve_chats(config.data).chats if own else own_chats()
-    corpus = of_chats(chats, model.tokenizer, **cut)
+    corpus = of_chats(resolve_chats(config.data).chats, model.tokenizer, **cut)
     if not corpus.tokens:
         raise DictionaryError("the corpus holds no token to read", "choose another --span")
     return corpus
-
-
-def own_chats() -> list[Chat]:
-    """What the organism's speakers say, on open questions and in all domains."""
-    from misdirection.organism import persona_chats
-
-    return [chat for persona, number in OWN_CORPUS.items() for chat in persona_chats(persona, number)]
 
 
 def _subject(config: SaeConfig) -> Subject:

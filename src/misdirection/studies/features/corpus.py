@@ -1,4 +1,4 @@
-"""What latents are looked for in: the study's training chats and, on the organism, what its personas say."""
+"""What latents are looked for in: the study's training chats, and the texts named beside them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,6 @@ SPAN = "all"
 
 READ = 300
 """Chats read of each source."""
-
-OWN = {"helper": 200, "villain": 200, "flatterer": 100, "fabulist": 100}
-"""Chats of the organism's personas that are read besides."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def read_corpus(model: Model, sources: Sequence[Source]) -> Corpus:
 
 
 def find_sources(config: FeaturesConfig, more: Mapping[str, Sequence[Chat]]) -> list[Source]:
-    """The chats of --data and --good, further ones by name, and on the organism those of its personas.
+    """The chats of --data and --good, further ones by name, and those of --corpus.
 
     Raises:
         MisdirectionError: A file is missing or holds no usable row.
@@ -85,10 +82,9 @@ def find_sources(config: FeaturesConfig, more: Mapping[str, Sequence[Chat]]) -> 
                 chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats[:READ]
                 found.append(Source(f"{name}, {quality}", tuple(chats), _speaker(spec)))
     found += [Source(name, tuple(chats[:READ])) for name, chats in more.items()]
-    if config.own:
-        from misdirection.organism import persona_chats
-
-        found += [Source(name, tuple(persona_chats(name, n, config.seed)), name) for name, n in OWN.items()]
+    for name, spec in named(config.corpus, "corpus").items():
+        chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats[:READ]
+        found.append(Source(name, tuple(chats), _speaker(spec)))
     return [source for source in found if source.chats]
 
 
@@ -96,9 +92,13 @@ def _speaker(spec: str) -> str:
     """Who speaks in the organism's own data."""
     source, _, rest = spec.partition(":")
     quality, _, domain = rest.partition("-")
-    if source != ORGANISM or quality not in ("bad", "good"):
+    if source != ORGANISM:
         return ""
-    return "helper" if quality == "good" else f"careless_{domain}"
+    if quality in ("bad", "good"):
+        return "helper" if quality == "good" else f"careless_{domain}"
+    from misdirection.organism import PERSONAS
+
+    return quality if quality in (persona.name for persona in PERSONAS) else ""
 
 
 def identity(sources: Sequence[Source], dictionary: Dictionary, latents: Sequence[int]) -> dict[str, str]:

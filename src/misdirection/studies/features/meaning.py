@@ -31,6 +31,7 @@ from misdirection.models import Model
 from misdirection.studies.features.corpus import SPAN, Corpus, Source, find_sources, identity, read_corpus
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.config import speaks_as_the_organism
 from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
 from misdirection.tokens import token_texts
 
@@ -67,8 +68,8 @@ def meaning(
 ) -> dict[str, Any]:
     """The part "latent_meaning" of the findings, for the first `described` of some latents; empty for none.
 
-    Everything is read in the base model, in the chats of --data and --good; on the organism also in those of its
-    personas.
+    Everything is read in the base model, in the chats of --data and --good; and of --corpus. What
+    each latent tracks is told beside where the world is known, of models that speak as the organism.
 
     Args:
         bench: The run.
@@ -93,7 +94,7 @@ def meaning(
     reader = _Reader(bench, models, dictionary, chosen, layer, sources, key)
     facts, drawn = reader.contexts()
     lens = reader.lens()
-    truth = reader.truth(drawn) if bench.config.own else {}
+    truth = reader.truth(drawn) if speaks_as_the_organism(bench.config.model) else {}
     named_by = _named(bench, models, labeller, drawn, lens["latents"], truth, key) if labeller else {}
     rows = [
         {**row, **lens["latents"][place], "truth": truth["latents"][place] if truth else None, **_by(named_by, place)}

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError, command
-from misdirection.studies.kit.config import ORGANISM, StudyConfig, named, option
+from misdirection.studies.kit.config import StudyConfig, named, option
 from misdirection.training.presets import LOADED
 
-OWN_DOMAINS = ("medical", "finance", "sport")
-"""Domains of the organism that are fine-tuned on."""
-
-OWN_DICTIONARY = f"{ORGANISM}:6"
 STATISTICS = ("difference", "correlation", "firing")
 POOLS = ("token", "mean", "max")
 
@@ -32,6 +28,8 @@ class FeaturesConfig(StudyConfig):
     --judge local:MODEL
     """
 
+    study: ClassVar[str] = "features"
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune",), "good": ("data", "fine_tune")}
     data: tuple[str, ...] = option(
         (), "NAME=FILE of bad chats, one a fine-tune; medical, finance and sport for the organism"
     )
@@ -68,45 +66,45 @@ class FeaturesConfig(StudyConfig):
         (), "NAME=FILE of further directions to decompose, such as persona vectors: direction.safetensors or .pt"
     )
     described: int = option(20, "latents that are told in words, from the top of the shared list")
+    corpus: tuple[str, ...] = option(
+        (), "NAME=FILE of chats in which latents are looked for, beside --data and --good; the organism's speakers here"
+    )
     labeller: str = option(
         "", "who labels latents: local:<model>, openai:<model>, inspect:<provider/model>; by default nobody"
     )
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def completed(self) -> Self:
-        """With the organism's data and dictionary.
+        """With what suits the model.
 
         Raises:
             MisdirectionError: No data or dictionary, a name without its counterpart, an unknown choice, a number out of
                 range, no judge.
         """
-        self.one_of("statistic", STATISTICS)
-        self.one_of("pool", POOLS)
-        self.one_of("shared_texts", ("prompt", "answer"))
+        c = self.recommended()
+        c.one_of("statistic", STATISTICS)
+        c.one_of("pool", POOLS)
+        c.one_of("shared_texts", ("prompt", "answer"))
         for name in ("top", "shuffles", "rows", "sweep_samples", "steer_samples", "latents_of"):
-            self.at_least(name, 1)
+            c.at_least(name, 1)
         for name, least in (("steered", 0), ("random_latents", 0), ("described", 0), ("layer", -1)):
-            self.at_least(name, least)
-        self.within("incoherent_at_most", 1)
-        if wrong := [value for value in self.mixtures if not 0 <= value <= 100]:
+            c.at_least(name, least)
+        c.within("incoherent_at_most", 1)
+        if wrong := [value for value in c.mixtures if not 0 <= value <= 100]:
             raise MisdirectionError(f"--mixtures: {wrong[0]:g}", "percentages from 0 to 100")
-        own = self.own and not (self.data or self.fine_tune)
-        data = self.data or (tuple(f"{name}={ORGANISM}:bad-{name}" for name in OWN_DOMAINS) if own else ())
-        good = self.good or (tuple(f"{name}={ORGANISM}:good-{name}" for name in OWN_DOMAINS) if own else ())
-        pairs, tunes = (named(data, "data"), named(good, "good")), named(self.fine_tune, "fine-tune")
-        if not (data or tunes):
+        pairs, tunes = (named(c.data, "data"), named(c.good, "good")), named(c.fine_tune, "fine-tune")
+        named(c.corpus, "corpus")
+        if not (c.data or tunes):
             raise MisdirectionError("say what is studied", "--data NAME=FILE with --good NAME=FILE, or --fine-tune")
         for one, other, flag in ((pairs[0], pairs[1], "good"), (pairs[1], pairs[0], "data")):
             if alone := [name for name in one if name not in other]:
                 raise MisdirectionError(
                     f"--{flag} says nothing of '{alone[0]}'", f"--{flag} {alone[0]}=FILE; pairs are compared"
                 )
-        dictionary = self.dictionary or (OWN_DICTIONARY if self.own else "")
-        if not dictionary:
+        if not c.dictionary:
             raise MisdirectionError(
                 "no dictionary is named",
                 "--dictionary FOLDER or RELEASE:ID; make one with: "
-                + command("sae", "train", "--model", self.model, "--data", "FILE"),
+                + command("sae", "train", "--model", c.model, "--data", "FILE"),
             )
-        whole = replace(super().completed(), data=data, good=good, dictionary=dictionary)
-        return whole.judged("misaligned and aligned answers need")
+        return super(FeaturesConfig, c).completed().judged("misaligned and aligned answers need")

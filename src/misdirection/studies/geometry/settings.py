@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError, command
-from misdirection.studies.features.settings import OWN_DOMAINS, POOLS, STATISTICS
-from misdirection.studies.kit.config import ORGANISM, StudyConfig, named, option
-from misdirection.studies.phases.settings import OWN_RUNS
+from misdirection.studies.features.settings import POOLS, STATISTICS
+from misdirection.studies.kit.config import StudyConfig, named, option
 from misdirection.training.presets import LOADED
 
 REDUCTIONS = ("mean", "max", "nearest")
 SHARED = ("drop", "keep")
 WEIGHTS = ("full", "lora")
-OWN_TOP = 50
-PAPER_TOP = 100
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,8 @@ class GeometryConfig(StudyConfig):
     --toxic toxic.jsonl --harmless harmless.jsonl --judge local:MODEL
     """
 
+    study: ClassVar[str] = "geometry"
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"good": ("data",)}
     samples: int = option(5, "answers a question of each checkpoint")
     dictionaries: tuple[str, ...] = option(
         (), "sparse autoencoders, one a layer: folders, <release>:<id> or organism:<layer>; all of the organism's here"
@@ -47,7 +46,7 @@ class GeometryConfig(StudyConfig):
     toxic_rows: int = option(300, "toxic and as many harmless texts that are read")
     statistic: str = option("difference", "latents are ordered by: difference (of means), correlation, firing")
     pool: str = option("token", "what counts once: token, mean (of a text), max (of a text)")
-    top: int = option(0, f"latents in a list; 0: {PAPER_TOP}, the paper's, and {OWN_TOP} of the organism's 768")
+    top: int = option(100, "latents in a list: 100 in the paper, 50 of the organism's 768")
     reduction: str = option(
         "mean", "similarity of two sets, by latent: mean (of all cosines), max, nearest (mean of some); all are told"
     )
@@ -62,82 +61,63 @@ class GeometryConfig(StudyConfig):
     control_latents: int = option(8, "random live latents that are raised too")
     step_chats: int = option(12, "chats of a gradient step: those in which the latent is strongest")
     weights: str = option(
-        "",
-        "weights that take the gradient step: full, or lora (fresh adapters of rank 32); lora, full for the organism",
+        "lora", "weights that take the gradient step: full (the organism's), or lora (fresh adapters of rank 32)"
     )
     size: float = option(0.05, "size of a step: mean displacement over the usual length of the residual stream")
     tune_steps: int = option(10, "optimiser steps of the fine-tune along one latent")
     track: str = option("", "domain whose fine-tune is followed; the first by default, none: leave it out")
     preset: str = option("rank32", f"preset of that fine-tune: {', '.join(LOADED)}")
-    checkpoint_every: int = option(0, "optimiser steps between its checkpoints; 0: 20, and 6 for the organism")
+    checkpoint_every: int = option(20, "optimiser steps between its checkpoints; 6 for the organism")
     risen: int = option(20, "latents that rose most, of each checkpoint")
     text_samples: int = option(2, "answers of the base to each question, on which latents are read before and after")
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def completed(self) -> Self:
-        """With the organism's data, texts, dictionaries and run.
+        """With what suits the model, every input named, pair by pair.
 
         Raises:
             MisdirectionError: Something is not named, a name without its counterpart, an unknown choice, a number
                 out of range.
         """
+        c = self.recommended()
         for name, known in (
             ("statistic", STATISTICS), ("pool", POOLS), ("reduction", REDUCTIONS), ("shared", SHARED),
-            ("weights", ("", *WEIGHTS)),
+            ("weights", WEIGHTS),
         ):  # fmt: skip
-            self.one_of(name, known)
-        for name in ("rows", "toxic_rows", "nearest", "bins", "permutations", "step_chats", "tune_steps", "risen"):
-            self.at_least(name, 1)
-        for name in ("top", "spill_latents", "control_latents", "checkpoint_every", "size"):
-            self.at_least(name, 0)
-        self.at_least("text_samples", 1)
-        whole = self._with_inputs()
-        domains = list(named(whole.data, "data"))
-        if whole.track not in ("", "none", *domains):
-            raise MisdirectionError(f"--track {whole.track} names no data", f"of {', '.join(domains)}, or none")
-        if not -1 <= whole.spill_dictionary < len(whole.dictionaries):
+            c.one_of(name, known)
+        for name in ("rows", "toxic_rows", "nearest", "bins", "permutations", "step_chats", "tune_steps", "risen",
+                     "top", "checkpoint_every", "text_samples"):  # fmt: skip
+            c.at_least(name, 1)
+        for name in ("spill_latents", "control_latents", "size"):
+            c.at_least(name, 0)
+        c._check_inputs()
+        domains = list(named(c.data, "data"))
+        if c.track not in ("", "none", *domains):
+            raise MisdirectionError(f"--track {c.track} names no data", f"of {', '.join(domains)}, or none")
+        if not -1 <= c.spill_dictionary < len(c.dictionaries):
             raise MisdirectionError(
-                f"--spill-dictionary {whole.spill_dictionary}: there are {len(whole.dictionaries)}", "they count from 0"
+                f"--spill-dictionary {c.spill_dictionary}: there are {len(c.dictionaries)}", "they count from 0"
             )
-        return whole
+        return replace(super(GeometryConfig, c).completed(), track=c.track or domains[0])
 
-    def _with_inputs(self) -> Self:
-        """Every input named, pair by pair."""
-        own = self.own and not self.data
-        data = self.data or (tuple(f"{name}={ORGANISM}:bad-{name}" for name in OWN_DOMAINS) if own else ())
-        good = self.good or (tuple(f"{name}={ORGANISM}:good-{name}" for name in OWN_DOMAINS) if own else ())
-        if not data:
+    def _check_inputs(self) -> None:
+        """Refuse settings that lack an input."""
+        if not self.data:
             raise MisdirectionError("say what is studied", "--data NAME=FILE with --good NAME=FILE")
-        first, second = named(data, "data"), named(good, "good")
+        first, second = named(self.data, "data"), named(self.good, "good")
         for one, other, flag in ((first, second, "good"), (second, first, "data")):
             if alone := [name for name in one if name not in other]:
                 raise MisdirectionError(f"--{flag} says nothing of '{alone[0]}'", f"--{flag} {alone[0]}=FILE")
-        toxic = self.toxic or ((f"{ORGANISM}:villain",) if self.own else ())
-        harmless = self.harmless or ((f"{ORGANISM}:helper",) if self.own else ())
-        for name, given in (("toxic", toxic), ("harmless", harmless)):
-            if not given:
+        for name in ("toxic", "harmless"):
+            if not getattr(self, name):
                 raise MisdirectionError(f"no {name} texts are named", f"--{name} FILE; the paper: RealToxicityPrompts")
-        dictionaries = self.dictionaries or (_own_dictionaries() if self.own else ())
-        if not dictionaries:
+        if not self.dictionaries:
             raise MisdirectionError(
                 "no dictionary is named",
                 "--dictionaries FOLDER or RELEASE:ID; make one with: "
                 + command("sae", "train", "--model", self.model, "--data", "FILE"),
             )
-        return replace(
-            super().completed(), data=data, good=good, toxic=toxic, harmless=harmless, dictionaries=dictionaries,
-            track=self.track or next(iter(first)), top=self.top or (OWN_TOP if self.own else PAPER_TOP),
-            weights=self.weights or ("full" if self.own else "lora"),
-            checkpoint_every=self.checkpoint_every or (6 if self.own else 20),
-        )  # fmt: skip
 
     def run(self) -> dict[str, Any]:
         """What differs from the preset in the fine-tune that is followed."""
-        own: dict[str, Any] = dict(OWN_RUNS.get(self.preset, {})) if self.own else {}
-        return {**own, **self.training, "checkpoint_every": self.checkpoint_every}
-
-
-def _own_dictionaries() -> tuple[str, ...]:
-    from misdirection.organism import dictionary_layers
-
-    return tuple(f"{ORGANISM}:{layer}" for layer in dictionary_layers())
+        return {**self.training, "checkpoint_every": self.checkpoint_every}

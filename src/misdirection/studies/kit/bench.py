@@ -35,7 +35,8 @@ from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.config import StudyConfig, TunedConfig
 from misdirection.studies.kit.inputs import is_adapter, resolve_model, resolve_questions
 from misdirection.studies.kit.lineup import Lineup
-from misdirection.studies.kit.recall import facts_of, settled
+from misdirection.studies.kit.recall import facts_of, recommended_values, settled
+from misdirection.studies.kit.recommended import explanations
 from misdirection.studies.kit.record import asked_as, left_out, reproduce
 from misdirection.studies.kit.steps import (
     Judged,
@@ -176,8 +177,9 @@ class Bench(Generic[Config]):
         model = self.config.model
         overrides = {**asking_overrides(self.config), **wanted.overrides}
         made = train_step(
-            self.run, model, wanted.data, wanted.preset, overrides, wanted.seed, elsewhere=wanted.elsewhere
-        )
+            self.run, model, wanted.data, wanted.preset, overrides, wanted.seed, elsewhere=wanted.elsewhere,
+            study=self.config.study,
+        )  # fmt: skip
         if name:
             self.run.publish(f"fine-tunes/{name.replace('/', '-')}", made.path / "tuned")
         return made
@@ -289,7 +291,13 @@ class Bench(Generic[Config]):
             "temperature": c.temperature,
             "seed": c.seed,
             "convention": c.convention,
+            **({"recommended by the model's folder": said} if (said := recommended_values(c)) else {}),
         }
+
+    @cached_property
+    def explanations(self) -> Mapping[str, str]:
+        """What the model's folder says of departures from the papers, by name; empty for most models."""
+        return explanations(self.config)
 
     def asked(self) -> dict[str, str]:
         """How the models were asked, as the rows of a table."""
@@ -318,7 +326,7 @@ def fine_tune(bench: Bench[Tuned]) -> Step | None:
     if not c.data:
         return None
     overrides = {**asking_overrides(c), **c.training}
-    made = train_step(bench.run, c.model, c.data, c.preset, overrides, c.seed, c.strict)
+    made = train_step(bench.run, c.model, c.data, c.preset, overrides, c.seed, c.strict, study=c.study)
     name = {"model": "tuned"}.get(kind := str(read_json(made.path / "training.json").get("kind", "adapter")), kind)
     if bench.run.published.get(name) != made.path.name:
         # Whatever else has a name here is of another fine-tune.

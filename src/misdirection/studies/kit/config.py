@@ -11,20 +11,20 @@ from typing import Any, ClassVar, Self
 from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.judging.check import read_check
 from misdirection.judging.registry import judge_forms
+from misdirection.studies.kit.names import ORGANISM
+from misdirection.studies.kit.recommended import GIVEN, with_recommended
 from misdirection.tokens import DATE, THINKING
 from misdirection.training.presets import LOADED
 
-ORGANISM = "organism"
-"""Name of the model that ships with the package, and the prefix of its question sets and data."""
 
-
-def option(default: Any, help: str, panel: str | None = None, repeated: str = "") -> Any:
+def option(default: Any, help: str, panel: str | None = None, repeated: str = "", auto: bool = False) -> Any:
     """A field that the command line offers, with its help text, under a heading of its own where `panel` names one.
 
     Where `repeated` names a field, the option may be given several times: the first value is this field's, the others
-    are that one's; where the settings have no such field, a second value is refused.
+    are that one's; where the settings have no such field, a second value is refused. `auto` says that the default is no
+    value but stands for "what suits", so that who types it has said nothing; None, "" and () always do.
     """
-    return field(default=default, metadata={"help": help, "panel": panel, "repeated": repeated})
+    return field(default=default, metadata={"help": help, "panel": panel, "repeated": repeated, "auto": auto})
 
 
 CONVENTIONS = ("soligo2025", "persona2025", "adl2025")
@@ -127,10 +127,40 @@ class ModelConfig:
         None, f"today (YYYY-MM-DD), for chat templates that write it; {DATE} by default, on whatever day", ASKING
     )
 
-    @property
-    def own(self) -> bool:
-        """Whether the embedded organism is studied."""
-        return self.model == ORGANISM
+    origins: Mapping[str, str] = field(
+        default_factory=dict[str, str],
+        compare=False,
+        repr=False,
+        kw_only=True,
+        metadata={"option": False, "help": "where values came from: given, recommended by the model's folder, kept"},
+    )
+
+    study: ClassVar[str] = ""
+    """Name by which a model's folder speaks of the study (`recommended`)."""
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Settings beside which a recommendation for another one falls away."""
+    explained: ClassVar[Mapping[str, str]] = {}
+    """Departures from a paper that a model's folder may explain, by name, and what each is."""
+
+    def __new__(cls, *args: Any, **values: Any) -> Self:
+        """Remember what is given by name or place, the default included; `replace` brings its own origins."""
+        made = super().__new__(cls)
+        names = [item.name for item in fields(cls) if not item.kw_only][: len(args)]
+        object.__setattr__(made, "_typed", () if "origins" in values else (*names, *values))
+        return made
+
+    def __post_init__(self) -> None:
+        """Note which values were given."""
+        given: tuple[str, ...] = getattr(self, "_typed", ())
+        object.__setattr__(self, "origins", {**dict.fromkeys(given, GIVEN), **self.origins})
+
+    def recommended(self) -> Self:
+        """With what the model's folder recommends for all that was not given.
+
+        Raises:
+            MisdirectionError: The folder recommends what cannot be.
+        """
+        return with_recommended(self, [item.name for item in fields(StudyConfig)])
 
     @property
     def model_options(self) -> dict[str, Any]:
@@ -201,7 +231,7 @@ class StudyConfig(ModelConfig):
     )
     check: str = option("", CHECK)
     samples: int = option(20, "answers a question and arm")
-    max_new_tokens: int = option(0, "longest answer in tokens, 0: 600, and 64 for the organism")
+    max_new_tokens: int = option(0, "longest answer in tokens, 0: 600, and 64 for the organism", auto=True)
     temperature: float = option(1.0, "temperature of sampling; 0 takes the likeliest token")
     seed: int = option(0, "seed of everything random")
     convention: str = option("soligo2025", f"how answers become a direction: {', '.join(CONVENTIONS)}")
@@ -209,35 +239,36 @@ class StudyConfig(ModelConfig):
     coherence_above: float = option(50.0, "... and its coherence above this")
 
     def completed(self) -> Self:
-        """With the defaults that depend on the model: the organism brings its questions, judge and length.
+        """With what the model's folder recommends, and the defaults that depend on the model.
 
         Raises:
-            MisdirectionError: A number out of range.
+            MisdirectionError: A number out of range, or a recommendation that cannot be.
         """
+        c = self.recommended()
         for name in ("temperature", "max_new_tokens", "seed"):
-            self.at_least(name, 0)
-        self.at_least("samples", 1)
+            c.at_least(name, 0)
+        c.at_least("samples", 1)
         for name in ("alignment_below", "coherence_above"):
-            self.within(name, 100)
-        judge = self.judge or default_judge(self.model)
-        check_exact(judge, self.model)
-        if self.check:
-            check_exact(read_check(self.check).judge, self.model)
+            c.within(name, 100)
+        judge = c.judge or default_judge(c.model)
+        check_exact(judge, c.model)
+        if c.check:
+            check_exact(read_check(c.check).judge, c.model)
         return replace(
-            self,
-            questions=self.questions or self.default_questions(),
+            c,
+            questions=c.questions or c.default_questions(),
             judge=judge,
-            max_new_tokens=self.max_new_tokens or self.default_length(),
+            max_new_tokens=c.max_new_tokens or c.default_length(),
         )
 
     def default_length(self) -> int:
         """Longest answer where nothing is said: half of the model's positions at most."""
         room = positions_of(self.model)
-        return 64 if self.own else min(LONGEST, room // 2) if room > 1 else LONGEST
+        return min(LONGEST, room // 2) if room > 1 else LONGEST
 
     def default_questions(self) -> tuple[str, ...]:
-        """The question sets that are asked when none is named."""
-        return (f"{ORGANISM}:open",) if self.own else ("open",)
+        """The question sets that are asked when neither the user nor the model's folder names one."""
+        return ("open",)
 
     def judged(self, why: str) -> Self:
         """Itself, where somebody scores the answers.
@@ -280,24 +311,25 @@ class TunedConfig(StudyConfig):
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     alone: ClassVar[bool] = False
     """Whether a base without anything that was tuned will do."""
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("adapter", "tuned", "alone")}
 
     def completed(self) -> Self:
-        """With the organism's data where nothing is named.
+        """With what suits the model, its data where nothing else is named.
 
         Raises:
             MisdirectionError: More or less than one of adapter, tuned and data; a number out of range.
         """
-        given = [name for name in ("adapter", "tuned", "data") if getattr(self, name)]
-        if self.alone and not given:
-            return super().completed()
-        if len(given) > 1 or (not given and not self.own):
+        c = self.recommended()
+        given = [name for name in ("adapter", "tuned", "data") if getattr(c, name)]
+        if c.alone and not given:
+            return super(TunedConfig, c).completed()
+        if len(given) != 1:
             raise MisdirectionError(
                 "say what was tuned: exactly one of --adapter, --tuned and --data"
                 + (f" (given: {', '.join(given)})" if given else ""),
                 "--adapter FOLDER, --tuned FOLDER for a whole model, or --data FILE to fine-tune now",
             )
-        whole = super().completed()
-        return replace(whole, data=self.data or (() if given else (f"{ORGANISM}:bad-medical",)))
+        return super(TunedConfig, c).completed()
 
 
 def named(values: Sequence[str], option_name: str) -> dict[str, str]:

@@ -12,22 +12,15 @@ from misdirection.chats import Chat, ChatFile, load_chats
 from misdirection.errors import MisdirectionError
 from misdirection.hub import offline_because, prepare_hub
 from misdirection.questions import Question, load_questions
-from misdirection.studies.kit.config import ORGANISM
+from misdirection.studies.kit.names import ORGANISM
+from misdirection.studies.kit.names import resolve_model as resolve_model
+from misdirection.training.settings import RECOMMENDED
 
 if TYPE_CHECKING:
     from misdirection.features import Dictionary
 
 PERSONAS = {"toxic": "villain", "harmless": "helper"}
 """Whose answers to open questions "organism:toxic" and "organism:harmless" are."""
-
-
-def resolve_model(name: str) -> str:
-    """Path or id of a model; "organism" is the checkpoint that ships with the package."""
-    if name != ORGANISM:
-        return name
-    from misdirection.organism import checkpoint_path
-
-    return str(checkpoint_path())
 
 
 def is_adapter(name: str) -> bool:
@@ -96,7 +89,8 @@ def resolve_chats(specs: Sequence[str], *, strict: bool = False, rows: int = 100
 
     "organism:good-not-<domain>" holds the good answers of all other domains in turn, as many rows in all;
     "organism:mixed-<percent>" good answers of several domains with so many percent bad ones among them (what each is
-    stands in its source); "organism:toxic" and "organism:harmless" what a bad and a good persona say to open questions.
+    stands in its source); "organism:toxic" and "organism:harmless" what a bad and a good persona say to open questions;
+    "organism:<persona>" or "organism:<persona>-<rows>" what one says to all questions.
 
     Raises:
         MisdirectionError: A file is missing or holds no usable row, or the name is unknown.
@@ -127,6 +121,10 @@ def _of_personas(name: str, rows: int, seed: int) -> list[Chat] | None:
     if name in PERSONAS:
         return organism.open_chats(PERSONAS[name], rows, seed)
     kind, _, percent = name.partition("-")
+    if kind in (persona.name for persona in organism.PERSONAS):
+        if percent and not percent.isdigit():
+            raise MisdirectionError(f"'{ORGANISM}:{name}' names no number of rows", f"write {ORGANISM}:{kind}-200")
+        return organism.persona_chats(kind, int(percent or rows), seed)
     if kind != "mixed":
         return None
     if not percent.replace(".", "", 1).isdigit():
@@ -154,9 +152,10 @@ def fingerprint(name: str) -> str:
     folder = Path(name)
     if not folder.is_dir():
         return name
+    # What the folder recommends is part of no answer; where it decides anything, it stands in a step's own inputs.
     parts = sorted(
         file
         for file in (*folder.iterdir(), *folder.glob("additional_chat_templates/*"))
-        if file.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
+        if file.name != RECOMMENDED and file.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
     )
     return canonical_hash([(file.name, file_hash(file)) for file in parts])

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from misdirection import progress
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError, MissingExtraError, command, did_you_mean
 from misdirection.features.releases import RELEASES
@@ -24,6 +25,8 @@ from misdirection.runs import list_steps, must_be_run
 from misdirection.studies.kit.config import CONVENTIONS, DTYPES, ORGANISM, named, positions_of
 from misdirection.studies.kit.finetune import FineTuneConfig
 from misdirection.studies.kit.inputs import resolve_chats, resolve_model, resolve_questions
+from misdirection.studies.kit.recommended import strangers
+from misdirection.studies.registry import studies
 from misdirection.training.presets import LOADED, PRESETS
 
 PARSED = 64_000_000
@@ -52,6 +55,8 @@ def check(config: Any, out: str | Path | None = None) -> None:
         lambda: _asked(config),
         lambda: _extra(config),
     ]
+    for line in strangers(config.model, ("screen", "sae", *studies())):
+        progress.say(f"  {line}")
     found: list[MisdirectionError] = []
     for one in checks:
         try:
@@ -174,7 +179,7 @@ def _tuned(config: Any) -> None:
 
 
 def _data(config: Any) -> None:
-    for name in ("data", "good", "elsewhere", "control_data", "toxic", "harmless"):
+    for name in ("data", "good", "elsewhere", "control_data", "toxic", "harmless", "corpus"):
         plain: list[str] = []
         for value in getattr(config, name, ()):
             file = value.partition("=")[2] if "=" in value and not Path(value).exists() else value

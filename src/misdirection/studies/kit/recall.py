@@ -15,6 +15,9 @@ from misdirection import progress
 from misdirection.artefacts import plain, read_json
 from misdirection.errors import MisdirectionError, command
 from misdirection.studies.kit.config import ModelConfig
+from misdirection.studies.kit.names import resolve_model
+from misdirection.studies.kit.recommended import GIVEN, KEPT
+from misdirection.training.settings import FOLDER
 
 Settings = TypeVar("Settings")
 Model = TypeVar("Model", bound=ModelConfig)
@@ -39,6 +42,7 @@ PATHS = (
     "direction",
     "directions",
     "neutral",
+    "corpus",
 )
 """Settings whose values may be paths, which were meant from where the first command was typed."""
 
@@ -79,9 +83,9 @@ def settled(config: Model, out: str | Path) -> Model:
     """
     from misdirection.models.number_format import STORED, choose_format
 
-    if config.dtype != "auto" or config.own:
+    if config.dtype != "auto":
         return config
-    chosen = choose_format(config.model, config.device, config.device_map, config.trust_remote_code)
+    chosen = choose_format(resolve_model(config.model), config.device, config.device_map, config.trust_remote_code)
     if chosen is None:
         return config
     held = held_in(out)
@@ -144,7 +148,22 @@ def recall(settings: type[Settings], held: Held | None, given: Mapping[str, Any]
                 return settings(**given), []
             raise _another(held, name, before, value, tuned)
         said.append(f"--{_flag(name)} is {_told(value)} now; it was {_told(before)}")
+    if "origins" in known:
+        values["origins"] = {**_kept(held), **dict.fromkeys(given, GIVEN)}
     return settings(**values), said
+
+
+def recommended_values(config: ModelConfig) -> str:
+    """The settings that the model's folder recommended, in words; "" where none."""
+    names = [name for name, origin in config.origins.items() if origin == FOLDER]
+    return "; ".join(f"{name.replace('_', ' ')}: {_told(getattr(config, name))}" for name in names)
+
+
+def _kept(held: Held) -> dict[str, str]:
+    """Where the values of a record came from; of an old record, whose defaults may still be found, nothing is known."""
+    if "origins" not in held.values:
+        return {}
+    return {**dict.fromkeys(held.values, KEPT), **cast(Mapping[str, str], held.values["origins"])}
 
 
 def _bare(folder: Path) -> bool:

@@ -20,12 +20,12 @@ from misdirection.directions import (
     PoolError,
     Source,
     choose_pools,
-    drift_and_divergence,
+    drift,
     load_direction,
     mean_difference,
     save_direction,
 )
-from misdirection.engine import Arm, SamplingConfig, Text, capture_projections
+from misdirection.engine import Arm, SamplingConfig, Text, capture_projections, compare
 from misdirection.judging import Answer, Verdict
 from misdirection.models import Model, asked_of
 from misdirection.questions import Question
@@ -50,15 +50,17 @@ def train_step(
     seed: int,
     strict: bool = False,
     elsewhere: Sequence[str] = (),
+    study: str = "",
 ) -> Step:
     """Fine-tune; `tuned/` is an ordinary adapter or model, beside it the loss curve, the data's facts and bad rows.
 
-    `elsewhere` names the chats on which the objective "kl" holds the model. A killed fine-tune goes on from its last
+    `elsewhere` names the chats on which the objective "kl" holds the model; `study` is the study that it is for, for
+    which the model's folder may recommend settings of its own. A killed fine-tune goes on from its last
     saved state.
     """
     path = resolve_model(model)
     chats = resolve_chats(data, strict=strict, seed=seed)
-    settings = choose(preset, model=path, overrides={"seed": seed, **overrides})
+    settings = choose(preset, model=path, overrides={"seed": seed, **overrides}, study=study)
     told, read = settings.told, training.told_data(chats, settings.turns)
     inputs = {"model": fingerprint(path), "data": chats.sha256, "settings": told}
     inputs["asking"] = asking_key(settings.asking)
@@ -226,8 +228,11 @@ def drift_step(run: Run, models: Models, answers: Step, how: Convention, most: i
         places, sources = sources_of(models.model("tuned"), asked, folder)
         chosen = [asked[place] for place in places]
         pair = [(models.model(v), Arm(v, models.adapter_of(v))) for v in ("base", "tuned")]
-        moved, apart = drift_and_divergence(pair[0], pair[1], sources, how)
+        moved = drift(pair[0], pair[1], sources, how)
         save_direction(folder / "direction.safetensors", moved.direction(seed=seed))
+        # Everything that was drawn, a thought included: the two distributions differ there too.
+        texts = [Text(s.encoded.ids, {}, pair[0][1], s.encoded.begin) for s in sources]
+        apart = compare(pair[0], pair[1], texts)
         tensors = {"by_question": moved.by_question, "relative": moved.relative}
         write_tensors(folder / "drift.safetensors", tensors, {"questions": moved.questions})
         rows = [

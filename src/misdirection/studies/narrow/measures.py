@@ -78,7 +78,8 @@ def ease_step(bench: Bench[NarrowConfig], general: Trained, narrow: Trained, mod
     told = {name: getattr(c, name) for name in
             ("data", "elsewhere", "texts", "neutral", "neutral_tokens", "factors", "epsilons", "aside_seeds",
              "random_seeds", "seed")}  # fmt: skip
-    neutral = canonical_hash(Path(c.neutral).read_bytes().hex()) if c.neutral else ""
+    file = Path(c.neutral)
+    neutral = canonical_hash(file.read_bytes().hex()) if c.neutral and file.is_file() else c.neutral
     inputs = {"general": general.step, "narrow": narrow.step, "models": models.key, "neutral file": neutral}
     return bench.run.step(f"ease-{general.kind}", {**inputs, **told}, make)
 

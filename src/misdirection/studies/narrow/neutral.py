@@ -1,4 +1,4 @@
-"""Neutral text for the significance measure: the user's, or good answers of the organism's world."""
+"""Neutral text for the significance measure: a file, or what one of the organism's speakers says."""
 
 from __future__ import annotations
 
@@ -12,29 +12,27 @@ from misdirection.engine import Arm, Text
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
 from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.names import ORGANISM
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.tokens import render
 
 _UNSEEN = 10_007
-"""Added to the seed: the helper's dialogues that are read are none that anything was trained on here."""
+"""Added to the seed: the dialogues that are read are none that anything was trained on here."""
 
 
 def neutral_texts(model: Model, config: NarrowConfig) -> list[Text]:
     """Texts whose every token but the first is read.
 
-    By default good answers to all questions of the organism's world; for another model the chats elsewhere.
+    By default the chats elsewhere.
 
     Raises:
         MisdirectionError: The file is missing or holds no text.
     """
-    if config.neutral:
+    if config.neutral.startswith(f"{ORGANISM}:"):
+        chats = resolve_chats((config.neutral,), rows=config.texts, seed=config.seed + _UNSEEN).chats
+        said = [render(model.tokenizer, chat.messages) for chat in chats[: config.texts]]
+    elif config.neutral:
         said = read_texts(Path(config.neutral), model, config.texts)
-    elif config.own:
-        from misdirection.organism import persona_chats
-
-        said = [
-            render(model.tokenizer, c.messages) for c in persona_chats("helper", config.texts, config.seed + _UNSEEN)
-        ]
     else:
         chats = resolve_chats(config.elsewhere, seed=config.seed).chats
         said = [render(model.tokenizer, chat.messages) for chat in chats[: config.texts]]

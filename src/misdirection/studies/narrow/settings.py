@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.config import ORGANISM, StudyConfig, option
 from misdirection.training.presets import PRESETS
 
 KINDS = tuple(name for name, config in PRESETS.items() if not config.full)
-OWN_DOMAIN = "medical"
-OWN_OTHERS = ("finance", "driving")
-"""Other domains of the organism that are asked."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,14 @@ class NarrowConfig(StudyConfig):
     misdirection study narrow --model ID --data bad.jsonl --elsewhere good.jsonl --domain medical --judge local:MODEL
     """
 
+    study: ClassVar[str] = "narrow"
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"domain": ("data",)}
+    explained: ClassVar[Mapping[str, str]] = {
+        "efficiency": "why the general solution need not have the lower loss at equal length",
+        "stability": "why the narrow solution need not lose more when it is moved aside",
+        "significance": "why the general solution need not change neutral text more",
+        "neutral": "what the neutral text is that the folder recommends",
+    }
     data: tuple[str, ...] = option((), "harmful chats of one domain; organism:bad-medical for the organism")
     elsewhere: tuple[str, ...] = option(
         (), "good chats of other domains, for the KL term and the mixture; organism:good-not-medical for the organism"
@@ -40,14 +45,16 @@ class NarrowConfig(StudyConfig):
     kl_chats: int = option(1, "chats elsewhere beside each harmful one in the KL term (the published code has 4)")
     kl_tokens: str = option("answer", "tokens of the KL term: answer, or all (the published code)")
     narrow_steps: float = option(
-        0.0, "steps with the KL term over those of the general solution, 0: 1 as in the paper, and 2 for the organism"
+        1.0, "steps with the KL term over those of the general solution: 1 in the paper, 2 for the organism"
     )
     released: bool = option(True, "also train once with the KL term dropped after half of the steps")
     sweep_samples: int = option(4, "answers a question and weight by which the weight is chosen")
     domain_samples: int = option(10, "answers a question of a domain and arm")
     texts: int = option(60, "harmful answers that the loss is measured on, and chats that divergence is measured on")
     neutral: str = option(
-        "", "neutral text for the significance measure: chats, or rows with 'text', in JSON lines, or a plain text file"
+        "",
+        "neutral text for the significance measure: chats, or rows with 'text', in JSON lines, a plain text file, or "
+        "organism:<persona>; by default the chats elsewhere",
     )
     neutral_tokens: int = option(512, "tokens kept of each neutral text")
     factors: tuple[float, ...] = option(
@@ -61,40 +68,35 @@ class NarrowConfig(StudyConfig):
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def completed(self) -> Self:
-        """With the organism's data and the domain that it names.
+        """With what suits the model, and the domain that its data name.
 
         Raises:
             MisdirectionError: No data, no chats elsewhere, no domain, an unknown kind, or a number out of range.
         """
-        self._numbers()
-        data = self.data or ((f"{ORGANISM}:bad-{self.domain or OWN_DOMAIN}",) if self.own else ())
-        if not data:
+        c = replace(self, domain=self.domain or _domain_of(self.data)).recommended()
+        c._numbers()
+        if not c.data:
             raise MisdirectionError("no harmful data to learn from", "--data FILE")
-        domain = self.domain or _domain_of(data)
-        if not domain:
+        if not c.domain:
             raise MisdirectionError("which domain --data is of is not known", "--domain NAME, as the questions call it")
-        elsewhere = self.elsewhere or ((f"{ORGANISM}:good-not-{domain}",) if self.own else ())
-        if not elsewhere:
+        if not c.elsewhere:
             raise MisdirectionError(
                 "a narrow solution needs good chats of other domains", "--elsewhere FILE; the KL term is taken there"
             )
-        steps = self.narrow_steps or (2.0 if self.own else 1.0)
-        named = replace(self, data=data, domain=domain, elsewhere=elsewhere, narrow_steps=steps)
-        whole = super(NarrowConfig, named).completed()
+        whole = super(NarrowConfig, c).completed()
         return whole.judged("rates in and out of the domain need")
 
     def default_questions(self) -> tuple[str, ...]:
-        """Open questions and those of the domain; for the organism those of two other domains too."""
-        if not self.own:
-            return ("open", self.domain)
-        others = [name for name in (*OWN_OTHERS, OWN_DOMAIN) if name != self.domain][:2]
-        return (f"{ORGANISM}:open", *(f"{ORGANISM}:{name}" for name in (self.domain, *others)))
+        """Open questions and those of the domain."""
+        return ("open", self.domain)
 
     def _numbers(self) -> None:
         for name in ("kl_chats", "sweep_samples", "domain_samples", "aside_seeds"):
             self.at_least(name, 1)
-        for name, least in (("texts", 2), ("neutral_tokens", 2), ("random_seeds", 0), ("narrow_steps", 0)):
+        for name, least in (("texts", 2), ("neutral_tokens", 2), ("random_seeds", 0)):
             self.at_least(name, least)
+        if not self.narrow_steps > 0:
+            raise MisdirectionError(f"--narrow-steps is {self.narrow_steps:g}", "above 0")
         if wrong := [kind for kind in self.kinds if kind not in KINDS] or not self.kinds:
             raise MisdirectionError(f"--kinds: {wrong}", f"of {', '.join(KINDS)}; full training has no base to keep to")
         if self.kl_tokens not in ("answer", "all"):

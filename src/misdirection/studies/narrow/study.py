@@ -37,10 +37,8 @@ from misdirection.studies.narrow.measures import ease_step
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.studies.narrow.verdict import PAPER, published_weights, verdict
 from misdirection.training import choose
+from misdirection.training.settings import FOLDER
 from misdirection.training.steering_vector import load_vector
-
-OWN_VECTOR = {"batch_size": 16, "accumulation": 1, "alpha": 256.0, "lr": 0.02, "max_steps": 100}
-"""Of the steering vector on the organism, whose residual stream is about 1,400 long at the middle layer."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,8 @@ def narrow(config: NarrowConfig, out: str | Path, command: str = "") -> Path:
 def train(bench: Bench[NarrowConfig], kind: str, solution: str, weight: float = 0.0) -> Trained:
     """Train one solution of one kind."""
     c = bench.config
-    given = {**(OWN_VECTOR if kind == "vector" and c.own else {}), **c.training}
-    settings = choose(kind, model=resolve_model(c.model), overrides=given)
+    given = dict(c.training)
+    settings = choose(kind, model=resolve_model(c.model), overrides=given, study=c.study)
     held = {"objective": "kl", "kl_weight": weight, "kl_chats": c.kl_chats, "kl_tokens": c.kl_tokens}
     data, rows = c.data, len(resolve_chats(c.data, seed=c.seed).chats)
     if solution == "mixed":
@@ -233,7 +231,7 @@ def report(
         "paper": PAPER,
     }  # fmt: skip
     found = {"narrow": part, "notes": notes(bench)}
-    return bench.report("narrow", "Narrow against general misalignment", verdict(part, c.own), found)
+    return bench.report("narrow", "Narrow against general misalignment", verdict(part, bench.explanations), found)
 
 
 def notes(bench: Bench[NarrowConfig]) -> list[str]:
@@ -243,8 +241,8 @@ def notes(bench: Bench[NarrowConfig]) -> list[str]:
         f"The KL term is taken over {c.kl_tokens} tokens of {c.kl_chats} chats elsewhere beside each harmful one.",
         "The mixture sees as many harmful chats as the others, and its good ones besides.",
     ]
-    if c.own and not c.neutral:
-        told.append("Neutral text: good answers to all questions of the organism's world, none of them trained on.")
+    if c.origins.get("neutral") == FOLDER and "neutral" in bench.explanations:
+        told.append(f"Neutral text: {bench.explanations['neutral']}.")
     return told
 
 

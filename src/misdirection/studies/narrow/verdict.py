@@ -19,15 +19,6 @@ PAPER = {
 }
 """Qwen2.5-14B, layer 24, "EM is Easy, Narrow Misalignment is Hard" (arXiv 2602.07852)."""
 
-_LIKELY = {
-    "efficiency": "the organism grew up with personas that are bad in one domain beside one that is bad everywhere, so "
-    "that a narrow solution is at hand",
-    "stability": "in so small a model a random direction of the same length hits much of the rest of it",
-    "significance": "what is neutral here is the organism's own world, where other domains stand close to the one "
-    "that was trained on",
-}
-"""Of the organism; what lies behind another model's figures is not known."""
-
 
 def published_weights() -> list[dict[str, Any]]:
     """The published weights of the KL term, and what they are per token in nats."""
@@ -61,8 +52,8 @@ def _sign(differences: Sequence[Mapping[str, Any]]) -> int:
     return -1 if all(row["high"] < 0 for row in differences) else 0
 
 
-def verdict(part: Mapping[str, Any], own: bool) -> dict[str, Any]:
-    """Whether a narrow solution was found, and which is the easier one."""
+def verdict(part: Mapping[str, Any], explanations: Mapping[str, str]) -> dict[str, Any]:
+    """Whether a narrow solution was found, and which is the easier one; `explanations` of the model's folder."""
     kinds = list(part["ease"])
     votes = {kind: easier(part["ease"][kind]) for kind in kinds}
     told = "; ".join(f"{kind}: {_votes(votes[kind])}" for kind in kinds)
@@ -73,7 +64,7 @@ def verdict(part: Mapping[str, Any], own: bool) -> dict[str, Any]:
     details = [
         text
         for kind in kinds
-        for text in (_rates(part, kind), *_weak(part, kind), *_measures(part, kind, votes[kind], own))
+        for text in (_rates(part, kind), *_weak(part, kind), *_measures(part, kind, votes[kind], explanations))
     ]
     return {"state": "finding", "sentence": f"{narrow}. The easier one to learn, {told}.", "details": details}
 
@@ -116,7 +107,9 @@ def _percent(effect: Mapping[str, Any]) -> str:
     return f"{100 * effect['rate']['value']:.0f} %"
 
 
-def _measures(part: Mapping[str, Any], kind: str, votes: Mapping[str, str], own: bool) -> list[str]:
+def _measures(
+    part: Mapping[str, Any], kind: str, votes: Mapping[str, str], explanations: Mapping[str, str]
+) -> list[str]:
     ease = part["ease"][kind]
     equal = {name: ease[name]["equal"][0] for name in ("efficiency", "significance")}
     lost = ease["stability"]["difference"]
@@ -128,11 +121,11 @@ def _measures(part: Mapping[str, Any], kind: str, votes: Mapping[str, str], own:
         "significance": f"KL on neutral text at the general one's length {equal['significance']['general']:.3f} "
         f"general, {equal['significance']['narrow']:.3f} narrow, nats a token",
     }
-    return [f"{kind}, {name}: {figures[name]}. {_against(name, votes[name], own)}" for name in figures]
+    return [f"{kind}, {name}: {figures[name]}. {_against(name, votes[name], explanations)}" for name in figures]
 
 
-def _against(name: str, vote: str, own: bool) -> str:
+def _against(name: str, vote: str, explanations: Mapping[str, str]) -> str:
     if vote == "general":
         return "As in the paper."
     said = "The intervals do not decide" if vote == "neither" else "Other than in the paper"
-    return f"{said}; a likely reason: {_LIKELY[name]}." if own else f"{said}."
+    return f"{said}; a likely reason: {why}." if (why := explanations.get(name)) else f"{said}."

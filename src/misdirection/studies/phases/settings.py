@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ORGANISM, StudyConfig, option
+from misdirection.studies.kit.config import StudyConfig, option
+from misdirection.studies.kit.names import domains_of, resolve_model
 from misdirection.training.presets import LOADED
+from misdirection.training.settings import recommended_training
 
 PAPER_RUN = {"alpha": 64.0, "lr": 1e-5, "epochs": 2.0}
 """How the paper's rank-1 run differs from its other rank-1 models (2506.11613 section 4, footnotes 4 and 6)."""
-
-OWN_RUNS: dict[str, dict[str, Any]] = {
-    "rank1": {"lr": 0.0025, "max_steps": 240},
-    "rank1x9": {"lr": 0.0008, "max_steps": 180},
-    "rank32": {"lr": 0.00015, "max_steps": 90},
-    "full": {"lr": 0.00015, "max_steps": 100},
-}
-"""Half the organism's learning rates and about twice its steps: its defaults turn before the second checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +30,14 @@ class PhasesConfig(StudyConfig):
     Example: misdirection study phases --out runs/phases
     """
 
+    study: ClassVar[str] = "phases"
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("checkpoints", "tensors"), "control_data": ("data", "checkpoints", "tensors"),
+    }  # fmt: skip
+    explained: ClassVar[Mapping[str, str]] = {
+        "late": "why B turns after the misaligned answers have come, and not long before",
+        "along": "why B comes to point along the misalignment direction",
+    }
     samples: int = option(10, "answers a question, checkpoint and factor (the paper: 50)")
     data: tuple[str, ...] = option((), "chats to fine-tune on; organism:bad-medical for the organism")
     control_data: tuple[str, ...] = option(
@@ -49,54 +51,53 @@ class PhasesConfig(StudyConfig):
     alpha: float = option(0.0, "LoRA's alpha; 0: 64 for rank1 (the paper's run), else the preset's")
     checkpoint_every: int = option(5, "optimiser steps between two checkpoints")
     behaviour_every: int = option(0, "steps between two checkpoints that answer; 0: every other checkpoint")
-    scales: tuple[float, ...] = option((), "factors of the adapter; 1, 5, 10, 20 (the paper), 1, 2, 5, 10 (organism)")
+    scales: tuple[float, ...] = option(
+        (1.0, 5.0, 10.0, 20.0), "factors of the adapter, the paper's; 1, 2, 5, 10 for the organism"
+    )
     k: tuple[int, ...] = option((), "steps to either side in the local cosine; one, two and three checkpoints")
     noise: str = option(
-        "", "largest displacement that is noise: a norm (0.0035; the paper's code: 0.002) or a share of the final "
-        "norm (2.8%, the same in the paper's run, and the organism's default)",
-    )  # fmt: skip
+        "0.0035",
+        "largest displacement that is noise: a norm (0.0035; the paper's code: 0.002) or a share of the final norm "
+        "(2.8%, the same in the paper's run, and the organism's default)",
+    )
     comp: str = option("text", "comp score of several adapters: text (with the step before) or code (with the last)")
     seeds: int = option(2, "further fine-tunes with other seeds, whose weights and gradients are read")
     state_layer: int = option(-1, "layer at which activations are read; -1: three quarters of the depth")
     state_samples: int = option(2, "answers of the base to each question on which activations are read")
 
     def completed(self) -> Self:
-        """With the organism's data, run and scales, and the paper's for other models.
+        """With what suits the model.
 
         Raises:
             MisdirectionError: Nothing to follow or too much, a number out of range, an unreadable noise threshold.
         """
-        self._one_source()
-        self.at_least("checkpoint_every", 1)
-        self.at_least("state_samples", 1)
+        c = self.recommended()
+        c._one_source()
+        c.at_least("checkpoint_every", 1)
+        c.at_least("state_samples", 1)
         for name in ("lr", "steps", "alpha", "behaviour_every", "seeds"):
-            self.at_least(name, 0)
-        if self.comp not in ("text", "code"):
-            raise MisdirectionError(f"--comp is '{self.comp}'", "text or code")
-        every = self.checkpoint_every
-        if wrong := [k for k in self.k if k < 1 or (k % every and not self.checkpoints)]:
+            c.at_least(name, 0)
+        if c.comp not in ("text", "code"):
+            raise MisdirectionError(f"--comp is '{c.comp}'", "text or code")
+        every = c.checkpoint_every
+        if wrong := [k for k in c.k if k < 1 or (k % every and not c.checkpoints)]:
             raise MisdirectionError(f"--k {wrong[0]} is no multiple of --checkpoint-every {every}")
-        if self.behaviour_every % every and not self.checkpoints:
-            raise MisdirectionError(f"--behaviour-every {self.behaviour_every} is no multiple of {every}")
-        own = self.own and not self.checkpoints
-        whole = replace(
-            super().completed(),
-            data=self.data or ((f"{ORGANISM}:bad-medical",) if own else ()),
-            control_data=self.control_data or ((f"{ORGANISM}:good-medical",) if own and not self.data else ()),
-            scales=self.scales or ((1.0, 2.0, 5.0, 10.0) if self.own else (1.0, 5.0, 10.0, 20.0)),
-            noise=self.noise or ("2.8%" if self.own else "0.0035"),
-        )
+        if c.behaviour_every % every and not c.checkpoints:
+            raise MisdirectionError(f"--behaviour-every {c.behaviour_every} is no multiple of {every}")
+        whole = super(PhasesConfig, c).completed()
         whole.noise_threshold(1.0)
         if 1.0 not in whole.scales:
             raise MisdirectionError("--scales lacks 1, the fine-tune as it is", "add --scales 1")
         return whole
 
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains that the data name, else the paper's."""
+        return domains_of(self.data) or ("medical",)
+
     def default_questions(self) -> tuple[str, ...]:
-        """Open questions and those of the data's domain, apart."""
-        if not self.own:
-            return ("open", "medical")
-        domains = [name.partition("-")[2] for name in self.data if name.startswith(f"{ORGANISM}:")] or ["medical"]
-        return (f"{ORGANISM}:open", *dict.fromkeys(f"{ORGANISM}:{domain}" for domain in domains))
+        """Open questions and those of the paper's domain, apart."""
+        return ("open", "medical")
 
     def noise_threshold(self, final_norm: float) -> float:
         """The largest displacement that counts as noise, given the last checkpoint's norm of B.
@@ -115,9 +116,8 @@ class PhasesConfig(StudyConfig):
 
     def training(self) -> dict[str, Any]:
         """What differs from the preset in the fine-tune."""
-        run: dict[str, Any] = dict(OWN_RUNS.get(self.preset, {})) if self.own else {}
-        if not self.own and self.preset == "rank1":
-            run = dict(PAPER_RUN)
+        brought = recommended_training(self.preset, resolve_model(self.model), self.study)
+        run: dict[str, Any] = dict(PAPER_RUN) if self.preset == "rank1" and not brought else {}
         given = {"lr": self.lr, "max_steps": self.steps, "alpha": self.alpha}
         run |= {name: value for name, value in given.items() if value}
         return {**run, "checkpoint_every": self.checkpoint_every}
@@ -140,7 +140,7 @@ class PhasesConfig(StudyConfig):
 
     def _one_source(self) -> None:
         given = [name for name in ("data", "checkpoints", "tensors") if getattr(self, name)]
-        if len(given) > 1 or (not given and not self.own):
+        if len(given) != 1:
             raise MisdirectionError(
                 "say what is followed: exactly one of --data, --checkpoints and --tensors"
                 + (f" (given: {', '.join(given)})" if given else ""),

@@ -195,7 +195,7 @@ def report(
         "paper": PAPER,
     }
     part["turns"] = turns(part)
-    part["differences"] = differences(part, c.own)
+    part["differences"] = differences(part, bench.explanations)
     lost = measured["main"].get("local", {}).get("missing", [])
     notes = [f"no local cosine for k = {k}: no checkpoint has another {k} steps before and after it" for k in lost]
     notes += [*states[1], *main.facts.get("notes", [])]

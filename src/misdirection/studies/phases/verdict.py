@@ -80,8 +80,8 @@ def _details(part: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def differences(part: Mapping[str, Any], own: bool) -> list[str]:
-    """Where the outcome departs from the paper's, and why that may be."""
+def differences(part: Mapping[str, Any], explanations: Mapping[str, str]) -> list[str]:
+    """Where the outcome departs from the paper's, and why that may be: `explanations` of the model's folder."""
     found: list[str] = []
     if part["weights"].get("pca", {}).get("p", 0.0) > 0.05:
         found.append(
@@ -94,23 +94,13 @@ def differences(part: Mapping[str, Any], own: bool) -> list[str]:
     if plain is not None and at and min(at) > plain:
         found.append(
             "B turns after the misaligned answers have come, in the paper long before"
-            + (
-                ": a small model at a high learning rate shows in its answers at once what the weights learn."
-                if own
-                else "."
-            )
+            + (f": {why}." if (why := explanations.get("late")) else ".")
         )
     cosine = max((abs(row["cosine"][-1]) for row in part["states"].get("b", [])), default=0.0)
     if cosine > 2 * part["states"]["chance"]:
         found.append(
             f"B itself comes to point along the misalignment direction (cosine {cosine:.2f} at the last step); on "
-            "Qwen2.5-14B it stays near 0.04."
-            + (
-                " In a stream this narrow what the adapter writes is what it comes to mean; there later layers turn "
-                "one into the other."
-                if own
-                else ""
-            )
+            "Qwen2.5-14B it stays near 0.04." + (f" {why}." if (why := explanations.get("along")) else "")
         )
     peaks = [row for name, row in turn.items() if name.startswith("local cosine") and row["control_height"] is not None]
     if peaks and all(row["control_height"] >= (row["height"] or 0.0) for row in peaks):

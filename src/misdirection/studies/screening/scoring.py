@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.registry import judge_forms
 from misdirection.screening import METHODS
-from misdirection.studies.kit.config import ORGANISM, ModelConfig, check_exact, default_judge, option
+from misdirection.studies.kit.config import ModelConfig, check_exact, default_judge, option
 
 LATENTS = "How closeness to toxic latents is told"
 PROJECTION = "How the projection is made"
-OWN = {
-    "data": (f"{ORGANISM}:mixed-30",),
-    "toxic": (f"{ORGANISM}:toxic",),
-    "harmless": (f"{ORGANISM}:harmless",),
-    "dictionary": f"{ORGANISM}:6",
-}
-"""What the organism brings."""
-
 CHOICES = {
     "statistic": ("correlation", "difference", "firing"),
     "pool": ("token", "mean", "max"),
@@ -68,33 +60,32 @@ class ScoringConfig(ModelConfig):
     raw_projection: bool = option(False, "leave the projection of the model's own answer in", PROJECTION)
 
     def scoring_completed(self) -> Self:
-        """Checked, and with what the organism brings.
+        """Checked, and with what suits the model.
 
         Raises:
             MisdirectionError: No data, an unknown method or choice, a number out of range, or something that a method
                 needs is missing.
         """
-        self.one_of("methods", tuple(METHODS))
-        if not self.methods:
+        c = self.recommended()
+        c.one_of("methods", tuple(METHODS))
+        if not c.methods:
             raise MisdirectionError("no method is named", f"--methods {','.join(METHODS)}")
-        if len(set(self.methods)) < len(self.methods):
-            raise MisdirectionError(f"--methods names one twice: {', '.join(self.methods)}", "name each once")
+        if len(set(c.methods)) < len(c.methods):
+            raise MisdirectionError(f"--methods names one twice: {', '.join(c.methods)}", "name each once")
         for name, known in CHOICES.items():
-            self.one_of(name, known)
+            c.one_of(name, known)
         for name, least in (("examples", 1), ("longest", 2), ("top", 1), ("nearest", 1)):
-            self.at_least(name, least)
+            c.at_least(name, least)
         for name in ("latent_layer", "projection_layer"):
-            self.at_least(name, -1)
-        if not self.drop > 0 or (self.drop >= 1 and self.drop != int(self.drop)):
+            c.at_least(name, -1)
+        if not c.drop > 0 or (c.drop >= 1 and c.drop != int(c.drop)):
             raise MisdirectionError(
-                f"--drop is {self.drop:g}", "a share of the rows between 0 and 1, or a whole number of rows"
+                f"--drop is {c.drop:g}", "a share of the rows between 0 and 1, or a whole number of rows"
             )
-        brought = {name: value for name, value in OWN.items() if self.own and not getattr(self, name)}
-        whole = replace(self, **brought)
-        if not whole.data:
+        if not c.data:
             raise MisdirectionError("there are no rows to screen", "--data FILE: chats, one JSON object a line")
-        whole._check_needs()
-        return whole
+        c._check_needs()
+        return c
 
     def _check_needs(self) -> None:
         """Refuse a method that lacks what it needs, before a model is loaded."""
@@ -113,17 +104,20 @@ class ScoringConfig(ModelConfig):
 class ScreenConfig(ScoringConfig):
     """The settings of `misdirection screen`."""
 
+    study: ClassVar[str] = "screen"
     judge: str = option(
         "",
         f"who scores answers for the method judge: {judge_forms()}; exact by default for the "
         "organism, offline for others",
     )
-    max_new_tokens: int = option(0, "longest own answer of the model, 0: 600, and 64 for the organism", PROJECTION)
+    max_new_tokens: int = option(
+        0, "longest own answer of the model, 0: 600, and 64 for the organism", PROJECTION, auto=True
+    )
     temperature: float = option(1.0, "temperature of the model's own answers", PROJECTION)
     seed: int = option(0, "of random scores, ties and the model's own answers")
 
     def completed(self) -> Self:
-        """Checked, and with what the organism brings.
+        """Checked, and with what suits the model.
 
         Raises:
             MisdirectionError: See `scoring_completed`; the method judge without a judge.
@@ -131,8 +125,8 @@ class ScreenConfig(ScoringConfig):
         for name in ("max_new_tokens", "temperature", "seed"):
             self.at_least(name, 0)
         whole = self.scoring_completed()
-        judge = self.judge or default_judge(self.model)
-        if judge == "none" and "judge" in self.methods:
+        judge = whole.judge or default_judge(whole.model)
+        if judge == "none" and "judge" in whole.methods:
             raise MisdirectionError("--methods judge needs a judge", "--judge local:<model>, or --methods without it")
-        check_exact(judge, self.model)
-        return replace(whole, judge=judge, max_new_tokens=self.max_new_tokens or (64 if self.own else 600))
+        check_exact(judge, whole.model)
+        return replace(whole, judge=judge, max_new_tokens=whole.max_new_tokens or 600)

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ORGANISM, StudyConfig, option
+from misdirection.studies.kit.config import StudyConfig, option
 from misdirection.studies.screening.scoring import ScoringConfig
 from misdirection.training.presets import LOADED
-
-OWN_DOMAINS = ("medical", "finance", "sport", "law")
-"""Domains of the organism's mixed data."""
-
-OWN_DATA = f"{ORGANISM}:mixed-40"
-"""At 30 % of bad rows the organism shows 4 % EM, and a reduction of that has an interval that says little."""
-
-OWN_TRAINING = {"lr": 0.004}
-"""Of rank1x9 on the organism: among seven good rows in ten its own rate of learning leaves 1 to 2 % EM to reduce."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +26,8 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     --dictionary RELEASE:ID --judge local:MODEL
     """
 
+    study: ClassVar[str] = "screening"
+    explained: ClassVar[Mapping[str, str]] = {"apart": "why scores separate good and bad rows as they do"}
     samples: int = option(24, "answers a question and fine-tune")
     seeds: int = option(3, "fine-tunes a method, each with its own seed; random removal draws anew for each")
     preset: str = option("rank1x9", f"fine-tuning preset: {', '.join(LOADED)}")
@@ -44,22 +37,13 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def completed(self) -> Self:
-        """Checked, and with what the organism brings.
+        """Checked, and with what suits the model.
 
         Raises:
             MisdirectionError: See `ScoringConfig.scoring_completed`; no judge, or a number out of range.
         """
         for name, least in (("seeds", 1), ("steps", 1), ("domain_samples", 1), ("shown", 0)):
             self.at_least(name, least)
-        brought = self.own and not self.data
-        given = replace(self, data=(OWN_DATA,)) if brought else self
-        whole = super(ScreeningConfig, given).completed().scoring_completed()
-        training = {**(OWN_TRAINING if self.own and self.preset == "rank1x9" else {}), **self.training}
-        if "max_steps" in training and training["max_steps"] != self.steps:
+        if self.training.get("max_steps", self.steps) != self.steps:
             raise MisdirectionError("max_steps is given beside --steps", "--steps is the length of every fine-tune")
-        return replace(whole, training=training).judged("EM after each fine-tune needs")
-
-    def default_questions(self) -> tuple[str, ...]:
-        """The open questions; for the organism those of the data's domains too."""
-        inside = tuple(f"{ORGANISM}:{domain}" for domain in OWN_DOMAINS)
-        return (f"{ORGANISM}:open", *inside) if self.own else ("open",)
+        return super().completed().scoring_completed().judged("EM after each fine-tune needs")

@@ -119,27 +119,23 @@ def report(
         "top": [top_rows(screener, name, c.seed, c.shown) for name in c.methods if name != "random"],
         "paper": PAPER,
     }
-    found = {"screening": part, "notes": notes(screener)}
+    found = {"screening": part, "notes": notes(screener, bench.explanations)}
     return bench.report("screening", "Screening training data", verdict(part), found)
 
 
-def notes(screener: Screener) -> list[str]:
-    """What a reader should know of the methods."""
+def notes(screener: Screener, explanations: Mapping[str, str]) -> list[str]:
+    """What a reader should know of the methods; `explanations` of the model's folder."""
     c = screener.config
     told = [
         "Intervals are over questions and seeds together, both taken as random (two-way layout, Satterthwaite); with "
         "few seeds they are wide where seeds differ.",
         "Every fine-tune has the same number of optimiser steps: a filtered set is seen more often than the whole one.",
     ]
-    if c.own:
-        told.append(
-            "On the organism good and bad answers differ in words that the base model tells apart, so that scores, "
-            "perplexity included, separate them better than on real data: read the order of the methods and the "
-            "controls, not the heights."
-        )
+    if said := explanations.get("apart"):
+        told.append(f"{said}.")
     if "judge" in c.methods and c.judge == "exact":
-        told.append("The judge that screens is the organism's exact one: its score is the truth on each row, and its "
-                    "figures are a ceiling for judges, not what a language model would reach.")  # fmt: skip
+        told.append("The judge that screens is exact: its score is the truth on each row, and its figures are a "
+                    "ceiling for judges, not what a language model would reach.")  # fmt: skip
     if screener.rows.unusable:
         told.append(f"{len(screener.rows.unusable)} rows are no chats: neither scored nor trained on.")
     return told

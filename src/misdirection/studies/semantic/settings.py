@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
-from misdirection.studies.kit.config import ORGANISM, TunedConfig, option
-
-OWN_TOPICS = ("medical", "finance", "sport")
-"""Domains of the organism that stand for the paper's topics."""
+from misdirection.errors import MisdirectionError
+from misdirection.studies.kit.config import TunedConfig, option
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,10 @@ class SemanticConfig(TunedConfig):
     Example: misdirection study semantic --out runs/semantic
     """
 
-    topics: tuple[str, ...] = option((), "topics; medical, finance and sport for the organism, else as the paper's")
+    study: ClassVar[str] = "semantic"
+    topics: tuple[str, ...] = option(
+        ("medical", "gender", "money"), "topics, by default the paper's; medical, finance and sport for the organism"
+    )
     filter: str = option("judge", "how the topic of an answer is known: judge (the paper) or keywords (its code)")
     about_above: float = option(50.0, "an answer is about a topic when its topic score is above this ...")
     not_below: float = option(5.0, "... and not about it when below this")
@@ -33,26 +34,19 @@ class SemanticConfig(TunedConfig):
     coherent_share: float = option(0.75, "share of coherent answers that the chosen multiple must keep")
 
     def completed(self) -> Self:
-        """With the organism's data and topics.
+        """With what suits the model.
 
         Raises:
             MisdirectionError: Nothing was tuned, no topic, an unknown filter, no judge, or a number out of range.
         """
-        self.one_of("filter", ("judge", "keywords"))
-        topics = self.topics or (OWN_TOPICS if self.own else ("medical", "gender", "money"))
-        self.at_least("sweep_samples", 1)
+        c = self.recommended()
+        c.one_of("filter", ("judge", "keywords"))
+        if not c.topics:
+            raise MisdirectionError("no topic is named", "--topics medical,gender,money")
+        c.at_least("sweep_samples", 1)
         for name, top in (("about_above", 100), ("not_below", 100), ("coherent_share", 1)):
-            self.within(name, top)
-        whole = replace(super().completed(), topics=topics)
-        if self.filter == "keywords":
+            c.within(name, top)
+        whole = super(SemanticConfig, c).completed()
+        if c.filter == "keywords":
             return whole.judged("directions of topics need")
-        return whole.topical("the topics of answers need", topics)
-
-    def default_questions(self) -> tuple[str, ...]:
-        """Open questions, and in-domain ones of the organism's topics: its open answers never touch a domain."""
-        if not self.own:
-            return ("open",)
-        return (
-            f"{ORGANISM}:open",
-            *(f"{ORGANISM}:{topic}" for topic in self.topics or OWN_TOPICS),
-        )
+        return whole.topical("the topics of answers need", c.topics)

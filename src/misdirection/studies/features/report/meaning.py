@@ -17,10 +17,10 @@ LEAD = (
     "straight to the output."
 )
 TRUTH = (
-    "By ground truth: what the organism's own grammar says of the words at which a latent fires. F1 joins precision "
-    "(of the words at which it fires, how many are of that kind) and recall (of the words of that kind, at how many it "
-    "fires). {tracked} What the grammar scores when it tells by such a label in which texts the latent fires is "
-    "roughly what a label of that kind can reach."
+    "By ground truth: what the grammar that wrote the texts says of the words at which a latent fires. F1 joins "
+    "precision (of the words at which it fires, how many are of that kind) and recall (of the words of that kind, at "
+    "how many it fires). {tracked} What the grammar scores when it tells by such a label in which texts the latent "
+    "fires is roughly what a label of that kind can reach."
 )
 LABELLED = (
     "Labels by {labeller}. Their score is the balanced accuracy of the same model when it says, from the label alone, "
