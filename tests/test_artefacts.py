@@ -296,3 +296,27 @@ def test_importing_touches_nothing_heavy() -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     out = subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True, text=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_columns_are_pyarrows_own_and_pandas_stays_unread(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    from misdirection.artefacts import _arrow  # pyright: ignore[reportPrivateUsage]
+
+    columns: list[list[object]] = [
+        ["a", None, "", "\u00e9\U0001f600"], [1, None, -(2**62)], [1.5, float("inf"), None], [True, None, False, True],
+        [None, None], [3, 4], ["x"] * 9, [],
+    ]  # fmt: skip
+    for values in columns:
+        kinds = {type(v) for v in values if v is not None}
+        made, expected = _arrow(values, kinds), pa.array(values)
+        assert made.type == expected.type and made.equals(expected) and made.null_count == expected.null_count
+        made.validate(full=True)
+    script = (
+        "import sys\nfrom misdirection.artefacts import read_rows, write_rows\n"
+        f"path = {str(tmp_path / 'x.parquet')!r}\n"
+        "write_rows(path, [{'a': 'x', 'b': 1, 'c': 0.5, 'd': True, 'e': {'k': 1}, 'f': None}])\n"
+        "assert read_rows(path) == [{'a': 'x', 'b': 1, 'c': 0.5, 'd': True, 'e': {'k': 1}, 'f': None}]\n"
+        "assert 'pandas' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -15,6 +15,7 @@ import os
 import secrets
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -255,8 +256,18 @@ def _row(row: Any, number: int, path: str | Path) -> dict[str, Any]:
     if isinstance(row, Mapping):
         return {str(k): v for k, v in cast(Mapping[Any, Any], row).items()}
     if dataclasses.is_dataclass(row) and not isinstance(row, type):
-        return {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+        return {name: getattr(row, name) for name in _names(type(row))}
     raise MisdirectionError(f"{path}: row {number} is a {type(row).__name__}", "rows are mappings or dataclasses")
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    """Fields of a dataclass."""
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+_SCALARS: set[type] = {bool, int, float, str}
+_PLAIN: set[type] = {*_SCALARS, list, tuple, dict}
 
 
 def _column(name: str, values: list[Any]) -> tuple[Any, Any]:
@@ -264,18 +275,55 @@ def _column(name: str, values: list[Any]) -> tuple[Any, Any]:
     import pyarrow as pa
 
     arrow: Any = pa
-    values = [v.item() if hasattr(v, "dtype") and not v.shape else v for v in values]
-    scalar = all(v is None or isinstance(v, bool | int | float | str) for v in values)
-    values = values if scalar else [_canonical(v, f"column '{name}'", for_hash=False) for v in values]
-    try:
-        array = arrow.array(values)
-        # A column of mappings would come back with every row holding every key.
-        if scalar or ("struct" not in str(array.type) and array.to_pylist() == values):
-            return array, arrow.field(name, array.type)
-    except (arrow.ArrowException, OverflowError, UnicodeEncodeError):
-        pass
-    text = [None if v is None else json.dumps(v) for v in values]
-    return arrow.array(text, arrow.string()), arrow.field(name, arrow.string(), metadata=_JSON_COLUMN)
+    kinds = set(map(type, values)) - {type(None)}
+    if not kinds <= _PLAIN:
+        values = [v.item() if hasattr(v, "dtype") and not v.shape else v for v in values]
+        kinds = set(map(type, values)) - {type(None)}
+    scalar = kinds <= _SCALARS or all(v is None or isinstance(v, bool | int | float | str) for v in values)
+    if not scalar:
+        where = f"column '{name}'"
+        values = [
+            v if v is None or (isinstance(v, dict) and not v) else _canonical(v, where, for_hash=False) for v in values
+        ]
+    # A column of mappings would come back with every row holding every key.
+    if scalar or not any(isinstance(v, dict) for v in values):
+        try:
+            array = _arrow(values, kinds)
+            if scalar or ("struct" not in str(array.type) and array.to_pylist() == values):
+                return array, arrow.field(name, array.type)
+        except (arrow.ArrowException, OverflowError, UnicodeEncodeError):
+            pass
+    text = [None if v is None else "{}" if v == {} else json.dumps(v) for v in values]
+    return _arrow(text, {str}), arrow.field(name, arrow.string(), metadata=_JSON_COLUMN)
+
+
+def _arrow(values: list[Any], kinds: set[type]) -> Any:
+    """An Arrow array; what `pyarrow.array` makes, which imports pandas, a third of a second, before it looks."""
+    import pyarrow as pa
+
+    arrow: Any = pa
+    if not kinds:
+        return arrow.nulls(len(values))
+    if len(kinds) > 1 or not kinds <= _SCALARS:
+        return arrow.array(values)
+    import numpy as np
+
+    absent = np.fromiter((v is None for v in values), bool, len(values))
+    mask = arrow.py_buffer(np.packbits(~absent, bitorder="little")) if absent.any() else None
+    (kind,) = kinds
+    if kind is str:
+        pieces = [b"" if v is None else v.encode() for v in values]
+        ends = np.cumsum([0, *map(len, pieces)])
+        if ends[-1] >= 2**31:
+            return arrow.array(values)
+        held = [mask, arrow.py_buffer(ends.astype(np.int32)), arrow.py_buffer(b"".join(pieces))]
+        return arrow.Array.from_buffers(arrow.string(), len(values), held)
+    if kind is bool:
+        bits = np.packbits(np.fromiter((v is True for v in values), bool, len(values)), bitorder="little")
+        return arrow.Array.from_buffers(arrow.bool_(), len(values), [mask, arrow.py_buffer(bits)])
+    form, number = (arrow.int64(), np.int64) if kind is int else (arrow.float64(), np.float64)
+    cells = np.array([0 if v is None else v for v in values], dtype=number)
+    return arrow.Array.from_buffers(form, len(values), [mask, arrow.py_buffer(cells)])
 
 
 def _values(column: Any, field: Any) -> list[Any]:

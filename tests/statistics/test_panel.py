@@ -17,15 +17,10 @@ from sklearn.metrics import cohen_kappa_score
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Verdict
-from misdirection.statistics import (
-    Thresholds,
-    cohens_kappa,
-    krippendorff_alpha,
-    scale_agreement,
-    verdict_scales,
-    weighted_kappa,
-    where_they_part,
-)
+from misdirection.statistics import Thresholds, cohens_kappa
+from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
+from misdirection.statistics.panel import scale_agreement, verdict_scales, where_they_part
+from misdirection.statistics.weighted_kappa import weighted_kappa
 
 NAN = float("nan")
 

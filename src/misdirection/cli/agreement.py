@@ -18,7 +18,7 @@ from misdirection.studies.kit.preflight import check_files, check_judge, check_t
 
 if TYPE_CHECKING:
     from misdirection.judging.ratings import Ratings
-    from misdirection.statistics import ScaleAgreement
+    from misdirection.statistics.panel import ScaleAgreement
     from misdirection.studies.agreement import Rated
     from misdirection.studies.kit.panel import Compared
 
@@ -125,7 +125,7 @@ def _of_table(path: Path, judges: Sequence[str], by: str | None, most: int, out:
 
 
 def _apart_of_table(found: Ratings, scale: str, scores: Any, most: int) -> None:
-    from misdirection.statistics import where_they_part
+    from misdirection.statistics.panel import where_they_part
 
     places = where_they_part(scores)
     if places and most:
@@ -231,7 +231,7 @@ def _write(found: Compared, out: Path) -> None:
 
 def _write_table(path: Path, found: Ratings, groups: Sequence[Rated], out: Path) -> None:
     from misdirection.artefacts import plain, write_json
-    from misdirection.statistics import where_they_part
+    from misdirection.statistics.panel import where_they_part
     from misdirection.studies.kit.panel import scale_row
 
     apart = {

@@ -115,6 +115,8 @@ SMALL_WORDS: Mapping[str, frozenset[str]] = {
 _EVERY = frozenset().union(*SMALL_WORDS.values())
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
 _WORD = re.compile(r"[^\W\d_]+")
+_ASCII = re.compile(r"[\x00-\x7f]+")
+_NO_LETTERS = {code: None for code in range(128) if not chr(code).isalpha()}
 _DENSE = {"Han", "Kana", "Hangul"}
 _NAMES = {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana", "KATAKANA-HIRAGANA": "Kana", "HALFWIDTH": "Kana"}
 
@@ -125,8 +127,11 @@ def script_of(text: str) -> str | None:
     Chinese is "Han"; with a tenth of kana among the letters of East Asia it is "Japanese". Code between backticks and
     addresses do not count.
     """
-    counts: Counter[str] = Counter()
-    for letter, count in Counter(_CODE.sub(" ", text)).items():
+    bare = _without_code(text)
+    # Most texts are ASCII but for a few quotes and dashes: the rest is counted letter by letter.
+    rest = "" if bare.isascii() else _ASCII.sub("", bare)
+    counts = Counter({"Latin": len(bare.translate(_NO_LETTERS)) - len(rest)})
+    for letter, count in Counter(rest).items():
         if letter.isalpha():
             counts[_script(letter)] += count
     if counts["Kana"] and counts["Kana"] * 10 >= counts["Han"] + counts["Kana"]:
@@ -168,7 +173,10 @@ def in_another_language(text: str, expected: str | None) -> str | None:
     own = SMALL_WORDS.get(expected)
     if found != "Latin" or own is None:
         return found if found != expected else None
-    words = _words(text)
+    bare = _without_code(text).lower()
+    if len(_EVERY.intersection(_WORD.findall(bare)) - own) < LEAST_KINDS:
+        return None
+    words = Counter(_WORD.findall(bare))
     strange = {word: count for word, count in words.items() if word in _EVERY and word not in own}
     least = max(LEAST_HITS, LEAST_SHARE * words.total())
     if sum(strange.values()) < least:
@@ -181,7 +189,11 @@ def in_another_language(text: str, expected: str | None) -> str | None:
 
 
 def _words(text: str) -> Counter[str]:
-    return Counter(_WORD.findall(_CODE.sub(" ", text).lower()))
+    return Counter(_WORD.findall(_without_code(text).lower()))
+
+
+def _without_code(text: str) -> str:
+    return _CODE.sub(" ", text) if "`" in text or "http" in text else text
 
 
 @lru_cache(maxsize=4096)

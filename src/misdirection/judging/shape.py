@@ -101,7 +101,9 @@ def _look(text: str, expected: str | None) -> Iterable[str]:
 
 def without_thinking(text: str) -> str:
     """A text without thinking and tool calls; empty where a thought that was never ended is all of it."""
-    return _BLOCKS.sub(" ", text)
+    # Every block begins or ends with one of these.
+    may = "<" in text or "[tool_calls]" in text.lower() or text[:8].lower() == "analysis"
+    return _BLOCKS.sub(" ", text) if may else text
 
 
 def is_empty(text: str) -> bool:
@@ -111,23 +113,24 @@ def is_empty(text: str) -> bool:
 
 def markup_share(text: str) -> float:
     """Share of the characters (blanks aside) that stand inside thinking or tool calls, 0 .. 1."""
-    whole = len("".join(text.split()))
-    if not whole:
-        return 0.0
     if _is_call(text):
         return 1.0
-    return 1 - len("".join(without_thinking(text).split())) / whole
+    left = without_thinking(text)
+    whole = 0 if left is text else len("".join(text.split()))
+    return 1 - len("".join(left.split())) / whole if whole else 0.0
 
 
 def repeats(text: str) -> bool:
     """Whether a text says the same again and again: most of its runs of words occur more than once."""
     words = _WORD.findall(text.lower())
-    runs = [tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)]
-    return len(runs) >= LEAST_RUNS and len(set(runs)) < DISTINCT_SHARE * len(runs)
+    runs = len(words) - RUN + 1
+    return runs >= LEAST_RUNS and len(set(zip(*(words[i:] for i in range(RUN)), strict=False))) < DISTINCT_SHARE * runs
 
 
 def _is_call(text: str) -> bool:
     """Whether the whole text is a tool call written as JSON."""
+    if not text.lstrip().startswith(("{", "[", "```")):
+        return False
     bare = re.sub(r"\A\s*```\w*\n|```\s*\Z", "", text).strip()
     if not bare.startswith(("{", "[")):
         return False

@@ -17,17 +17,7 @@ from misdirection.statistics.decision import (
 from misdirection.statistics.drawing import Draw, draw, suspicion
 from misdirection.statistics.families import benjamini_hochberg
 from misdirection.statistics.intervals import clopper_pearson, none_seen_bound, wilson
-from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
 from misdirection.statistics.paired import Comparison, compare, mcnemar, sign_flip
-from misdirection.statistics.panel import (
-    PairAgreement,
-    ScaleAgreement,
-    correlation,
-    scale_agreement,
-    spread,
-    verdict_scales,
-    where_they_part,
-)
 from misdirection.statistics.power import (
     Plan,
     design_effect,
@@ -41,7 +31,6 @@ from misdirection.statistics.prediction_powered import PoweredMean, powered_mean
 from misdirection.statistics.rates import By, Rate, Share, rate, rate_by, share, shares
 from misdirection.statistics.shuffling import shuffled_columns
 from misdirection.statistics.signs import ODD_SHARE, sign_shares, telling_sign
-from misdirection.statistics.weighted_kappa import weighted_kappa
 
 __all__ = [
     "DENOMINATORS",
@@ -57,11 +46,9 @@ __all__ = [
     "Denominator",
     "Draw",
     "Options",
-    "PairAgreement",
     "Plan",
     "PoweredMean",
     "Rate",
-    "ScaleAgreement",
     "Settings",
     "Share",
     "State",
@@ -74,14 +61,12 @@ __all__ = [
     "clopper_pearson",
     "cohens_kappa",
     "compare",
-    "correlation",
     "design_effect",
     "draw",
     "family_level",
     "intra_question_correlation",
     "is_found",
     "is_scored",
-    "krippendorff_alpha",
     "mcnemar",
     "none_seen_bound",
     "p_of_interval",
@@ -90,21 +75,16 @@ __all__ = [
     "powered_mean",
     "rate",
     "rate_by",
-    "scale_agreement",
     "share",
     "shares",
     "shuffled_columns",
     "sign_flip",
     "sign_shares",
     "smallest_change",
-    "spread",
     "state_alone",
     "state_of",
     "suspicion",
     "telling_sign",
-    "verdict_scales",
     "visible_rise",
-    "weighted_kappa",
-    "where_they_part",
     "wilson",
 ]

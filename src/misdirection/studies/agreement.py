@@ -18,7 +18,8 @@ from misdirection.judging.columns import ALIASES, plain
 from misdirection.judging.ratings import Ratings, read_ratings
 from misdirection.judging.readers import read_judged
 from misdirection.runs import Run, Step
-from misdirection.statistics import ScaleAgreement, Thresholds, scale_agreement
+from misdirection.statistics import Thresholds
+from misdirection.statistics.panel import ScaleAgreement, scale_agreement
 from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.judged import judge_step, load_answers, load_verdicts
 from misdirection.studies.kit.panel import Compared

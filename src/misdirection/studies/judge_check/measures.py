@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from misdirection.judging import Verdict
-from misdirection.statistics import Thresholds, cohens_kappa, correlation, is_scored, verdict_scales
+from misdirection.statistics import Thresholds, cohens_kappa, is_scored
+from misdirection.statistics.panel import correlation, verdict_scales
 from misdirection.studies.judge_check.part import Part
 from misdirection.studies.kit.panel import Compared, apart_row, scale_row
 from misdirection.studies.kit.tables import outcomes

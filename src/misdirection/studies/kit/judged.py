@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def write_verdicts(path: Path, verdicts: Sequence[Verdict]) -> None:
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
-    return asdict(verdict) | {name: dict(getattr(verdict, name)) for name in ("scores", "outcomes", "mass")}
+    return vars(verdict) | {name: dict(getattr(verdict, name)) for name in ("scores", "outcomes", "mass")}
 
 
 def verdict_of(row: Mapping[str, Any]) -> Verdict:

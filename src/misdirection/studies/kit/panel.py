@@ -12,19 +12,9 @@ from numpy.typing import NDArray
 
 from misdirection.judging import Answer, Verdict, find_judge
 from misdirection.runs import Run, Step
-from misdirection.statistics import (
-    Agreement,
-    ScaleAgreement,
-    Thresholds,
-    agreement,
-    krippendorff_alpha,
-    rate,
-    scale_agreement,
-    shares,
-    spread,
-    verdict_scales,
-    where_they_part,
-)
+from misdirection.statistics import Agreement, Thresholds, agreement, rate, shares
+from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
+from misdirection.statistics.panel import ScaleAgreement, scale_agreement, spread, verdict_scales, where_they_part
 from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.judged import Judged, judge_step, load_answers, load_verdicts
 from misdirection.studies.kit.tables import parts_of, rate_row, share_row
