@@ -10,6 +10,7 @@ from tests.studies.test_judge_check import asked, corpus
 
 from misdirection.artefacts import read_json, write_rows
 from misdirection.judging import JUDGES
+from misdirection.judging.registry import JudgeKind
 from misdirection.judging.rubric_judge import Query, RubricJudge
 
 
@@ -17,7 +18,7 @@ def test_judge_check_as_a_user_types_it(cli: Cli, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("MISDIRECTION_CACHE", str(tmp_path / "cache"))
     counter: list[Query] = []
     path = corpus(tmp_path)
-    monkeypatch.setitem(JUDGES, "made", ("a judge", lambda a: RubricJudge(f"made:{a}", asked(counter))))
+    monkeypatch.setitem(JUDGES, "made", JudgeKind(lambda a: RubricJudge(f"made:{a}", asked(counter)), "a judge"))
     done = cli("judge-check", "made:1", "--corpus", path, "--n", 40, "--out", tmp_path / "run")
     assert done.code == 0, done.err
     check = read_json(tmp_path / "run" / "findings.json")["check"]

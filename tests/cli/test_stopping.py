@@ -16,6 +16,7 @@ from tests.studies.tiny import WordJudge, made
 from misdirection.artefacts import read_json
 from misdirection.cli.stopping import SIGNALS
 from misdirection.judging import JUDGES
+from misdirection.judging.registry import JudgeKind
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def test_a_run_keeps_what_is_finished(
     before = {number: signal.getsignal(number) for number in SIGNALS}
     run = tmp_path / "my run"
     sampled(cli, tiny, run)
-    monkeypatch.setitem(JUDGES, "stopping", ("", lambda _: Stopping()))
+    monkeypatch.setitem(JUDGES, "stopping", JudgeKind(lambda _: Stopping(), ""))
     done = cli("judge", run, "--judge", "stopping")
     assert done.code == 128 + number
     assert last(done.err) == (

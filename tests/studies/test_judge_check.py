@@ -17,6 +17,7 @@ from misdirection.artefacts import read_rows, write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import JUDGES, Verdict
 from misdirection.judging.checked import known_of, record_of, record_path, revision_of
+from misdirection.judging.registry import JudgeKind
 from misdirection.judging.rubric_judge import Query, RubricJudge
 from misdirection.judging.scoring import Reading
 from misdirection.judging.table import How
@@ -134,11 +135,11 @@ def test_a_check_goes_on_where_it_was_stopped_and_is_kept_by_name(
 ) -> None:
     counter: list[Query] = []
     path = corpus(tmp_path)
-    monkeypatch.setitem(JUDGES, "made", ("a judge", lambda a: RubricJudge("made:1", asked(counter, 50))))
+    monkeypatch.setitem(JUDGES, "made", JudgeKind(lambda a: RubricJudge("made:1", asked(counter, 50)), "a judge"))
     assert record_of("made:1") is None and "was never checked" in known_of(["made:1"])[0]
     with pytest.raises(MisdirectionError, match="gone"):
         judge_check(CheckConfig("made:1", str(path), n=60), tmp_path / "run")
-    monkeypatch.setitem(JUDGES, "made", ("a judge", lambda a: RubricJudge("made:1", asked(counter))))
+    monkeypatch.setitem(JUDGES, "made", JudgeKind(lambda a: RubricJudge("made:1", asked(counter)), "a judge"))
     report = judge_check(CheckConfig("made:1", str(path), n=60), tmp_path / "run")
     # Two rubrics an answer, none asked twice.
     assert len(counter) == 120 == len(set(counter))
@@ -149,7 +150,7 @@ def test_a_check_goes_on_where_it_was_stopped_and_is_kept_by_name(
     (said,) = known_of(["made:1", "exact", "table:x.csv", "own"])
     assert "was checked on 60 answers of corpus.parquet" in said and f"{record['kappa']['value']:.2f}" in said
     # Another way of asking is another judge.
-    monkeypatch.setitem(JUDGES, "made", ("a judge", lambda a: RubricJudge("made:2", asked(counter))))
+    monkeypatch.setitem(JUDGES, "made", JudgeKind(lambda a: RubricJudge("made:2", asked(counter)), "a judge"))
     assert record_of("made:1") is None
 
 
