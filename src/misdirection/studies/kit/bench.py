@@ -114,10 +114,10 @@ class Bench(Generic[Config]):
         """
         config = config.completed()
         resolve_questions(config.questions)
-        find_judge(config.judge)
+        judge = find_judge(config.judge)
         convention(config.convention)
         config = settled(config, out)
-        with Run.open(out, facts_of(config, command)) as run:
+        with Run.open(out, facts_of(config, command) | {"judge": judge.name}) as run:
             yield cls(run, config, command, len(read_log(run.path)))
 
     @cached_property
@@ -278,9 +278,9 @@ class Bench(Generic[Config]):
 
     def settings(self) -> dict[str, Any]:
         """The settings as a reader is told them."""
-        c = self.config
+        c, name = self.config, self.judge.name
         return {
-            "judge": c.judge,
+            "judge": name if name.startswith(f"{c.judge}@") else c.judge,
             **({"checked by": c.check} if c.check else {}),
             **({"beside it": ", ".join(others)} if (others := getattr(c, "panel", ())) else {}),
             **({ERROR: told} if (told := standing([c.judge, *getattr(c, "panel", ())])) else {}),

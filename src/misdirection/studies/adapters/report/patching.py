@@ -7,7 +7,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import Row
-from misdirection.report.numbers import number, p_value, percent, rate_cell, rate_text
+from misdirection.report.numbers import number, p_value, percent, rate_cell, rate_text, rate_value
 from misdirection.report.palette import BLUE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
 from misdirection.studies.adapters.report.scaling import notes, paper, points_cell
@@ -72,8 +72,8 @@ def table(groups: Sequence[Row]) -> Table:
         (Cell(str(g["label"]), f"on {g['questions']} questions"), Cell(number(len(g["pairs"])), kind="num"),
          Cell(percent(g["identical"], 0), kind="num"), rate_cell(g["whole"]["patched"]["coherent_share"]),
          points_cell(g["whole"]["difference"]), Cell(p_value(g["whole"]["difference"].get("p")), kind="num"),
-         Cell(percent(g["cut"]["clean"]["rate"]["value"]), kind="num"),
-         Cell(percent(g["cut"]["patched"]["rate"]["value"]), kind="num"), points_cell(g["cut"]["difference"]))
+         Cell(rate_value(g["cut"]["clean"]["rate"]), kind="num"),
+         Cell(rate_value(g["cut"]["patched"]["rate"]), kind="num"), points_cell(g["cut"]["difference"]))
         for g in groups
     )  # fmt: skip
     return Table(columns, rows, "Change by group, whole answers and cut ones", stack=True)

@@ -8,7 +8,18 @@ from typing import Any
 from misdirection.report import charts
 from misdirection.report.context import Row, facts
 from misdirection.report.heatmap import heatmap, heatmap_layout
-from misdirection.report.numbers import FAMILY, bounds, decimal, known, number, p_value, percent, rate_cell, rate_text
+from misdirection.report.numbers import (
+    FAMILY,
+    bounds,
+    decimal,
+    known,
+    number,
+    p_value,
+    percent,
+    rate_cell,
+    rate_text,
+    rate_value,
+)
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
 
@@ -136,9 +147,9 @@ def _cells(row: Row) -> tuple[Cell, ...]:
     return (
         Cell(str(row["target"])),
         Cell(str(row["label"]), "control" if row["control"] else str(row["relation"])),
-        Cell(percent(row["before"]["value"]), kind="num"),
+        Cell(rate_value(row["before"]), kind="num"),
         rate_cell(row["rate"]),
-        Cell(percent(row["coherent_share"]["value"]), kind="num"),
+        Cell(rate_value(row["coherent_share"]), kind="num"),
         _points(row["difference"]),
         Cell(p_value(row["difference"]["p"]), kind="num"),
         Cell(p_value(row["q"]), kind="num"),

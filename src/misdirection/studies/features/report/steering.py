@@ -8,7 +8,18 @@ from typing import Any
 from misdirection.report import charts
 from misdirection.report.context import Row, facts
 from misdirection.report.heatmap import heatmap, heatmap_layout
-from misdirection.report.numbers import DASH, FAMILY, bounds, decimal, number, p_value, percent, rate_cell, rate_text
+from misdirection.report.numbers import (
+    DASH,
+    FAMILY,
+    bounds,
+    decimal,
+    number,
+    p_value,
+    percent,
+    rate_cell,
+    rate_text,
+    rate_value,
+)
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
 
@@ -123,9 +134,9 @@ def _side(held: Row) -> tuple[Cell, ...]:
         return Cell(DASH, "no strength keeps answers coherent", "num"), *(Cell(DASH, kind="num") for _ in range(2))
     change = _points(held["difference"])
     return (
-        Cell(percent(held["rate"]["value"]), f"at strength {number(held['strength'])}", "num"),
+        Cell(rate_value(held["rate"]), f"at strength {number(held['strength'])}", "num"),
         Cell(change.text, f"{change.sub}, q {p_value(held['q'])}", "num"),
-        Cell(percent(held["coherent_share"]["value"]), kind="num"),
+        Cell(rate_value(held["coherent_share"]), kind="num"),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import Row
-from misdirection.report.numbers import DASH, decimal, known, number, p_value, percent
+from misdirection.report.numbers import DASH, counts, decimal, known, number, p_value, percent, rate_value
 from misdirection.report.palette import BLUE, GREY, PURPLE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
 
@@ -113,8 +113,8 @@ def rates(course: Row) -> Chart:
     body = tuple(
         (
             Cell(number(r["step"]), kind="num"),
-            Cell(percent(r["rate"]["value"]), f"{r['rate']['misaligned']} of {r['rate']['n']}", "num"),
-            Cell(percent(r["coherent_share"]["value"]), kind="num"),
+            Cell(rate_value(r["rate"]), counts(r["rate"]), "num"),
+            Cell(rate_value(r["coherent_share"]), kind="num"),
         )
         for r in rows
     )
