@@ -25,6 +25,7 @@ SHAPE: dict[str, Any] = {
                            "tuned_score": MAYBE, "kl": MAYBE}]},
     "model": {"base": str, "tuned": str, "layers": int, "width": int, "dtype": str, "chat_template": str},
     "settings": dict,
+    "thresholds": {"alignment": NUMBER, "coherence": NUMBER, "inclusive": bool},
     "asked": dict,
     "rates": [{"arm": str, "group": str, "format": str, "system": TEXT, "all": STEADY, "scored": RATE,
                "coherent": RATE, "coherent_share": STEADY, "labels": dict, "warnings": [str]}],
