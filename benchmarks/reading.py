@@ -20,7 +20,7 @@ from benchmarks.measure import (
 )
 from benchmarks.setting import Setting, batches, budget, texts
 from misdirection.engine import Text, capture_means
-from misdirection.engine.capture import pad_right
+from misdirection.engine.texts import pad_right
 from misdirection.models import Model
 
 _TOLERANCE = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}

@@ -21,8 +21,8 @@ from torch import Tensor
 from misdirection import progress
 from misdirection.engine import Arm, Text
 from misdirection.engine.batching import default_budget, run_batches
-from misdirection.engine.capture import bind_texts, pad_right
 from misdirection.engine.program import Program
+from misdirection.engine.texts import bind_texts, pad_right
 from misdirection.models import Model
 
 LOG_SCORE = 0.5

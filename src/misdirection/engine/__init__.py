@@ -11,12 +11,13 @@ hold) and a sample index; a batch mixes rows of different arms freely, because a
 - `sampling`: the queue of rows; shared prefill, finished rows leave and waiting rows follow.
 - `decoding`: the rows that run together; `passes`: the model's forward passes; `choosing`: logits to tokens.
 - `shared_prefix`, `split_layer`: samples of a prompt attend to one copy of it; `cache`: copies, for other attention.
+- `texts`, `reading`: given texts in passes; a prompt that several begin with runs once.
 - `capture`: means, projections and LoRA scalars of given texts in one pass without the LM head.
 - `likelihood`: log-likelihood of texts and KL divergence between two arms.
 - `finite`: NaN and infinity, traced to layer and cause.
 """
 
-from misdirection.engine.capture import Captured, Text, capture_means, capture_projections, capture_scalars
+from misdirection.engine.capture import Captured, capture_means, capture_projections, capture_scalars
 from misdirection.engine.finite import NotFiniteError
 from misdirection.engine.interventions import (
     Ablate,
@@ -29,6 +30,7 @@ from misdirection.engine.interventions import (
 )
 from misdirection.engine.likelihood import Likelihood, compare, log_likelihoods
 from misdirection.engine.sampling import Prompt, Row, Sample, SamplingConfig, sample
+from misdirection.engine.texts import Text
 
 __all__ = [
     "Ablate",

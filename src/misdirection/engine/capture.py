@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from misdirection import progress
-from misdirection.engine.batching import pass_budget, run_batches
+from misdirection.engine.batching import pass_budget
 from misdirection.engine.finite import demand, explained
-from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
+from misdirection.engine.reading import Pass, read
+from misdirection.engine.texts import Text
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
 from misdirection.models.positions import demand_positions
@@ -28,24 +29,6 @@ from misdirection.models.vocabulary import demand_tokens
 
 Weighting = Literal["token", "response"]
 Out = TypeVar("Out")
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text to run through the model.
-
-    Attributes:
-        ids: Token ids.
-        spans: Named token ranges (first, past the last).
-        arm: Under which condition it is read.
-        start: First token of the answer: interventions on "prompt" act before it, on "answer" from the token before
-            it on.
-    """
-
-    ids: tuple[int, ...]
-    spans: Mapping[str, tuple[int, int]]
-    arm: Arm
-    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,14 +95,16 @@ def capture_means(
     sums = torch.zeros(weights.shape[1], len(spans), len(layers), model.width, dtype=torch.float64)
     counts = torch.zeros(weights.shape[1], len(spans), dtype=torch.float64)
 
-    def run(batch: list[int]) -> tuple[Tensor, Tensor]:
-        rows = [texts[index] for index in batch]
-        pick = _span_weights(rows, spans, weighting)
-        share = weights[batch]
+    def run(part: Pass) -> tuple[Tensor, Tensor]:
+        rows = [texts[index] for index in part.texts]
+        pick = _span_weights(part, rows, spans, weighting)
+        share = weights[part.texts]
         counted = (pick != 0).any(1)[..., None]
         held = torch.zeros(len(layers), weights.shape[1], len(spans), model.width, dtype=torch.float64)
+        many = torch.tensor(part.rows) if part.prompts else None
 
-        def read(place: int, x: Tensor) -> None:
+        def take(place: int, x: Tensor) -> None:
+            x = x if many is None else x.index_select(0, many.to(x.device))
             inside = torch.bmm(pick.to(x.device), x.float())
             if not bool(inside.isfinite().all()):
                 # Padding and tokens of no span do not count, and 0 times what is no number is none.
@@ -127,16 +112,19 @@ def capture_means(
                 _demand(model, rows, [inside[row].isfinite() for row in range(len(rows))])
             held[place] = torch.einsum("bc,bsd->csd", share.to(x.device), inside.double()).cpu()
 
-        _pass(model, program, rows, {layer: _reader(read, place) for place, layer in enumerate(layers)})
+        if bool(pick.any()) or not part.prompts:
+            _pass(program, part, {layer: _reader(take, place) for place, layer in enumerate(layers)})
+        else:
+            _pass(program, part, {layers[-1]: _ignore})
         return held.permute(1, 2, 0, 3), share.T @ pick.sum(-1).double()
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
 
-    def take(_: Sequence[int], found: tuple[Tensor, Tensor]) -> None:
+    def add(_: Pass, found: tuple[Tensor, Tensor]) -> None:
         sums.add_(found[0])
         counts.add_(found[1])
 
-    _batches(model, program, texts, run, take, budget, "reading activations")
+    _passes(program, texts, run, add, budget, "reading activations")
     return Captured(spans, layers, sums, counts, weighting)
 
 
@@ -162,26 +150,20 @@ def capture_projections(
     for layer, vectors in directions.items():
         if not bool(vectors.isfinite().all()):
             raise CaptureError(f"the direction at layer {layer} holds numbers that are none (NaN or infinite)")
-    results: list[dict[int, Tensor]] = [{} for _ in texts]
+    matrices = {layer: torch.atleast_2d(vectors).float() for layer, vectors in directions.items()}
+    results = [{layer: torch.empty(len(t.ids), len(matrix)) for layer, matrix in matrices.items()} for t in texts]
 
-    def run(batch: list[int]) -> None:
-        rows = [texts[index] for index in batch]
+    def run(part: Pass) -> None:
+        def project(layer: int, x: Tensor) -> None:
+            values = (x.float() @ matrices[layer].to(x.device).T).cpu()
+            for index, span, some in part.of_texts(values):
+                results[index][layer][slice(*span)] = some
+                _demand(model, [texts[index]], [some.isfinite()])
 
-        def reader(layer: int) -> Callable[[Tensor], None]:
-            matrix = torch.atleast_2d(directions[layer]).float()
-
-            def read(x: Tensor) -> None:
-                values = (x.float() @ matrix.to(x.device).T).cpu()
-                for row, index in enumerate(batch):
-                    results[index][layer] = values[row, : len(rows[row].ids)].clone()
-                _demand(model, rows, [results[index][layer].isfinite() for index in batch])
-
-            return read
-
-        _pass(model, program, rows, {layer: reader(layer) for layer in directions})
+        _pass(program, part, {layer: _reader(project, layer) for layer in directions})
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    _batches(model, program, texts, run, lambda *_: None, budget, "projecting")
+    _passes(program, texts, run, lambda *_: None, budget, "projecting")
     return results
 
 
@@ -208,20 +190,18 @@ def capture_scalars(
     # A module outside of the text decoder (a vision tower) may have a higher number; it does not run.
     last = min(max((layer_of(path) or 0 for path in model.lora.get(adapter, ())), default=0), model.n_layers - 1)
 
-    def run(batch: list[int]) -> None:
-        rows = [texts[index] for index in batch]
-
+    def run(part: Pass) -> None:
         def observe(path: str, values: Tensor) -> None:
-            held = values.float().cpu()
-            for row, index in enumerate(batch):
-                results[index][path] = held[row, : len(rows[row].ids)].clone()
-            _demand(model, rows, [results[index][path].isfinite() for index in batch], "scalars of the adapter")
+            for index, span, some in part.of_texts(values.float().cpu()):
+                held = results[index].setdefault(path, torch.empty(len(texts[index].ids), some.shape[-1]))
+                held[slice(*span)] = some
+                _demand(model, [texts[index]], [some.isfinite()], "scalars of the adapter")
 
         program.observe = observe
-        _pass(model, program, rows, {last: lambda _: None})
+        _pass(program, part, {last: _ignore})
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    _batches(model, program, texts, run, lambda *_: None, budget, "reading adapters")
+    _passes(program, texts, run, lambda *_: None, budget, "reading adapters")
     return results
 
 
@@ -253,48 +233,51 @@ def visit_states(
     _check_layers(model, (layer,))
     _check_spans(texts, (span,), torch.zeros(len(texts), 0))
 
-    def run(batch: list[int]) -> list[Tensor]:
-        rows = [texts[index] for index in batch]
+    def run(part: Pass) -> list[Tensor]:
         held: list[Tensor] = []
 
-        def read(x: Tensor) -> None:
-            held.extend(x[row, slice(*text.spans[span])] for row, text in enumerate(rows))
-            _demand(model, rows, [states.isfinite() for states in held])
+        def hold(x: Tensor) -> None:
+            for index, (begin, _), some in part.of_texts(x):
+                first, past = texts[index].spans[span]
+                held.append(some[first - begin : past - begin])
+                _demand(model, [texts[index]], [held[-1].isfinite()])
 
-        _pass(model, program, rows, {layer: read})
+        _pass(program, part, {layer: _ignore if part.prompts else hold})
         return held
 
+    def hand_on(part: Pass, held: list[Tensor]) -> None:
+        if not part.prompts:
+            visit(part.texts, held)
+
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    _batches(model, program, texts, run, visit, budget, "reading activations")
+    # A span that reaches into the prompt is handed on whole.
+    whole = any(first < min(text.start, past) for text in texts for first, past in [text.spans[span]])
+    _passes(program, texts, run, hand_on, budget, "reading activations", whole)
 
 
-def _batches(
-    model: Model,
+def _passes(
     program: Program,
     texts: Sequence[Text],
-    run: Callable[[list[int]], Out],
-    take: Callable[[Sequence[int], Out], None],
+    run: Callable[[Pass], Out],
+    take: Callable[[Pass, Out], None],
     budget: int | None,
     what: str,
+    whole: bool = False,
 ) -> None:
-    """Run all texts in length-sorted batches under the program's hooks.
+    """Run all texts in passes under the program's hooks.
 
-    `run` may be called again for texts whose batch did not fit in memory; `take` gets each text's result once.
+    `run` may be called again for texts whose pass did not fit in memory; `take` gets each token's result once.
     """
+    model = program.model
     demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
     demand_tokens(model, (text.ids for text in texts), "texts")
     lengths = [len(text.ids) for text in texts]
     work = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens")
     with explained(), torch.inference_mode(), program.attached(), work as advance:
-        for batch, result in run_batches(
-            range(len(texts)),
-            lambda index: len(texts[index].ids),
-            budget or pass_budget(model),
-            run,
-            lambda index: texts[index].arm.adapter or "",
-        ):
-            take(batch, result)
-            advance(len(batch), work=sum(lengths[index] for index in batch))
+        for part, result in read(model, texts, budget or pass_budget(model), run, whole=whole):
+            take(part, result)
+            if not part.prompts:
+                advance(len(part.texts), work=sum(lengths[index] for index in part.texts))
 
 
 def _demand(model: Model, texts: list[Text], sound: list[Tensor], what: str = "activations") -> None:
@@ -322,11 +305,9 @@ def _check_spans(texts: Sequence[Text], spans: Sequence[str], weights: Tensor) -
                 )
 
 
-def _pass(model: Model, program: Program, texts: list[Text], readers: Mapping[int, Callable[[Tensor], None]]) -> None:
-    """One forward pass of the decoder over a right-padded batch, left after the last layer that is read."""
-    ids, positions = pad_right(texts)
-    bind_texts(program, texts, positions)
-    last = max(readers)
+def _pass(program: Program, part: Pass, readers: Mapping[int, Callable[[Tensor], None]]) -> None:
+    """One forward pass of the decoder, left after the last layer that is read."""
+    model, inputs, last = program.model, part.inputs(program), max(readers)
 
     def hook_of(layer: int) -> Callable[..., None]:
         def hook(module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
@@ -338,7 +319,7 @@ def _pass(model: Model, program: Program, texts: list[Text], readers: Mapping[in
 
     handles = [model.layers[layer].register_forward_hook(hook_of(layer)) for layer in readers]
     try:
-        model.decoder(input_ids=ids.to(model.device), use_cache=False)
+        model.decoder(**inputs)
     except _EnoughError:
         pass
     finally:
@@ -346,40 +327,21 @@ def _pass(model: Model, program: Program, texts: list[Text], readers: Mapping[in
             handle.remove()
 
 
-def pad_right(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
-    """Token ids padded with 0 on the right, and positions that are -1 at padding; both (texts, longest)."""
-    longest = max(len(text.ids) for text in texts)
-    ids = torch.zeros(len(texts), longest, dtype=torch.long)
-    positions = torch.full((len(texts), longest), -1)
-    for row, text in enumerate(texts):
-        ids[row, : len(text.ids)] = torch.tensor(text.ids)
-        positions[row, : len(text.ids)] = torch.arange(len(text.ids))
-    return ids, positions
-
-
-def bind_texts(program: Program, texts: Sequence[Text], positions: Tensor) -> None:
-    """Bind a program to whole texts: prompt tokens before `start`, answer positions from the one before it on."""
-    starts = torch.tensor([text.start for text in texts])[:, None]
-    inside = positions >= 0
-    program.bind(
-        program.arm_index([text.arm for text in texts]),
-        inside & (positions < starts),
-        inside & (positions >= starts - 1),
-        positions,
-    )
-
-
-def _span_weights(texts: Sequence[Text], spans: Sequence[str], weighting: Weighting) -> Tensor:
-    """Weight of each token in each span, shape (texts, spans, longest)."""
-    longest = max(len(text.ids) for text in texts)
-    pick = torch.zeros(len(texts), len(spans), longest)
-    for row, text in enumerate(texts):
+def _span_weights(part: Pass, texts: Sequence[Text], spans: Sequence[str], weighting: Weighting) -> Tensor:
+    """Weight of each token of a pass in each span, shape (texts, spans, tokens)."""
+    pick = torch.zeros(len(texts), len(spans), part.ids.shape[1])
+    for number, (text, (begin, end), shift) in enumerate(zip(texts, part.spans, part.shifts, strict=True)):
         for place, name in enumerate(spans):
             first, past = text.spans[name]
+            here = slice(max(first, begin) + shift, max(min(past, end), begin) + shift)
             if past > first:
-                pick[row, place, first:past] = 1.0 if weighting == "token" else 1.0 / (past - first)
+                pick[number, place, here] = 1.0 if weighting == "token" else 1.0 / (past - first)
     return pick
 
 
 def _reader(read: Callable[[int, Tensor], None], place: int) -> Callable[[Tensor], None]:
     return lambda x: read(place, x)
+
+
+def _ignore(_: Tensor) -> None:
+    pass

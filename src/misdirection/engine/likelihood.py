@@ -7,25 +7,25 @@ vocabulary. Only logits at answer positions are made.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from misdirection import progress
-from misdirection.engine.batching import run_batches
-from misdirection.engine.capture import Text, bind_texts, pad_right
 from misdirection.engine.finite import demand, explained
 from misdirection.engine.head import logits_at
 from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
+from misdirection.engine.reading import Pass, read
+from misdirection.engine.texts import Text
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
 from misdirection.models.positions import demand_positions
 from misdirection.models.vocabulary import demand_tokens
 
-Found = TypeVar("Found")
+Columns = tuple[Tensor, ...]
+"""Of one text, numbers of some answer tokens: tensors of shape (tokens,)."""
 
 _LOGITS = 2**26
 """Logits (tokens x vocabulary) of one batch: at most 128 MB in bfloat16, for each of two arms."""
@@ -76,23 +76,28 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
 
     programs = [Program(model, [arm]) for model, arm in (first, second)]
 
-    def run(rows: list[Text]) -> list[Likelihood]:
+    def run(part: Pass) -> list[Columns]:
         sides: list[Tensor] = []
         for program in programs:
             with program.attached():
-                sides.append(_logits(program, [replace(text, arm=program.arms[0]) for text in rows])[:, :shared])
-        found = _compare(rows, *sides)
-        for (model, arm), side in zip((first, second), ("first", "second"), strict=True):
-            _demand(model, [replace(text, arm=arm) for text in rows], [getattr(one, side) for one in found])
-        for text, one in zip(rows, found, strict=True):
-            demand(~one.divergence.isnan(), second[0], "KL divergences", text.ids, second[1], text.start)
+                sides.append(_logits(program, texts, part)[:, :shared])
+        counts = _counts(texts, part)
+        compared = _compare(_targets(texts, part), _rows(texts, part), *sides)
+        found: list[Columns] = [*zip(*(column.split(counts) for column in compared), strict=True)]
+        for index, columns in zip(part.texts, found, strict=True):
+            text = texts[index]
+            for (model, arm), values in zip((first, second), columns, strict=False):
+                _demand(model, text, arm, values)
+            demand(~columns[2].isnan(), second[0], "KL divergences", text.ids, second[1], text.start)
         return found
 
     longest = max((len(text.ids) for text in texts), default=0)
     for model, _ in (first, second):
         demand_positions(model, longest, "texts")
         demand_tokens(model, (text.ids for text in texts), "texts")
-    return _batched(texts, vocabulary, run, "comparing likelihoods")
+    # Under an arm each, texts of any arm begin alike.
+    texts = [Text(text.ids, text.spans, first[1], text.start) for text in texts]
+    return [Likelihood(*columns) for columns in _batched(first[0], texts, vocabulary, run, "comparing likelihoods", 3)]
 
 
 def _check_shared(texts: Sequence[Text], shared: int) -> None:
@@ -115,92 +120,103 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
     """
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
 
-    def run(rows: list[Text]) -> list[Tensor]:
+    def run(part: Pass) -> list[Columns]:
         with program.attached():
-            logits, targets = _logits(program, rows), _targets(rows)
-        picked = [_log_chances(logits[part]).gather(-1, targets[part].to(logits.device)) for part in _blocks(logits)]
-        found = list(torch.cat([part[:, 0].cpu() for part in picked]).split(_answer_lengths(rows))) if picked else []
-        _demand(model, rows, found)
-        return found
+            logits = _logits(program, texts, part)
+        rows, targets = _rows(texts, part).to(logits.device), _targets(texts, part).to(logits.device)
+        picked = [
+            _log_chances(logits[rows[some]]).gather(-1, targets[some])[:, 0].cpu() for some in _blocks(rows, logits)
+        ]
+        found = torch.cat(picked or [torch.empty(0)]).split(_counts(texts, part))
+        for index, values in zip(part.texts, found, strict=True):
+            _demand(model, texts[index], texts[index].arm, values)
+        return [(values,) for values in found]
 
     demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
     demand_tokens(model, (text.ids for text in texts), "texts")
-    return _batched(texts, int(model.lm.config.get_text_config().vocab_size), run, "reading likelihoods")
+    vocabulary = int(model.lm.config.get_text_config().vocab_size)
+    return [columns[0] for columns in _batched(model, texts, vocabulary, run, "reading likelihoods", 1)]
 
 
 def _batched(
-    texts: Sequence[Text], vocabulary: int, run: Callable[[list[Text]], list[Found]], what: str
-) -> list[Found]:
+    model: Model, texts: Sequence[Text], vocabulary: int, run: Callable[[Pass], list[Columns]], what: str, columns: int
+) -> list[Columns]:
+    """Run all texts; of each, its columns over all answer tokens."""
     for number, text in enumerate(texts):
         if not 1 <= text.start <= len(text.ids):
             raise LikelihoodError(
                 f"text {number}: its answer starts at token {text.start} of {len(text.ids)}",
                 "the first token of an answer is predicted from the token before it, so `start` is 1 or more",
             )
-    results: dict[int, Found] = {}
+    results: list[list[Columns]] = [[] for _ in texts]
     lengths = [len(text.ids) for text in texts]
     task = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens")
     with explained(), torch.inference_mode(), task as advance:
-        for batch, found in run_batches(
-            range(len(texts)),
-            lengths.__getitem__,
-            max(1, _LOGITS // vocabulary),
-            lambda batch: run([texts[index] for index in batch]),
-        ):
-            results.update(zip(batch, found, strict=True))
-            advance(len(batch), work=sum(lengths[index] for index in batch))
-    return [results[index] for index in range(len(texts))]
+        for part, found in read(model, texts, max(1, _LOGITS // vocabulary), run):
+            for index, values in zip(part.texts, found, strict=True):
+                results[index].append(values)
+            if not part.prompts:
+                advance(len(part.texts), work=sum(lengths[index] for index in part.texts))
+    return [tuple(torch.cat([one[n] for one in held]) for n in range(columns)) for held in results]
 
 
-def _demand(model: Model, texts: list[Text], found: list[Tensor]) -> None:
+def _demand(model: Model, text: Text, arm: Arm, values: Tensor) -> None:
     """A log-likelihood may be -inf (the model rules the token out), and never NaN."""
-    for text, values in zip(texts, found, strict=True):
-        demand(~values.isnan(), model, "log-likelihoods", text.ids, text.arm, text.start)
+    demand(~values.isnan(), model, "log-likelihoods", text.ids, arm, text.start)
 
 
-def _logits(program: Program, texts: list[Text]) -> Tensor:
-    """What predicts the texts' answer tokens, one text's after the other's, shape (answer tokens, vocabulary)."""
-    model = program.model
-    ids, positions = pad_right(texts)
-    bind_texts(program, texts, positions)
-    starts = torch.tensor([text.start for text in texts])[:, None]
-    places = (positions >= starts - 1) & (positions < torch.tensor(_lengths(texts))[:, None] - 1)
-    return logits_at(model.lm, places, input_ids=ids.to(model.device), use_cache=False)
+def _predicted(texts: Sequence[Text], part: Pass) -> list[tuple[Text, range, int]]:
+    """Of each text in a pass: its answer tokens that the pass predicts, each from the token before it, and its row."""
+    found: list[tuple[Text, range, int]] = []
+    for index, (first, past), row in zip(part.texts, part.spans, part.rows, strict=True):
+        text = texts[index]
+        found.append((text, range(max(text.start, first + 1), min(len(text.ids), past + 1)), row))
+    return found
 
 
-def _compare(texts: list[Text], first: Tensor, second: Tensor) -> list[Likelihood]:
-    targets = _targets(texts).to(first.device)
-    found: list[tuple[Tensor, ...]] = []
-    for part in _blocks(first):
-        one, two = _log_chances(first[part]), _log_chances(second[part].to(first.device))
-        picked = [side.gather(-1, targets[part])[:, 0].cpu() for side in (one, two)]
+def _logits(program: Program, texts: Sequence[Text], part: Pass) -> Tensor:
+    """What predicts the answer tokens that follow a token of the pass, row by row, shape (tokens, vocabulary)."""
+    places = torch.zeros(part.ids.shape, dtype=torch.bool)
+    for (_, tokens, row), shift in zip(_predicted(texts, part), part.shifts, strict=True):
+        places[row, tokens.start - 1 + shift : tokens.stop - 1 + shift] = True
+    return logits_at(program.model.lm, places, **part.inputs(program))
+
+
+def _rows(texts: Sequence[Text], part: Pass) -> Tensor:
+    """Of all answer tokens of a pass, text by text, the row of its logits."""
+    if part.prompts:  # one for all texts of a prompt
+        return torch.tensor(part.rows)
+    return torch.arange(sum(_counts(texts, part)))
+
+
+def _targets(texts: Sequence[Text], part: Pass) -> Tensor:
+    """These tokens themselves, shape (tokens, 1)."""
+    found = [text.ids[token] for text, tokens, _ in _predicted(texts, part) for token in tokens]
+    return torch.tensor(found, dtype=torch.long)[:, None]
+
+
+def _counts(texts: Sequence[Text], part: Pass) -> list[int]:
+    return [len(tokens) for _, tokens, _ in _predicted(texts, part)]
+
+
+def _compare(targets: Tensor, rows: Tensor, first: Tensor, second: Tensor) -> Columns:
+    """Log-likelihoods of the targets on both sides, and the divergence of these, each of shape (tokens,)."""
+    targets, rows = targets.to(first.device), rows.to(first.device)
+    found: list[Columns] = []
+    for some in _blocks(rows, first):
+        one, two = (_log_chances(side[rows[some].to(side.device)].to(first.device)) for side in (first, second))
+        picked = [side.gather(-1, targets[some])[:, 0].cpu() for side in (one, two)]
         chances = two.exp()
         # A token that the second arm rules out (log 0) adds nothing, whatever the first says; NaN stays NaN.
         divergence = torch.where(chances == 0, 0.0, chances * (two - one)).sum(-1)
         found.append((*picked, divergence.clamp(min=0).cpu()))
-    if not found:
-        return [Likelihood(torch.empty(0), torch.empty(0), torch.empty(0)) for _ in texts]
-    columns = [torch.cat(column).split(_answer_lengths(texts)) for column in zip(*found, strict=True)]
-    return [Likelihood(*parts) for parts in zip(*columns, strict=True)]
+    return tuple(torch.cat(column) for column in zip(*found, strict=True)) if found else (torch.empty(0),) * 3
 
 
-def _blocks(logits: Tensor) -> list[slice]:
+def _blocks(rows: Tensor, logits: Tensor) -> list[slice]:
     size = max(1, _BLOCK // logits.shape[1])
-    return [slice(first, first + size) for first in range(0, len(logits), size)]
+    return [slice(first, first + size) for first in range(0, len(rows), size)]
 
 
 def _log_chances(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits.float(), -1)
-
-
-def _targets(texts: Sequence[Text]) -> Tensor:
-    """The answers' own tokens, one text's after the other's, shape (answer tokens, 1)."""
-    return torch.tensor([token for text in texts for token in text.ids[text.start :]], dtype=torch.long)[:, None]
-
-
-def _lengths(texts: Sequence[Text]) -> list[int]:
-    return [len(text.ids) for text in texts]
-
-
-def _answer_lengths(texts: Sequence[Text]) -> list[int]:
-    return [len(text.ids) - text.start for text in texts]

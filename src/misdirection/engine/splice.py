@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from misdirection import progress
 from misdirection.engine.batching import run_batches
-from misdirection.engine.capture import CaptureError, Text, bind_texts, pad_right
+from misdirection.engine.capture import CaptureError
 from misdirection.engine.finite import NotFiniteError
 from misdirection.engine.program import Program
+from misdirection.engine.texts import Text, bind_texts, pad_right
 from misdirection.models import Model
 from misdirection.models.positions import demand_positions
 from misdirection.models.stream import check_stream, residual, with_residual

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from misdirection.chats import Chat
 from misdirection.engine import Text
-from misdirection.engine.capture import pad_right
+from misdirection.engine.texts import pad_right
 from misdirection.features.dictionary import Dictionary
 from misdirection.features.spillover import NoUpdateError
 from misdirection.models import Model
