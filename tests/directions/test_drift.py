@@ -11,9 +11,9 @@ from tests.engine import reference
 from tests.families import LAYERS, WIDTH, network, shared, words
 from torch import Tensor
 
-from misdirection.directions import Source, convention, drift
+from misdirection.directions import Source, convention, drift, drift_and_divergence
 from misdirection.directions.similarity import cosines
-from misdirection.engine import Arm
+from misdirection.engine import Arm, Text, compare
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, wrap
 
@@ -107,3 +107,21 @@ def test_no_answer_to_read_is_a_clear_error() -> None:
     model = shared("llama")
     with pytest.raises(MisdirectionError, match="every answer of both models is empty"):
         drift((model, BASE), (model, TUNED), [], convention("soligo2025"))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+@pytest.mark.parametrize("convention_name", ["soligo2025", "persona2025"])
+def test_drift_and_divergence_of_the_same_passes_equal_both_alone(family: str, convention_name: str) -> None:
+    model, how = shared(family), convention(convention_name)
+    given = [source for source in sources(7) for _ in range(3)]  # prompts of several answers run once
+    found, apart = drift_and_divergence((model, BASE), (model, TUNED), given, how)
+    alone = drift((model, BASE), (model, TUNED), given, how)
+    torch.testing.assert_close(found.by_question, alone.by_question, rtol=1e-3, atol=2e-5)
+    torch.testing.assert_close(found.base, alone.base, rtol=1e-4, atol=1e-5)
+    assert (found.questions, found.facts) == (alone.questions, alone.facts)
+    texts = [Text(source.encoded.ids, {}, BASE, source.encoded.begin) for source in given]
+    for one, other in zip(apart, compare((model, BASE), (model, TUNED), texts), strict=True):
+        torch.testing.assert_close(one.divergence, other.divergence, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(one.first, other.first, rtol=1e-4, atol=1e-4)
+    with pytest.raises(MisdirectionError, match="no answer"):
+        drift_and_divergence((model, BASE), (model, TUNED), [], how)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.engine.arms import mixture
 from tests.families import prompt, shared
 
-from misdirection.engine import Prompt, Row, SamplingConfig, Text, capture_means, compare, sample
+from misdirection.engine import Prompt, Row, SamplingConfig, Text, batching, capture_means, compare, sample
 from misdirection.engine.batching import default_budget, is_out_of_memory, pack, run_batches
 from misdirection.models import Model, NotEnoughMemoryError
 
@@ -104,6 +104,10 @@ def test_the_default_budget_follows_free_memory(monkeypatch: pytest.MonkeyPatch)
     assert found[0] < found[1] < found[2]
     # Keys and values of a token: two, four layers, two heads of eight numbers, four bytes.
     assert found[1] * 2 * 4 * 2 * 8 * 4 <= 2**27 / 3
+    # However much is free, a small model's rows keep no more than so much.
+    monkeypatch.setattr(batching, "_KEPT_BYTES", 2**23)
+    assert 1024 < default_budget(model) < found[2]
+    assert default_budget(model) * 2 * 4 * 2 * 8 * 4 <= 2**23
 
 
 class Small:

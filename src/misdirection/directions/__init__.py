@@ -11,7 +11,7 @@
 
 from misdirection.directions.controls import random_like
 from misdirection.directions.conventions import CONVENTIONS, Convention, convention
-from misdirection.directions.drift import Drift, drift
+from misdirection.directions.drift import Drift, drift, drift_and_divergence
 from misdirection.directions.errors import DirectionError
 from misdirection.directions.mean_difference import Direction, Source, mean_difference
 from misdirection.directions.pools import PoolError, Pools, choose_pools
@@ -38,6 +38,7 @@ __all__ = [
     "cosine_table",
     "cosines",
     "drift",
+    "drift_and_divergence",
     "export_direction",
     "load_direction",
     "load_mean_states",

@@ -16,9 +16,11 @@ from torch import Tensor
 from misdirection.directions.conventions import Convention
 from misdirection.directions.mean_difference import Direction, Source, norm_interval
 from misdirection.directions.similarity import cosines
-from misdirection.engine import Arm, Text, capture_means
+from misdirection.engine import Arm, Captured, Likelihood, Text, capture_means, compare
+from misdirection.engine.means import Means
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
+from misdirection.models.stream import check_stream
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,38 @@ def drift(base: tuple[Model, Arm], tuned: tuple[Model, Arm], sources: Sequence[S
     Raises:
         MisdirectionError: There is no answer to read.
     """
+    questions, columns = _columns(sources)
+    read: list[Captured] = []
+    for model, arm in (base, tuned):
+        texts = [Text(s.encoded.ids, {how.span: s.encoded.span(how.span)}, arm, s.encoded.start) for s in sources]
+        read.append(capture_means(model, texts, columns, weighting=how.weighting))
+    return _subtracted(base, tuned, questions, read, len(sources), how)
+
+
+def drift_and_divergence(
+    base: tuple[Model, Arm], tuned: tuple[Model, Arm], sources: Sequence[Source], how: Convention
+) -> tuple[Drift, list[Likelihood]]:
+    """The drift, and how far apart the two distributions are at each token that was drawn, in the same passes.
+
+    Arguments as of `drift`; arms whose interventions act on prompt or answer alone act from the first drawn token on.
+    A thought before the answer was drawn too, so that likelihoods and divergence begin with it (`engine.compare`).
+
+    Raises:
+        MisdirectionError: There is no answer to read.
+    """
+    questions, columns = _columns(sources)
+    means: list[Means] = []
+    texts: list[Text] = []
+    for model, arm in (base, tuned):
+        texts = [Text(s.encoded.ids, {how.span: s.encoded.span(how.span)}, arm, s.encoded.begin) for s in sources]
+        check_stream(model.lm)
+        means.append(Means(model, texts, columns, range(model.n_layers), how.weighting))
+    apart = compare(base, tuned, texts, means)
+    return _subtracted(base, tuned, questions, [one.captured for one in means], len(sources), how), apart
+
+
+def _columns(sources: Sequence[Source]) -> tuple[tuple[str, ...], Tensor]:
+    """The questions, and which one each text answers, shape (texts, questions)."""
     if not sources:
         raise MisdirectionError(
             "there is no answer to read the drift on: every answer of both models is empty",
@@ -99,13 +133,19 @@ def drift(base: tuple[Model, Arm], tuned: tuple[Model, Arm], sources: Sequence[S
     columns = torch.zeros(len(sources), len(questions), dtype=torch.float64)
     for row, source in enumerate(sources):
         columns[row, questions.index(source.question_id)] = 1.0
-    means: list[Tensor] = []
-    for model, arm in (base, tuned):
-        texts = [
-            Text(item.encoded.ids, {how.span: item.encoded.span(how.span)}, arm, item.encoded.start) for item in sources
-        ]
-        means.append(capture_means(model, texts, columns, weighting=how.weighting).mean(how.span))
-    moved = means[1] - means[0]
+    return questions, columns
+
+
+def _subtracted(
+    base: tuple[Model, Arm],
+    tuned: tuple[Model, Arm],
+    questions: tuple[str, ...],
+    read: Sequence[Captured],
+    answers: int,
+    how: Convention,
+) -> Drift:
+    first, second = (one.mean(how.span) for one in read)
+    moved = second - first
     facts: dict[str, Any] = {
         "base": base[0].name,
         "tuned": tuned[0].name,
@@ -113,6 +153,6 @@ def drift(base: tuple[Model, Arm], tuned: tuple[Model, Arm], sources: Sequence[S
         "convention": how.name,
         "span": how.span,
         "weighting": how.weighting,
-        "answers": len(sources),
+        "answers": answers,
     }
-    return Drift(questions, moved.mean(0).float(), moved.float(), means[0].float(), facts)
+    return Drift(questions, moved.mean(0).float(), moved.float(), first.float(), facts)

@@ -13,6 +13,7 @@ hold) and a sample index; a batch mixes rows of different arms freely, because a
 - `shared_prefix`, `split_layer`: samples of a prompt attend to one copy of it; `cache`: copies, for other attention.
 - `texts`, `reading`: given texts in passes; a prompt that several begin with runs once.
 - `capture`: means, projections and LoRA scalars of given texts in one pass without the LM head.
+- `means`: class means in the making, of one pass or beside likelihoods.
 - `likelihood`: log-likelihood of texts and KL divergence between two arms.
 - `finite`: NaN and infinity, traced to layer and cause.
 """

@@ -9,50 +9,25 @@ head run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from misdirection import progress
 from misdirection.engine.batching import pass_budget
-from misdirection.engine.finite import demand, explained
+from misdirection.engine.finite import explained
+from misdirection.engine.means import Added, Captured, Means, Weighting, demand_texts, listening, reader
 from misdirection.engine.program import Program
 from misdirection.engine.reading import Pass, read
 from misdirection.engine.texts import Text
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
 from misdirection.models.positions import demand_positions
-from misdirection.models.stream import check_stream, residual
+from misdirection.models.stream import check_stream
 from misdirection.models.vocabulary import demand_tokens
 
-Weighting = Literal["token", "response"]
 Out = TypeVar("Out")
-
-
-@dataclass(frozen=True)
-class Captured:
-    """Weighted sums of the residual stream after each layer.
-
-    Attributes:
-        spans: Names of the spans, axis 1 of the tensors.
-        layers: Layer numbers, axis 2 of `sums`.
-        sums: Shape (classes, spans, layers, width), float64.
-        counts: What the sums are divided by for a mean: tokens, or responses; shape (classes, spans), float64.
-        weighting: "token" counts every token alike (2506.11618), "response" every text (2507.21509).
-    """
-
-    spans: tuple[str, ...]
-    layers: tuple[int, ...]
-    sums: Tensor
-    counts: Tensor
-    weighting: Weighting
-
-    def mean(self, span: str) -> Tensor:
-        """Mean residual stream of each class, (classes, layers, width), float64; NaN where nothing was counted."""
-        place = self.spans.index(span)
-        return self.sums[:, place] / self.counts[:, place, None, None]
 
 
 class CaptureError(MisdirectionError):
@@ -89,43 +64,17 @@ def capture_means(
     """
     layers = tuple(range(model.n_layers)) if layers is None else tuple(sorted(set(layers)))
     _check_layers(model, layers)
-    spans = tuple(texts[0].spans) if texts else ()
-    _check_spans(texts, spans, weights)
-    weights = weights.double()
-    sums = torch.zeros(weights.shape[1], len(spans), len(layers), model.width, dtype=torch.float64)
-    counts = torch.zeros(weights.shape[1], len(spans), dtype=torch.float64)
+    _check_spans(texts, tuple(texts[0].spans) if texts else (), weights)
+    means = Means(model, texts, weights, layers, weighting)
 
-    def run(part: Pass) -> tuple[Tensor, Tensor]:
-        rows = [texts[index] for index in part.texts]
-        pick = _span_weights(part, rows, spans, weighting)
-        share = weights[part.texts]
-        counted = (pick != 0).any(1)[..., None]
-        held = torch.zeros(len(layers), weights.shape[1], len(spans), model.width, dtype=torch.float64)
-        many = torch.tensor(part.rows) if part.prompts else None
-
-        def take(place: int, x: Tensor) -> None:
-            x = x if many is None else x.index_select(0, many.to(x.device))
-            inside = torch.bmm(pick.to(x.device), x.float())
-            if not bool(inside.isfinite().all()):
-                # Padding and tokens of no span do not count, and 0 times what is no number is none.
-                inside = torch.bmm(pick.to(x.device), x.float().masked_fill(~counted.to(x.device), 0.0))
-                _demand(model, rows, [inside[row].isfinite() for row in range(len(rows))])
-            held[place] = torch.einsum("bc,bsd->csd", share.to(x.device), inside.double()).cpu()
-
-        if bool(pick.any()) or not part.prompts:
-            _pass(program, part, {layer: _reader(take, place) for place, layer in enumerate(layers)})
-        else:
-            _pass(program, part, {layers[-1]: _ignore})
-        return held.permute(1, 2, 0, 3), share.T @ pick.sum(-1).double()
+    def run(part: Pass) -> Added:
+        found, readers = means.begin(part)
+        _pass(program, part, readers or {layers[-1]: _ignore})
+        return found
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-
-    def add(_: Pass, found: tuple[Tensor, Tensor]) -> None:
-        sums.add_(found[0])
-        counts.add_(found[1])
-
-    _passes(program, texts, run, add, budget, "reading activations")
-    return Captured(spans, layers, sums, counts, weighting)
+    _passes(program, texts, run, lambda _, found: means.add(found), budget, "reading activations")
+    return means.captured
 
 
 def capture_projections(
@@ -158,9 +107,9 @@ def capture_projections(
             values = (x.float() @ matrices[layer].to(x.device).T).cpu()
             for index, span, some in part.of_texts(values):
                 results[index][layer][slice(*span)] = some
-                _demand(model, [texts[index]], [some.isfinite()])
+                demand_texts(model, [texts[index]], [some.isfinite()])
 
-        _pass(program, part, {layer: _reader(project, layer) for layer in directions})
+        _pass(program, part, {layer: reader(project, layer) for layer in directions})
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
     _passes(program, texts, run, lambda *_: None, budget, "projecting")
@@ -195,7 +144,7 @@ def capture_scalars(
             for index, span, some in part.of_texts(values.float().cpu()):
                 held = results[index].setdefault(path, torch.empty(len(texts[index].ids), some.shape[-1]))
                 held[slice(*span)] = some
-                _demand(model, [texts[index]], [some.isfinite()], "scalars of the adapter")
+                demand_texts(model, [texts[index]], [some.isfinite()], "scalars of the adapter")
 
         program.observe = observe
         _pass(program, part, {last: _ignore})
@@ -240,7 +189,7 @@ def visit_states(
             for index, (begin, _), some in part.of_texts(x):
                 first, past = texts[index].spans[span]
                 held.append(some[first - begin : past - begin])
-                _demand(model, [texts[index]], [held[-1].isfinite()])
+                demand_texts(model, [texts[index]], [held[-1].isfinite()])
 
         _pass(program, part, {layer: _ignore if part.prompts else hold})
         return held
@@ -280,11 +229,6 @@ def _passes(
                 advance(len(part.texts), work=sum(lengths[index] for index in part.texts))
 
 
-def _demand(model: Model, texts: list[Text], sound: list[Tensor], what: str = "activations") -> None:
-    for text, finite in zip(texts, sound, strict=True):
-        demand(finite, model, what, text.ids, text.arm, text.start)
-
-
 def _check_layers(model: Model, layers: Iterable[int]) -> None:
     check_stream(model.lm)
     if not (numbers := list(layers)) or any(not 0 <= layer < model.n_layers for layer in numbers):
@@ -309,38 +253,18 @@ def _pass(program: Program, part: Pass, readers: Mapping[int, Callable[[Tensor],
     """One forward pass of the decoder, left after the last layer that is read."""
     model, inputs, last = program.model, part.inputs(program), max(readers)
 
-    def hook_of(layer: int) -> Callable[..., None]:
-        def hook(module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            readers[layer](residual(module, output))
-            if layer == last:
-                raise _EnoughError
+    def enough(*_: object) -> None:
+        raise _EnoughError
 
-        return hook
-
-    handles = [model.layers[layer].register_forward_hook(hook_of(layer)) for layer in readers]
-    try:
-        model.decoder(**inputs)
-    except _EnoughError:
-        pass
-    finally:
-        for handle in handles:
+    with listening(model, readers):
+        # Hooks run in the order in which they came.
+        handle = model.layers[last].register_forward_hook(enough)
+        try:
+            model.decoder(**inputs)
+        except _EnoughError:
+            pass
+        finally:
             handle.remove()
-
-
-def _span_weights(part: Pass, texts: Sequence[Text], spans: Sequence[str], weighting: Weighting) -> Tensor:
-    """Weight of each token of a pass in each span, shape (texts, spans, tokens)."""
-    pick = torch.zeros(len(texts), len(spans), part.ids.shape[1])
-    for number, (text, (begin, end), shift) in enumerate(zip(texts, part.spans, part.shifts, strict=True)):
-        for place, name in enumerate(spans):
-            first, past = text.spans[name]
-            here = slice(max(first, begin) + shift, max(min(past, end), begin) + shift)
-            if past > first:
-                pick[number, place, here] = 1.0 if weighting == "token" else 1.0 / (past - first)
-    return pick
-
-
-def _reader(read: Callable[[int, Tensor], None], place: int) -> Callable[[Tensor], None]:
-    return lambda x: read(place, x)
 
 
 def _ignore(_: Tensor) -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from misdirection import progress
+from misdirection.engine.batching import pass_budget
 from misdirection.engine.finite import demand, explained
 from misdirection.engine.head import logits_at
 from misdirection.engine.interventions import Arm
+from misdirection.engine.means import Added, Means, listening
 from misdirection.engine.program import Program
 from misdirection.engine.reading import Pass, read
 from misdirection.engine.texts import Text
@@ -24,6 +27,7 @@ from misdirection.models import Model
 from misdirection.models.positions import demand_positions
 from misdirection.models.vocabulary import demand_tokens
 
+Out = TypeVar("Out")
 Columns = tuple[Tensor, ...]
 """Of one text, numbers of some answer tokens: tensors of shape (tokens,)."""
 
@@ -53,13 +57,16 @@ class Likelihood:
     divergence: Tensor
 
 
-def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence[Text]) -> list[Likelihood]:
+def compare(
+    first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence[Text], means: Sequence[Means] = ()
+) -> list[Likelihood]:
     """Compare two arms on the answers of given texts (tokens from `Text.start` on).
 
     Args:
         first: The reference (for instance the base model).
         second: The other (for instance the tuned model); KL(second || first) is what comes out.
         texts: Their own arms are ignored.
+        means: Of the first and of the second, made along the way from the same texts, each under its arm.
 
     Raises:
         LikelihoodError: The models have different vocabularies, or a text has no token before its answer.
@@ -76,10 +83,11 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
 
     programs = [Program(model, [arm]) for model, arm in (first, second)]
 
-    def run(part: Pass) -> list[Columns]:
+    def run(part: Pass) -> tuple[list[Columns], list[Added]]:
+        begun = [one.begin(part) for one in means]
         sides: list[Tensor] = []
-        for program in programs:
-            with program.attached():
+        for program, readers in zip(programs, [readers for _, readers in begun] or [{}, {}], strict=True):
+            with program.attached(), listening(program.model, readers):
                 sides.append(_logits(program, texts, part)[:, :shared])
         counts = _counts(texts, part)
         compared = _compare(_targets(texts, part), _rows(texts, part), *sides)
@@ -89,7 +97,11 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
             for (model, arm), values in zip((first, second), columns, strict=False):
                 _demand(model, text, arm, values)
             demand(~columns[2].isnan(), second[0], "KL divergences", text.ids, second[1], text.start)
-        return found
+        return found, [added for added, _ in begun]
+
+    def add(found: list[Added]) -> None:
+        for one, added in zip(means, found, strict=True):
+            one.add(added)
 
     longest = max((len(text.ids) for text in texts), default=0)
     for model, _ in (first, second):
@@ -97,7 +109,8 @@ def compare(first: tuple[Model, Arm], second: tuple[Model, Arm], texts: Sequence
         demand_tokens(model, (text.ids for text in texts), "texts")
     # Under an arm each, texts of any arm begin alike.
     texts = [Text(text.ids, text.spans, first[1], text.start) for text in texts]
-    return [Likelihood(*columns) for columns in _batched(first[0], texts, vocabulary, run, "comparing likelihoods", 3)]
+    found = _batched(first[0], texts, vocabulary, run, "comparing likelihoods", 3, add)
+    return [Likelihood(*columns) for columns in found]
 
 
 def _check_shared(texts: Sequence[Text], shared: int) -> None:
@@ -120,7 +133,7 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
     """
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
 
-    def run(part: Pass) -> list[Columns]:
+    def run(part: Pass) -> tuple[list[Columns], None]:
         with program.attached():
             logits = _logits(program, texts, part)
         rows, targets = _rows(texts, part).to(logits.device), _targets(texts, part).to(logits.device)
@@ -130,18 +143,25 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
         found = torch.cat(picked or [torch.empty(0)]).split(_counts(texts, part))
         for index, values in zip(part.texts, found, strict=True):
             _demand(model, texts[index], texts[index].arm, values)
-        return [(values,) for values in found]
+        return [(values,) for values in found], None
 
     demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
     demand_tokens(model, (text.ids for text in texts), "texts")
     vocabulary = int(model.lm.config.get_text_config().vocab_size)
-    return [columns[0] for columns in _batched(model, texts, vocabulary, run, "reading likelihoods", 1)]
+    found = _batched(model, texts, vocabulary, run, "reading likelihoods", 1, lambda _: None)
+    return [columns[0] for columns in found]
 
 
 def _batched(
-    model: Model, texts: Sequence[Text], vocabulary: int, run: Callable[[Pass], list[Columns]], what: str, columns: int
+    model: Model,
+    texts: Sequence[Text],
+    vocabulary: int,
+    run: Callable[[Pass], tuple[list[Columns], Out]],
+    what: str,
+    columns: int,
+    take: Callable[[Out], None],
 ) -> list[Columns]:
-    """Run all texts; of each, its columns over all answer tokens."""
+    """Run all texts; of each, its columns over all answer tokens. What else a pass has found is taken once."""
     for number, text in enumerate(texts):
         if not 1 <= text.start <= len(text.ids):
             raise LikelihoodError(
@@ -149,10 +169,12 @@ def _batched(
                 "the first token of an answer is predicted from the token before it, so `start` is 1 or more",
             )
     results: list[list[Columns]] = [[] for _ in texts]
+    budget = min(pass_budget(model), max(1, _LOGITS // vocabulary))
     lengths = [len(text.ids) for text in texts]
     task = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens")
     with explained(), torch.inference_mode(), task as advance:
-        for part, found in read(model, texts, max(1, _LOGITS // vocabulary), run):
+        for part, (found, more) in read(model, texts, budget, run):
+            take(more)
             for index, values in zip(part.texts, found, strict=True):
                 results[index].append(values)
             if not part.prompts:

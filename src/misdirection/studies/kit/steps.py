@@ -20,12 +20,12 @@ from misdirection.directions import (
     PoolError,
     Source,
     choose_pools,
-    drift,
+    drift_and_divergence,
     load_direction,
     mean_difference,
     save_direction,
 )
-from misdirection.engine import Arm, SamplingConfig, Text, capture_projections, compare
+from misdirection.engine import Arm, SamplingConfig, Text, capture_projections
 from misdirection.judging import Answer, Verdict
 from misdirection.models import Model, asked_of
 from misdirection.questions import Question
@@ -228,11 +228,8 @@ def drift_step(run: Run, models: Models, answers: Step, how: Convention, most: i
         places, sources = sources_of(models.model("tuned"), asked, folder)
         chosen = [asked[place] for place in places]
         pair = [(models.model(v), Arm(v, models.adapter_of(v))) for v in ("base", "tuned")]
-        moved = drift(pair[0], pair[1], sources, how)
+        moved, apart = drift_and_divergence(pair[0], pair[1], sources, how)
         save_direction(folder / "direction.safetensors", moved.direction(seed=seed))
-        # Everything that was drawn, a thought included: the two distributions differ there too.
-        texts = [Text(s.encoded.ids, {}, pair[0][1], s.encoded.begin) for s in sources]
-        apart = compare(pair[0], pair[1], texts)
         tensors = {"by_question": moved.by_question, "relative": moved.relative}
         write_tensors(folder / "drift.safetensors", tensors, {"questions": moved.questions})
         rows = [
