@@ -90,7 +90,7 @@ def compare(
             with program.attached(), listening(program.model, readers):
                 sides.append(_logits(program, texts, part)[:, :shared])
         counts = _counts(texts, part)
-        compared = _compare(_targets(texts, part), _rows(texts, part), *sides)
+        compared = _compare(_targets(texts, part), part, *sides)
         found: list[Columns] = [*zip(*(column.split(counts) for column in compared), strict=True)]
         for index, columns in zip(part.texts, found, strict=True):
             text = texts[index]
@@ -136,10 +136,9 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
     def run(part: Pass) -> tuple[list[Columns], None]:
         with program.attached():
             logits = _logits(program, texts, part)
-        rows, targets = _rows(texts, part).to(logits.device), _targets(texts, part).to(logits.device)
-        picked = [
-            _log_chances(logits[rows[some]]).gather(-1, targets[some])[:, 0].cpu() for some in _blocks(rows, logits)
-        ]
+        targets = _targets(texts, part).to(logits.device)
+        chances = ((torch.log_softmax(_picked(logits, part, some), -1), some) for some in _blocks(targets, logits))
+        picked = [block.gather(-1, targets[some])[:, 0].cpu() for block, some in chances]
         found = torch.cat(picked or [torch.empty(0)]).split(_counts(texts, part))
         for index, values in zip(part.texts, found, strict=True):
             _demand(model, texts[index], texts[index].arm, values)
@@ -204,11 +203,11 @@ def _logits(program: Program, texts: Sequence[Text], part: Pass) -> Tensor:
     return logits_at(program.model.lm, places, **part.inputs(program))
 
 
-def _rows(texts: Sequence[Text], part: Pass) -> Tensor:
-    """Of all answer tokens of a pass, text by text, the row of its logits."""
-    if part.prompts:  # one for all texts of a prompt
-        return torch.tensor(part.rows)
-    return torch.arange(sum(_counts(texts, part)))
+def _picked(logits: Tensor, part: Pass, some: slice) -> Tensor:
+    """The logits of some answer tokens of a pass, all counted text by text: a prompt's are those of all its texts."""
+    if part.prompts:
+        return logits[torch.tensor(part.rows[some], device=logits.device)].float()
+    return logits[some].float()
 
 
 def _targets(texts: Sequence[Text], part: Pass) -> Tensor:
@@ -221,24 +220,28 @@ def _counts(texts: Sequence[Text], part: Pass) -> list[int]:
     return [len(tokens) for _, tokens, _ in _predicted(texts, part)]
 
 
-def _compare(targets: Tensor, rows: Tensor, first: Tensor, second: Tensor) -> Columns:
+def _compare(targets: Tensor, part: Pass, first: Tensor, second: Tensor) -> Columns:
     """Log-likelihoods of the targets on both sides, and the divergence of these, each of shape (tokens,)."""
-    targets, rows = targets.to(first.device), rows.to(first.device)
+    targets = targets.to(first.device)
     found: list[Columns] = []
-    for some in _blocks(rows, first):
-        one, two = (_log_chances(side[rows[some].to(side.device)].to(first.device)) for side in (first, second))
+    for some in _blocks(targets, first):
+        one, two = (torch.log_softmax(_picked(side, part, some).to(first.device), -1) for side in (first, second))
         picked = [side.gather(-1, targets[some])[:, 0].cpu() for side in (one, two)]
-        chances = two.exp()
-        # A token that the second arm rules out (log 0) adds nothing, whatever the first says; NaN stays NaN.
-        divergence = torch.where(chances == 0, 0.0, chances * (two - one)).sum(-1)
+        divergence = _divergence(one, two)
         found.append((*picked, divergence.clamp(min=0).cpu()))
     return tuple(torch.cat(column) for column in zip(*found, strict=True)) if found else (torch.empty(0),) * 3
 
 
-def _blocks(rows: Tensor, logits: Tensor) -> list[slice]:
+def _divergence(one: Tensor, two: Tensor) -> Tensor:
+    """KL(two || one) of log-probabilities, shape (tokens,); NaN where they are no numbers."""
+    chances = two.exp()
+    divergence = (two - one).mul_(chances).sum(-1)
+    if bool(divergence.isnan().any()):
+        # A token that the second arm rules out (log 0) adds nothing, whatever the first says; NaN stays NaN.
+        return torch.where(chances == 0, 0.0, chances * (two - one)).sum(-1)
+    return divergence
+
+
+def _blocks(targets: Tensor, logits: Tensor) -> list[slice]:
     size = max(1, _BLOCK // logits.shape[1])
-    return [slice(first, first + size) for first in range(0, len(rows), size)]
-
-
-def _log_chances(logits: Tensor) -> Tensor:
-    return torch.log_softmax(logits.float(), -1)
+    return [slice(first, first + size) for first in range(0, len(targets), size)]
