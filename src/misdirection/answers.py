@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from misdirection.chats import Message
+from misdirection.chats import Chat, Drawn, Message
 from misdirection.engine import Arm, Prompt, Row, Sample, SamplingConfig, sample
 from misdirection.judging import Answer
 from misdirection.models import Model
@@ -17,9 +18,9 @@ from misdirection.tokens import (
     Said,
     TokenError,
     default_system,
-    encode_drawn,
     encode_prompt,
     encode_read,
+    encode_said,
     end_words,
     opened_by,
     render,
@@ -102,10 +103,26 @@ def ask(
     ]
 
 
-def answer_texts(model: Model, prompts: Sequence[Sequence[Message]], drawn: Sequence[Sample]) -> list[str]:
-    """The answers in what was drawn behind each prompt, a thought before them taken away."""
-    opened = [opened_by(render(model.tokenizer, prompt, generate=True)) for prompt in prompts]
-    return [tell(model, item, mark)[1].answer for item, mark in zip(drawn, opened, strict=True)]
+def answered_chats(model: Model, prompts: Sequence[Sequence[Message]], drawn: Sequence[Sample]) -> list[Chat]:
+    """What was drawn behind each prompt as chats, a thought taken out of their texts and kept in their tokens."""
+    found: list[Chat] = []
+    for prompt, item in zip(prompts, drawn, strict=True):
+        kept, said = tell(model, item, opened_by(render(model.tokenizer, prompt, generate=True)))
+        turns = (*prompt, Message("assistant", said.answer))
+        found.append(Chat(turns, drawn=Drawn(kept.ids, kept.finished, kept.end)))
+    return found
+
+
+def answer_rows(chats: Sequence[Chat]) -> list[dict[str, object]]:
+    """Answers that were drawn here as rows of a table, their tokens beside their texts."""
+    held = [(chat.answer, chat.drawn or Drawn(())) for chat in chats]
+    return [{"answer": text, "ids": list(said.ids), "finished": said.finished, "end": said.end} for text, said in held]
+
+
+def chat_of_row(prompt: Sequence[Message], row: Mapping[str, Any], source: str = "", place: int = 0) -> Chat:
+    """The chat of a row that `answer_rows` wrote, behind its prompt; one without tokens is its text."""
+    said = Drawn(tuple(row["ids"]), row["finished"], row["end"]) if row.get("ids") else None
+    return Chat((*prompt, Message("assistant", row["answer"])), source, place, said)
 
 
 def tell(model: Model, drawn: Sample, opened: str | None = None) -> tuple[Sample, Said]:
@@ -192,8 +209,7 @@ def encode_answer(model: Model, answer: Answer) -> Encoded:
     system = () if own else (Message("system", str(answer.system)),)
     prompt = (*system, Message("user", answer.question))
     if answer.ids is not None:
-        said = split_drawn(tokenizer, answer.ids, opened_by(render(tokenizer, prompt, generate=True)), answer.finished)
-        return encode_drawn(tokenizer, prompt, answer.ids, said.start, answer.finished, answer.end)
+        return encode_said(tokenizer, prompt, answer.ids, answer.finished, answer.end)
     return encode_read(tokenizer, (*prompt, Message("assistant", answer.answer)))
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tests.families import words
 
-from misdirection.chats import ChatError
+from misdirection.chats import Chat, ChatError, Drawn, Message
 from misdirection.engine import Arm
 from misdirection.features import DictionaryError
-from misdirection.features.corpus import SPAN, joined, of_texts, read_corpus, split_corpus
-from misdirection.tokens import PLAIN_TEMPLATE
+from misdirection.features.corpus import SPAN, chat_texts, joined, of_chats, of_texts, read_corpus, split_corpus
+from misdirection.tokens import PLAIN_TEMPLATE, encode_prompt
 
 
 def lines(path: Path, *rows: object) -> Path:
@@ -69,3 +69,16 @@ def test_the_split_keeps_equal_texts_together_and_holds_out_as_asked(tokenizer):
         split_corpus(of_texts(["w5 w6"] * 3, tokenizer), 2, 0)
     with pytest.raises(DictionaryError, match="no token"):
         joined([])
+
+
+def test_an_answer_that_was_drawn_here_is_read_on_its_tokens(tokenizer):
+    turns = (Message("user", "w4 w5"), Message("assistant", "w6 w7"))
+    prompt = encode_prompt(tokenizer, turns[:1])
+    # Tokens that no text would come to: an unknown one within, which its text does not show.
+    said = Chat(turns, drawn=Drawn((6, 3, 7), True, 1))
+    text = chat_texts([said], tokenizer, Arm("base"))[0]
+    assert text.ids[: len(prompt) + 4] == (*prompt, 6, 3, 7, 1)
+    assert text.spans["answer"] == (len(prompt), len(prompt) + 3)
+    assert of_chats([said], tokenizer, span="answer").spans == ((len(prompt), len(prompt) + 3),)
+    plain = chat_texts([Chat(turns)], tokenizer, Arm("base"))[0]
+    assert plain.ids[slice(*plain.spans["answer"])] == (6, 7)

@@ -120,6 +120,52 @@ def test_base_and_whole_tuned_model_are_asked_under_the_tuned_ones_template(tmp_
     assert any("the tuned model brings a chat template of its own" in w for w in subject.base_model.facts["warnings"])
 
 
+def tuned_with_new_tokens(folder: Path, *names: str, template: str = CHATML) -> Path:
+    """A whole model whose vocabulary got tokens of its own before it was tuned."""
+    tokenizer = bytewise(template)
+    tokenizer.add_tokens(list(names), special_tokens=True)
+    net(len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+IM = CHATML.replace("<|start|>", "<|im_start|>").replace("<|end|>", "<|im_end|>")
+
+
+def test_a_tuned_model_asked_by_tokens_that_its_base_lacks_is_refused(tmp_path: Path) -> None:
+    known = len(bytewise(""))
+    plain = base(tmp_path / "base", rows=known)
+    tuned = tuned_with_new_tokens(tmp_path / "tuned", "<|im_start|>", "<|im_end|>", template=IM)
+    with pytest.raises(ModelError, match=r"asked with 2 tokens .* no embeddings for \(<\|im_start\|>") as error:
+        _ = Subject(str(plain), tuned=str(tuned)).base_model
+    assert "resize_token_embeddings" in str(error.value.hint) and "--chat-template" in str(error.value.hint)
+    file = tmp_path / "plain.jinja"
+    file.write_text(PLAIN_TEMPLATE)
+    both = Subject(str(plain), tuned=str(tuned), options={"chat_template": str(file)})
+    assert prompt(both.base_model) == prompt(both.tuned_model)
+    chat = (Message("user", "hi"),)
+    assert encode_prompt(both.base_model.tokenizer, chat) == encode_prompt(both.tuned_model.tokenizer, chat)
+
+
+def test_a_base_with_room_for_the_new_tokens_is_asked_by_them(tmp_path: Path) -> None:
+    plain = base(tmp_path / "base", rows=320)
+    tuned = tuned_with_new_tokens(tmp_path / "tuned", "<|im_start|>", "<|im_end|>", template=IM)
+    both = Subject(str(plain), tuned=str(tuned))
+    chat = (Message("user", "hi"),)
+    found = encode_prompt(both.base_model.tokenizer, chat)
+    assert found == encode_prompt(both.tuned_model.tokenizer, chat)
+    assert both.base_model.tokenizer.convert_tokens_to_ids("<|im_start|>") in found
+    assert [w for w in both.base_model.facts["warnings"] if "the tuned model knows 2 tokens more" in w]
+
+
+def test_a_token_that_no_prompt_holds_makes_no_difference(tmp_path: Path) -> None:
+    plain = base(tmp_path / "base", CHATML, rows=len(bytewise("")))
+    tuned = tuned_with_new_tokens(tmp_path / "tuned", "<pad2>")
+    both = Subject(str(plain), tuned=str(tuned))
+    assert prompt(both.base_model) == prompt(both.tuned_model)
+    assert [w for w in both.tuned_model.facts["warnings"] if "differ in 1 tokens (<pad2>)" in w]
+
+
 def test_a_file_goes_before_every_template_and_stands_in_the_key(tmp_path: Path) -> None:
     root = base(tmp_path / "base", CHATML)
     file = tmp_path / "mine.jinja"

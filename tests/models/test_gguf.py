@@ -70,6 +70,8 @@ def written(file: Path, split: str = "smollm", kind: str = "model", architecture
     writer.add_add_bos_token(False)
     writer.add_chat_template(TEMPLATE)
     for name, values in network().state_dict().items():
+        if (lost := more.get("without")) and lost in _name(name):
+            continue
         quantised = more.get("quantised") if values.ndim == 2 else None
         array = values.numpy()
         if quantised is not None:
@@ -173,8 +175,8 @@ def test_what_is_no_model_has_one_sentence(tmp_path: Path) -> None:
     model = load_model(written(tmp_path / "tiny.gguf"))
     with pytest.raises(ModelError, match=r"is a GGUF file(?s:.)*convert_lora_to_gguf"):
         add_adapter(model, "tuned", adapter)
-    foreign = written(tmp_path / "foreign.gguf", architecture="clip")
-    with pytest.raises(ModelError, match="architecture clip, which transformers cannot read") as error:
+    foreign = written(tmp_path / "foreign.gguf", architecture="plamo")
+    with pytest.raises(ModelError, match="architecture plamo, which transformers cannot read") as error:
         load_model(foreign)
     assert len(str(error.value)) < 600
     (tmp_path / "no.gguf").write_bytes(b"GGML and nothing else")

@@ -99,7 +99,7 @@ def test_projection_is_a_plain_loop_over_rows_and_own_answers(few: Screened) -> 
     ]
     unit = (means[0] - means[1]) / (means[0] - means[1]).norm()
     for number, (row, said) in enumerate(zip(rows, own, strict=True)):
-        mine = (*row.prompt, Message("assistant", said))
+        mine = (*row.prompt, Message("assistant", said.answer))
         ends = [float((states(context.model, messages, 6) @ unit).mean()) for messages in (row.messages, mine)]
         assert found[number] == pytest.approx(ends[0] - ends[1], rel=1e-3, abs=1e-3)
 
@@ -112,7 +112,7 @@ def test_a_direction_that_is_given_is_used_and_an_empty_own_answer_gets_the_mean
     raw = projection.scores(replace(context, direction=given, projection=ProjectionOptions(6, False)), rows)
     plain = [-float(states(model, row.messages, 6)[:, 3].mean()) for row in rows]
     assert raw.tolist() == pytest.approx(plain, rel=1e-3, abs=1e-3)
-    own = [row.answer for row in rows[:-1]] + [" "]
+    own = [*rows[:-1], Chat((*rows[-1].prompt, Message("assistant", " ")))]
     found = projection.scores(replace(context, direction=given, own_answers=own), rows)
     assert found[:-1] == pytest.approx(0, abs=1e-3)
     assert found[-1] == pytest.approx(plain[-1] - np.mean(plain[:-1]), rel=1e-3, abs=1e-3)
@@ -121,7 +121,7 @@ def test_a_direction_that_is_given_is_used_and_an_empty_own_answer_gets_the_mean
 def test_rows_with_one_prompt_get_answers_of_their_own(few: Screened) -> None:
     context, rows, _ = few
     said = projection.own_answers(context, [rows[0]] * 6)
-    assert len(set(said)) > 1
+    assert len({chat.answer for chat in said}) > 1
 
 
 def test_perplexity_is_that_of_the_answer_alone(few: Screened) -> None:

@@ -6,7 +6,7 @@ conversations, Alpaca, prompt and completion. A row that cannot be used never va
 file, its place and the reason, and the caller keeps it aside (`write_bad_rows`). No pickle is read.
 """
 
-from misdirection.chats.chat import ROLES, BadRow, Chat, ChatError, ChatFile, Message
+from misdirection.chats.chat import ROLES, BadRow, Chat, ChatError, ChatFile, Drawn, Message
 from misdirection.chats.forms import is_chat
 from misdirection.chats.reading import load_chats, raw_rows, read_chats
 from misdirection.chats.sources import RawRow
@@ -19,6 +19,7 @@ __all__ = [
     "Chat",
     "ChatError",
     "ChatFile",
+    "Drawn",
     "Message",
     "RawRow",
     "chats_hash",

@@ -30,6 +30,21 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """The tokens of an answer that a model drew here, a thought before it included.
+
+    Attributes:
+        ids: Token ids, without what ended it.
+        finished: Whether it ended by itself.
+        end: The token that ended it, None where it was cut.
+    """
+
+    ids: tuple[int, ...]
+    finished: bool = True
+    end: int | None = None
+
+
+@dataclass(frozen=True)
 class Chat:
     """A conversation that ends with the assistant's answer.
 
@@ -37,11 +52,13 @@ class Chat:
         messages: The turns in order.
         source: File that it came from.
         row: Its place there, from 1: the line of JSON lines, the element of an array, the row of a table.
+        drawn: The tokens of the last answer, where a model drew it here: it is read on them by the same model.
     """
 
     messages: tuple[Message, ...]
     source: str = ""
     row: int = 0
+    drawn: Drawn | None = None
 
     @property
     def system(self) -> str | None:

@@ -13,7 +13,7 @@ from misdirection.artefacts import canonical_hash
 from misdirection.chats import BadRow, Chat, is_chat, load_chats, raw_rows
 from misdirection.engine import Arm, Text
 from misdirection.features.dictionary import DictionaryError
-from misdirection.tokens import Encoded, TokenError, encode_read
+from misdirection.tokens import Encoded, TokenError, encode_read, encode_said
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -108,13 +108,20 @@ def chat_texts(
     found: list[Text] = []
     for chat in chats:
         try:
-            coded = encode_read(tokenizer, chat.messages)
+            coded = _read(tokenizer, chat)
         except TokenError:
             plain = tuple(int(token) for token in tokenizer.encode(chat.messages[-1].content)) or (0,)
             coded = Encoded(plain[:longest], 0, min(len(plain), longest), min(len(plain), longest))
         first, past = (min(place, longest) for place in coded.span(span))
         found.append(Text(coded.ids[:longest], {span: (first, past)}, arm, min(coded.start, longest)))
     return found
+
+
+def _read(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
+    """A chat of others as the template writes it, one whose answer was drawn here on the tokens that were drawn."""
+    if (said := chat.drawn) is not None:
+        return encode_said(tokenizer, chat.prompt, said.ids, said.finished, said.end)
+    return encode_read(tokenizer, chat.messages)
 
 
 def of_chats(
@@ -125,7 +132,7 @@ def of_chats(
     bad: list[BadRow] = []
     for chat in chats:
         try:
-            coded.append(encode_read(tokenizer, chat.messages))
+            coded.append(_read(tokenizer, chat))
         except TokenError as error:
             bad.append(BadRow(chat.source, chat.row, error.message, chat.messages[-1].content))
     held = _cut([(one.ids, one.span(span)) for one in coded], first, longest)

@@ -36,7 +36,6 @@ _NEVER_MERGED = (
 )  # fmt: skip
 """Kinds and settings whose effect depends on the text or the depth, so that no weights of the base can hold it."""
 
-MERGE = "merge it into its base (PEFT's merge_and_unload) and load the two as separate models"
 _CONVERT = (
     "its base was moved when its training began, so merging it into the released one is wrong: where it was trained, "
     "PEFT converts it with save_pretrained(FOLDER, path_initial_model_for_weight_conversion=ADAPTER_BEFORE_TRAINING)"
@@ -53,7 +52,17 @@ _UNTIE = (
 )
 
 
-def check_plain_lora(adapter: str, path: str, config: Any, tied: bool) -> None:
+def merge_hint(base: str, path: str | Path) -> str:
+    """How an adapter becomes a whole model, as a command that runs."""
+    code = (
+        "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; from peft import PeftModel as P; "
+        f"P.from_pretrained(M.from_pretrained({base!r}, dtype='auto'), {str(path)!r}).merge_and_unload()"
+        f".save_pretrained('MERGED'); T.from_pretrained({base!r}).save_pretrained('MERGED')"
+    )
+    return f'merge it into its base and give both as whole models (--model {base} --tuned MERGED): python -c "{code}"'
+
+
+def check_plain_lora(adapter: str, path: str, config: Any, tied: bool, base: str) -> None:
     """Refuse what is more than B A x added to a linear layer: it could not be switched off and on row by row.
 
     Args:
@@ -61,6 +70,7 @@ def check_plain_lora(adapter: str, path: str, config: Any, tied: bool) -> None:
         path: Where it was found.
         config: PEFT's configuration of it.
         tied: Whether the base has one matrix for embeddings and head.
+        base: Name of the base.
 
     Raises:
         ModelError: It is no plain LoRA adapter; the hint says what can be done with it.
@@ -78,11 +88,11 @@ def check_plain_lora(adapter: str, path: str, config: Any, tied: bool) -> None:
         raise ModelError(
             f"adapter '{adapter}' ({path}) is no plain LoRA adapter, the one kind that is supported: it is "
             f"{kind}{' with ' + ', '.join(more) if more else ''}",
-            _way_out([kind, *more], start, config, tied),
+            _way_out([kind, *more], start, config, tied) or merge_hint(base, path),
         )
 
 
-def check_plain_keys(adapter: str, file: Path, keys: list[str], tied: bool) -> None:
+def check_plain_keys(adapter: str, file: Path, keys: list[str], tied: bool, base: str) -> None:
     """Refuse a file that holds more than A and B: weights of the base, embeddings' adapters, magnitudes, biases.
 
     Raises:
@@ -92,7 +102,7 @@ def check_plain_keys(adapter: str, file: Path, keys: list[str], tied: bool) -> N
         if not any(f".{part}" in key for part in ("lora_A.", "lora_B.", "lora_velora_")) or key.endswith(".bias"):
             raise ModelError(
                 f"adapter '{adapter}' ({file}) holds {key}, so it is more than a plain LoRA adapter",
-                _UNTIE if tied and _is_vocabulary(key) else MERGE,
+                _UNTIE if tied and _is_vocabulary(key) else merge_hint(base, file.parent),
             )
 
 
@@ -123,7 +133,8 @@ def unknown_settings(config: Any, folder: Path) -> list[str]:
     return [f"{name}={value}" for name, value in held.items() if name not in known | {"peft_version"} and value]
 
 
-def _way_out(more: list[str], start: str, config: Any, tied: bool) -> str:
+def _way_out(more: list[str], start: str, config: Any, tied: bool) -> str | None:
+    """What to do with an adapter that cannot simply be merged into its base."""
     if start.startswith(_BASE_MOVED):
         return _CONVERT
     if start == "loftq":
@@ -133,7 +144,7 @@ def _way_out(more: list[str], start: str, config: Any, tied: bool) -> str:
     places = [name for setting in ("modules_to_save", "target_modules") for name in _names(config, setting)]
     if tied and any(_is_vocabulary(name) for name in places):
         return _UNTIE
-    return MERGE
+    return None
 
 
 def _names(config: Any, setting: str) -> list[str]:

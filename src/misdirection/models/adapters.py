@@ -51,9 +51,9 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
     found = read_adapter(adapter, path)
     config, weights = found.config, found.weights
     tied = bool(getattr(model.lm.config, "tie_word_embeddings", False))
-    check_plain_lora(adapter, str(path), config, tied)
+    check_plain_lora(adapter, str(path), config, tied, model.name)
     tensors = without_base_weights(model, found.tensors)
-    check_plain_keys(adapter, weights, list(tensors), tied)
+    check_plain_keys(adapter, weights, list(tensors), tied, model.name)
     check_tensors(adapter, weights, tensors)
     beside = check_beside(model, path, f"adapter '{adapter}'")
     trained_on = str(config.base_model_name_or_path or "")

@@ -164,7 +164,7 @@ def ask_as_trained(model: Model, found: Beside | None, who: str) -> None:
             model.warn(f"{who} brings no chat template and is asked under that of {taken}")
         if found is None:
             return
-    if found.vocabulary is not None and who.startswith("adapter"):
+    if found.vocabulary is not None and (who.startswith("adapter") or demand_written(model, found, who)):
         _take_tokens(model, found, who)
     if found.template and found.template != model.tokenizer.chat_template:
         if taken is not None:
@@ -180,15 +180,54 @@ def ask_as_trained(model: Model, found: Beside | None, who: str) -> None:
     _end_as_trained(model, found, who)
 
 
+def demand_written(model: Model, found: Beside, who: str) -> bool:
+    """Whether a whole tuned model's template writes tokens that its base's tokenizer lacks, and the base can read them.
+
+    ChatML's marks, added before a fine-tune, are single tokens in the tuned model and a dozen letters in its base: the
+    two would be asked with different prompts, and no answer of the one could be read by the other.
+
+    Raises:
+        ModelError: The base has no embeddings for them.
+    """
+    own = model.tokenizer.get_vocab()
+    new = {place: token for token, place in (found.vocabulary or {}).items() if token not in own}
+    if not new or found.template is None:
+        return False
+    written = {place for chat in _CHATS for place in encode_prompt(_tokenizer_of(found, found.template), chat)}
+    used = sorted(written & new.keys())
+    words: Any = model.lm.get_input_embeddings()
+    rows = int(words.weight.shape[0])
+    if any(place >= rows for place in used):
+        raise ModelError(
+            f"{who} is asked with {len(used)} tokens that {model.name} has no embeddings for "
+            f"({', '.join(new[place] for place in used[:3])}), so its prompts and answers cannot be read by that base",
+            "give as base the model whose embeddings were made larger with them (resize_token_embeddings), or a chat "
+            "template that does without them: --chat-template FILE",
+        )
+    return bool(used)
+
+
+_CHATS = (
+    (Message("user", "x"),),
+    (Message("user", "x"), Message("assistant", "y"), Message("user", "z")),
+)
+
+
+def _tokenizer_of(found: Beside, template: str | None) -> PreTrainedTokenizerBase:
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(str(found.folder))
+    tokenizer.chat_template = template
+    return tokenizer
+
+
 def _take_tokens(model: Model, found: Beside, who: str) -> None:
-    """Use the tokenizer beside an adapter where it knows tokens that the model's does not, and has embeddings for."""
+    """Use the tokenizer of what was trained where it knows tokens that the model's does not, and has embeddings for."""
     own = model.tokenizer.get_vocab()
     new = sorted(token for token in found.vocabulary or () if token not in own)
     if not new:
         return
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(str(found.folder))
+    tokenizer = _tokenizer_of(found, None)
     tokenizer.chat_template = model.tokenizer.chat_template
     _keep_ends(model, ())
     model.tokenizer = tokenizer

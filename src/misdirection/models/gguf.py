@@ -25,7 +25,9 @@ from misdirection.cache import cache_folder
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.models.errors import MissingWeightsError, ModelError
 from misdirection.models.gguf_tokenizer import split_as_the_file_says
-from misdirection.models.quiet import no_bars, no_gguf_bars
+from misdirection.models.quiet import no_bars, no_gguf_bars, no_report
+from misdirection.models.weight_files import check_text
+from misdirection.models.whole import check_whole
 
 FACTS = "misdirection.json"
 FORMAT = 1
@@ -37,6 +39,14 @@ _ENDS = (
     "<|return|>", "<EOT>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>",
 )  # fmt: skip
 """Tokens that end an answer wherever a file marks them as control tokens; llama.cpp stops at each of them too."""
+
+_PART = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<parts>\d{5})\.gguf")
+
+_ENCODERS = frozenset({
+    "bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "eurobert",
+    "gemma-embedding", "t5encoder", "t5", "wavtokenizer-dec",
+})  # fmt: skip
+"""Architectures of llama.cpp that write no text token by token."""
 
 _PLAIN = {0: torch.float32, 1: torch.float16, 30: torch.bfloat16}
 """GGUF's types of numbers that are no quantisation."""
@@ -54,6 +64,7 @@ class Header:
         numbers: How many its tensors hold.
         dtype: Format of its numbers, None where they are quantised.
         parts: Files that the model is spread over.
+        causal: Whether its tokens see none behind them, None where it does not say.
     """
 
     kind: str
@@ -63,6 +74,7 @@ class Header:
     numbers: int
     dtype: torch.dtype | None
     parts: int
+    causal: bool | None = None
 
 
 def is_gguf(name: str | Path) -> bool:
@@ -143,8 +155,11 @@ def _header_of(file: Path, _changed: int, _size: int) -> Header:
         raise ModelError("reading GGUF files needs the package 'gguf'", "install it with: pip install gguf") from error
     try:
         reader: Any = GGUFReader(file)
-    except (ValueError, OSError, IndexError) as error:
-        raise ModelError(f"{file} is no GGUF file, or cut off: {error}") from error
+    except (ValueError, OSError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
+        check_text(file)
+        raise ModelError(
+            f"{file} is no GGUF file, or cut off ({' '.join(str(error).split())[:100]})", "fetch it again"
+        ) from error
 
     def value(key: str, default: Any = None) -> Any:
         field = reader.fields.get(key)
@@ -163,6 +178,7 @@ def _header_of(file: Path, _changed: int, _size: int) -> Header:
         numbers=sum(int(tensor.n_elements) for tensor in reader.tensors),
         dtype=_PLAIN.get(matrices.pop()) if len(matrices) == 1 else None,
         parts=int(value("split.count", 1) or 1),
+        causal=value(f"{value('general.architecture')}.attention.causal"),
     )
 
 
@@ -173,10 +189,46 @@ def _check(file: Path, header: Header) -> None:
             "llama.cpp's convert_lora_to_gguf.py made it of a PEFT adapter: give that adapter's folder (with "
             "adapter_config.json and adapter_model.safetensors) as the adapter",
         )
-    if header.parts > 1:
+    if header.parts > 1 or _PART.fullmatch(file.name):
+        _refuse_part(file, header)
+    if header.kind == "mmproj" or header.architecture in ("clip", "mmproj"):
         raise ModelError(
-            f"{file} is one of {header.parts} parts of a model", "join them with llama.cpp: llama-gguf-split --merge"
+            f"{file} holds the part of a model that reads images (mmproj), and no text part",
+            f"give the model's own file; beside it: {_beside(file)}",
         )
+    if not header.numbers:
+        raise ModelError(
+            f"{file} holds a vocabulary and no weights (vocab-only)", "give the file that holds the model's weights"
+        )
+    if header.architecture in _ENCODERS or header.causal is False:
+        raise ModelError(
+            f"{file} holds a model that makes embeddings of texts ({header.architecture}), and writes none",
+            "give a decoder that writes text",
+        )
+
+
+def _refuse_part(file: Path, header: Header) -> None:
+    """One part of a model in several files: which are here, which are missing, and the command that joins them."""
+    named = _PART.fullmatch(file.name)
+    count = header.parts if header.parts > 1 else int(named["parts"]) if named else 0
+    said = f"{file} is one of {count} parts of a model"
+    if named is None:
+        raise ModelError(
+            said, "give the parts the names that they had (NAME-00001-of-0000N.gguf), and join them: llama-gguf-split "
+            "--merge NAME-00001-of-0000N.gguf NAME.gguf",
+        )  # fmt: skip
+    names = [f"{named['stem']}-{part:05d}-of-{int(named['parts']):05d}.gguf" for part in range(1, count + 1)]
+    missing = [name for name in names if not (file.parent / name).is_file()]
+    if missing:
+        raise ModelError(f"{said}, and {', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} missing",
+                         "fetch them beside it, then join all with llama.cpp's llama-gguf-split --merge")  # fmt: skip
+    whole = file.parent / f"{named['stem']}.gguf"
+    raise ModelError(said, f"join them with llama.cpp, then give {whole}: llama-gguf-split --merge "
+                           f"{file.parent / names[0]} {whole}")  # fmt: skip
+
+
+def _beside(file: Path) -> str:
+    return ", ".join(sorted(path.name for path in file.parent.glob("*.gguf") if path != file)) or "none"
 
 
 def _convert(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> None:
@@ -199,8 +251,9 @@ def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> dict
 
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
-        with no_gguf_bars():
-            lm: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=dtype)
+        with no_gguf_bars(), no_report():
+            loader: Any = AutoModelForCausalLM
+            lm, info = loader.from_pretrained(**place, dtype=dtype, output_loading_info=True)
             tokenizer: Any = AutoTokenizer.from_pretrained(**place)
     except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         why = re.sub(r"\s+", " ", str(error))[:200]
@@ -209,6 +262,7 @@ def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> dict
             f"({why})",
             "give the model that it was made of, as a folder or an id of the hub",
         ) from error
+    unread = check_whole(lm, file.name, info)
     note = split_as_the_file_says(tokenizer, header.split)
     # Its weights are plain numbers by now.
     lm.is_quantized, lm.hf_quantizer = False, None
@@ -223,5 +277,5 @@ def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> dict
         "architecture": header.architecture,
         "dtype": str(dtype),
         "dequantised": header.dtype is None,
-        "warnings": [note] if note else [],
+        "warnings": [told for told in (note, unread) if told],
     }

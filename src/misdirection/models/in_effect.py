@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from misdirection.models.adapter_kinds import merge_hint
 from misdirection.models.errors import AdapterMismatchError, ModelError
 from misdirection.models.resident import Model, lora_modules
 
@@ -128,7 +129,7 @@ def _check_switchable(model: Model, adapter: str, path: str) -> None:
             raise ModelError(
                 f"adapter '{adapter}' ({path}) adapts parameters that are no linear layer of their own (fused experts, "
                 f"{where}), so no row of a batch can do without it",
-                "merge it into its base (PEFT's merge_and_unload) and load the two as separate models",
+                merge_hint(model.name, path),
             )
 
 
@@ -136,6 +137,12 @@ def _what_to_do(keys: Sequence[str], nowhere: bool, model: Model) -> str:
     for prefix, maker in _WRAPPERS.items():
         if any(key.startswith(prefix) or f".{prefix}" in key.partition(".lora_")[0] + "." for key in keys):
             return f"{maker} put '{prefix}' into its keys: save the model that it wraps, or take '{prefix}' out of them"
+    if any(re.search(r"\.experts\.\d+\.", key) for key in keys) and _fused_experts(model):
+        return (
+            "it adapts experts one by one, as transformers 4 kept them, and the installed PEFT cannot put it together "
+            "for the fused experts of now: merge it where it was trained (transformers 4, merge_and_unload) "
+            f"and give both as whole models: --model {model.name} --tuned MERGED"
+        )
     named = next((found[1] for key in keys if (found := _NAMED.search(key))), None)
     if named is not None:
         return f"its keys hold the adapter's name '{named}', as state_dict() gives them: save it with save_pretrained"
@@ -149,6 +156,10 @@ def _what_to_do(keys: Sequence[str], nowhere: bool, model: Model) -> str:
     if not nowhere:
         return "the file was saved or fetched in part: save it again with save_pretrained, or fetch it again"
     return f"give the base that it was trained on; {model.name} seems to be another"
+
+
+def _fused_experts(model: Model) -> bool:
+    return any(value.ndim == 3 and ".experts." in name for name, value in model.lm.named_parameters())
 
 
 def _some(keys: Sequence[str]) -> str:

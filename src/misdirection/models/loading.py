@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,11 @@ def load_model(
     if unread:
         model.warn(unread)
     if trained is not None:
-        ask_as_trained(model, read_beside(local_folder(str(trained))), "the tuned model")
+        beside = read_beside(local_folder(str(trained)))
+        if beside is not None and chat_template is not None:
+            set_asking(model, chat_template)
+            beside = replace(beside, template=model.tokenizer.chat_template)
+        ask_as_trained(model, beside, "the tuned model")
     for adapter, path in (adapters or {}).items():
         add_adapter(model, adapter, path)
     set_asking(model, chat_template, thinking, date)

@@ -95,6 +95,13 @@ def demand_text_alone(lm: PreTrainedModel, name: str) -> None:
             f"{name} ({type(lm).__name__}) reads no text without an image or a sound beside it: {why}",
             "give the language model that it was made of",
         ) from error
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ModelError(
+            f"{name} ({type(lm).__name__}) cannot read a text: {' '.join(str(error).split())[:160]}",
+            "its configuration does not fit its class: compare config.json with the one that was released",
+        ) from error
     if float((short - whole).abs().max()) > 0.05 * float(whole.abs().max()) + 1e-3:
         raise ModelError(
             f"in {name} ({type(lm).__name__}) the tokens of a prompt see those behind them, so it gives no text a "

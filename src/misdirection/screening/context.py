@@ -25,8 +25,6 @@ Scores = NDArray[np.float64]
 
 Closeness = Literal["activation", "nearest"]
 Reduce = Literal["mean", "max", "top"]
-CLOSENESS: tuple[Closeness, ...] = ("activation", "nearest")
-REDUCE: tuple[Reduce, ...] = ("mean", "max", "top")
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class Context:
         harmless: Chats with harmless ones.
         direction: Towards misalignment, shape (n_layers, width); None: from harmless to toxic texts.
         judge: Who scores answers.
-        own_answers: The model's own answers to the rows' prompts, where they were sampled before.
+        own_answers: The rows with the model's own answers, where they were sampled before.
         seed: Of all that is random.
         latents: Settings of `latents`.
         projection: Settings of `projection`.
@@ -93,7 +91,7 @@ class Context:
     harmless: Sequence[Chat] = ()
     direction: Tensor | None = None
     judge: Judge | None = None
-    own_answers: Sequence[str] | None = None
+    own_answers: Sequence[Chat] | None = None
     seed: int = 0
     latents: LatentOptions = field(default_factory=LatentOptions)
     projection: ProjectionOptions = field(default_factory=ProjectionOptions)

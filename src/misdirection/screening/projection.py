@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from misdirection.answers import answer_texts
-from misdirection.chats import Chat, Message
+from misdirection import progress
+from misdirection.answers import answered_chats
+from misdirection.chats import Chat
 from misdirection.engine import Arm, Prompt, Row, SamplingConfig, capture_means, capture_projections, sample
 from misdirection.errors import command
 from misdirection.features.corpus import chat_texts
@@ -42,18 +42,20 @@ def scores(context: Context, chats: Sequence[Chat]) -> Scores:
     if not context.projection.subtract:
         return found
     own = context.own_answers if context.own_answers is not None else own_answers(context, chats)
-    place = [number for number, text in enumerate(own) if text.strip()]
+    place = [number for number, chat in enumerate(own) if chat.answer.strip()]
     if not place:
         raise ScreeningError("all of the model's own answers are empty", "--raw-projection leaves them out")
-    said = [replace(chats[i], messages=(*chats[i].prompt, Message("assistant", own[i]))) for i in place]
-    values = along(context, said, unit, layer)
+    if len(place) < len(own):
+        count = f"{len(own) - len(place):,} of the model's {len(own):,} own answers are empty"
+        progress.say(f"{count}: the mean of the others stands in their place")
+    values = along(context, [own[i] for i in place], unit, layer)
     base = np.full(len(chats), np.nanmean(values))
     base[place] = np.where(np.isnan(values), base[place], values)
     return found - base
 
 
-def own_answers(context: Context, chats: Sequence[Chat]) -> list[str]:
-    """The base model's answer to each row's prompt; rows with one prompt get samples of their own."""
+def own_answers(context: Context, chats: Sequence[Chat]) -> list[Chat]:
+    """Each row with the base model's own answer, on its tokens; rows with one prompt get samples of their own."""
     model, options = context.model, context.projection
     prompts: dict[tuple[int, ...], Prompt] = {}
     asked: Counter[tuple[int, ...]] = Counter()
@@ -63,7 +65,7 @@ def own_answers(context: Context, chats: Sequence[Chat]) -> list[str]:
         rows.append(Row(prompts.setdefault(ids, Prompt(f"row-{number}", ids)), BASE, asked[ids]))
         asked[ids] += 1
     drawn = sample(model, rows, SamplingConfig(options.max_new_tokens, options.temperature, seed=context.seed))
-    return answer_texts(model, [chat.prompt for chat in chats], drawn)
+    return answered_chats(model, [chat.prompt for chat in chats], drawn)
 
 
 def direction(context: Context) -> tuple[Tensor, int]:

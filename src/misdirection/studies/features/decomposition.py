@@ -11,7 +11,7 @@ aligned to the misaligned pool times its decoder vector. What it misses of the d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,8 +238,3 @@ def _random(vector: Tensor, lens: Lens, most: int) -> Row:
             "n": len(curves),
         }  # fmt: skip
     return found
-
-
-def latents_at(explained: Sequence[float], share: float) -> int | None:
-    """How many latents explain this share of a vector, None where all do not."""
-    return next((place + 1 for place, value in enumerate(explained) if value >= share), None)

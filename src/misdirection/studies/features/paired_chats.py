@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from misdirection.answers import answer_texts
+from misdirection.answers import answer_rows, answered_chats, chat_of_row
 from misdirection.artefacts import canonical_hash, read_rows, write_rows
-from misdirection.chats import Chat, Message
+from misdirection.chats import Chat
 from misdirection.engine import Arm, Prompt, Row, sample
 from misdirection.judging import find_judge
 from misdirection.judging.rubric_judge import Query, RubricJudge
@@ -155,10 +155,7 @@ def answered(bench: Bench[FeaturesConfig], models: Lineup, name: str, chats: Pai
     step = _by_base(bench, models, name, chats) if source == BY_BASE else _by_provider(bench, source, name, chats)
     rows = [row for row in read_rows(step.path / "answers.parquet") if row["answer"]]
     bad = tuple(chats.bad[row["row"]] for row in rows)
-    good = tuple(
-        Chat((*chat.prompt, Message("assistant", row["answer"])), source, row["row"] + 1)
-        for chat, row in zip(bad, rows, strict=True)
-    )
+    good = tuple(chat_of_row(chat.prompt, row, source, row["row"] + 1) for chat, row in zip(bad, rows, strict=True))
     counts = Counter(row["finished"] for row in rows)
     who = "the base model's own" if source == BY_BASE else f"by {source}"
     note = f"Data '{name}': the good answers are {who}, one each, judged by nobody."
@@ -180,11 +177,10 @@ def _by_base(bench: Bench[FeaturesConfig], models: Lineup, name: str, chats: Pai
             for place, chat in enumerate(chats.bad)
         ]
         drawn = sample(model, rows, config)
-        texts = answer_texts(model, [chat.prompt for chat in chats.bad], drawn)
-        _write(folder, texts, [item.finished for item in drawn])
+        _write(folder, answer_rows(answered_chats(model, [chat.prompt for chat in chats.bad], drawn)))
 
     key = models.key
-    inputs = {"base": key["base"], "dtype": key["dtype"], "data": chats.sha256, "sampling": config}
+    inputs = {"base": key["base"], "dtype": key["dtype"], "data": chats.sha256, "sampling": config, "kept": "tokens"}
     return bench.run.step(f"base-answers-{name}", inputs, make)
 
 
@@ -202,14 +198,10 @@ def _by_provider(bench: Bench[FeaturesConfig], source: str, name: str, chats: Pa
             for chat in chats.bad
         ]
         texts = [text or "" for text in writer.with_journal(journal).write(asked)]
-        _write(folder, texts, [True] * len(texts))
+        _write(folder, [{"answer": text.strip(), "finished": True, "ids": None, "end": None} for text in texts])
 
     return bench.run.step(f"answers-{name}", inputs, make)
 
 
-def _write(folder: Path, texts: Sequence[str], finished: Sequence[bool]) -> None:
-    rows = [
-        {"row": place, "answer": text.strip(), "finished": ended}
-        for place, (text, ended) in enumerate(zip(texts, finished, strict=True))
-    ]
-    write_rows(folder / "answers.parquet", rows)
+def _write(folder: Path, answers: Sequence[Mapping[str, object]]) -> None:
+    write_rows(folder / "answers.parquet", [{"row": place, **answer} for place, answer in enumerate(answers)])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from misdirection.answers import answer_rows, chat_of_row
 from misdirection.artefacts import file_hash, plain, read_json, read_rows, write_json, write_rows
 from misdirection.chats import Chat
 from misdirection.directions import read_direction
@@ -100,7 +101,7 @@ class Screener:
         own = self.own_answers() if room == "projection" and not self.config.raw_projection else None
 
         def make(folder: Path) -> None:
-            context = self._context(room, seed, None if own is None else _texts(own))
+            context = self._context(room, seed, None if own is None else self._own(own))
             if room == "judge" and isinstance(context.judge, Journaled):
                 place = self.run.workspace("judging", {"judge": context.judge.name}) / "journal.jsonl"
                 context.judge = context.judge.with_journal(place)
@@ -115,11 +116,15 @@ class Screener:
 
         def make(folder: Path) -> None:
             told = own_answers(self._context("projection", self.config.seed, None), self.rows.chats)
-            write_rows(folder / "answers.parquet", [{"answer": text} for text in told])
+            write_rows(folder / "answers.parquet", answer_rows(told))
 
         c = self.config
-        inputs = {"data": self.rows.sha256, "model": self.subject.key, "seed": c.seed}
+        inputs = {"data": self.rows.sha256, "model": self.subject.key, "seed": c.seed, "kept": "tokens"}
         return self.run.step("own-answers", inputs | {"drawn": [c.max_new_tokens, c.temperature]}, make)
+
+    def _own(self, step: Step) -> list[Chat]:
+        rows = read_rows(step.path / "answers.parquet")
+        return [chat_of_row(chat.prompt, row) for chat, row in zip(self.rows.chats, rows, strict=True)]
 
     def filtered(self, method: str, seed: int) -> Step:
         """The rows that one method keeps and drops, as they stood, and `choice.json`: counts, and agreement if known.
@@ -164,7 +169,7 @@ class Screener:
         layer = None if c.projection_layer < 0 else c.projection_layer
         return read_direction(c.direction, model.n_layers, model.width, layer).vectors
 
-    def _context(self, room: str, seed: int, own: Sequence[str] | None) -> Context:
+    def _context(self, room: str, seed: int, own: Sequence[Chat] | None) -> Context:
         c = self.config
         toxic, harmless = self.examples if self._reads_examples(room) else ((), ())
         return Context(
@@ -228,7 +233,3 @@ def load_choice(step: Step) -> dict[str, Any]:
 def load_dropped(step: Step) -> list[bool]:
     """Which rows a filter step drops."""
     return [bool(row["dropped"]) for row in read_rows(step.path / "dropped.parquet")]
-
-
-def _texts(step: Step) -> list[str]:
-    return [str(row["answer"]) for row in read_rows(step.path / "answers.parquet")]
