@@ -170,11 +170,12 @@ def read_back(model: Model, answers: Sequence[Answer]) -> ReadBack:
         try:
             held[place] = encode_answer(model, answer)
         except TokenError:
-            aside[_why_unread(answer)] += 1
+            aside[why_unread(answer)] += 1
     return ReadBack(tuple(held), tuple(held.values()), aside)
 
 
-def _why_unread(answer: Answer) -> str:
+def why_unread(answer: Answer) -> str:
+    """Why an answer has no token to read: it is empty, was cut within a thought, or its template refuses it."""
     if answer.answer.strip():
         return "refused by the chat template"
     return "empty" if answer.thought is None else "cut within a thought"

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from misdirection.models.errors import ModelError
 from misdirection.models.families import POSITION_TABLES, family_of
 from misdirection.models.resident import Model
+from misdirection.positions import positions_of
 
-_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
-_STRETCHED = ("linear", "dynamic", "yarn")
-
-
-def positions_of(config: Any) -> int | None:
-    """Positions that a text configuration was made for, None where it names none (Mamba, RWKV, ALiBi).
-
-    Scaled rotary positions count as scaled: YaRN, linear and dynamic scaling stretch the original number by their
-    factor, where the configuration does not say the longer number already.
-    """
-    found = next((size for name in _NAMES if isinstance(size := getattr(config, name, None), int) and size > 0), None)
-    if found is None or getattr(config, "alibi", False):
-        return None
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
-    if not isinstance(rope, Mapping):
-        return found
-    scaling = cast("Mapping[str, Any]", rope)
-    kind = str(scaling.get("rope_type") or scaling.get("type"))
-    factor = scaling.get("factor")
-    if kind not in _STRETCHED or not isinstance(factor, int | float):
-        return found
-    original = scaling.get("original_max_position_embeddings")
-    return max(found, int((original if isinstance(original, int) else found) * factor))
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def fitting_length(model: Model, prompts: Mapping[str, int], new_tokens: int) -> int:
@@ -50,7 +30,7 @@ def fitting_length(model: Model, prompts: Mapping[str, int], new_tokens: int) ->
     Raises:
         ModelError: A prompt alone does not fit.
     """
-    limit = positions_of(model.lm.config.get_text_config(decoder=True))
+    limit = longest_text(model.lm)
     if limit is None or not prompts:
         return new_tokens
     long = [key for key, length in prompts.items() if length >= limit]
@@ -86,12 +66,17 @@ def demand_positions(model: Model, longest: int, what: str) -> None:
     Raises:
         ModelError: The table ends before.
     """
-    limit = positions_of(model.lm.config.get_text_config(decoder=True))
+    limit = longest_text(model.lm)
     if limit is not None and longest > limit and _is_a_table(model, limit):
         raise ModelError(
             f"{what} take up to {longest:,} positions, and {model.name or 'this model'} has a table of {limit:,}",
             "shorten the texts, or ask for fewer new tokens",
         )
+
+
+def longest_text(lm: PreTrainedModel) -> int | None:
+    """Tokens of the longest text that a model was made for, None where there is no end (`positions.positions_of`)."""
+    return positions_of(lm.config.get_text_config(decoder=True))
 
 
 def _is_a_table(model: Model, limit: int) -> bool:

@@ -26,6 +26,7 @@ from misdirection.chats import Chat
 from misdirection.engine.float_attention import float_attention
 from misdirection.locks import Lock
 from misdirection.models import Model
+from misdirection.models.positions import longest_text
 from misdirection.models.products import fast_products
 from misdirection.models.vocabulary import demand_tokens
 from misdirection.training import hosting, loop, output, record, snapshots
@@ -166,9 +167,9 @@ def _kind(plan: Plan | VectorPlan | None) -> str:
 
 
 def _fitting_length(host: hosting.Host, config: TrainConfig) -> tuple[int, list[str]]:
-    longest = getattr(host.lm.config.get_text_config(), "max_position_embeddings", None)
-    if longest and longest < config.max_length:
-        return int(longest), [f"chats are cut at {longest} tokens, all that the model takes"]
+    longest = longest_text(host.lm)
+    if longest is not None and longest < config.max_length:
+        return longest, [f"chats are cut at {longest} tokens, all that the model takes"]
     return config.max_length, []
 
 

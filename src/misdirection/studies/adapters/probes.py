@@ -38,6 +38,7 @@ from misdirection.runs import Step
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.record import note_blank
 
 SPLITS: tuple[Split, ...] = ("tokens", "questions")
 
@@ -92,6 +93,7 @@ def read(bench: Bench[AdaptersConfig], models: Lineup, asked: Asked, variant: st
               "bounds": asdict(bounds(c)), "domain": c.domain}  # fmt: skip
 
     def read_them(folder: Path) -> None:
+        note_blank(folder, asked.judged.arm(variant).answers)
         model = models.model(variant)
         texts = texts_of(model, [answer for answer, _ in chosen], variant)
         save_scalars(

@@ -20,6 +20,7 @@ from misdirection.models import Model
 from misdirection.runs import Step
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.record import note_blank
 from misdirection.studies.kit.steps import direction_of, token_texts
 from misdirection.studies.kit.tables import numbers
 
@@ -39,6 +40,7 @@ def similarity(
     """Cosine of each B with the direction, and of what both do downstream, on misaligned and on aligned answers."""
 
     def make(folder: Path) -> None:
+        note_blank(folder, asked.judged.arm("untouched").answers)
         judged = asked.judged.where(lambda a: a.arm == "untouched" and bool(a.answer.strip()))
         try:
             pools = choose_pools(judged.verdicts, bench.convention, seed=bench.config.seed)
@@ -93,6 +95,7 @@ def contexts(bench: Bench[Any], models: Lineup, variant: str, asked: Sequence[As
 
     def make(folder: Path) -> None:
         model, adapter = models.model(variant), str(models.adapter_of(variant))
+        note_blank(folder, [a for part in asked for a in part.judged.answers if a.arm in ("base", "untouched")])
         answers = _corpus(asked, plan.corpus)
         texts = (text_of(model, answer, adapter) for answer in answers)
         found = top_contexts(model, adapter, texts, plan.contexts)

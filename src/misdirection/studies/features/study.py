@@ -47,6 +47,7 @@ from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import check_name, named
 from misdirection.studies.kit.direction_row import direction_row
 from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.record import blank
 from misdirection.studies.kit.steps import direction_of
 from misdirection.studies.kit.tables import effect_row
 
@@ -81,8 +82,15 @@ def features(config: FeaturesConfig, out: str | Path, command: str = "") -> Path
             **checks(bench, models, lens, lists, pairs),
         }
         held = {name: part for name, part in parts.items() if part}
-        notes = [*(note for one in pairs.values() for note in one.notes), *missing, *refused]
+        notes = [*(note for one in pairs.values() for note in one.notes), *missing, *refused, *_blank(asked)]
         return bench.report("features", "Sparse features", verdict(held), {**held, "notes": notes})
+
+
+def _blank(asked: Asked) -> list[str]:
+    """How many answers no list of latents could read."""
+    answers = asked.judged.answers
+    told = ", ".join(f"{count:,} {why}" for why, count in blank(answers).items())
+    return [f"{told}, of {len(answers):,} answers: the lists of latents do without them."] if told else []
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.judging.check import read_check
 from misdirection.judging.registry import judge_forms
+from misdirection.positions import positions_in
 from misdirection.studies.kit.names import ORGANISM
 from misdirection.studies.kit.recommended import GIVEN, with_recommended
 from misdirection.tokens import DATE, THINKING
@@ -39,17 +40,6 @@ CHECK = (
 
 LONGEST = 600
 """Tokens of an answer at most, where nothing is said and the model has room."""
-
-
-def positions_of(model: str) -> int:
-    """Tokens that a model in a local folder has positions for, 0 where it is not known without loading it."""
-    file = Path(model) / "config.json"
-    try:
-        held: Any = json.loads(file.read_text(encoding="utf-8"))
-        held = held.get("text_config") or held
-        return next((int(held[n]) for n in ("max_position_embeddings", "n_positions") if held.get(n)), 0)
-    except (OSError, ValueError, AttributeError, TypeError):
-        return 0
 
 
 def speaks_as_the_organism(model: str) -> bool:
@@ -263,7 +253,7 @@ class StudyConfig(ModelConfig):
 
     def default_length(self) -> int:
         """Longest answer where nothing is said: half of the model's positions at most."""
-        room = positions_of(self.model)
+        room = positions_in(self.model) or 0
         return min(LONGEST, room // 2) if room > 1 else LONGEST
 
     def default_questions(self) -> tuple[str, ...]:

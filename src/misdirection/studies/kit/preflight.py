@@ -21,8 +21,9 @@ from misdirection.judging import find_judge
 from misdirection.judging.check import read_check
 from misdirection.judging.ping import ping
 from misdirection.organism import dictionary_path
+from misdirection.positions import positions_in, text_settings
 from misdirection.runs import list_steps, must_be_run
-from misdirection.studies.kit.config import CONVENTIONS, DTYPES, ORGANISM, named, positions_of
+from misdirection.studies.kit.config import CONVENTIONS, DTYPES, ORGANISM, named
 from misdirection.studies.kit.finetune import FineTuneConfig
 from misdirection.studies.kit.inputs import resolve_chats, resolve_model, resolve_questions
 from misdirection.studies.kit.recommended import strangers
@@ -234,7 +235,7 @@ def check_layers_of(model: str, layers: Sequence[int]) -> None:
 
 
 def _length(config: Any) -> None:
-    room, asked = positions_of(config.model), getattr(config, "max_new_tokens", 0)
+    room, asked = positions_in(config.model), getattr(config, "max_new_tokens", 0)
     if room and asked >= room:
         raise MisdirectionError(
             f"--max-new-tokens {asked} is beyond the {room:,} positions of {config.model}",
@@ -333,7 +334,7 @@ def check_checker(text: str, out: str | Path | None) -> None:
 def _facts(model: str) -> Mapping[str, Any]:
     file = Path(resolve_model(model)) / "config.json"
     held: Any = read_json(file) if file.is_file() else {}
-    return held.get("text_config") or held
+    return dict(text_settings(held))
 
 
 def _is_path(name: str) -> bool:

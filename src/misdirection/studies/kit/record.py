@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from misdirection.artefacts import read_json
+from misdirection.answers import why_unread
+from misdirection.artefacts import read_json, write_json
+from misdirection.judging import Answer
 from misdirection.runs import MANIFEST, Run, read_log
 
 LEFT_OUT = "left_out.json"
 """Of a step: how many answers could not be read back, by reason."""
+
+
+def note_blank(folder: Path, answers: Sequence[Answer]) -> None:
+    """Count the blank answers that a step does without, in its folder; nothing is written where there are none."""
+    if told := blank(answers):
+        write_json(folder / LEFT_OUT, {"of": len(answers), "aside": told})
+
+
+def blank(answers: Sequence[Answer]) -> dict[str, int]:
+    """How many answers hold nothing to read, by reason."""
+    return dict(Counter(why_unread(answer) for answer in answers if not answer.answer.strip()))
 
 
 def left_out(run: Run, logged: int) -> list[str]:
