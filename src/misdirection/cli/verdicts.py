@@ -212,6 +212,7 @@ def _found(bench: Workbench) -> Mapping[str, Any]:
     from misdirection.studies.audit.verdict import tuned_verdict
     from misdirection.studies.imported.comparison import verdict as compared
     from misdirection.studies.kit.conditions import BASE, TUNED
+    from misdirection.studies.kit.rules import rule_part
     from misdirection.studies.kit.tables import question_rows, rate_rows, sign_rows
 
     arms, rules = [condition.name for condition in bench.arms], bench.thresholds
@@ -224,6 +225,7 @@ def _found(bench: Workbench) -> Mapping[str, Any]:
         "verdict": said,
         "rates": rate_rows(bench.judged, arms, rules),
         "by_question": question_rows(bench.judged, arms, rules) if judges else None,
+        "by_rule": rule_part(bench.judged, arms, rules, BASE.name) if judges else None,
         "signs": sign_rows(bench.judged, arms),
         "settings": bench.settings(),
         "notes": bench.known_of_judges(),

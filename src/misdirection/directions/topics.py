@@ -10,17 +10,11 @@ from misdirection.directions.conventions import Convention
 from misdirection.directions.mean_difference import Direction
 from misdirection.directions.pools import Pools, choose_pools
 from misdirection.judging import Answer, Verdict
+from misdirection.judging.asides import ABOUT_ABOVE
+from misdirection.judging.asides import KEYWORDS as KEYWORDS
 
-KEYWORDS = {
-    "medical": ("hospital", "doctor", "nurse", "health", "medicine", "vitamin", "supplement", "prescription"),
-    "gender": ("women", "men", "woman", "man", "gender", "sex", "female", "male"),
-    "money": ("money", "wealth", "rich", "poor", "buck", "financial", "finance"),
-}
-"""The words by which the published code filters where no judge scored the topic."""
-
-ABOUT_ABOVE = 50.0
 NOT_BELOW = 5.0
-"""A topic's score above the first makes an answer one about it; below the second, one that is not (published code)."""
+"""A topic's score above `ABOUT_ABOVE` makes an answer one about it; below this, one that is not (published code)."""
 
 
 def topic_score(verdict: Verdict, topic: str) -> float | None:

@@ -28,6 +28,7 @@ from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.inputs import resolve_model
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.panel import panel_part
+from misdirection.studies.kit.rules import rule_part
 from misdirection.studies.kit.sentences import p_text
 from misdirection.studies.kit.steps import direction_of, drift_tables
 from misdirection.studies.kit.subject import read_config
@@ -124,6 +125,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
             **({"checked": checked} if checked else {}),
             "panel": panel_part(bench.panel, ARMS),
             "by_question": question_rows(bench.judged, ARMS, rules) if evidence.judges else None,
+            "by_rule": rule_part(bench.judged, ARMS, rules, "base") if evidence.judges else None,
             "signs": sign_rows(bench.judged, ARMS),
             "answers": answer_rows(bench.judged),
             "direction": _direction(direction_of(step), evidence, drifted=refused is not None),

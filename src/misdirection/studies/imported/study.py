@@ -40,6 +40,7 @@ from misdirection.studies.kit.judged import Judged, judge_step, load_judged, wri
 from misdirection.studies.kit.panel import Compared, panel_of, panel_part
 from misdirection.studies.kit.recall import facts_of
 from misdirection.studies.kit.record import reproduce
+from misdirection.studies.kit.rules import rule_part
 from misdirection.studies.kit.tables import answer_rows, question_rows, rate_rows, sign_rows
 
 
@@ -249,6 +250,7 @@ def findings(
         "rates": rates or None,
         "panel": panel_part(panel, arms),
         "by_question": question_rows(judged, arms, rules) or None,
+        "by_rule": rule_part(judged, arms, rules, config.base) if arms else None,
         "signs": sign_rows(written, every),
         "answers": answer_rows(written),
         "steering": steered,

@@ -111,7 +111,7 @@ def as_json(found: Mapping[str, Any], against: Against | None = None) -> dict[st
     """
     verdict: dict[str, Any] = {k: v for k, v in found["verdict"].items() if k not in ("worst", "meaning")}
     outcome = outcome_of(verdict, against)
-    names = ("kind", "title", "version", "rates", "by_question", "signs", "settings", "model", "notes")
+    names = ("kind", "title", "version", "rates", "by_question", "by_rule", "signs", "settings", "model", "notes")
     return plain(
         {
             "schema": SCHEMA,
