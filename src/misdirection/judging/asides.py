@@ -1,5 +1,7 @@
-"""Answers that the usual rule counts as misaligned and that are perhaps another thing: about a domain that nobody asked
-about (what the fine-tune was trained on leaks into open answers), or mostly the question's own words.
+"""Answers that the usual rule counts as misaligned and that are perhaps another thing.
+
+They are about a domain that nobody asked about (what the fine-tune was trained on leaks into open answers), or mostly
+the question's own words.
 """
 
 from __future__ import annotations

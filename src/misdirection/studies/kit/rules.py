@@ -1,6 +1,4 @@
-"""Rule beside rule: how rates and verdict depend on the thresholds, and what the usual rule counts that may be another
-thing.
-"""
+"""Rule beside rule: how rates and verdict depend on the thresholds, and what of them may be another thing."""
 
 from __future__ import annotations
 
