@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from misdirection.answers import ask
     from misdirection.chats import BadRow, Chat, ChatFile, Message, load_chats, read_chats, split_chats, write_chats
-    from misdirection.directions import Direction, load_direction, save_direction
+    from misdirection.directions import Direction, load_direction, mean_difference, random_like, save_direction
     from misdirection.engine import Ablate, Arm, SamplingConfig, ScaleAdapter, Set, Steer
     from misdirection.errors import MisdirectionError
+    from misdirection.features import load_dictionary
     from misdirection.judging import Answer, Judge, Verdict, find_judge
-    from misdirection.models import Model, load_model
+    from misdirection.notebook import Model, frame, load_model, show
     from misdirection.questions import Question, load_questions
     from misdirection.statistics import Thresholds, rate
     from misdirection.studies.audit.settings import AuditConfig
     from misdirection.studies.audit.study import audit
     from misdirection.studies.page import write_report
+    from misdirection.studies.screening.screen import screen
+    from misdirection.training import train
 
 __version__ = "0.1.0"
 
@@ -37,7 +40,7 @@ _HOMES = {
     "Judge": "misdirection.judging",
     "Message": "misdirection.chats",
     "MisdirectionError": "misdirection.errors",
-    "Model": "misdirection.models",
+    "Model": "misdirection.notebook",
     "Question": "misdirection.questions",
     "SamplingConfig": "misdirection.engine",
     "ScaleAdapter": "misdirection.engine",
@@ -48,14 +51,21 @@ _HOMES = {
     "ask": "misdirection.answers",
     "audit": "misdirection.studies.audit.study",
     "find_judge": "misdirection.judging",
+    "frame": "misdirection.notebook",
     "load_chats": "misdirection.chats",
+    "load_dictionary": "misdirection.features",
     "load_direction": "misdirection.directions",
-    "load_model": "misdirection.models",
+    "load_model": "misdirection.notebook",
     "load_questions": "misdirection.questions",
+    "mean_difference": "misdirection.directions",
+    "random_like": "misdirection.directions",
     "rate": "misdirection.statistics",
     "read_chats": "misdirection.chats",
     "save_direction": "misdirection.directions",
+    "screen": "misdirection.studies.screening.screen",
+    "show": "misdirection.notebook",
     "split_chats": "misdirection.chats",
+    "train": "misdirection.training",
     "write_chats": "misdirection.chats",
     "write_report": "misdirection.studies.page",
 }
@@ -84,14 +94,21 @@ __all__ = [
     "ask",
     "audit",
     "find_judge",
+    "frame",
     "load_chats",
+    "load_dictionary",
     "load_direction",
     "load_model",
     "load_questions",
+    "mean_difference",
+    "random_like",
     "rate",
     "read_chats",
     "save_direction",
+    "screen",
+    "show",
     "split_chats",
+    "train",
     "write_chats",
     "write_report",
 ]

@@ -12,7 +12,7 @@ from misdirection.engine import Arm, Prompt, Row, Sample, SamplingConfig, sample
 from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.models.positions import fitting_length
-from misdirection.questions import Question
+from misdirection.questions import Question, QuestionError
 from misdirection.tokens import (
     Encoded,
     Said,
@@ -28,12 +28,18 @@ from misdirection.tokens import (
     token_at,
 )
 
+Asked = str | Question | Sequence[str | Question]
+"""What may be asked."""
+
+BASE = Arm("base")
+"""The model as it was loaded, without an adapter."""
+
 
 def ask(
     model: Model,
-    questions: Sequence[Question],
-    arms: Sequence[Arm],
-    samples: int,
+    questions: Asked,
+    arms: Sequence[Arm] | Arm = BASE,
+    samples: int = 1,
     config: SamplingConfig | None = None,
 ) -> list[Answer]:
     """Sample every question under every arm.
@@ -42,8 +48,8 @@ def ask(
 
     Args:
         model: The resident model.
-        questions: What is asked.
-        arms: Conditions; all share one queue and its batches.
+        questions: What is asked: questions, or texts, which become questions called q1, q2 ...; one or several.
+        arms: Conditions; all share one queue and its batches. The model as it was loaded, by default.
         samples: Answers a question and arm.
         config: How answers are drawn.
 
@@ -53,8 +59,10 @@ def ask(
 
     Raises:
         ModelError: A prompt is longer than the model has positions.
+        QuestionError: What is asked is neither text nor a question.
     """
     config = config or SamplingConfig()
+    questions, arms = as_questions(questions), (arms,) if isinstance(arms, Arm) else tuple(arms)
     own = default_system(model.tokenizer)
     asked = [
         (question, number, Prompt(f"{question.id}#{number}", encode_prompt(model.tokenizer, _messages(question, text))))
@@ -123,6 +131,23 @@ def chat_of_row(prompt: Sequence[Message], row: Mapping[str, Any], source: str =
     """The chat of a row that `answer_rows` wrote, behind its prompt; one without tokens is its text."""
     said = Drawn(tuple(row["ids"]), row["finished"], row["end"]) if row.get("ids") else None
     return Chat((*prompt, Message("assistant", row["answer"])), source, place, said)
+
+
+def as_questions(given: Asked) -> tuple[Question, ...]:
+    """Questions as they are; texts as questions called q1, q2 ... by their place.
+
+    Raises:
+        QuestionError: There are none, or one is something else.
+    """
+    several: tuple[Any, ...] = (given,) if isinstance(given, str | Question) else tuple(given)
+    if not several:
+        raise QuestionError("nothing is asked", "give a text, a question, or several")
+    if wrong := [one for one in several if not isinstance(one, str | Question)]:
+        raise QuestionError(f"{type(wrong[0]).__name__} is no question", "a text, or what load_questions gives")
+    return tuple(
+        one if isinstance(one, Question) else Question(f"q{place}", (one,))
+        for place, one in enumerate(several, start=1)
+    )
 
 
 def tell(model: Model, drawn: Sample, opened: str | None = None) -> tuple[Sample, Said]:

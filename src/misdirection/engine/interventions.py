@@ -9,17 +9,67 @@ every generated token, the positions whose output becomes the answer (Chen et al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from operator import index
+from typing import Any, Literal, cast
 
+import torch
 from torch import Tensor
+
+from misdirection.errors import MisdirectionError
 
 Positions = Literal["all", "prompt", "answer"]
 
 
+class _InTheStream:
+    """What acts along a direction at some layers, made of what a notebook has at hand.
+
+    The direction may be a tensor, an array, numbers, or an object with `vectors` (a `Direction`); the layers one number
+    or several.
+
+    Raises:
+        MisdirectionError: They are neither, or the positions are none of `Positions`.
+    """
+
+    direction: Tensor
+    layers: tuple[int, ...]
+    positions: Positions
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "direction", _tensor(self.direction, type(self).__name__))
+        object.__setattr__(self, "layers", _layers(self.layers, type(self).__name__))
+        if self.positions not in ("all", "prompt", "answer"):
+            raise MisdirectionError(
+                f"{type(self).__name__}: there are no positions {self.positions!r}", "all, prompt or answer"
+            )
+
+
+def _tensor(given: Any, name: str) -> Tensor:
+    held = getattr(given, "vectors", given)
+    try:
+        found = held if isinstance(held, Tensor) else torch.as_tensor(held, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MisdirectionError(
+            f"{name}: {type(given).__name__} is no direction",
+            "a tensor of shape (width,) or (n_layers, width)",
+        ) from error
+    return found
+
+
+def _layers(given: Any, name: str) -> tuple[int, ...]:
+    try:
+        return (index(given),) if not _several(given) else tuple(index(layer) for layer in given)
+    except TypeError as error:
+        raise MisdirectionError(f"{name}: {given!r} names no layers", "layers=6, or several: layers=(6, 7)") from error
+
+
+def _several(given: Any) -> bool:
+    return isinstance(given, Iterable) and not isinstance(given, str | Tensor)
+
+
 @dataclass(frozen=True, eq=False)
-class Steer:
+class Steer(_InTheStream):
     """Add `coefficient * direction`: x' = x + coefficient * v.
 
     The direction is used as it is, not normalised, as in 2506.11618 section 3.2 and 2507.21509 section 3.2.
@@ -32,7 +82,7 @@ class Steer:
 
 
 @dataclass(frozen=True, eq=False)
-class Ablate:
+class Ablate(_InTheStream):
     """Project the direction out: x' = x - v_hat v_hat^T x (2506.11618 section 3.4)."""
 
     direction: Tensor
@@ -41,7 +91,7 @@ class Ablate:
 
 
 @dataclass(frozen=True, eq=False)
-class Set:
+class Set(_InTheStream):
     """Replace the component along the direction: x' = x + (value - v_hat^T x) v_hat.
 
     `value` is in units of the residual stream, one number for every layer or one a layer, shape (n_layers,): for
@@ -80,6 +130,8 @@ class PatchAdapter:
 
 Intervention = Steer | Ablate | Set | ScaleAdapter | PatchAdapter
 
+_KINDS = (Steer, Ablate, Set, ScaleAdapter, PatchAdapter)
+
 
 @dataclass(frozen=True, eq=False)
 class Arm:
@@ -88,9 +140,23 @@ class Arm:
     Attributes:
         name: How reports call it.
         adapter: The adapter that is on, None for the base model.
-        interventions: Applied in order.
+        interventions: Applied in order; one alone may be given as it is.
+
+    Raises:
+        MisdirectionError: Something else stands among the interventions.
     """
 
     name: str
     adapter: str | None = None
     interventions: tuple[Intervention, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """One intervention is a tuple of one."""
+        given: Any = self.interventions
+        found = (given,) if isinstance(given, _KINDS) else tuple(cast(Sequence[Any], given)) if _several(given) else ()
+        if (not found and given not in ((), [])) or not all(isinstance(one, _KINDS) for one in found):
+            wrong = next((one for one in found if not isinstance(one, _KINDS)), given)
+            raise MisdirectionError(
+                f"arm '{self.name}': {type(wrong).__name__} is no intervention", "Steer, Ablate, Set, ScaleAdapter ..."
+            )
+        object.__setattr__(self, "interventions", found)

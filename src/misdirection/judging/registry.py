@@ -96,3 +96,19 @@ def find_judge(spec: str) -> Judge:
     if kind.argument == "none" and argument:
         raise MisdirectionError(f"the judge '{name}' has no settings, and '{argument}' is given", f"--judge {name}")
     return kind.judge(argument)
+
+
+def given(judge: Judge) -> str:
+    """A name under which `find_judge` finds a judge that is there as an object, for the rest of this process.
+
+    Raises:
+        MisdirectionError: It is no judge.
+    """
+    if not (isinstance(getattr(judge, "name", None), str) and callable(getattr(judge, "judge", None))):
+        raise MisdirectionError(
+            f"{type(judge).__name__} is no judge",
+            "a name such as 'offline', or an object with `name` and `judge(answers)`",
+        )
+    name = "given-" + "".join(c if c.isalnum() or c in "-_" else "-" for c in judge.name)
+    JUDGES[name] = JudgeKind(lambda argument: judge, "given as an object to this process", "none")
+    return name

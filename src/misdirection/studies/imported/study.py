@@ -34,8 +34,9 @@ from misdirection.studies.imported.comparison import verdict
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.sweep_findings import peak_arm, steering, sweep_verdict
 from misdirection.studies.imported.sweeps import Sweep, arm_name, load_sweep
-from misdirection.studies.kit.checking import check, headline
+from misdirection.studies.kit.checking import headline
 from misdirection.studies.kit.config import OWN
+from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.judged import Judged, judge_step, load_judged, write_verdicts
 from misdirection.studies.kit.panel import Compared, panel_of, panel_part
 from misdirection.studies.kit.recall import facts_of

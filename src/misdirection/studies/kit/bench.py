@@ -30,9 +30,9 @@ from misdirection.judging.standing import ERROR, standing
 from misdirection.questions import Question
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
-from misdirection.studies.kit.checking import check
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.config import StudyConfig, TunedConfig
+from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.inputs import is_adapter, resolve_model, resolve_questions
 from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.recall import facts_of, recommended_values, settled

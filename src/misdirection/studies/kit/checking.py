@@ -12,14 +12,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from misdirection.artefacts import read_json, write_json, write_rows
 from misdirection.errors import MisdirectionError
-from misdirection.judging import Verdict, find_judge
-from misdirection.judging.check import LEAST, Check, read_check
-from misdirection.runs import Run, Step
+from misdirection.judging import Verdict
+from misdirection.judging.check import LEAST, Check
 from misdirection.statistics import (
     DENOMINATORS,
     CheckedDifference,
@@ -29,13 +26,10 @@ from misdirection.statistics import (
     checked_rate,
     draw,
 )
-from misdirection.studies.kit.judged import Judged, judge_step, load_judged, load_verdicts
+from misdirection.studies.kit.judged import Judged
 
 Group = tuple[str | None, str]
 """Domain, None for open questions, and format."""
-
-VERSION = 1
-"""Of the draw; another one draws anew."""
 
 
 @dataclass(frozen=True)
@@ -61,54 +55,6 @@ class Part:
         """For a reader."""
         domain, form = self.group
         return f"{self.arm}, {domain or 'open'} questions" + ("" if form == "plain" else f", {form}")
-
-
-def check(run: Run, answers: Step, verdicts: Step, text: str, rules: Thresholds, seed: int = 0) -> dict[str, Any]:
-    """Ask the dear judge, or go on with asking it; the part "checked" of findings.
-
-    Args:
-        run: Where the steps are kept.
-        answers: Step with the answers.
-        verdicts: Step with the cheap judge's verdicts.
-        text: Such as "openai:gpt-4o@120".
-        rules: When an answer is misaligned.
-        seed: Of the draw.
-
-    Raises:
-        MisdirectionError: Too few answers are asked for, or the judge cannot be asked.
-    """
-    wanted = read_check(text)
-    judged = load_judged(answers, verdicts)
-    if wanted.by_person or _is_labels(run, wanted.judge):
-        from misdirection.studies.kit.labelling import check_by_person
-
-        return check_by_person(run.path, answers, judged, rules)
-    judge = find_judge(wanted.judge)
-    drawn = draw_step(run, answers, verdicts, judged, wanted, rules, seed)
-    kept = read_json(drawn.path / "draw.json")
-    told = load_verdicts(judge_step(run, "check", drawn, judge))
-    return findings(judged, load_parts(kept), dict(zip(kept["order"], told, strict=True)), wanted, rules, seed)
-
-
-def _is_labels(run: Run, judge: str) -> bool:
-    """Whether a table is what a person said of this very run: it holds the answers that were drawn then, not others."""
-    kind, _, path = judge.partition(":")
-    return kind == "table" and Path(path).exists() and Path(path).resolve() == run.path / "labels.csv"
-
-
-def draw_step(
-    run: Run, answers: Step, verdicts: Step, judged: Judged, wanted: Check, rules: Thresholds, seed: int
-) -> Step:
-    """The draw: `answers.parquet` in the order of asking, `draw.json` with parts, strata and places."""
-    inputs = {"answers": answers, "verdicts": verdicts, "n": wanted.n, "seed": seed, "rules": rules, "draw": VERSION}
-
-    def make(folder: Path) -> None:
-        parts = draw_parts(judged, wanted.n, rules, seed)
-        order = shuffled([place for part in parts for place in part.drawn], seed)
-        write_rows(folder / "answers.parquet", [judged.answers[place] for place in order])
-        write_json(folder / "draw.json", {"order": order, "parts": parts_json(parts)})
-
-    return run.step("check-draw", inputs, make)
 
 
 def parts_json(parts: Sequence[Part]) -> list[dict[str, Any]]:
