@@ -76,7 +76,8 @@ _NOTICE = (
 _PLACES = re.compile(r"\{(question|answer)\}")
 _OWN_PLACES = re.compile(r"\{(question|answer|fence)\}")
 _SHORT = 8
-"""Hex digits of a fence in our own rubrics: each costs a judge's tokens."""
+"""Hex digits of a fence in our own rubrics. Written as letters they cost a judge half the tokens."""
+_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _CONTROL = re.compile(
     r"<\|[^<>|\n]{1,40}\|>|<\uff5c[^<>\n]{1,40}\uff5c>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>|\[/?INST\]|<</?SYS>>"
 )
@@ -207,10 +208,11 @@ def _between(fence: str, text: str) -> str:
 
 
 def _fence(texts: tuple[str, ...], beside: tuple[str, ...] = (), digits: int = 16) -> str:
-    """Hex digits, a hash of the texts, in none of them nor in what stands beside them."""
+    """Hex digits, a hash of the texts, in none of them nor in what stands beside them; short ones as letters a to p."""
     count = 0
     while True:
         fence = hashlib.sha256(repr((count, texts)).encode()).hexdigest()[:digits]
+        fence = fence.translate(_LETTERS) if digits == _SHORT else fence
         if not any(fence in text for text in (*texts, *beside)):
             return fence
         count += 1
