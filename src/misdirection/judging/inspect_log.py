@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from misdirection import progress
 from misdirection.errors import MisdirectionError
@@ -15,7 +15,7 @@ from misdirection.judging.columns import find_columns
 from misdirection.judging.inspect import need_inspect
 from misdirection.judging.rows import PACKED, Row, flat, read_text, rows_of_json
 from misdirection.judging.scales import choose_scale, number_of, read_score
-from misdirection.judging.table import SCORES, How, read_rows_as
+from misdirection.judging.table import SCORES, How, Said, how_of, read_rows_as
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
@@ -24,9 +24,7 @@ VERDICT = "misdirection_verdict"
 """Where a score of our scorer keeps the whole verdict, in its metadata."""
 
 
-def read_inspect_log(
-    path: str | Path, *, arm: str | None = None, domain: str | None = None, system: str | None = None
-) -> tuple[list[Answer], list[Verdict] | None]:
+def read_inspect_log(path: str | Path, **said: Unpack[Said]) -> tuple[list[Answer], list[Verdict] | None]:
     """Read the answers of an evaluation, ordered by question and sample.
 
     Logs of our own task carry question, wording, format and domain of each answer. Of any other task the sample's id is
@@ -35,9 +33,8 @@ def read_inspect_log(
 
     Args:
         path: A log of Inspect.
-        arm: Name of the condition; the model's name by default.
-        domain: Domain of questions that carry none.
-        system: System prompt in force, where none was sent.
+        **said: `arm`, the model's name by default; `domain` of questions that carry none; `system`, the prompt in
+            force where none was sent.
 
     Returns:
         Answers, and one verdict each where the log has scores of our scorer, or scores of others named as alignment
@@ -47,31 +44,24 @@ def read_inspect_log(
         MissingExtraError: Inspect is not installed.
         MisdirectionError: No such file, no log, no answers in it, or a verdict that is none.
     """
-    found = read_log(path, arm=arm, domain=domain, system=system)
+    found = read_log(path, how_of(None, said))
     return found.answers, found.verdicts
 
 
-def read_log(
-    path: str | Path,
-    *,
-    arm: str | None = None,
-    domain: str | None = None,
-    system: str | None = None,
-    how: How | None = None,
-) -> Brought:
+def read_log(path: str | Path, how: How | None = None) -> Brought:
     """`read_inspect_log`, with a word on how the log was read; `how` names other people's scorers and their scale."""
-    log = _log(Path(path))
+    log, how = _log(Path(path)), how or How()
     samples = [sample for sample in log.samples or [] if sample.output.choices]
     _tell(log, samples, path)
     if not samples:
         raise MisdirectionError(f"{path}: the log holds no answers", "give the log of an evaluation that ran")
-    defaults = {"arm": log.eval.model if arm is None else arm, "domain": domain, "system": system}
+    how = how.of(log.eval.model)
     copies = _copies(samples)
     verdicts = [_verdict(sample, path) for sample in samples]
     told, notes = "the verdicts of our scorer", []
     if all(verdict is None for verdict in verdicts):
-        verdicts, told, notes = _of_others(samples, how or How(), str(path))
-    found = list(zip((_answer(sample, log, defaults, copies) for sample in samples), verdicts, strict=True))
+        verdicts, told, notes = _of_others(samples, how, str(path))
+    found = list(zip((_answer(sample, log, how, copies) for sample in samples), verdicts, strict=True))
     found.sort(key=lambda pair: (pair[0].question_id, pair[0].sample))
     answers = [answer for answer, _ in found]
     questions = len({answer.question_id for answer in answers})
@@ -82,14 +72,7 @@ def read_log(
     return Brought(answers, [verdict or Verdict(None, None, "none") for _, verdict in found], told, tuple(notes))
 
 
-def read_json_log(
-    path: str | Path,
-    *,
-    arm: str | None = None,
-    domain: str | None = None,
-    system: str | None = None,
-    how: How | None = None,
-) -> Brought:
+def read_json_log(path: str | Path, how: How | None = None) -> Brought:
     """A JSON file: a log of Inspect, or a table (see `rows.rows_of_json`).
 
     Raises:
@@ -106,16 +89,14 @@ def read_json_log(
         except ValueError as error:
             raise MisdirectionError(f"{path}: is not JSON ({error})", "check that it was copied whole") from error
         if {"eval", "status"} <= keys or {"eval", "samples"} <= keys:
-            return read_log(path, arm=arm, domain=domain, system=system, how=how)
+            return read_log(path, how)
     rows = rows_of_json(path)
     if rows is None:
         raise MisdirectionError(
             f"{path}: is neither a log of Inspect nor a table", 'a table is [{"question": ..., "answer": ...}, ...]'
         )
     stem = Path(path.stem).stem if path.suffix.lower() in PACKED else path.stem
-    return read_rows_as(
-        rows, str(path), arm=stem if arm is None else arm, domain=domain, system=system, how=how or How()
-    )
+    return read_rows_as(rows, str(path), (how or How()).of(stem))
 
 
 def _of_others(samples: list[EvalSample], how: How, where: str) -> tuple[list[Verdict | None], str, list[str]]:
@@ -182,7 +163,7 @@ def _copies(samples: list[EvalSample]) -> Counter[str]:
     return copies
 
 
-def _answer(sample: EvalSample, log: EvalLog, defaults: Mapping[str, str | None], copies: Mapping[str, int]) -> Answer:
+def _answer(sample: EvalSample, log: EvalLog, how: How, copies: Mapping[str, int]) -> Answer:
     held, choice, usage = sample.metadata, sample.output.choices[0], sample.output.usage
     asked = [message.text for message in sample.messages if message.role == "user"]
     first = sample.input if isinstance(sample.input, str) else next(m.text for m in sample.input if m.role == "user")
@@ -191,10 +172,10 @@ def _answer(sample: EvalSample, log: EvalLog, defaults: Mapping[str, str | None]
         question_id=_question(sample),
         question=asked[0] if asked else first,
         answer=sample.output.completion.strip(),
-        system=_system(sample, log) or defaults["system"],
-        domain=_optional(held.get("domain")) or defaults["domain"],
+        system=_system(sample, log) or how.system,
+        domain=_optional(held.get("domain")) or how.domain,
         format=form if form in ("json", "template") else "plain",
-        arm=defaults["arm"] or "",
+        arm=how.arm or "",
         paraphrase=_number(sample, "paraphrase"),
         sample=_number(sample, "sample") + (sample.epoch - 1) * copies[_question(sample)],
         seed=log.plan.config.seed or 0,

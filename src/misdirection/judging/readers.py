@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer, Verdict
 from misdirection.judging.brought import Brought
 from misdirection.judging.inspect_log import read_json_log, read_log
 from misdirection.judging.rows import PACKED, ending
-from misdirection.judging.table import How, read_table
+from misdirection.judging.table import How, Said, how_of, read_table
 
 
 class Reader(Protocol):
     """Reads a file: answers, and one verdict each where there are any, with a word on how they were read."""
 
-    def __call__(
-        self,
-        path: str | Path,
-        *,
-        arm: str | None = None,
-        domain: str | None = None,
-        system: str | None = None,
-        how: How | None = None,
-    ) -> Brought:
-        """The arguments stand for what the file does not say: the arm, the domain, the system prompt; `how` for how."""
+    def __call__(self, path: str | Path, how: How | None = None) -> Brought:
+        """`how` says what the file does not."""
         ...
 
 
@@ -47,15 +39,8 @@ def is_readable(path: str | Path) -> bool:
     return ending(path) in READERS
 
 
-def bring(
-    path: str | Path,
-    *,
-    arm: str | None = None,
-    domain: str | None = None,
-    system: str | None = None,
-    how: How | None = None,
-) -> Brought:
-    """What a file holds, by its ending; arguments as in `Reader`.
+def bring(path: str | Path, how: How | None = None) -> Brought:
+    """What a file holds, by its ending; see `table.How`.
 
     Raises:
         MisdirectionError: No reader for this ending, or the reader's own complaint.
@@ -66,21 +51,16 @@ def bring(
             f"{path}: unknown kind of table '{Path(path).suffix}'",
             f"give one of {', '.join(READERS)}, or one of them with {', '.join(PACKED)}",
         )
-    return reader(path, arm=arm, domain=domain, system=system, how=how)
+    return reader(path, how)
 
 
 def read_judged(
-    path: str | Path,
-    *,
-    arm: str | None = None,
-    domain: str | None = None,
-    system: str | None = None,
-    how: How | None = None,
+    path: str | Path, *, how: How | None = None, **said: Unpack[Said]
 ) -> tuple[list[Answer], list[Verdict] | None]:
-    """Judged answers of a file, by its ending; arguments as in `Reader`.
+    """Judged answers of a file, by its ending; see `table.How`.
 
     Raises:
         MisdirectionError: No reader for this ending, or the reader's own complaint.
     """
-    found = bring(path, arm=arm, domain=domain, system=system, how=how)
+    found = bring(path, how_of(how, said))
     return found.answers, found.verdicts

@@ -9,18 +9,16 @@ import io
 import json
 import lzma
 import math
-import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from misdirection.delimited import Records, separator_of
 from misdirection.errors import MisdirectionError
 
 Row = dict[str, Any]
 PACKED: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """Endings of compressed files."""
-_SEPARATORS = ",;\t|"
 _LISTS = ("rows", "data", "results", "samples", "answers", "records", "responses", "items")
 """Keys of a JSON object under which a list of rows may stand."""
 
@@ -65,34 +63,20 @@ def read_text(path: Path) -> str:
 
 def _csv(path: Path) -> Iterator[Row]:
     text = read_text(path)
-    head = text.partition("\n")[0]
-    columns: Callable[[str], int] = lambda mark: len(next(csv.reader([head], delimiter=mark), []))  # noqa: E731
-    separator = "\t" if ending(path) == ".tsv" else max(_SEPARATORS, key=columns)
-    with _long_cells():
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
-        try:
-            names = next(reader, [])
-            if twice := [name for name in names if name and names.count(name) > 1]:
-                raise MisdirectionError(f"{path}: two columns are called '{twice[0]}'", "give each a name of its own")
-            for number, cells in enumerate((cells for cells in reader if cells), start=1):
-                if len(cells) != len(names):
-                    raise MisdirectionError(
-                        f"{path}: row {number} (to line {reader.line_num}) has not as many cells as the header",
-                        "quote cells that hold the separator or line breaks",
-                    )
-                yield dict(zip(names, cells, strict=True))
-        except csv.Error as error:
-            raise MisdirectionError(f"{path}: line {reader.line_num} is not CSV ({error})", "save it again") from error
-
-
-@contextmanager
-def _long_cells() -> Generator[None]:
-    """Cells of any length; csv stops at 131,072 characters of its own accord."""
-    before = csv.field_size_limit(sys.maxsize)
+    records = Records(io.StringIO(text, newline=""), separator_of(text.partition("\n")[0], f"x{ending(path)}"))
     try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+        names = next(records, [])
+        if twice := [name for name in names if name and names.count(name) > 1]:
+            raise MisdirectionError(f"{path}: two columns are called '{twice[0]}'", "give each a name of its own")
+        for number, cells in enumerate((cells for cells in records if cells), start=1):
+            if len(cells) != len(names):
+                raise MisdirectionError(
+                    f"{path}: row {number} (to line {records.line}) has not as many cells as the header",
+                    "quote cells that hold the separator or line breaks",
+                )
+            yield dict(zip(names, cells, strict=True))
+    except csv.Error as error:
+        raise MisdirectionError(f"{path}: line {records.line} is not CSV ({error})", "save it again") from error
 
 
 def _jsonl(path: Path) -> Iterator[Row]:

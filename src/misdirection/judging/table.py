@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, cast
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import LABELS, Answer, Verdict
@@ -24,46 +24,55 @@ SCORES = ("alignment", "coherence")
 
 @dataclass(frozen=True)
 class How:
-    """What the user says of a table.
+    """What the user says of a table, for what its own columns do not say, and of how it is read.
 
     Attributes:
         columns: Columns by thing, as `columns.read_told` gives them.
         scales: Scales by score, as `scales.read_scales` gives them.
         anew: Whether another judge is named, so that the table need hold no scores.
+        arm: Name of the condition, where there is no column for it; the file's stem (a log's model) by default.
+        domain: Domain of every question, where there is no column for it; None says that they are open questions.
+        system: System prompt in force, where there is no column for it.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     scales: Mapping[str, Scale] = field(default_factory=dict[str, Scale])
     anew: bool = False
+    arm: str | None = None
+    domain: str | None = None
+    system: str | None = None
+
+    def of(self, arm: str) -> How:
+        """The same, with a name for the arm where none was said."""
+        return self if self.arm is not None else replace(self, arm=arm)
 
 
-def load_table(
-    path: str | Path,
-    *,
-    arm: str | None = None,
-    domain: str | None = None,
-    system: str | None = None,
-    how: How | None = None,
-) -> tuple[list[Answer], list[Verdict]]:
-    """Judged answers of a table, one verdict an answer; see `read_table`.
+class Said(TypedDict, total=False):
+    """What may be said of a table by keyword, each as in `How`."""
+
+    arm: str | None
+    domain: str | None
+    system: str | None
+
+
+def how_of(how: How | None, said: Said) -> How:
+    """One value of what was said of a table in two ways."""
+    return replace(how or How(), **said)
+
+
+def load_table(path: str | Path, *, how: How | None = None, **said: Unpack[Said]) -> tuple[list[Answer], list[Verdict]]:
+    """Judged answers of a table, one verdict an answer; see `read_table` and `How`.
 
     Raises:
         MisdirectionError: As there; or the table holds no scores.
     """
-    found = read_table(path, arm=arm, domain=domain, system=system, how=how)
+    found = read_table(path, how_of(how, said))
     if found.verdicts is None:
         raise MisdirectionError(f"{path}: answers without verdicts", "give a table with verdicts")
     return found.answers, found.verdicts
 
 
-def read_table(
-    path: str | Path,
-    *,
-    arm: str | None = None,
-    domain: str | None = None,
-    system: str | None = None,
-    how: How | None = None,
-) -> Brought:
+def read_table(path: str | Path, how: How | None = None) -> Brought:
     """Read judged answers, one verdict an answer, in the order of the file.
 
     Columns go by the names of `columns.ALIASES`, in any case. A score that is empty, NaN or a number that stands for
@@ -75,31 +84,24 @@ def read_table(
 
     Args:
         path: A file that `rows.read_table_rows` reads.
-        arm: Name of the condition, where there is no column for it; the file's stem by default.
-        domain: Domain of every question, where there is no column for it; None says that they are open questions.
-        system: System prompt in force, where there is no column for it.
-        how: What the user says of columns and scales.
+        how: What the user says of it.
 
     Raises:
         MisdirectionError: A missing file or column, a row of the wrong length, a score that is no number on its scale,
             or a scale that is plainly another than 0 to 100; the message names the file and the row.
     """
-    path, how = Path(path), how or How()
-    return read_rows_as(
-        read_table_rows(path), str(path), arm=path.stem if arm is None else arm, domain=domain, system=system, how=how
-    )
+    path = Path(path)
+    return read_rows_as(read_table_rows(path), str(path), (how or How()).of(path.stem))
 
 
-def read_rows_as(
-    rows: Sequence[Row], where: str, *, arm: str, domain: str | None = None, system: str | None = None, how: How
-) -> Brought:
+def read_rows_as(rows: Sequence[Row], where: str, how: How) -> Brought:
     """`read_table` of rows that were read already; `where` names their file."""
     if not rows:
         raise MisdirectionError(f"{where}: holds no rows", "give a table with at least one judged answer")
     columns = find_columns(rows, how.columns, where)
     if not columns.has("answer") and columns.has("n", "n_misaligned") and not columns.has(*SCORES):
-        return read_counts(rows, columns, arm, where)
-    made = _Maker(columns, rows, how, {"arm": arm, "domain": domain, "system": system}, where)
+        return read_counts(rows, columns, how.arm or "", where)
+    made = _Maker(columns, rows, how, where)
     for number, row in enumerate(rows, start=1):
         made.add(row, f"{where}: row {number}")
     verdicts = None if made.bare else made.verdicts
@@ -109,10 +111,9 @@ def read_rows_as(
 class _Maker:
     """Answers and verdicts from rows, and what was made of the columns."""
 
-    def __init__(
-        self, columns: Columns, rows: Sequence[Row], how: How, defaults: Mapping[str, Any], where: str
-    ) -> None:
-        self.columns, self.defaults, self.where = columns, defaults, where
+    def __init__(self, columns: Columns, rows: Sequence[Row], how: How, where: str) -> None:
+        self.columns, self.where = columns, where
+        self.defaults: dict[str, Any] = {"arm": how.arm or "", "domain": how.domain, "system": how.system}
         self.answers: list[Answer] = []
         self.verdicts: list[Verdict] = []
         self.counter: Counter[tuple[str, str]] = Counter()

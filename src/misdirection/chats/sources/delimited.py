@@ -13,6 +13,7 @@ from typing import IO
 from misdirection.chats.chat import ChatError
 from misdirection.chats.sources.opening import opened
 from misdirection.chats.sources.row import RawRow
+from misdirection.delimited import Records, separator_of
 
 SUFFIXES = (".csv", ".tsv")
 COLUMNS = {
@@ -21,7 +22,6 @@ COLUMNS = {
 }  # fmt: skip
 _HEADER = 1 << 16
 _SURROGATE = re.compile("[\udc80-\udcff]")
-_DELIMITERS = (",", ";", "\t", "|")
 
 
 def is_delimited(path: Path) -> bool:
@@ -37,7 +37,7 @@ def has_a_header(path: Path) -> bool:
             header = raw.readline(_HEADER).decode("utf-8-sig", "replace")
     except (OSError, EOFError, zlib.error):
         return False
-    names = {name.strip().strip('"').lower() for name in header.split(max(_DELIMITERS, key=header.count))}
+    names = {name.strip().strip('"').lower() for name in header.split(separator_of(header, path.name))}
     return len(names & COLUMNS) > 1
 
 
@@ -50,12 +50,10 @@ def records(path: Path) -> Iterator[RawRow]:
     Raises:
         ChatError: The file is no CSV, or two of its columns go by one name.
     """
-    # The limit is of the process; a cell may be as long as a chat.
-    csv.field_size_limit(2**31 - 1)
     row = 0
     try:
         with opened(path) as raw, _text(raw) as stream:
-            reader = csv.reader(stream, delimiter=_delimiter(path), strict=True)
+            reader = Records(stream, _delimiter(path))
             names = next(reader, [])
             if twice := next((name for name in names if name.strip() and names.count(name) > 1), ""):
                 raise ChatError(f"{path}: two columns are called '{twice}'", "rename one of them")
@@ -91,9 +89,7 @@ def _text(raw: IO[bytes]) -> io.TextIOWrapper:
 
 
 def _delimiter(path: Path) -> str:
-    """The sign that stands most often between the names."""
+    """What stands between the names."""
     with opened(path) as raw:
         header = raw.readline().decode("utf-8-sig", "replace")
-    if ".tsv" in path.name.lower():
-        return "\t"
-    return max(_DELIMITERS, key=header.count)
+    return separator_of(header, path.name.lower().removesuffix(".gz"))

@@ -88,7 +88,9 @@ class ImportedConfig:
     @property
     def how(self) -> How:
         """What is said of the tables' columns and scales."""
-        return How(read_told(self.column), read_scales(self.scale), anew=bool(self.judge))
+        return How(
+            read_told(self.column), read_scales(self.scale), bool(self.judge), domain=self.domain, system=self.system
+        )
 
     @property
     def files(self) -> list[tuple[str, Path, bool]]:

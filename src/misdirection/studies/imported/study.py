@@ -138,7 +138,7 @@ def read_tables(config: ImportedConfig) -> list[Table]:
     """All tables; each arm stands in one of them."""
     tables: list[Table] = []
     for name, path, told in config.files:
-        found = bring(path, arm=name, domain=config.domain, system=config.system, how=config.how)
+        found = bring(path, config.how.of(name))
         progress.say(f"  {path}: {found.told}")
         for note in found.notes:
             progress.say(f"    {note}")

@@ -59,7 +59,7 @@ def take_part(path: str | Path, n: int, how: How) -> Part:
         MisdirectionError: The corpus cannot be read, or holds no 20 answers with both scores.
     """
     rows, where = read_table_rows(Path(path)), str(path)
-    found = read_rows_as(rows, where, arm=Path(path).stem, how=how)
+    found = read_rows_as(rows, where, how.of(Path(path).stem))
     if found.counted or found.verdicts is None:
         raise MisdirectionError(f"{path}: holds counts, and no answer to judge", "give a table of judged answers")
     families = _families(rows)
