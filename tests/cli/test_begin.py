@@ -46,6 +46,27 @@ def told(*commands: list[str], cwd: Path) -> list[list[str]]:
     return found[:-1]
 
 
+def test_commands_without_a_model_say_first_what_they_will_do(tmp_path: Path) -> None:
+    table = "question,answer,aligned,coherent\n" + "".join(f"q{i},a{i},{5 * i},90\n" for i in range(8))
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(table)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "findings.json").write_text(json.dumps({"kind": "imported", "verdict": {"state": "unclear"}}))
+    arms = ["--arm", "a=a.csv", "--arm", "b=b.csv", "--base", "a", "--out", "brought"]
+    tables = ["agreement", "--judge", "table:a.csv", "--judge", "table:b.csv"]
+    found = told(["judge", *arms], tables, ["report", "run"], cwd=tmp_path)
+    firsts = [lines[0] for lines in found]
+    assert firsts[0].startswith("judge: a=a.csv, b=b.csv; in brought")
+    assert firsts[1].startswith("agreement: table:a.csv, table:b.csv") and firsts[2] == "report: in run"
+
+
+def test_data_of_the_hub_that_is_not_to_be_had_is_refused_before_anything_heavy(tmp_path: Path) -> None:
+    (lines,) = told(["audit", "--data", "nobody/nothing", "--out", "run"], cwd=tmp_path)
+    text = "\n".join(lines)
+    assert "datasets" in text or "neither a file here nor a data set" in text
+    assert lines[-1] == "END SystemExit 2" and not (tmp_path / "run").exists()
+
+
 def test_every_long_command_says_first_what_it_will_do(tiny: Path, tmp_path: Path) -> None:
     names = [name for name, study in studies().items() if study.listed]
     found = told(*(["study", name, "--out", f"runs/{name}"] for name in names), cwd=tmp_path)

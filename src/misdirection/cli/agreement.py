@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from misdirection.cli.begin import begin_again
+from misdirection.cli.begin import begin_again, tell
 from misdirection.cli.derive import several
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
@@ -77,11 +77,16 @@ def agreement(
 
       misdirection agreement scores.csv --by condition --out agreement.json
     """
+    named = list(judge or ())
+    check_target(out)
+    if run is not None and (run / "run.json").exists():
+        begin_again(run)
+    else:
+        tell({"tables": [str(run)] if run is not None else named}, None)
     from misdirection.judging.readers import is_readable
     from misdirection.statistics import Thresholds
 
-    rules, named = Thresholds(alignment_below, coherence_above), list(judge or ())
-    check_target(out)
+    rules = Thresholds(alignment_below, coherence_above)
     if run is not None and (run.is_file() or (is_readable(run) and not run.is_dir())):
         if named:
             raise MisdirectionError(f"{run} holds its judges itself", "leave --judge out; --judges A,B names its own")
@@ -100,8 +105,6 @@ def _compare(run: Path | None, judges: Sequence[str], rules: Any) -> Compared:
     from misdirection.studies.agreement import in_run, of_tables
 
     if run is not None:
-        if (run / "run.json").exists():
-            begin_again(run)
         return in_run(run, judges, rules, command_line())
     paths = [name.removeprefix("table:") for name in judges if name.startswith("table:")]
     if len(paths) != len(judges) or len(paths) < 2:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from misdirection import progress
 from misdirection.cli.agreement import agreement
 from misdirection.cli.begin import begin_again, tell
 from misdirection.cli.derive import several, with_options
@@ -182,7 +183,9 @@ def _judge_run(run: Path, judges: Sequence[str], checker: str, ending: Ending, b
         return
     lead = None if judges[:1] in ([], [OWN]) else judges[0]
     with reopened(run, judge=lead, panel=tuple(judges[1:]) if judges else None, check=checker or None) as bench:
-        found = _found(bench)
+        judged = bench.judged
+        with progress.phase(f"rates and intervals of {len(judged.answers):,} answers"):
+            found = _found(bench)
         checked = bench.checked(Asked(bench.answers, bench.verdicts))
         part = panel_part(bench.panel, [condition.name for condition in bench.arms])
         if part:

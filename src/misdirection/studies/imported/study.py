@@ -88,7 +88,8 @@ def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path
         if sweep is not None:
             keep_sweep(run, sweep)
         panel = _panel(run, tables, config, answers, verdicts) if answers and verdicts else None
-        found = findings(config, tables, judged, arms, sweep, panel)
+        with progress.phase("rates and intervals"):
+            found = findings(config, tables, judged, arms, sweep, panel)
         found |= checked(run, config, answers, verdicts, found)
         found["reproduce"] = reproduce(run, logged, command or "misdirection.studies.imported.study.imported(...)", 0)
         return write(run.path, found)

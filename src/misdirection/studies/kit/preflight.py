@@ -14,6 +14,7 @@ from typing import Any
 
 from misdirection import progress
 from misdirection.artefacts import read_json
+from misdirection.chats.sources.hub import hub_rows, is_hub_id
 from misdirection.errors import MisdirectionError, MissingExtraError, command, did_you_mean
 from misdirection.features.releases import RELEASES
 from misdirection.hub import offline_hint, prepare_hub
@@ -189,11 +190,32 @@ def _data(config: Any) -> None:
             place = Path(file)
             if _is_path(file) and not place.exists() and not file.startswith(f"{ORGANISM}:"):
                 raise MisdirectionError(f"--{name.replace('_', '-')}: {file} does not exist", _nearest(place))
+            if is_hub_id(file) and not place.exists() and not file.startswith(f"{ORGANISM}:"):
+                _reach_data(file, name.replace("_", "-"))
         # Only the data that is trained on is always chats; a corpus may be plain texts.
         if name == "data" and plain and hasattr(config, "preset"):
             sizes = [Path(file).stat().st_size for file in plain if Path(file).is_file()]
             if sum(sizes) < PARSED and all(Path(f).exists() or f.startswith(f"{ORGANISM}:") for f in plain):
                 resolve_chats(plain, strict=getattr(config, "strict", False))
+
+
+def _reach_data(name: str, flag: str) -> None:
+    """Refuse a data set of the hub that is not to be had: no package that reads it, or nobody there and none cached.
+
+    Raises:
+        MisdirectionError: It is not.
+    """
+    if find_spec("datasets") is None:
+        # Says so itself.
+        hub_rows(name)
+    identity = name.partition(":")[0]
+    prepare_hub(identity)
+    root = os.environ.get("HF_DATASETS_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "datasets"
+    cached = (Path(root).expanduser() / identity.replace("/", "___")).is_dir()
+    if offline_hint() is not None and not cached:
+        raise MisdirectionError(
+            f"--{flag}: {name} is neither a file here nor a data set that can be reached", offline_hint()
+        )
 
 
 def _choices(config: Any) -> None:
