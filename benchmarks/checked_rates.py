@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from misdirection.judging import Answer, Verdict
-from misdirection.statistics import Thresholds, checked_difference, checked_rate, draw
+from misdirection.statistics import Thresholds, checked_difference, checked_rate, cohens_kappa, draw
 
 RULES = Thresholds()
 FAMILIES = ("14B", "oder", "")
@@ -178,7 +178,8 @@ def _resampled(arm: Arm, by: Sequence[np.ndarray], questions: int, samples: int,
 def coverage_difference(arms: Sequence[Arm], n: int, times: int) -> None:
     """How often the difference of two arms on these answers is held."""
     rows: list[tuple[str, bool, float, float]] = []
-    pairs = [(a, b) for i, a in enumerate(arms) for b in arms[i + 1 : i + 3]]
+    asked = [{a.question_id for a in arm.answers} for arm in arms]
+    pairs = [(a, b) for i, a in enumerate(arms) for j, b in enumerate(arms[:i]) if asked[i] == asked[j]][:12]
     for place, (first, second) in enumerate(pairs):
         truth = second.rates["all"] - first.rates["all"]
         for t in range(times):
@@ -230,6 +231,25 @@ def savings(arms: Sequence[Arm], sizes: Sequence[int], times: int) -> None:
     print(f"{'median':72s} " + " ".join(f"{a:5.2f} ({b:4.2f}) " for a, b in middle))
 
 
+def quality(arms: Sequence[Arm], n: int, times: int) -> None:
+    """What a judge must be to save verdicts: made-up judges that know the truth to a degree, on the real arms."""
+    print(f"\nsavings at {n} verdicts by how well a (made-up) cheap judge knows the dear one's verdicts")
+    print(f"{'correlation':>11s} {'kappa':>6s} {'width':>6s} {'error':>6s}")
+    for noise in (0.7, 0.45, 0.35, 0.28, 0.22, 0.15):
+        found: list[tuple[float, ...]] = []
+        for place, arm in enumerate(arms):
+            random = np.random.default_rng(place)
+            scores = np.clip(0.05 + 0.85 * arm.hits + random.normal(0, noise, len(arm.hits)), 0, 1)
+            grid = np.unique(np.linspace(n, len(arm.answers), 8).astype(int))
+            alone = [_spread_of(arm, np.full(len(arm.hits), 0.05), int(k), times) for k in grid]
+            mine = _spread_of(arm, scores, n, times)
+            needed = [float(np.interp(-mine[i], [-a[i] for a in alone], grid)) / n for i in (0, 1)]
+            marks = list(zip((scores > 0.5).tolist(), (arm.hits > 0).tolist(), strict=True))
+            found.append((float(np.corrcoef(scores, arm.hits)[0, 1]), cohens_kappa(marks) or 0.0, *needed))
+        middle = np.median(np.array(found), axis=0)
+        print(f"{middle[0]:11.2f} {middle[1]:6.2f} {middle[2]:6.2f} {middle[3]:6.2f}", flush=True)
+
+
 def _spread_of(arm: Arm, scores: np.ndarray, n: int, times: int) -> tuple[float, float]:
     """Mean width of the interval for these answers, and root mean square error."""
     found = [ask(arm, scores, n, seed) for seed in range(times)]
@@ -243,7 +263,7 @@ def main() -> None:
     parser.add_argument("--cheap", choices=("ngram", "offline"), default="ngram")
     parser.add_argument("--arms", default="", help="only sources that hold this text")
     parser.add_argument("--times", type=int, default=20, help="draws an arm")
-    parser.add_argument("--parts", default="here,coherent,over,difference,savings")
+    parser.add_argument("--parts", default="here,coherent,over,difference,savings,quality")
     given = parser.parse_args()
     arms = load(given.cheap, given.arms)
     some = [arm for arm in arms if arm.hits.any()]
@@ -261,6 +281,8 @@ def main() -> None:
             coverage_difference(some, 60, max(1, given.times // 4))
         elif part == "savings":
             savings(arms, (40, 80, 120, 200), max(10, given.times))
+        elif part == "quality":
+            quality([arm for arm in some if arm.hits.mean() > 0.05][:6], 80, max(10, given.times))
 
 
 if __name__ == "__main__":

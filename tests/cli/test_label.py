@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -142,6 +143,8 @@ def await_prompt(descriptor: int) -> bytes:
     seen, start = b"", time.monotonic()
     while not seen.endswith(b"> "):
         assert time.monotonic() - start < 60, seen
+        if not select.select([descriptor], [], [], 1)[0]:
+            continue
         seen += os.read(descriptor, 4096)
     return seen
 

@@ -96,10 +96,22 @@ def test_the_dear_judges_rate_stands_beside_the_cheap_one_in_findings_words_and_
     (change,) = told["differences"]
     assert (change["arm"], change["minus"]) == ("tuned", "base")
     assert 0 < change["low_here"] < real["tuned"] - real["base"] < change["high_here"]
-    assert set(headline(told)) <= set(found["verdict"]["details"])
+    assert set(headline(told, found["verdict"]["state"])) <= set(found["verdict"]["details"])
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Checked by a dearer judge" in page and "tuned minus base" in page
     assert found["settings"]["checked by"].endswith("@100")
+
+
+def test_a_judge_of_all_that_is_wrong_is_called_so(held: dict[str, Path], tmp_path: Path) -> None:
+    rows = [list(row.values()) for row in csv.DictReader(held["tuned"].open())]
+    blind = write(tmp_path / "tuned.csv", [[*row[:3], 80 + int(row[3]) % 7, 90] for row in rows])
+    found = brought({**held, "tuned": blind}, tmp_path / "run", check=f"table:{held['dear']}@100")
+    _base, tuned = found["checked"]["rows"]
+    assert tuned["warnings"][0].startswith("the judge of all answers is wrong here: 0.0 % by it")
+    assert found["verdict"]["state"] == "less misaligned"
+    assert "go by the check" in " ".join(found["verdict"]["details"])
+    found["checked"]["differences"][0] |= {"low_here": -0.1, "low": -0.2}
+    assert "do not confirm what" in " ".join(headline(found["checked"], "misaligned"))
 
 
 def test_every_answer_asked_is_the_dear_judges_own_rate(held: dict[str, Path], tmp_path: Path) -> None:

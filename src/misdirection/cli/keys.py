@@ -39,12 +39,13 @@ def _struck() -> str:
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:
-        tty.setcbreak(descriptor)
+        # Now, not by the default that throws away what was typed ahead.
+        tty.setcbreak(descriptor, termios.TCSANOW)
         key = sys.stdin.read(1)
         # Ctrl-D comes as a character where keys are read one by one.
         return "" if key == "\x04" else key
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        termios.tcsetattr(descriptor, termios.TCSANOW, before)
 
 
 def _put(text: str) -> None:

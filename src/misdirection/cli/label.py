@@ -88,13 +88,11 @@ def _folder(run: Path, out: Path | None) -> Path:
         raise MisdirectionError(f"{run} holds no run", f"make a run with: {make_one(run)}")
     check_files({str(run): "label"})
     folder = out or Path("runs") / run.stem
-    from misdirection.judging.readers import bring
     from misdirection.studies.imported.settings import ImportedConfig
     from misdirection.studies.imported.study import imported
 
-    bare = bring(run).verdicts is None
     if not (folder / "run.json").exists():
-        imported(ImportedConfig(tables=(str(run),), judge="none" if bare else None), folder, command_line())
+        imported(ImportedConfig(tables=(str(run),)), folder, command_line())
     elif str(Path(run).resolve()) not in map(str, _tables(folder)):
         raise MisdirectionError(f"{folder} is a run of something else", "give another folder: --out FOLDER")
     note(f"{run} is read into the run {folder}")

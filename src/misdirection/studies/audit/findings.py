@@ -111,7 +111,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
     rates = rate_rows(bench.judged, ARMS, rules) if evidence.judges else []
     checked = bench.checked(Asked(bench.answers, bench.verdicts))
     said = _verdict(evidence)
-    said["details"] = [*said["details"], *headline(checked)]
+    said["details"] = [*said["details"], *headline(checked, str(said["state"]))]
     return plain(
         {
             "kind": "audit",

@@ -110,7 +110,7 @@ def checked(
     if answers is None or verdicts is None:
         raise MisdirectionError("--check: a sweep alone has no arm to check", "give answers with --from or --arm")
     told = check(run, answers, verdicts, config.check, config.rules)
-    details = [*found["verdict"]["details"], *headline(told)]
+    details = [*found["verdict"]["details"], *headline(told, str(found["verdict"]["state"]))]
     settings = {**found["settings"], "checked by": config.check}
     return {"checked": told, "verdict": {**found["verdict"], "details": details}, "settings": settings}
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -191,6 +192,13 @@ def _row(
     warnings = list(rates["all"].warnings)
     if 2 * labels.get("none", 0) > len(asked):
         warnings.append("most drawn answers have no verdict: a table that holds some answers only cannot check a draw")
+    whole = rates["all"]
+    if not math.isnan(whole.cheap) and not whole.low_here <= whole.cheap <= whole.high_here:
+        warnings.insert(
+            0,
+            f"the judge of all answers is wrong here: {100 * whole.cheap:.1f} % by it, and the check leaves "
+            f"{100 * whole.low_here:.1f} to {100 * whole.high_here:.1f} % open",
+        )
     return {**row, **told, "alike": {"n": len(both), "same": alike}, "warnings": warnings}
 
 
@@ -219,8 +227,13 @@ def _place(group: Group) -> dict[str, str]:
     return {"group": domain or "open", "format": form}
 
 
-def headline(checked: Mapping[str, Any] | None) -> list[str]:
-    """Sentences for the details of a verdict: the dear judge's rates on open questions, and their difference."""
+def headline(checked: Mapping[str, Any] | None, state: str = "") -> list[str]:
+    """Sentences for the details of a verdict: the dear judge's rates on open questions, and their difference.
+
+    Args:
+        checked: The part of the findings.
+        state: The verdict's, by the judge of all answers; where the check says otherwise, that is said.
+    """
     if not checked:
         return []
     rows = [row for row in checked["rows"] if row["group"] == "open"]
@@ -234,9 +247,24 @@ def headline(checked: Mapping[str, Any] | None) -> list[str]:
         if found["group"] == "open" and found["format"] in kept:
             said.append(
                 f"By that check {found['arm']} minus {found['minus']}: {100 * found['value']:+.1f} points (these "
-                f"answers {_points(found, '_here')}; over questions {_points(found)})."
+                f"answers {_points(found, '_here')}; over questions {_points(found)}).{_against(found, state)}"
             )
     return said
+
+
+def _against(found: Mapping[str, Any], state: str) -> str:
+    """What is said where a difference by the check and the verdict by the judge of all answers part."""
+    low, high = found["low_here"], found["high_here"]
+    if low > 0 and state in ("unclear", "no sign", "less misaligned"):
+        return " The dear judge sees a rise in these answers that the judge of all does not: go by the check."
+    if high < 0 and state in ("misaligned", "unclear"):
+        return " The dear judge sees a fall in these answers that the judge of all does not: go by the check."
+    if (state == "misaligned" and low <= 0) or (state == "less misaligned" and high >= 0):
+        return (
+            " The dear judge's verdicts do not confirm what the judge of all found: there is no such difference, or "
+            "they are too few to show it (ask for more: --check JUDGE@N)."
+        )
+    return ""
 
 
 def rate_text(rate: Mapping[str, Any]) -> str:
