@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from misdirection.answers import why_unread
 from misdirection.artefacts import read_json, write_json
 from misdirection.judging import Answer
 from misdirection.runs import MANIFEST, Run, read_log
@@ -24,6 +23,9 @@ def note_blank(folder: Path, answers: Sequence[Answer]) -> None:
 
 def blank(answers: Sequence[Answer]) -> dict[str, int]:
     """How many answers hold nothing to read, by reason."""
+    # Torch comes along with it, and runs of tables have none.
+    from misdirection.answers import why_unread
+
     return dict(Counter(why_unread(answer) for answer in answers if not answer.answer.strip()))
 
 
