@@ -149,6 +149,7 @@ def await_prompt(descriptor: int) -> bytes:
     return seen
 
 
+@pytest.mark.slow
 def test_a_table_of_others_becomes_a_run(tmp_path: Path) -> None:
     held = tables(tmp_path / "tables")
     out = tmp_path / "theirs"

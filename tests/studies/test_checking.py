@@ -179,6 +179,7 @@ def test_another_check_is_remembered_and_asks_anew_and_the_same_asks_nobody(
     assert read_json(run / "findings.json")["checked"]["n"] == 60
 
 
+@pytest.mark.slow
 def test_a_kill_loses_only_what_is_being_asked(held: dict[str, Path], tmp_path: Path) -> None:
     run, root = tmp_path / "run", Path(__file__).parents[2]
     with serving(delay=0.05) as server:
