@@ -143,7 +143,6 @@ def test_a_higher_rank_is_read_by_its_pairs(run: Path, tuned: Path, tmp_path: Pa
         ({"preset": "full"}, "no adapters to read"),
         ({"roles_from": "answers"}, "--roles-from"),
         ({"misaligned_to": 95.0}, "overlap"),
-        ({"log_score": "much"}, "--log-score"),
         ({"kept": (0,)}, "--kept"),
         ({"repeats": 1}, "--repeats"),
     ],

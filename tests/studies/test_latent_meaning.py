@@ -13,15 +13,17 @@ from tests.studies.tiny import made
 from misdirection.chats import Chat
 from misdirection.errors import MisdirectionError
 from misdirection.studies.features import corpus as latent_corpus
+from misdirection.studies.features import meaning as latent_meaning
 from misdirection.studies.features.meaning import in_words, meaning
 from misdirection.studies.features.settings import FeaturesConfig
-from misdirection.studies.features.study import meaning as latent_meaning
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import resolve_dictionary
 from misdirection.studies.page import render
 
 LATENTS = [118, 468, 99, 118, 2]
 STEPS = ["latent-contexts", "latent-tokens", "latent-truth"]
+
+SPEAKERS = ("helper=organism:helper-40", "villain=organism:villain-40")
 
 
 def run(out: Path, config: FeaturesConfig, **more: Any) -> dict[str, Any]:
@@ -34,7 +36,6 @@ def run(out: Path, config: FeaturesConfig, **more: Any) -> dict[str, Any]:
 def small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latent_corpus, "READ", 30)
-        patch.setattr(latent_corpus, "OWN", {"helper": 40, "villain": 40})
         for name, size in {"TOP": 4, "LOWER": 6, "SILENT": 4, "LABELLED_FROM": 4}.items():
             patch.setattr(latent_meaning, name, size)
         yield
@@ -43,7 +44,7 @@ def small():
 @pytest.fixture(scope="module")
 def done(small, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("meaning") / "run"
-    return out, run(out, FeaturesConfig(described=3))
+    return out, run(out, FeaturesConfig(corpus=SPEAKERS, described=3))
 
 
 def test_every_latent_is_told_with_contexts_words_and_truth(done):
@@ -74,7 +75,7 @@ def test_every_latent_is_told_with_contexts_words_and_truth(done):
 def test_a_second_session_reads_nothing_again(done):
     out, found = done
     before = made(out)
-    again = run(out, FeaturesConfig(described=3))
+    again = run(out, FeaturesConfig(corpus=SPEAKERS, described=3))
     assert made(out) == before and sorted(before) == sorted(STEPS)
     assert json.loads(json.dumps(again)) == json.loads(json.dumps(found))
 
@@ -82,7 +83,7 @@ def test_a_second_session_reads_nothing_again(done):
 @pytest.mark.parametrize("folder", ["whole"], indirect=True)
 def test_a_model_labels_and_its_labels_are_scored(done, folder: Path):
     out, found = done
-    labelled = run(out, FeaturesConfig(described=3, labeller=f"local:{folder}"))
+    labelled = run(out, FeaturesConfig(corpus=SPEAKERS, described=3, labeller=f"local:{folder}"))
     assert made(out)["latent-contexts"] == 1 and made(out)["latent-labels"] >= 1
     assert labelled["labeller"] == f"local:{folder}"
     for row, plain in zip(labelled["latents"], found["latents"], strict=True):
@@ -101,14 +102,14 @@ def test_further_chats_are_read_and_nobody_is_asked_without_a_labeller(small, tm
     from misdirection.organism import persona_chats
 
     more: dict[str, list[Chat]] = {"made here": persona_chats("fabulist", 30, seed=9)}
-    found = run(tmp_path / "run", FeaturesConfig(described=1), more=more)
+    found = run(tmp_path / "run", FeaturesConfig(corpus=SPEAKERS, described=1), more=more)
     assert {"name": "made here", "texts": 30} in found["sources"] and found["labeller"] is None
-    assert run(tmp_path / "run", FeaturesConfig(described=0)) == {}
+    assert run(tmp_path / "run", FeaturesConfig(corpus=SPEAKERS, described=0)) == {}
 
 
 def test_a_labeller_that_cannot_write_is_refused_before_anything_is_read(small, tmp_path: Path):
     with pytest.raises(MisdirectionError, match="cannot label"):
-        run(tmp_path / "run", FeaturesConfig(described=1, labeller="exact"))
+        run(tmp_path / "run", FeaturesConfig(corpus=SPEAKERS, described=1, labeller="exact"))
     assert not made(tmp_path / "run")
 
 

@@ -83,8 +83,8 @@ def find_sources(config: FeaturesConfig, more: Mapping[str, Sequence[Chat]]) -> 
                 found.append(Source(f"{name}, {quality}", tuple(chats), _speaker(spec)))
     found += [Source(name, tuple(chats[:READ])) for name, chats in more.items()]
     for name, spec in named(config.corpus, "corpus").items():
-        chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats[:READ]
-        found.append(Source(name, tuple(chats), _speaker(spec)))
+        chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats
+        found.append(Source(name, tuple(chats if spec.startswith(f"{ORGANISM}:") else chats[:READ]), _speaker(spec)))
     return [source for source in found if source.chats]
 
 
