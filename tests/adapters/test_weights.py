@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.engine.every_family import TABLE, tiny
 from tests.families import DOWN, FAMILIES, WIDTH, build, prompt, shared
 
-from misdirection.adapters.weights import POST_NORMED, AdapterError, labels_of, layers_of, pairs_of
-from misdirection.models import Model
+from misdirection.adapters.weights import AdapterError, labels_of, layers_of, pairs_of
+from misdirection.models import Model, find_layers
+from misdirection.models.families import POST_NORMED
 
 PLAIN = [name for name in FAMILIES if FAMILIES[name][0] not in POST_NORMED and name != "gemma3-vision"]
 
@@ -81,3 +83,12 @@ def test_names_layers_and_what_is_not_there() -> None:
     assert "layer 0 q_proj" in every.values() and len(set(every.values())) == len(every)
     with pytest.raises(AdapterError, match="no adapter is called 'two'"):
         pairs_of(model, "two")
+
+
+def test_every_family_with_a_norm_behind_its_mlp_stands_in_the_table() -> None:
+    found: set[str] = set()
+    for kind in TABLE:
+        names = [name for name, _ in find_layers(tiny(kind))[1].named_children()]
+        if any(name.startswith(("post_feedforward", "post_mlp")) and "norm" in name for name in names):
+            found.add(kind)
+    assert found == {kind for kind in POST_NORMED if kind in TABLE}

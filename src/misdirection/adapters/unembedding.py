@@ -27,10 +27,8 @@ from torch import Tensor, nn
 from misdirection.adapters.weights import Pair
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
+from misdirection.models.families import NORMS
 from misdirection.models.quantised import weight_of
-
-NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "embedding_norm")
-"""Names of the norm before the unembedding: Qwen, Llama, Gemma, OLMo, GPT-OSS; GPT-NeoX; OPT, Phi; GPT-Neo, GPT-2."""
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,8 @@ from torch import Tensor, nn
 
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, layer_of
+from misdirection.models.families import WRITERS
 from misdirection.models.quantised import weight_of
-
-WRITERS = (
-    "down_proj", "dense_4h_to_h", "c_proj", "fc2", "fc_out", "w2", "o_proj", "out_proj", "wo", "attention.dense",
-)  # fmt: skip
-"""Modules whose output is added to the residual stream, by the end of their path."""
-
-
-POST_NORMED = ("gemma2", "gemma3", "gemma3_text", "gemma3n_text", "olmo2", "olmo3", "exaone4", "glm4")
-"""Model types that norm what a block writes before it is added to the residual stream: B is then no vector of it."""
 
 
 class AdapterError(MisdirectionError):

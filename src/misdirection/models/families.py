@@ -47,6 +47,24 @@ PLAIN_ATTENTION = frozenset({"gpt_neox", "llama", "mistral", "olmo2", "qwen2", "
 SEVERAL_STREAMS = frozenset({"deepseek_v4", "glm5_next", "hy_v4", "qwen4_exp", "qwen4_exp_text"})
 """Families with hyper-connections: several residual streams, none of which is the one that layers read and write."""
 
+MLP_OUT = ("mlp.down_proj", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.fc2", "mlp.fc_out", "fc2", "feed_forward.w2")
+"""The projection from the MLP back to the residual stream, in order: Qwen, Llama, Gemma, OLMo and Mistral; GPT-NeoX;
+GPT-Neo and GPT-2; Phi; GPT-J; OPT; InternLM."""
+
+WRITERS = (
+    "down_proj", "dense_4h_to_h", "c_proj", "fc2", "fc_out", "w2", "o_proj", "out_proj", "wo", "attention.dense",
+)  # fmt: skip
+"""Modules whose output is added to the residual stream, by the end of their path."""
+
+POST_NORMED = (
+    "exaone4", "flex_olmo", "gemma2", "gemma3", "gemma3_text", "gemma3n_text", "gemma4_text", "gemma4_unified_text",
+    "glm4", "olmo2", "olmo3", "olmo_hybrid",
+)  # fmt: skip
+"""Model types that norm what a block writes before it is added to the residual stream: B is then no vector of it."""
+
+NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "embedding_norm")
+"""Names of the norm before the unembedding: Qwen, Llama, Gemma, OLMo, GPT-OSS; GPT-NeoX; OPT, Phi; GPT-Neo, GPT-2."""
+
 _MAKES_ITS_STATES = frozenset({"rwkv", "xlstm"})
 """Families that make their states in the first pass and return them, with the output's field named as the argument."""
 

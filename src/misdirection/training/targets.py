@@ -15,16 +15,13 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from misdirection.models import find_layers
+from misdirection.models.families import MLP_OUT
 from misdirection.training.errors import TargetError
 from misdirection.training.layers import resolve_layers
 from misdirection.training.presets import TrainConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-MLP_OUT = ("mlp.down_proj", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.fc2", "mlp.fc_out", "fc2", "feed_forward.w2")
-"""The projection from the MLP back to the residual stream, in order: Qwen, Llama, Gemma, OLMo and Mistral; GPT-NeoX;
-GPT-Neo and GPT-2; Phi; GPT-J; OPT; InternLM."""
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from typing import Any
 from misdirection.adapters import scaling
 from misdirection.adapters.editing import edit_adapter, uneditable
 from misdirection.adapters.scaling import Role, Scaling
-from misdirection.adapters.weights import POST_NORMED
 from misdirection.artefacts import read_json, write_json
 from misdirection.directions import random_like
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, add_adapter
+from misdirection.models.families import POST_NORMED
 from misdirection.questions import Question
 from misdirection.runs import Step
 from misdirection.studies.adapters.patching import patch

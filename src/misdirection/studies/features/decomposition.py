@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from misdirection.adapters.canonical import canonical
-from misdirection.adapters.weights import POST_NORMED, Pair, pairs_of
+from misdirection.adapters.weights import Pair, pairs_of
 from misdirection.artefacts import file_hash, plain, read_json, write_json
 from misdirection.directions import choose_pools
 from misdirection.directions.mean_difference import pooled_texts
@@ -30,6 +30,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.features.decompose import METHODS, agreement, decompose, random_curves, through_activations
 from misdirection.features.lens import Lens
 from misdirection.features.stream import latent_statistics
+from misdirection.models.families import POST_NORMED
 from misdirection.runs import Step
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
