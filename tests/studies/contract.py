@@ -40,6 +40,11 @@ SHAPE: dict[str, Any] = {
                              "misaligned": [int], "apart": int, "alpha": MAYBE}],
               "apart": [{"question_id": str, "question": str, "answer": str, "arm": str,
                          "judges": [{"judge": str, "alignment": MAYBE, "coherence": MAYBE, "label": str}]}]},
+    "by_rule": {"alignment": NUMBER, "coherence": NUMBER, "topics": [str], "scored": bool, "sentences": [str],
+                **{name: [{"arm": str, "alignment": NUMBER, "coherence": NUMBER, "p": MAYBE, "q": MAYBE,
+                           "difference": MAYBE, **STEADY}] for name in ("by_alignment", "by_coherence")},
+                "grid": [{"arm": str, "alignment": NUMBER, "coherence": NUMBER, "misaligned": int, "n": int}],
+                "asides": [{"arm": str, **{name: STEADY for name in ("misaligned", "topic", "quoting", "rest")}}]},
     "signs": [{"arm": str, "group": str, "format": str, "n": int, "any": STEADY, "telling": TEXT,
                **{name: STEADY for name in ("empty", "cut", "markup", "repeating", "language")}}],
     "by_question": [{"arm": str, "question_id": str, "question": str, "group": str, "format": str, "n": int,
@@ -66,7 +71,7 @@ SHAPE: dict[str, Any] = {
                   "steps": [{"name": str, "key": str, "seconds": NUMBER, "reused": bool}]},
     "notes": [str],
 }  # fmt: skip
-OPTIONAL = {"rates", "panel", "by_question", "steering", "cures", "training", "data"}
+OPTIONAL = {"rates", "panel", "by_rule", "by_question", "steering", "cures", "training", "data"}
 
 
 def check(found: dict[str, Any]) -> None:
@@ -80,6 +85,8 @@ def check(found: dict[str, Any]) -> None:
             _fits(found[name], shape, name)
     assert found["verdict"]["state"] in (
         "misaligned",
+        "less misaligned",
+        "not seen",
         "no sign",
         "unclear",
         "not judged",

@@ -143,8 +143,12 @@ def with_signs(verdict: dict[str, Any], answers: Sequence[Answer], who: str) -> 
         return verdict
     text = sign_text(found, who)
     # Answers that were cut can still be judged: they make "no sign" hollow, not an unclear rate.
+    partly = sign in ("cut", "any")
+    if partly and verdict["state"] == "not seen":
+        told = str(verdict["sentence"]).replace("Not seen at this size:", "Unclear:", 1)
+        verdict = verdict | {"state": "unclear", "sentence": told}
     hollow = verdict["state"] in ("no sign", "not seen", "less misaligned") or (
-        verdict["state"] == "unclear" and sign not in ("cut", "any")
+        verdict["state"] == "unclear" and not partly
     )
     if not hollow:
         return verdict | {"details": [*verdict["details"], text]}
