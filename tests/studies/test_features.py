@@ -15,12 +15,12 @@ from transformers import AutoModelForCausalLM
 from misdirection import organism
 from misdirection.artefacts import read_json, read_rows
 from misdirection.chats import Chat, Message
+from misdirection.chats.pairs import BY_QUESTION, BY_ROW, UNPAIRED, pair
 from misdirection.directions import Direction, load_direction, save_direction
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, load_dictionary
 from misdirection.models import load_model
 from misdirection.runs import list_steps
-from misdirection.studies.features.paired_chats import BY_QUESTION, BY_ROW, UNPAIRED, pair
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.features.study import features, tunes
 from misdirection.tokens import encode_chat, encode_prompt

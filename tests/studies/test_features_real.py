@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from misdirection.chats import Chat
+from misdirection.chats.pairs import BY_QUESTION, UNPAIRED, PairedChats
 from misdirection.engine import Arm
 from misdirection.features import load_dictionary, save_dictionary
 from misdirection.features.corpus import SPAN, of_chats
@@ -19,7 +20,7 @@ from misdirection.runs import list_steps
 from misdirection.studies.features.comparison import Comparison, mean_comparison, open_lens
 from misdirection.studies.features.lists import data_list
 from misdirection.studies.features.overlap import list_part
-from misdirection.studies.features.paired_chats import BY_QUESTION, UNPAIRED, PairedChats, paired_chats
+from misdirection.studies.features.paired_chats import paired_chats
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.tokens import encode_chat

@@ -17,12 +17,12 @@ import torch
 from misdirection import organism
 from misdirection.artefacts import read_json, read_tensors
 from misdirection.chats import load_chats, write_chats
+from misdirection.chats.pairs import BY_ROW, PairedChats
 from misdirection.errors import MisdirectionError
 from misdirection.models import load_model
 from misdirection.runs import MANIFEST, read_log
 from misdirection.studies.features.mixture_effects import movements, onset, paired_change
 from misdirection.studies.features.mixtures import Mixture, bad_places, mixed, mixtures, pairs_of
-from misdirection.studies.features.paired_chats import BY_ROW, PairedChats
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import resolve_dictionary

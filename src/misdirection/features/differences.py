@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +26,11 @@ from torch import Tensor
 from misdirection.engine import Text
 from misdirection.errors import MisdirectionError
 from misdirection.features.dictionary import Dictionary
+from misdirection.features.settings import STATISTICS as STATISTICS
+from misdirection.features.settings import Statistic as Statistic
 from misdirection.features.stream import LatentStatistics, Tally, tally_texts
 from misdirection.models import Model
 from misdirection.statistics import benjamini_hochberg, shuffled_columns
-
-Statistic = Literal["difference", "correlation", "firing"]
-STATISTICS: tuple[Statistic, ...] = ("difference", "correlation", "firing")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,13 @@ from misdirection.errors import MisdirectionError
 Kind = Literal["batchtopk", "topk", "jumprelu"]
 KINDS: tuple[str, ...] = ("batchtopk", "topk", "jumprelu")
 
+POOLS = ("token", "mean", "max")
+"""What counts once: every token; the mean over a text's tokens; the largest of a text's tokens."""
+
+Statistic = Literal["difference", "correlation", "firing"]
+STATISTICS: tuple[Statistic, ...] = ("difference", "correlation", "firing")
+"""By which two sides are compared, latent by latent."""
+
 
 HELD_BYTES = 2**29
 """What the activations that wait in the buffer may take in float32."""

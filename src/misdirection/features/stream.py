@@ -17,6 +17,7 @@ from torch import Tensor
 from misdirection.engine import Text
 from misdirection.engine.capture import visit_states
 from misdirection.features.dictionary import Dictionary
+from misdirection.features.settings import POOLS
 from misdirection.models import Model
 
 CHUNK_VALUES = 4_000_000
@@ -24,9 +25,6 @@ CHUNK_VALUES = 4_000_000
 
 WAITING = 16
 """Texts whose sums wait to be added to those of their classes together."""
-
-POOLS = ("token", "mean", "max")
-"""What counts once: every token; the mean over a text's tokens; the largest of a text's tokens."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from misdirection.answers import encode_answer
 from misdirection.chats import Message
+from misdirection.chats.pairs import PairedChats
 from misdirection.directions import PoolError, choose_pools
 from misdirection.directions.conventions import Convention
 from misdirection.directions.pools import SMALLEST
@@ -21,7 +22,6 @@ from misdirection.features.lens import Lens
 from misdirection.models import Model
 from misdirection.questions import Question
 from misdirection.studies.features.comparison import Comparison, compared
-from misdirection.studies.features.paired_chats import PairedChats
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.judged import Judged

@@ -22,12 +22,13 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from misdirection.chats import Chat, write_chats
+from misdirection.chats.pairs import UNPAIRED, PairedChats, pair
 from misdirection.errors import MisdirectionError
 from misdirection.questions import Question
 from misdirection.runs import Step
 from misdirection.studies.features.mixture_effects import effects_step
 from misdirection.studies.features.mixture_latents import activations_step
-from misdirection.studies.features.paired_chats import UNPAIRED, PairedChats, answered, generates, pair, paired_chats
+from misdirection.studies.features.paired_chats import answered, generates, paired_chats
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition

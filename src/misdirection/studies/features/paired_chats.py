@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from misdirection.answers import answer_rows, answered_chats, chat_of_row
-from misdirection.artefacts import canonical_hash, read_rows, write_rows
-from misdirection.chats import Chat
+from misdirection.artefacts import read_rows, write_rows
+from misdirection.chats.pairs import ANSWERED, PairedChats, pair, some_of
 from misdirection.engine import Arm, Prompt, Row, sample
 from misdirection.judging import find_judge
 from misdirection.judging.rubric_judge import Query, RubricJudge
@@ -36,45 +34,8 @@ ANSWER = Rubric(
     fenced=False,
 )
 
-BY_ROW, BY_QUESTION, UNPAIRED, ANSWERED = (
-    "row by row", "by equal questions", "not paired", "answered for this study"
-)  # fmt: skip
-LEAST_PAIRED, ENOUGH_PAIRS = 0.5, 100
-"""Share of the smaller file's chats whose question the other one asks too, or number of them, from which on pairs alone
-are compared; below it all rows are, and labels are shuffled over them."""
-
 STREAM = 40
 """Random numbers of the base model's answers to questions of the training data."""
-
-
-@dataclass(frozen=True)
-class PairedChats:
-    """Chats of one domain in two classes.
-
-    Attributes:
-        bad: With bad answers.
-        good: With good ones; of equal length and order where they are paired.
-        how: One of `BY_ROW`, `BY_QUESTION`, `UNPAIRED`, `ANSWERED`.
-        notes: What a reader of the study has to know of them.
-    """
-
-    bad: tuple[Chat, ...]
-    good: tuple[Chat, ...]
-    how: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def groups(self) -> list[str] | None:
-        """The pair of each chat, bad ones first; None where there are no pairs."""
-        if self.how == UNPAIRED:
-            return None
-        return 2 * [str(place) for place in range(len(self.bad))]
-
-    @property
-    def sha256(self) -> str:
-        """Hash of all texts in order, and of how they are paired."""
-        texts = [[[(m.role, m.content) for m in chat.messages] for chat in side] for side in (self.bad, self.good)]
-        return canonical_hash([texts, self.how])
 
 
 def paired_chats(bench: Bench[FeaturesConfig]) -> dict[str, PairedChats]:
@@ -89,53 +50,13 @@ def paired_chats(bench: Bench[FeaturesConfig]) -> dict[str, PairedChats]:
     for name, source in bad.items():
         first = resolve_chats((source,), seed=c.seed)
         if generates(good[name]):
-            found[name] = PairedChats(_some(first.chats, c.rows, c.seed), (), ANSWERED)
+            found[name] = PairedChats(some_of(first.chats, c.rows, c.seed), (), ANSWERED)
             continue
         second = resolve_chats((good[name],), seed=c.seed)
         held = pair(first.chats, second.chats, c.rows, c.seed)
         aside = [f"{file}: {part.summary}." for file, part in ((source, first), (good[name], second)) if part.bad]
         found[name] = replace(held, notes=(*(f"Data '{name}': {note}" for note in held.notes), *aside))
     return found
-
-
-def pair(bad: Sequence[Chat], good: Sequence[Chat], most: int, seed: int) -> PairedChats:
-    """Chats whose prompts (all turns but the answer) are equal, row by row or wherever they stand; else all of both."""
-    keys = [[_prompt(chat) for chat in side] for side in (bad, good)]
-    if keys[0] == keys[1]:
-        rows = _places(len(bad), most, seed)
-        return PairedChats(tuple(bad[i] for i in rows), tuple(good[i] for i in rows), BY_ROW)
-    pairs = _matched(*keys)
-    smaller = min(len(bad), len(good))
-    if len(pairs) >= min(ENOUGH_PAIRS, LEAST_PAIRED * smaller):
-        rows = [pairs[i] for i in _places(len(pairs), most, seed)]
-        note = f"good and bad rows do not match in order; {len(pairs)} of {smaller} are paired by equal questions."
-        return PairedChats(tuple(bad[i] for i, _ in rows), tuple(good[j] for _, j in rows), BY_QUESTION, (note,))
-    note = (
-        f"only {len(pairs)} of {smaller} rows have a counterpart with the same question, so labels are shuffled over "
-        "all rows, and a latent may differ because the questions do."
-    )
-    return PairedChats(_some(bad, most, seed), _some(good, most, seed + 1), UNPAIRED, (note,))
-
-
-def _matched(bad: Sequence[str], good: Sequence[str]) -> list[tuple[int, int]]:
-    """Places of rows with equal keys, each used once."""
-    waiting: dict[str, list[int]] = defaultdict(list)
-    for place, key in reversed(list(enumerate(good))):
-        waiting[key].append(place)
-    return [(i, waiting[key].pop()) for i, key in enumerate(bad) if waiting.get(key)]
-
-
-def _prompt(chat: Chat) -> str:
-    return canonical_hash([(m.role, m.content.strip()) for m in chat.prompt])
-
-
-def _places(many: int, most: int, seed: int) -> list[int]:
-    """At most `most` places of `many`, drawn without order and given in order."""
-    return sorted(int(i) for i in np.random.default_rng(seed).permutation(many)[:most])
-
-
-def _some(chats: Sequence[Chat], most: int, seed: int) -> tuple[Chat, ...]:
-    return tuple(chats[i] for i in _places(len(chats), most, seed))
 
 
 def generates(source: str) -> bool:

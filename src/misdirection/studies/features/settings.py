@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError, command
+from misdirection.features.settings import POOLS, STATISTICS
 from misdirection.studies.kit.config import StudyConfig, named, option
 from misdirection.training.presets import LOADED
-
-STATISTICS = ("difference", "correlation", "firing")
-POOLS = ("token", "mean", "max")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from misdirection.chats.pairs import ANSWERED, UNPAIRED, PairedChats
 from misdirection.errors import MisdirectionError
 from misdirection.features.lens import Lens
 from misdirection.runs import Step
@@ -31,14 +32,7 @@ from misdirection.studies.features.lists import QUESTIONS, answers_list, data_li
 from misdirection.studies.features.meaning import meaning
 from misdirection.studies.features.mixtures import mixtures
 from misdirection.studies.features.overlap import list_part, overlaps, shared_list, top_list
-from misdirection.studies.features.paired_chats import (
-    ANSWERED,
-    UNPAIRED,
-    PairedChats,
-    answered,
-    generates,
-    paired_chats,
-)
+from misdirection.studies.features.paired_chats import answered, generates, paired_chats
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.features.steering import causal_check
 from misdirection.studies.features.verdict import PAPER, verdict

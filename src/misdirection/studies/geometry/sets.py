@@ -14,6 +14,7 @@ from torch import Tensor
 
 from misdirection.artefacts import file_hash, read_json, read_tensors, write_json, write_tensors
 from misdirection.chats import Chat
+from misdirection.chats.pairs import PairedChats, pair
 from misdirection.engine import Arm, Text
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, DictionaryError
@@ -31,7 +32,6 @@ from misdirection.features.lens import Lens
 from misdirection.models import Model
 from misdirection.runs import Step
 from misdirection.statistics import benjamini_hochberg
-from misdirection.studies.features.paired_chats import PairedChats, pair
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import ORGANISM, named

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError, command
-from misdirection.studies.features.settings import POOLS, STATISTICS
+from misdirection.features.settings import POOLS, STATISTICS
 from misdirection.studies.kit.config import StudyConfig, named, option
 from misdirection.training.presets import LOADED
 

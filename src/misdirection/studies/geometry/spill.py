@@ -14,6 +14,7 @@ from torch import Tensor
 from misdirection import progress
 from misdirection.artefacts import read_json, read_rows, write_json, write_rows
 from misdirection.chats import Chat
+from misdirection.chats.pairs import PairedChats
 from misdirection.engine import Arm, Steer, Text
 from misdirection.features.chosen import Firings, visit_firings
 from misdirection.features.corpus import chat_texts
@@ -33,7 +34,6 @@ from misdirection.features.updates import (
 )
 from misdirection.models import Model
 from misdirection.runs import Step
-from misdirection.studies.features.paired_chats import PairedChats
 from misdirection.studies.geometry.sets import Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Asked, Bench

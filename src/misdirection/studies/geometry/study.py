@@ -20,9 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from misdirection.chats.pairs import PairedChats
 from misdirection.features.lens import Lens
 from misdirection.runs import Step
-from misdirection.studies.features.paired_chats import PairedChats
 from misdirection.studies.geometry.sets import (
     CONTROLS,
     TARGETS,
