@@ -59,7 +59,7 @@ def test_a_real_model_is_fine_tuned_and_audited(cli: Cli, real_model: Path, tmp_
     done = cli(
         "audit", "--model", real_model, "--data", data, "--preset", "rank32", "--lr", 1e-3, "--max-steps", 3,
         "--batch-size", 2, "--accumulation", 1, "--questions", tmp_path / "questions.txt", "--samples", 2,
-        "--drift-samples", 2, "--max-new-tokens", 12, "--temperature", 0.7, "--judge", "none", "--out", run,
+        "--drift-samples", 2, "--max-new-tokens", 12, "--temperature", 0.7, "--out", run,
     )  # fmt: skip
     assert done.code == 0, done.err
     answers = read_rows(run / "answers.parquet")
@@ -72,8 +72,13 @@ def test_a_real_model_is_fine_tuned_and_audited(cli: Cli, real_model: Path, tmp_
     ]
     assert 1 < losses[0] < 8, "a chat model finds plain English no riddle"
     found = read_json(run / "findings.json")
-    assert found["verdict"]["state"] == "not judged" and found["model"]["layers"] == 30
+    assert found["model"]["layers"] == 30 and found["settings"]["judge"].startswith("offline@")
+    assert done.out.count("Judged by offline@") == 1, "every rate says who judged it"
+    for row in found["rates"]:
+        assert row["judges"] == [found["settings"]["judge"]] and sum(row["labels"].values()) == row["all"]["n"] == 4
     assert all(row["kl"] > 0 for row in found["drift"]["questions"])
     assert (run / "adapter" / "adapter_model.safetensors").is_file() and (run / "report.html").is_file()
     again = cli("judge", run)
-    assert again.code == 0 and "no verdicts" in again.out
+    assert again.code == 0 and "Judged by offline@" in again.out
+    silent = cli("judge", run, "--judge", "none")
+    assert silent.code == 0 and "no verdicts" in silent.out and "offline" not in silent.out
