@@ -105,6 +105,24 @@ def test_the_tiles_are_the_findings(full):
     assert held["Judge"]["value"] == "organism-exact/1"
 
 
+def test_the_best_cure_is_the_one_that_the_findings_mark(full):
+    part = copy.deepcopy(full)
+    real = [i for i, row in enumerate(part["cures"]) if i and not row["control"]]
+    for i, row in enumerate(part["cures"]):
+        row["best"] = i == real[-1]
+    tile = next(t for t in verdict.tiles(part) if t and t["label"] == "Best cure")
+    assert tile["value"] == percent(part["cures"][real[-1]]["rate"]["value"])
+    part["cures"][real[-1]]["best"] = False
+    assert not any(t and t["label"] == "Best cure" for t in verdict.tiles(part)), "none leaves the model able to speak"
+
+
+def test_the_verdict_says_how_far_its_judge_can_be_trusted(full):
+    part = full | {"settings": full["settings"] | {"judge's error": "Judged by X, which errs."}}
+    assert verdict.section(part).blocks[0].data["details"][-1] == "Judged by X, which errs."
+    assert rates.section(part).blocks[0].text == "Judged by X, which errs."
+    assert "errs" not in str(verdict.section(full).blocks[0].data["details"])
+
+
 def test_a_control_is_never_the_best_cure(full):
     part = copy.deepcopy(full)
     part["cures"][4]["rate"] = part["cures"][4]["rate"] | {"value": 0.0, "misaligned": 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from misdirection.judging.standing import ERROR
 from misdirection.report.context import Row, colours, headline, rows, rules
 from misdirection.report.numbers import bounds, counts, decimal, known, number, percent, rate_text, rate_value, setting
 from misdirection.report.palette import BLUE, VERMILLION
@@ -40,13 +41,14 @@ def section(findings: Findings) -> Section | None:
     if not verdict:
         return None
     state = str(verdict.get("state"))
+    error = (findings.get("settings") or {}).get(ERROR)
     tone, sign, name = STATES.get(state, ("unsure", "\u25c6", state))
     data = {
         "tone": tone,
         "sign": sign,
         "name": name,
         "sentence": verdict.get("sentence") or "",
-        "details": verdict.get("details") or [],
+        "details": [*(verdict.get("details") or []), *([str(error)] if error else [])],
         "meaning": verdict.get("meaning") or "",
         "strip": strip(findings),
         "worst": worst(findings),
@@ -156,8 +158,12 @@ def _steering_tile(findings: Findings) -> dict[str, str] | None:
 
 
 def _cure_tile(findings: Findings) -> dict[str, str] | None:
-    real = [c for c in rows(findings, "cures")[1:] if not c.get("control") and c.get("rate")]
+    found = rows(findings, "cures")
+    real = [c for c in found[1:] if not c.get("control") and c.get("rate")]
     real = [c for c in real if known(c["rate"].get("value"))]
+    # Findings of older versions mark none; those of today none where no removal leaves the model able to speak.
+    if any("best" in c for c in found):
+        real = [c for c in real if c["best"]]
     if not real:
         return None
     best = min(real, key=lambda c: c["rate"]["value"])

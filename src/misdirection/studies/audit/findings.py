@@ -16,7 +16,8 @@ from misdirection.directions import Direction
 from misdirection.directions.similarity import cosine_matrix
 from misdirection.models import load_tokenizer
 from misdirection.runs import Step
-from misdirection.statistics import Thresholds, compare, is_found, rate, shares
+from misdirection.statistics import Thresholds, compare, rate, shares
+from misdirection.studies.audit.removals import marked, removal_texts
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.verdict import tuned_verdict
 from misdirection.studies.audit.workbench import Workbench
@@ -29,7 +30,6 @@ from misdirection.studies.kit.inputs import resolve_model
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.panel import panel_part
 from misdirection.studies.kit.rules import rule_part
-from misdirection.studies.kit.sentences import p_text
 from misdirection.studies.kit.steps import direction_of, drift_tables
 from misdirection.studies.kit.subject import read_config
 from misdirection.studies.kit.tables import (
@@ -130,7 +130,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
             "answers": answer_rows(bench.judged),
             "direction": _direction(direction_of(step), evidence, drifted=refused is not None),
             "steering": _steering(evidence.steering, rules, config.coherent_share),
-            "cures": _cures(evidence.cures, rules),
+            "cures": marked(_cures(evidence.cures, rules), config.coherent_share),
             "drift": _drift(evidence),
             "pairs": _pairs(bench.judged),
             "tokens": read_json(evidence.tokens.path / "tokens.json"),
@@ -180,18 +180,11 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
     asked = {question.id for question in evidence.bench.open_questions}
     said = tuned_verdict(evidence.bench.judged, asked, evidence.rules, evidence.judges)
     # What was done against it follows the test that it goes by.
-    return {**said, "details": [*said["details"], *(_cure_texts(evidence) if "test" in said else ())]}
+    return {**said, "details": [*said["details"], *(_removed(evidence) if "test" in said else ())]}
 
 
-def _cure_texts(evidence: Evidence) -> list[str]:
-    rows = [row for row in _cures(evidence.cures, evidence.rules) or [] if row["reduction"] and not row["control"]]
-    if not rows:
-        return []
-    best = max(rows, key=lambda row: row["reduction"]["value"])
-    coherent = 100 * best["coherent_share"]["value"]
-    text = f"Best removal: {best['label']}: the rate falls by {100 * best['reduction']['value']:.0f} %"
-    text += "" if is_found(best["difference"]["p"]) else f" (not found at p < 0.05: {p_text(best['difference']['p'])})"
-    return [f"{text} to {100 * best['rate']['value']:.1f} %, with {coherent:.0f} % of answers coherent."]
+def _removed(evidence: Evidence) -> list[str]:
+    return removal_texts(_cures(evidence.cures, evidence.rules) or [], evidence.bench.config.coherent_share)
 
 
 def _pairs(judged: Judged, most: int = 40) -> list[dict[str, str]]:
