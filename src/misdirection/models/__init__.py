@@ -6,10 +6,10 @@ adapter is on is decided row by row in the engine, so base and tuned model never
 - `resident`: the model in memory, its layers and its LoRA modules.
 - `loading`, `tokenizer`: from a name to both; `memory`: whether they fit; `errors`, `explain`: what can be wrong.
 - `weight_files`: files that are cut or something else; `whole`: that every weight that reads text came from one.
-- `wrappers`: models that read images too, by their text part; `families`: what is true of one family and not of another.
+- `wrappers`: models that read images too, by their text part; `families`: what is true of one family alone.
 - `gguf`, `gguf_tokenizer`: GGUF files, converted once into a folder.
 - `asking`: chat template, end of an answer and their switches; `positions`: how long a text may be.
-- `adapters`: PEFT LoRA adapters; `adapter_files`, `adapter_names`, `base_weights`: their files in the forms of trainers;
+- `adapters`: PEFT LoRA adapters; `adapter_files`, `adapter_names`, `base_weights`: their files as trainers leave them;
   `adapter_kinds`: which are plain; `in_effect`: that what was loaded acts.
 """
 
