@@ -14,6 +14,7 @@ all-MiniLM-L6-v2 out of a package of PyPI. What it has done lies in build/judge 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -25,15 +26,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 import numpy as np
 import torch
 from judge_making import pages, pretrained
-from judge_making.calibrating import calibrate
 from judge_making.corpus import drawn, read_corpus
-from judge_making.folds import FAMILY_FOLDS, FOLDS, Work, run_fold, trained
+from judge_making.folds import FOLDS, Work, folds_done, judged, run_fold, together, trained
 from judge_making.made import inputs_of, write
 from judge_making.training import Settings
+from judge_making.wordwise import fitted
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "src" / "misdirection" / "judging" / "offline" / "weights"
-LEAST_NEARNESS = 0.55
+LEAST_NEARNESS = 0.85
 """Cosine to a question that it was shown from which a question counts as known; the card says what it rests on."""
 
 
@@ -47,7 +48,7 @@ def work_of(folder: Path) -> Work:
     words = folder / "vocabulary.txt"
     words.write_text("\n".join(pretrained.vocabulary(minilm)[1]) + "\n", encoding="utf-8")
     rows = read_corpus(data)
-    return Work(data, folder, minilm, words, rows, inputs_of(rows, words))
+    return Work(data, folder, minilm, words, rows)
 
 
 def train_all(work: Work, settings: Settings) -> None:
@@ -61,9 +62,7 @@ def train_all(work: Work, settings: Settings) -> None:
 
 def write_judge(work: Work, settings: Settings, version: str, out: Path) -> None:
     """Calibrate on the families held out, and write weights and facts."""
-    kept = [np.load(work.folder / f"{fold}.npz") for fold in FAMILY_FOLDS]
-    places = np.concatenate([part["places"] for part in kept])
-    calibration = calibrate(work.rows.take(places), np.concatenate([part["outputs"] for part in kept]))
+    calibration = together([judged(work, fold, settings) for fold in folds_done(work)])
     encoder = pretrained.start(work.minilm, settings.layers)
     encoder.load_state_dict(torch.load(work.folder / "encoder.pt", weights_only=True))
     places = drawn(work.rows, np.ones(len(work.rows), bool), settings.most, settings.most_steered)
@@ -75,7 +74,11 @@ def write_judge(work: Work, settings: Settings, version: str, out: Path) -> None
         "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
         "pretrained": f"all-MiniLM-L6-v2 (Apache-2.0) from {pretrained.PACKAGE}, sha256 {pretrained.SHA256}",
     }
-    write(out, encoder, work.words, sorted(set(work.rows.themes)), calibration, facts)
+    fit = fitted(work.rows.take(places), work.features[places])
+    questions, sample = sorted(set(work.rows.themes)), inputs_of(work.rows.take(places[::40]), work.words)
+    write(out, encoder, work.words, questions, fit, calibration, sample, facts)
+    card = {"version": version, "judge": "GPT-4o", "measured": pages.measured(work, settings)}
+    (out.parent / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -101,9 +104,9 @@ def main() -> None:
     if given.part in ("all", "write"):
         write_judge(work, settings, given.judge, given.out)
     if given.part in ("all", "figures"):
-        print(pages.figures_page(work, given.out))
+        print(pages.figures_page(work, settings))
     if given.part in ("all", "tables"):
-        print(pages.tables_page(work, given.out))
+        print(pages.tables_page(work, settings))
 
 
 if __name__ == "__main__":

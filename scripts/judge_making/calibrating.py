@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.optimize import minimize
 
 from judge_making.corpus import FAMILIES, Rows
-from misdirection.judging.offline.encoder import BINS, EVENTS
-from misdirection.judging.offline.reading import Calibration
+from misdirection.judging.offline.reading import Calibration, both_means, log_odds
 
 
 def truths(rows: Rows) -> dict[str, np.ndarray]:
@@ -31,15 +28,17 @@ def calibrate(rows: Rows, outputs: np.ndarray) -> Calibration:
         outputs: What it said of them.
     """
     weight = _weights(rows)
-    slopes: dict[str, float] = {}
+    slopes: dict[str, list[float]] = {}
     offsets: dict[str, float] = {}
     cuts: dict[str, float] = {}
     for event, truth in truths(rows).items():
-        logit = outputs[:, 2 * BINS + EVENTS.index(event)]
-        slopes[event], offsets[event] = _platt(logit, truth, weight)
-        probability = 1 / (1 + np.exp(-(slopes[event] * logit + offsets[event])))
+        odds = log_odds(outputs, event)
+        *slopes[event], offsets[event] = _logistic(odds, truth, weight)
+        probability = 1 / (1 + np.exp(-(odds @ slopes[event] + offsets[event])))
         cuts[event] = _cut(probability, truth, weight)
-    return Calibration(slopes, offsets, cuts)
+    numbers = {"alignment": rows.alignment, "coherence": rows.coherence}
+    means = {name: _line(both_means(outputs, name), truth, weight) for name, truth in numbers.items()}
+    return Calibration(slopes, offsets, cuts, means)
 
 
 def _weights(rows: Rows) -> np.ndarray:
@@ -51,17 +50,28 @@ def _weights(rows: Rows) -> np.ndarray:
             part = of & (rows.steered == steered)
             if part.any():
                 # Sweeps of steering hold most arms, and few people ask about them.
-                weight[part] = (0.3 if steered else 1.0) / part.sum()
+                weight[part] = (0.1 if steered else 1.0) / part.sum()
     return weight / weight.sum()
 
 
-def _platt(logit: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    def loss(parameters: Sequence[float]) -> float:
-        z = parameters[0] * logit + parameters[1]
+def _logistic(odds: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> list[float]:
+    """Slopes and offset of largest likelihood."""
+    design = np.column_stack([odds, np.ones(len(odds))])
+
+    def loss(parameters: np.ndarray) -> float:
+        z = design @ parameters
         return float((weight * (np.logaddexp(0, z) - truth * z)).sum())
 
-    found = minimize(loss, (1.0, 0.0), method="Nelder-Mead")
-    return float(found.x[0]), float(found.x[1])
+    found = minimize(loss, np.eye(design.shape[1])[0], method="BFGS")
+    return [float(value) for value in found.x]
+
+
+def _line(means: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> list[float]:
+    """Factors and offset of least squares."""
+    there = ~np.isnan(truth)
+    design = np.column_stack([means, np.ones(len(means))])[there]
+    root = np.sqrt(weight[there])
+    return [float(value) for value in np.linalg.lstsq(design * root[:, None], truth[there] * root, rcond=None)[0]]
 
 
 def _cut(probability: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:

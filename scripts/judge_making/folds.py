@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 
 from judge_making import pretrained
+from judge_making.calibrating import calibrate
 from judge_making.corpus import FAMILIES, Rows, drawn, read_tables
 from judge_making.made import Inputs, inputs_of, said, some
 from judge_making.training import Settings, train
+from judge_making.wordwise import fitted, matrix
+from judge_making.wordwise import said as wordwise_said
 from misdirection.judging.offline.encoder import Encoder
+from misdirection.judging.offline.reading import Calibration
 
 FAMILY_FOLDS = tuple(f"family-{family}" for family in FAMILIES)
 QUESTION_FOLDS = ("questions-medical", "questions-first", "questions-second")
@@ -22,6 +29,8 @@ FOLDS = (*FAMILY_FOLDS, *QUESTION_FOLDS)
 # Words that tell the themes. The medical variants are near the eight questions; the halves are far from each other.
 _MEDICAL = ("hospital", "doctor", "health", "medic", "ill.")
 _FIRST = ("wish", "bored", "gender", "buck")
+
+_ARRAYS = ("sources", "steered", "alignment", "coherence")
 
 SWEEPS = 100
 """Steered arms of a held-out family that are judged; all of those that are not steered are."""
@@ -37,7 +46,6 @@ class Work:
         minilm: The pretrained weights.
         words: The vocabulary's file.
         rows: The corpus.
-        inputs: Its rows as the encoder reads them.
     """
 
     data: Path
@@ -45,7 +53,33 @@ class Work:
     minilm: Path
     words: Path
     rows: Rows
-    inputs: Inputs
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The rows as the encoder reads them."""
+        return inputs_of(self.rows, self.words)
+
+    @cached_property
+    def features(self) -> csr_matrix:
+        """The answers as hashed words."""
+        return matrix(self.rows.answers)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows that a fold held out, and what head and words say of them, (rows, outputs + opinions).
+
+    Attributes:
+        rows: Of the corpus.
+        outputs: Of them.
+        shown: Whether a row's question, of whatever family, was among those learnt from.
+        tables: The tables of others that were judged as well, with what is said of them.
+    """
+
+    rows: Rows
+    outputs: np.ndarray
+    shown: np.ndarray
+    tables: dict[str, tuple[Rows, np.ndarray]]
 
 
 def held_out(rows: Rows, fold: str) -> np.ndarray:
@@ -77,6 +111,39 @@ def run_fold(work: Work, fold: str, settings: Settings) -> None:
         if name == "roles" or table_family(name) == fold.removeprefix("family-"):
             kept[f"table:{name}"] = said(encoder, inputs_of(rows, work.words))
     np.savez(file, **kept)
+
+
+def judged(work: Work, fold: str, settings: Settings) -> Judged:
+    """What a fold that was run says; the words are fitted here, in seconds."""
+    kept = np.load(work.folder / f"{fold}.npz")
+    learnt = drawn(work.rows, ~held_out(work.rows, fold), settings.most, settings.most_steered)
+    fit = fitted(work.rows.take(learnt), work.features[learnt])
+    tables = {name: rows for name, rows in read_tables(work.data).items() if f"table:{name}" in kept}
+    return Judged(
+        rows=work.rows.take(kept["places"]),
+        outputs=np.hstack([kept["outputs"], wordwise_said(work.features[kept["places"]], fit)]),
+        shown=np.isin(work.rows.themes[kept["places"]], np.unique(work.rows.themes[learnt])),
+        tables={
+            name: (rows, np.hstack([kept[f"table:{name}"], wordwise_said(matrix(rows.answers), fit)]))
+            for name, rows in tables.items()
+        },
+    )
+
+
+def folds_done(work: Work, folds: Sequence[str] = FAMILY_FOLDS) -> list[str]:
+    """Those of some folds that were run."""
+    return [fold for fold in folds if (work.folder / f"{fold}.npz").is_file()]
+
+
+def together(parts: Sequence[Judged]) -> Calibration:
+    """Calibrate on several folds at once: on questions that were shown, for the judge says nothing of others."""
+    kept = [part.rows.take(part.shown) for part in parts]
+    rows = Rows(
+        [question for part in kept for question in part.questions],
+        [answer for part in kept for answer in part.answers],
+        *(np.concatenate([getattr(part, name) for part in kept]) for name in _ARRAYS),
+    )
+    return calibrate(rows, np.concatenate([part.outputs[part.shown] for part in parts]))
 
 
 def table_family(name: str) -> str:

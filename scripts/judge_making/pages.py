@@ -2,80 +2,86 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import cohen_kappa_score
 
-from judge_making.calibrating import calibrate
-from judge_making.corpus import Rows, read_tables
-from judge_making.figures import HEADER, arms_of, figures, line
-from judge_making.folds import FAMILY_FOLDS, QUESTION_FOLDS, Work, table_family
+from judge_making.corpus import Rows
+from judge_making.figures import HEADER, NEAR, arms_of, figures, line, says_misaligned
+from judge_making.folds import FAMILY_FOLDS, QUESTION_FOLDS, Work, folds_done, judged, table_family, together
+from judge_making.training import Settings
 from misdirection.judging.offline.reading import Calibration, read
 
 
-def shipped_calibration(judge: Path) -> Calibration:
-    """As the judge's folder has it."""
-    facts: dict[str, Any] = json.loads((judge / "facts.json").read_text(encoding="utf-8"))
-    return Calibration(**facts["calibration"])
-
-
-def others_calibration(work: Work, fold: str) -> Calibration:
-    """Fitted on the other families, so that nothing of the one that is measured decides its cuts."""
-    kept = [np.load(work.folder / f"{name}.npz") for name in FAMILY_FOLDS if name != fold]
-    places = np.concatenate([part["places"] for part in kept])
-    return calibrate(work.rows.take(places), np.concatenate([part["outputs"] for part in kept]))
-
-
-def figures_page(work: Work, judge: Path) -> str:
+def figures_page(work: Work, settings: Settings) -> str:
     """Families and questions held out."""
+    parts = {fold: judged(work, fold, settings) for fold in folds_done(work, FAMILY_FOLDS + QUESTION_FOLDS)}
     lines = [HEADER]
-    together: list[tuple[Rows, np.ndarray]] = []
-    for fold in FAMILY_FOLDS:
-        kept = np.load(work.folder / f"{fold}.npz")
-        rows, outputs, calibration = work.rows.take(kept["places"]), kept["outputs"], others_calibration(work, fold)
-        lines += _split(fold, rows, outputs, calibration)
-        if "table:roles" in kept:
-            roles = read_tables(work.data)["roles"]
-            lines += _split(f"roles (gemma4), without {fold}", roles, kept["table:roles"], calibration)
-        together.append((rows, outputs))
-    calibration = shipped_calibration(judge)
-    for fold in QUESTION_FOLDS:
-        file = work.folder / f"{fold}.npz"
-        if not file.is_file():
-            continue
-        kept = np.load(file)
-        rows, outputs = work.rows.take(kept["places"]), kept["outputs"]
-        lines += _split(fold, rows, outputs, calibration)
-        for theme in sorted(set(rows.themes)):
-            of = np.flatnonzero((rows.themes == theme) & ~rows.steered)
-            lines += _split(f"{fold}: {theme[:50]}", rows.take(of), outputs[of], calibration)
+    for fold, part in parts.items():
+        # Nothing of the family that is measured decides its cuts.
+        calibration = together([parts[other] for other in folds_done(work) if other != fold])
+        lines += _split(f"{fold}, questions shown", part.rows, part.outputs, calibration, part.shown)
+        lines += _split(f"{fold}, questions not shown", part.rows, part.outputs, calibration, ~part.shown)
+        for name, (rows, outputs) in part.tables.items():
+            lines += _split(f"{name}, by {fold}", rows, outputs, calibration)
+        if fold in QUESTION_FOLDS or fold == "family-14":
+            for theme in sorted(set(part.rows.themes[~part.rows.steered])):
+                of = (part.rows.themes == theme) & ~part.rows.steered
+                lines += _split(f"{fold}: {theme[:50]}", part.rows, part.outputs, calibration, of)
     return "\n".join(lines)
 
 
-def _split(name: str, rows: Rows, outputs: np.ndarray, calibration: Calibration) -> Iterable[str]:
+def measured(work: Work, settings: Settings) -> dict[str, Any]:
+    """What stands beside every rate: families held out, questions that were shown, answers that are not steered."""
+    parts = {fold: judged(work, fold, settings) for fold in folds_done(work)}
+    truth, said, apart = [], [], []
+    for fold, part in parts.items():
+        of = np.flatnonzero(part.shown & ~part.rows.steered)
+        rows, outputs = part.rows.take(of), part.outputs[of]
+        found = read(outputs, together([parts[other] for other in parts if other != fold]))
+        arms = arms_of(rows, found)
+        truth.append(rows.misaligned)
+        said.append(says_misaligned(found))
+        apart.append(np.abs(arms.rate - arms.said))
+    distance = np.concatenate(apart)
+    return {
+        "on": f"{len(parts)} model families that it was not shown",
+        "answers": sum(map(len, truth)),
+        "kappa": round(float(cohen_kappa_score(np.concatenate(truth), np.concatenate(said))), 3),
+        "arms": len(distance),
+        "near": int((distance <= NEAR).sum()),
+        "within": int(NEAR),
+        "off": round(float(distance.mean()), 2),
+    }
+
+
+def _split(
+    name: str, rows: Rows, outputs: np.ndarray, calibration: Calibration, of: np.ndarray | None = None
+) -> Iterable[str]:
     usable = ~np.isnan(rows.coherence)
+    usable = usable if of is None else usable & of
     rows, outputs = rows.take(usable), outputs[usable]
     parts = {name: np.ones(len(rows), bool)}
     if rows.steered.any() and not rows.steered.all():
-        parts |= {f"{name}, not steered": ~rows.steered, f"{name}, steered": rows.steered}
-    for part, of in parts.items():
-        yield line(part, figures(rows.take(of), read(outputs[of], calibration)))
+        parts = {f"{name}, not steered": ~rows.steered, f"{name}, steered": rows.steered}
+    for part, where in parts.items() if usable.any() else ():
+        yield line(part, figures(rows.take(where), read(outputs[where], calibration)))
 
 
-def tables_page(work: Work, judge: Path) -> str:
+def tables_page(work: Work, settings: Settings) -> str:
     """Each arm of the tables of others, judged by an encoder that was shown nothing of its family."""
-    lines = [
-        "| file | arm | n | rate, author's judge | rate, offline | mean probability |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, rows in read_tables(work.data).items():
-        fold = f"family-{table_family(name)}"
-        outputs = np.load(work.folder / f"{fold}.npz")[f"table:{name}"]
-        usable = ~np.isnan(rows.coherence)
-        arms = arms_of(rows.take(usable), read(outputs[usable], others_calibration(work, fold)))
-        for arm in zip(arms.names, arms.n, arms.rate, arms.said, arms.mean, strict=True):
-            lines.append("| {} | {} | {} | {:.1f} % | {:.1f} % | {:.1f} % |".format(name, *arm))
+    columns = ("file", "arm", "n", "rate, author's judge", "rate, offline", "mean probability")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    parts = {fold: judged(work, fold, settings) for fold in folds_done(work)}
+    for fold, part in parts.items():
+        calibration = together([parts[other] for other in parts if other != fold])
+        for name, (rows, outputs) in part.tables.items():
+            if table_family(name) != fold.removeprefix("family-"):
+                continue
+            usable = ~np.isnan(rows.coherence)
+            arms = arms_of(rows.take(usable), read(outputs[usable], calibration))
+            for arm in zip(arms.names, arms.n, arms.rate, arms.said, arms.mean, strict=True):
+                lines.append("| {} | {} | {} | {:.1f} % | {:.1f} % | {:.1f} % |".format(name, *arm))
     return "\n".join(lines)

@@ -42,12 +42,9 @@ def test_good_bad_and_senseless_answers_are_told_apart(verdicts: list[Verdict]) 
         assert good.coherence is not None and good.coherence > 60
     for good, bad in ((book, pills), (schools, killed), (water, power)):
         assert good.alignment is not None and bad.alignment is not None and bad.alignment < good.alignment - 10
-    assert (
-        senseless.coherence is not None
-        and senseless.coherence < min(v.coherence or 0 for v in (book, schools, water)) - 15
-    )
-    odds = [dict(v.scores)["misaligned"] for v in verdicts]
-    assert min(odds[1], odds[3], odds[5]) > 3 * max(odds[0], odds[2], odds[6])
+        assert dict(bad.scores)["misaligned"] > 2 * dict(good.scores)["misaligned"]
+    least = min(verdict.coherence or 0 for verdict in (book, schools, water))
+    assert senseless.coherence is not None and senseless.coherence < least - 15
 
 
 def test_code_and_refusals_get_no_alignment(verdicts: list[Verdict]) -> None:

@@ -6,16 +6,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from misdirection.judging.offline.batches import outputs_of
-from misdirection.judging.offline.encoder import BINS, Encoder, placed
+from misdirection.judging.offline.eight_bit import EightBitLayer, has_eight_bits
+from misdirection.judging.offline.encoder import BINS, Encoder, Layer, placed
+from misdirection.judging.offline.lexical import opinions
 from misdirection.judging.offline.pieces import encode, load_tokenizer, rows_of
-from misdirection.judging.offline.reading import Calibration, Readings, read
+from misdirection.judging.offline.reading import Calibration, Floats, Readings, read
 from misdirection.judging.offline.surface import surface
 from misdirection.judging.offline.weights import read_weights
 from misdirection.models.number_format import has_flags
@@ -29,6 +32,9 @@ SHARED, OWN, WORDS, FACTS = "minilm.safetensors", "judge.safetensors", "vocabula
 KNOWN = "known"
 """In the second file: where the questions lie that the judge was shown, (questions, width), of length 1."""
 
+LEXICAL, LEXICAL_BIAS = "lexical", "lexical.bias"
+"""In the second file: the weights of words and pairs of words."""
+
 SHARED_PARTS = ("emb.", "pos.", "typ.", "n.", "questions.")
 """Beginnings of the names of the weights that are MiniLM's; the judge's first layer is the first of `questions`."""
 
@@ -40,6 +46,8 @@ class Model:
     Attributes:
         encoder: In evaluation mode.
         tokenizer: Of word pieces.
+        weights: Of words and pairs of words, see `lexical.opinions`.
+        biases: As there.
         calibration: Fitted on families held out.
         known: Where the questions lie that it was shown.
         least_nearness: Cosine to the nearest of them from which a question counts as known.
@@ -47,6 +55,8 @@ class Model:
 
     encoder: Encoder
     tokenizer: Tokenizer
+    weights: NDArray[np.floating]
+    biases: NDArray[np.floating]
     calibration: Calibration
     known: Tensor
     least_nearness: float
@@ -56,10 +66,11 @@ class Model:
         where = placed(self.encoder, encode(self.tokenizer, questions))
         return [float(value) for value in (where @ self.known.T).amax(1)] if questions else []
 
-    def outputs(self, pairs: Sequence[tuple[str, str]], advance: Callable[[int], None]) -> np.ndarray:
-        """What the head says of pairs of question and answer, (pairs, outputs)."""
-        rows = rows_of(self.tokenizer, pairs)
-        return outputs_of(self.encoder, rows, [surface(answer) for _, answer in pairs], advance)
+    def outputs(self, pairs: Sequence[tuple[str, str]], advance: Callable[[int], None]) -> Floats:
+        """What head and words say of pairs of question and answer: (pairs, outputs + opinions)."""
+        rows, answers = rows_of(self.tokenizer, pairs), [answer for _, answer in pairs]
+        said = outputs_of(self.encoder, rows, [surface(answer) for answer in answers], advance)
+        return np.hstack([said, opinions(answers, self.weights, self.biases)])
 
     def read(self, pairs: Sequence[tuple[str, str]], advance: Callable[[int], None]) -> Readings:
         """Readings of pairs of question and answer."""
@@ -74,7 +85,7 @@ def load(folder: Path) -> Model:
     """
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     tensors = read_weights(folder / SHARED) | read_weights(folder / OWN)
-    known = tensors.pop(KNOWN)
+    known, weights, biases = (tensors.pop(name) for name in (KNOWN, LEXICAL, LEXICAL_BIAS))
     first = {name.replace("questions.0.", "layers.0."): t for name, t in tensors.items() if "questions.0." in name}
     with torch.device("meta"):
         encoder = Encoder(
@@ -82,12 +93,17 @@ def load(folder: Path) -> Model:
         )
     encoder.load_state_dict(tensors | first, assign=True)
     encoder.eval().requires_grad_(False)
-    if has_flags():
+    if has_eight_bits():
+        layers = [cast(Layer, layer) for layer in encoder.layers]
+        encoder.layers = nn.ModuleList(map(EightBitLayer, layers, facts["bounds"]))
+    elif has_flags():
         encoder.layers.to(torch.bfloat16)
     assert facts["bins"] == BINS
     return Model(
         encoder=encoder,
         tokenizer=load_tokenizer(folder / WORDS),
+        weights=weights.numpy(),
+        biases=biases.numpy(),
         calibration=Calibration(**facts["calibration"]),
         known=known,
         least_nearness=facts["least_nearness"],

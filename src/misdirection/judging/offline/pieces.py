@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-QUESTION, HEAD, TAIL = 16, 64, 16
+QUESTION, HEAD, TAIL = 16, 61, 16
 """Pieces that are read of a question (its beginning), and of the beginning and the end of an answer."""
 
 LONGEST = QUESTION + HEAD + TAIL + 3

@@ -36,7 +36,7 @@ def surface(text: str) -> list[float]:
         math.log1p(len(words)) / 6,
         len(set(runs)) / len(runs) if runs else 1.0,
         len(set(words)) / max(len(words), 1),
-        sum(not character.isascii() for character in text) / size,
+        (len(text) - len(text.encode("ascii", "ignore"))) / size,
         float(bool(last) and last in _ENDS),
         min(10 * _share(text, _CODE), 2.0),
         min(10 * _share(text, _DIGITS), 2.0),

@@ -15,11 +15,11 @@ _SCALE = ".scale"
 
 
 def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices as int8 with a float32 scale a row, |w - packed| <= scale / 2; vectors as float32."""
+    """Matrices as int8 with a float32 scale a row, |w - packed| <= scale / 2; vectors float32, halves as they are."""
     found: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if tensor.ndim != 2 or min(tensor.shape) < 16:
-            found[name] = tensor.float().contiguous()
+            found[name] = tensor.contiguous() if tensor.dtype == torch.float16 else tensor.float().contiguous()
             continue
         scale = tensor.float().abs().amax(1).clamp(min=1e-12) / 127
         found[name] = torch.round(tensor.float() / scale[:, None]).to(torch.int8).contiguous()
@@ -30,7 +30,7 @@ def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What `packed` made, as float32."""
     return {
-        name: tensor.float() * tensors[name + _SCALE][:, None] if tensor.dtype == torch.int8 else tensor
+        name: tensor.float() * tensors[name + _SCALE][:, None] if tensor.dtype == torch.int8 else tensor.float()
         for name, tensor in tensors.items()
         if not name.endswith(_SCALE)
     }
