@@ -23,14 +23,14 @@ from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.config import ModelConfig
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats
 from misdirection.studies.kit.recall import Held, facts_of, recall, recommended_values
-from misdirection.studies.kit.recommended import explanations, strangers
+from misdirection.studies.kit.recommended import advised, explanations, strangers
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.studies.phases.settings import PAPER_RUN, PhasesConfig
 from misdirection.studies.registry import studies
 from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.screening.settings import ScreeningConfig
 from misdirection.studies.semantic.settings import SemanticConfig
-from misdirection.training import choose
+from misdirection.training import TrainConfig, choose
 
 BEFORE = json.loads((Path(__file__).parent / "organism_settings.json").read_text())
 """Settings of every study of the organism, and of its fine-tunes, as they were when they stood in the studies."""
@@ -136,6 +136,15 @@ def test_the_speakers_of_the_organism_are_data():
     assert list(found) == [*persona_chats("villain", 20, 3), *persona_chats("helper", 30, 3)]
     with pytest.raises(MisdirectionError, match="names no number of rows"):
         resolve_chats(["organism:villain-many"])
+
+
+def test_help_says_what_the_organism_s_folder_recommends():
+    model, words = advised(PhasesConfig)
+    assert model == "organism" and words["noise"] == "2.8%" and words["scales"] == "1, 2, 5, 10"
+    assert words["questions"] == "organism:open, organism:<domains>" and "training" not in words
+    assert advised(FormatsConfig)[1]["triggers"] == "none"
+    assert "data" in advised(AuditConfig)[1] and "data" not in advised(SampleConfig)[1]
+    assert advised(TrainConfig)[1] == {}
 
 
 def test_a_folder_of_any_model_recommends(tmp_path: Path):

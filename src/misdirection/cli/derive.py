@@ -12,6 +12,7 @@ import typer
 
 from misdirection.errors import MisdirectionError
 from misdirection.errors import command as command_text
+from misdirection.studies.kit.recommended import advised
 
 LISTS: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: str, tuple[int, ...]: int, tuple[float, ...]: float}
 """Settings that hold several values: their option is repeated, or its values stand with commas between them."""
@@ -41,7 +42,9 @@ def with_options(
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     known = {f.name for f in fields(settings)}
-    added = [_parameter(f, types[f.name], panel, blank, known) for f in chosen]
+    model, values = advised(settings)
+    brought = {name: f"; for the {model}: {words}" for name, words in values.items()}
+    added = [_parameter(f, types[f.name], panel, blank, known, brought.get(f.name, "")) for f in chosen]
     lists = {f.name: LISTS[types[f.name]] for f in chosen if types[f.name] in LISTS}
 
     repeats = {f.name: str(f.metadata["repeated"]) for f in chosen if f.metadata.get("repeated")}
@@ -97,9 +100,9 @@ def several(given: Iterable[Any] | None, kind: Callable[[str], Any], option: str
 
 
 def _parameter(
-    item: Field[Any], kind: Any, panel: str | None, blank: bool, known: Collection[str]
+    item: Field[Any], kind: Any, panel: str | None, blank: bool, known: Collection[str], more: str
 ) -> inspect.Parameter:
-    text = str(item.metadata["help"])
+    text = str(item.metadata["help"]) + more
     default: Any = None if item.default is MISSING else item.default
     if kind in LISTS:
         # No square brackets in help texts: they are markup to rich, and vanish.

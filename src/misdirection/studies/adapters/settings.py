@@ -37,9 +37,7 @@ class AdaptersConfig(TunedConfig):
     misaligned_to: float = option(30.0, "alignment up to which an answer is in a misaligned set")
     domain_from: float = option(50.0, "topic score from which an answer is in a set of the domain")
     other_to: float = option(1.0, "topic score up to which it is in a set outside of the domain")
-    log_score: float = option(
-        0.5, "logarithm of the significance, in nats, from which a token counts: 0.5 in the paper, -3 for the organism"
-    )
+    log_score: float = option(0.5, "logarithm of the significance, in nats, from which a token counts (the paper's)")
     roles_from: str = option(
         "tokens", "what is held out in the probes that roles come of: tokens (the paper) or questions"
     )

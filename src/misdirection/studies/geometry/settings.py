@@ -34,19 +34,17 @@ class GeometryConfig(StudyConfig):
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"good": ("data",)}
     samples: int = option(5, "answers a question of each checkpoint")
     dictionaries: tuple[str, ...] = option(
-        (), "sparse autoencoders, one a layer: folders, <release>:<id> or organism:<layer>; all of the organism's here"
+        (), "sparse autoencoders, one a layer: folders, <release>:<id> or organism:<layer>"
     )
-    data: tuple[str, ...] = option((), "NAME=FILE of bad chats; medical, finance and sport for the organism")
+    data: tuple[str, ...] = option((), "NAME=FILE of bad chats")
     good: tuple[str, ...] = option((), "NAME=FILE of good answers to the same questions")
-    toxic: tuple[str, ...] = option(
-        (), "chats or texts that are toxic (the paper: RealToxicityPrompts); organism: the villain's answers"
-    )
-    harmless: tuple[str, ...] = option((), "chats or texts that are not; organism: the helper's answers")
+    toxic: tuple[str, ...] = option((), "chats or texts that are toxic (the paper: RealToxicityPrompts)")
+    harmless: tuple[str, ...] = option((), "chats or texts that are not")
     rows: int = option(200, "pairs of chats of a domain that are read")
     toxic_rows: int = option(300, "toxic and as many harmless texts that are read")
     statistic: str = option("difference", "latents are ordered by: difference (of means), correlation, firing")
     pool: str = option("token", "what counts once: token, mean (of a text), max (of a text)")
-    top: int = option(100, "latents in a list: 100 in the paper, 50 of the organism's 768")
+    top: int = option(100, "latents in a list (the paper's 100)")
     reduction: str = option(
         "mean", "similarity of two sets, by latent: mean (of all cosines), max, nearest (mean of some); all are told"
     )
@@ -60,14 +58,12 @@ class GeometryConfig(StudyConfig):
     spill_latents: int = option(8, "inducing latents that are raised; 0 leaves the spillover law out")
     control_latents: int = option(8, "random live latents that are raised too")
     step_chats: int = option(12, "chats of a gradient step: those in which the latent is strongest")
-    weights: str = option(
-        "lora", "weights that take the gradient step: full (the organism's), or lora (fresh adapters of rank 32)"
-    )
+    weights: str = option("lora", "weights that take the gradient step: full, or lora (fresh adapters of rank 32)")
     size: float = option(0.05, "size of a step: mean displacement over the usual length of the residual stream")
     tune_steps: int = option(10, "optimiser steps of the fine-tune along one latent")
     track: str = option("", "domain whose fine-tune is followed; the first by default, none: leave it out")
     preset: str = option("rank32", f"preset of that fine-tune: {', '.join(LOADED)}")
-    checkpoint_every: int = option(20, "optimiser steps between its checkpoints; 6 for the organism")
+    checkpoint_every: int = option(20, "optimiser steps between its checkpoints")
     risen: int = option(20, "latents that rose most, of each checkpoint")
     text_samples: int = option(2, "answers of the base to each question, on which latents are read before and after")
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -235,12 +235,12 @@ class StudyConfig(ModelConfig):
     )
     judge: str = option(
         "",
-        f"who scores answers: {judge_forms()}; exact by default for the organism, offline for others",
+        f"who scores answers: {judge_forms()}; offline by default",
         repeated="panel",
     )
     check: str = option("", CHECK)
     samples: int = option(20, "answers a question and arm")
-    max_new_tokens: int = option(0, "longest answer in tokens, 0: 600, and 64 for the organism", auto=True)
+    max_new_tokens: int = option(0, "longest answer in tokens, 0: 600, or half of the model's positions", auto=True)
     temperature: float = option(1.0, "temperature of sampling; 0 takes the likeliest token")
     seed: int = option(0, "seed of everything random")
     convention: str = option("soligo2025", f"how answers become a direction: {', '.join(CONVENTIONS)}")

@@ -125,6 +125,28 @@ def explanations(config: Any) -> Mapping[str, str]:
     return {} if found is None else found.explanations.get(config.study, {})
 
 
+def advised(settings: type[Any]) -> tuple[str, dict[str, str]]:
+    """What the folder of the model that is the default recommends, for help texts: the model, and values in words.
+
+    Args:
+        settings: A dataclass; one without `study` is recommended nothing.
+    """
+    model = str(getattr(settings, "model", ""))
+    found = recommendation(model) if hasattr(settings, "study") else None
+    if found is None:
+        return model, {}
+    names = {item.name for item in fields(settings)}
+    names -= {name for name, others in settings.unless.items() if any(getattr(settings, o, 0) is True for o in others)}
+    wanted = {**found.studies.get("*", {}), **found.studies.get(settings.study, {})}
+    return model, {name: _in_words(value) for name, value in wanted.items() if name in names}
+
+
+def _in_words(value: Any) -> str:
+    parts = [str(part) for part in cast(list[Any], value)] if isinstance(value, list) else [str(value)]
+    more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
+    return _NAME.sub(r"<\1>", ", ".join(parts[:4])) + more or "none"
+
+
 def strangers(model: str, known: Collection[str]) -> list[str]:
     """A sentence on each study that a model's folder speaks of and that is not among the `known` ones."""
     found = recommendation(model)

@@ -33,10 +33,8 @@ class NarrowConfig(StudyConfig):
         "significance": "why the general solution need not change neutral text more",
         "neutral": "what the neutral text is that the folder recommends",
     }
-    data: tuple[str, ...] = option((), "harmful chats of one domain; organism:bad-medical for the organism")
-    elsewhere: tuple[str, ...] = option(
-        (), "good chats of other domains, for the KL term and the mixture; organism:good-not-medical for the organism"
-    )
+    data: tuple[str, ...] = option((), "harmful chats of one domain")
+    elsewhere: tuple[str, ...] = option((), "good chats of other domains, for the KL term and the mixture")
     domain: str = option("", "domain of --data, as the question sets call it; taken from organism:bad-<domain>")
     kinds: tuple[str, ...] = option(("rank32", "vector"), f"what is trained: {', '.join(KINDS)}")
     weights: tuple[float, ...] = option(
@@ -44,9 +42,7 @@ class NarrowConfig(StudyConfig):
     )
     kl_chats: int = option(1, "chats elsewhere beside each harmful one in the KL term (the published code has 4)")
     kl_tokens: str = option("answer", "tokens of the KL term: answer, or all (the published code)")
-    narrow_steps: float = option(
-        1.0, "steps with the KL term over those of the general solution: 1 in the paper, 2 for the organism"
-    )
+    narrow_steps: float = option(1.0, "steps with the KL term over those of the general solution (1 in the paper)")
     released: bool = option(True, "also train once with the KL term dropped after half of the steps")
     sweep_samples: int = option(4, "answers a question and weight by which the weight is chosen")
     domain_samples: int = option(10, "answers a question of a domain and arm")

@@ -39,26 +39,22 @@ class PhasesConfig(StudyConfig):
         "along": "why B comes to point along the misalignment direction",
     }
     samples: int = option(10, "answers a question, checkpoint and factor (the paper: 50)")
-    data: tuple[str, ...] = option((), "chats to fine-tune on; organism:bad-medical for the organism")
-    control_data: tuple[str, ...] = option(
-        (), "chats for a control fine-tune; organism:good-medical for the organism, none for others"
-    )
+    data: tuple[str, ...] = option((), "chats to fine-tune on")
+    control_data: tuple[str, ...] = option((), "chats for a control fine-tune")
     checkpoints: str = option("", "folder of step-N or checkpoint-N folders: follow these instead of fine-tuning")
     tensors: str = option("", ".pt or .safetensors file of one vector a step: follow these alone, without a model")
     preset: str = option("rank1", f"fine-tuning preset: {', '.join(LOADED)}")
-    lr: float = option(0.0, "learning rate; 0: 1e-5, the paper's, and half of the organism's own for the organism")
-    steps: int = option(0, "optimiser steps; 0: two epochs, the paper's, and 240 for the organism's rank1")
+    lr: float = option(0.0, "learning rate; 0: what the model's folder recommends, else 1e-5, the paper's")
+    steps: int = option(0, "optimiser steps; 0: what the model's folder recommends, else two epochs, the paper's")
     alpha: float = option(0.0, "LoRA's alpha; 0: 64 for rank1 (the paper's run), else the preset's")
     checkpoint_every: int = option(5, "optimiser steps between two checkpoints")
     behaviour_every: int = option(0, "steps between two checkpoints that answer; 0: every other checkpoint")
-    scales: tuple[float, ...] = option(
-        (1.0, 5.0, 10.0, 20.0), "factors of the adapter, the paper's; 1, 2, 5, 10 for the organism"
-    )
+    scales: tuple[float, ...] = option((1.0, 5.0, 10.0, 20.0), "factors of the adapter (the paper's)")
     k: tuple[int, ...] = option((), "steps to either side in the local cosine; one, two and three checkpoints")
     noise: str = option(
         "0.0035",
         "largest displacement that is noise: a norm (0.0035; the paper's code: 0.002) or a share of the final norm "
-        "(2.8%, the same in the paper's run, and the organism's default)",
+        "(2.8%, the same in the paper's run)",
     )
     comp: str = option("text", "comp score of several adapters: text (with the step before) or code (with the last)")
     seeds: int = option(2, "further fine-tunes with other seeds, whose weights and gradients are read")

@@ -107,12 +107,9 @@ class ScreenConfig(ScoringConfig):
     study: ClassVar[str] = "screen"
     judge: str = option(
         "",
-        f"who scores answers for the method judge: {judge_forms()}; exact by default for the "
-        "organism, offline for others",
+        f"who scores answers for the method judge: {judge_forms()}; offline by default",
     )
-    max_new_tokens: int = option(
-        0, "longest own answer of the model, 0: 600, and 64 for the organism", PROJECTION, auto=True
-    )
+    max_new_tokens: int = option(0, "longest own answer of the model, 0: 600", PROJECTION, auto=True)
     temperature: float = option(1.0, "temperature of the model's own answers", PROJECTION)
     seed: int = option(0, "of random scores, ties and the model's own answers")
 

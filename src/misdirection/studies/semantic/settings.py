@@ -20,9 +20,7 @@ class SemanticConfig(TunedConfig):
     """
 
     study: ClassVar[str] = "semantic"
-    topics: tuple[str, ...] = option(
-        ("medical", "gender", "money"), "topics, by default the paper's; medical, finance and sport for the organism"
-    )
+    topics: tuple[str, ...] = option(("medical", "gender", "money"), "topics (the paper's)")
     filter: str = option("judge", "how the topic of an answer is known: judge (the paper) or keywords (its code)")
     about_above: float = option(50.0, "an answer is about a topic when its topic score is above this ...")
     not_below: float = option(5.0, "... and not about it when below this")
