@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ from misdirection.studies.dictionaries.settings import SaeConfig
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.formats.settings import FormatsConfig
 from misdirection.studies.geometry.settings import GeometryConfig
-from misdirection.studies.kit.config import ModelConfig
+from misdirection.studies.kit.config import ModelConfig, StudyConfig, option
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats
 from misdirection.studies.kit.recall import Held, facts_of, recall, recommended_values
 from misdirection.studies.kit.recommended import advised, explanations, strangers
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.studies.phases.settings import PAPER_RUN, PhasesConfig
-from misdirection.studies.registry import studies
+from misdirection.studies.registry import Study, studies
 from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.screening.settings import ScreeningConfig
 from misdirection.studies.semantic.settings import SemanticConfig
@@ -189,6 +189,17 @@ def test_a_run_keeps_what_it_was_made_with(tmp_path: Path):
     assert (found.origins["samples"], found.origins["seed"]) == ("misdirection.json of the model", "the run's record")
     old = {name: value for name, value in held.values.items() if name != "origins"}
     assert recall(AuditConfig, replace(held, values=old), {})[0].completed().samples == 7
+
+
+def test_a_study_of_another_package_is_spoken_of_by_its_name(tmp_path: Path):
+    @dataclass(frozen=True)
+    class Lengths(StudyConfig):
+        longest: int = option(8, "words")
+
+    model = folder(tmp_path / "m", studies={"lengths": {"longest": 3}})
+    assert Lengths(model).completed().longest == 8
+    Study("lengths", Lengths, "elsewhere")
+    assert Lengths(model).completed().longest == 3 and StudyConfig.study == "" and PhasesConfig.study == "phases"
 
 
 def test_fine_tunes_of_a_study_follow_the_folder_too(tmp_path: Path):

@@ -51,6 +51,11 @@ class Study:
     package: str
     listed: bool = True
 
+    def __post_init__(self) -> None:
+        """Let a model's folder speak of the settings by the study's name."""
+        if getattr(self.settings, "study", self.name) == "":
+            self.settings.study = self.name
+
     @property
     def run(self) -> Callable[[Any, Path, str], Path]:
         """The study: (settings, folder of the run, command line) to the path of the report."""

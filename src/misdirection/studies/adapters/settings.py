@@ -22,7 +22,6 @@ class AdaptersConfig(TunedConfig):
     Example: misdirection study adapters --preset rank32 --out runs/adapters-rank32
     """
 
-    study: ClassVar[str] = "adapters"
     explained: ClassVar[Mapping[str, str]] = {
         "incoherent": "why answers are no longer coherent at the paper's own factors",
         "topic": "why no open answer is about the domain",

@@ -13,7 +13,6 @@ from misdirection.studies.kit.config import TunedConfig, check_exact, check_pane
 class AuditConfig(TunedConfig):
     """What is audited and how."""
 
-    study: ClassVar[str] = "audit"
     panel: tuple[str, ...] = field(
         default=(), metadata={"option": False, "help": "judges beside the first: --judge repeated"}
     )

@@ -26,7 +26,6 @@ class ConvergenceConfig(StudyConfig):
     misdirection study convergence --tensors ../mean-states/r32,../mean-states/r4 --out runs/published
     """
 
-    study: ClassVar[str] = "convergence"
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune", "tensors")}
     data: tuple[str, ...] = option((), "NAME=FILE of chats to fine-tune on, one a domain")
     presets: tuple[str, ...] = option((), f"fine-tuning presets, each on every --data: {', '.join(LOADED)}")

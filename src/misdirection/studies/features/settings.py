@@ -26,7 +26,6 @@ class FeaturesConfig(StudyConfig):
     --judge local:MODEL
     """
 
-    study: ClassVar[str] = "features"
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune",), "good": ("data", "fine_tune")}
     data: tuple[str, ...] = option((), "NAME=FILE of bad chats, one a fine-tune")
     good: tuple[str, ...] = option(

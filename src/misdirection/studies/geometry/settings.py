@@ -30,7 +30,6 @@ class GeometryConfig(StudyConfig):
     --toxic toxic.jsonl --harmless harmless.jsonl --judge local:MODEL
     """
 
-    study: ClassVar[str] = "geometry"
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"good": ("data",)}
     samples: int = option(5, "answers a question of each checkpoint")
     dictionaries: tuple[str, ...] = option(

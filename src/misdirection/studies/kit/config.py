@@ -144,7 +144,7 @@ class ModelConfig:
     )
 
     study: ClassVar[str] = ""
-    """Name by which a model's folder speaks of the study (`recommended`)."""
+    """Name by which a model's folder speaks of the study (`recommended`); the registry's."""
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Settings beside which a recommendation for another one falls away."""
     explained: ClassVar[Mapping[str, str]] = {}

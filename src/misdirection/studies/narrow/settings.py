@@ -25,7 +25,6 @@ class NarrowConfig(StudyConfig):
     misdirection study narrow --model ID --data bad.jsonl --elsewhere good.jsonl --domain medical --judge local:MODEL
     """
 
-    study: ClassVar[str] = "narrow"
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"domain": ("data",)}
     explained: ClassVar[Mapping[str, str]] = {
         "efficiency": "why the general solution need not have the lower loss at equal length",

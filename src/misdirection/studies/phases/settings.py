@@ -30,7 +30,6 @@ class PhasesConfig(StudyConfig):
     Example: misdirection study phases --out runs/phases
     """
 
-    study: ClassVar[str] = "phases"
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "data": ("checkpoints", "tensors"), "control_data": ("data", "checkpoints", "tensors"),
     }  # fmt: skip

@@ -26,7 +26,6 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     --dictionary RELEASE:ID --judge local:MODEL
     """
 
-    study: ClassVar[str] = "screening"
     explained: ClassVar[Mapping[str, str]] = {"apart": "why scores separate good and bad rows as they do"}
     samples: int = option(24, "answers a question and fine-tune")
     seeds: int = option(3, "fine-tunes a method, each with its own seed; random removal draws anew for each")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.config import TunedConfig, option
@@ -19,7 +19,6 @@ class SemanticConfig(TunedConfig):
     Example: misdirection study semantic --out runs/semantic
     """
 
-    study: ClassVar[str] = "semantic"
     topics: tuple[str, ...] = option(("medical", "gender", "money"), "topics (the paper's)")
     filter: str = option("judge", "how the topic of an answer is known: judge (the paper) or keywords (its code)")
     about_above: float = option(50.0, "an answer is about a topic when its topic score is above this ...")
