@@ -82,6 +82,7 @@ def tables_page(work: Work, settings: Settings) -> str:
                 continue
             usable = ~np.isnan(rows.coherence)
             arms = arms_of(rows.take(usable), read(outputs[usable], calibration))
-            for arm in zip(arms.names, arms.n, arms.rate, arms.said, arms.mean, strict=True):
+            names = [str(arm).replace("|", r"\|") for arm in arms.names]
+            for arm in zip(names, arms.n, arms.rate, arms.said, arms.mean, strict=True):
                 lines.append("| {} | {} | {} | {:.1f} % | {:.1f} % | {:.1f} % |".format(name, *arm))
     return "\n".join(lines)
