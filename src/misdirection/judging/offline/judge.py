@@ -77,6 +77,16 @@ class OfflineJudge:
             for answer, why in zip(answers, reasons, strict=True)
         ]
 
+    def knows(self, questions: Sequence[str]) -> list[bool]:
+        """Whether each question is near enough to one that it was shown, so that answers to it are judged.
+
+        Raises:
+            MisdirectionError: The weights cannot be read.
+        """
+        model = _model(self.folder)
+        found = model.nearness([asked(question) for question in questions])
+        return [self.any_question or bool(near >= model.least_nearness) for near in found]
+
     def _reasons(self, model: Model, answers: Sequence[Answer]) -> list[str | None]:
         questions = list(dict.fromkeys(asked(answer.question) for answer in answers))
         near = dict(zip(questions, model.nearness(questions), strict=True))

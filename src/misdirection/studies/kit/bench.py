@@ -35,6 +35,7 @@ from misdirection.studies.kit.config import StudyConfig, TunedConfig
 from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.inputs import is_adapter, resolve_model, resolve_questions
 from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.reach import within_reach
 from misdirection.studies.kit.recall import facts_of, recommended_values, settled
 from misdirection.studies.kit.recommended import explanations
 from misdirection.studies.kit.record import asked_as, left_out, reproduce
@@ -114,9 +115,10 @@ class Bench(Generic[Config]):
         """
         config = config.completed()
         resolve_questions(config.questions)
-        judge = find_judge(config.judge)
+        find_judge(config.judge)
         convention(config.convention)
-        config = settled(config, out)
+        config = settled(within_reach(config, resolve_questions(config.questions), out), out)
+        judge = find_judge(config.judge)
         with Run.open(out, facts_of(config, command) | {"judge": judge.name}) as run:
             yield cls(run, config, command, len(read_log(run.path)))
 
