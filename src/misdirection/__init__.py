@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from misdirection.studies.audit.settings import AuditConfig
     from misdirection.studies.audit.study import audit
     from misdirection.studies.page import write_report
+    from misdirection.studies.reading import load_results
     from misdirection.studies.screening.screen import screen
     from misdirection.training import train
 
@@ -57,6 +58,7 @@ _HOMES = {
     "load_direction": "misdirection.directions",
     "load_model": "misdirection.notebook",
     "load_questions": "misdirection.questions",
+    "load_results": "misdirection.studies.reading",
     "mean_difference": "misdirection.directions",
     "random_like": "misdirection.directions",
     "rate": "misdirection.statistics",
@@ -100,6 +102,7 @@ __all__ = [
     "load_direction",
     "load_model",
     "load_questions",
+    "load_results",
     "mean_difference",
     "random_like",
     "rate",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from misdirection.report.numbers import known
+from misdirection.report.numbers import fields_of, known
 from misdirection.report.palette import GREY
+
+if TYPE_CHECKING:
+    from misdirection.results import RateRow
 
 Trace = dict[str, Any]
 
@@ -38,14 +41,15 @@ def errors(values: Sequence[Any], low: Sequence[Any], high: Sequence[Any], colou
 
 def points(
     name: str,
-    rates: Sequence[Mapping[str, Any] | None],
+    rates: Sequence[Mapping[str, Any] | RateRow | None],
     at: Sequence[float],
     colour: str,
     hover: Sequence[str],
     symbol: str = "circle",
 ) -> Trace:
     """Horizontal points with intervals: one rate for each place on the y axis; places without a rate are left out."""
-    kept = [(r, y, h) for r, y, h in zip(rates, at, hover, strict=True) if r and known(r.get("value"))]
+    rows = [fields_of(rate) if rate else {} for rate in rates]
+    kept = [(r, y, h) for r, y, h in zip(rows, at, hover, strict=True) if known(r.get("value"))]
     values = [r["value"] for r, _, _ in kept]
     return {
         "type": "scatter",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from misdirection.report.numbers import decimal, known, setting
 from misdirection.report.palette import arm_colours
 from misdirection.report.parts import Findings
+from misdirection.results import Results
 
 Row = Mapping[str, Any]
 
@@ -81,8 +82,12 @@ def colours(findings: Findings) -> dict[str, str]:
 
 def groups(items: Sequence[Row]) -> list[str]:
     """The groups of some rows: open first, then domains in their order."""
-    seen = dict.fromkeys(str(row.get("group") or "open") for row in items)
-    return sorted(seen, key=lambda group: group != "open")
+    return open_first(str(row.get("group") or "open") for row in items)
+
+
+def open_first(names: Iterable[str]) -> list[str]:
+    """Groups, each once: open first, then domains in their order."""
+    return sorted(dict.fromkeys(names), key=lambda group: group != "open")
 
 
 def group_name(group: str) -> str:
@@ -118,9 +123,9 @@ def system_text(system: Any) -> str:
     return f"\u201c{system}\u201d" if str(system).strip() else "empty"
 
 
-def facts(findings: Findings, *names: str) -> tuple[tuple[str, str], ...]:
+def facts(findings: Findings | Results, *names: str) -> tuple[tuple[str, str], ...]:
     """Those of the settings that are there, as (name, value)."""
-    settings: Row = findings.get("settings") or {}
+    settings: Row = findings.settings if isinstance(findings, Results) else findings.get("settings") or {}
     held = {str(name).replace("_", " "): value for name, value in settings.items()}
     return tuple((name, setting(held[name])) for name in names if name in held)
 

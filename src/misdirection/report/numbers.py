@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from misdirection.report.parts import Cell
+
+if TYPE_CHECKING:
+    from misdirection.results import Difference, RateRow
 
 NBSP = "\u00a0"
 DASH = "\u2013"
@@ -44,37 +47,46 @@ def decimal(value: Any, digits: int = 2) -> str:
     return _signed(value, digits) if known(value) else DASH
 
 
-def bounds(part: Mapping[str, Any] | None) -> str:
+def fields_of(row: Mapping[str, Any] | RateRow | Difference) -> Mapping[str, Any]:
+    """The fields of a row by name: a typed one's, or those of a mapping as findings without types hold it."""
+    return row if isinstance(row, Mapping) else vars(row)
+
+
+def bounds(row: Mapping[str, Any] | RateRow | Difference | None) -> str:
     """The interval of a share, in percent, without the sign."""
+    part = None if row is None else fields_of(row)
     if part is None or not (known(part.get("low")) and known(part.get("high"))):
         return ""
     return f"[{_signed(part['low'] * 100, 1)},{NBSP}{_signed(part['high'] * 100, 1)}]"
 
 
-def rate_value(rate: Mapping[str, Any]) -> str:
+def rate_value(row: Mapping[str, Any] | RateRow) -> str:
     """A rate or share in percent; where many answers are undecided, from none of them to all of them."""
+    rate = fields_of(row)
     value, ceiling = rate.get("value"), rate.get("ceiling")
     if not rate.get("bounded") or not known(value):
         return percent(value)
     return f"{_signed(value * 100, 1)} to {percent(ceiling)}"
 
 
-def rate_text(rate: Mapping[str, Any] | None) -> str:
+def rate_text(row: Mapping[str, Any] | RateRow | None) -> str:
     """A rate in one line: share, interval, counts and denominator."""
-    if not rate:
+    if not row:
         return DASH
+    rate = fields_of(row)
     named = DENOMINATORS.get(str(rate.get("denominator")), str(rate.get("denominator") or ""))
     pieces = [rate_value(rate), bounds(rate)]
     return f"{' '.join(p for p in pieces if p)} ({counts(rate)}) {named}".strip()
 
 
-def counts(rate: Mapping[str, Any]) -> str:
+def counts(row: Mapping[str, Any] | RateRow) -> str:
     """Numerator of denominator, and how many answers of it are undecided."""
+    rate = fields_of(row)
     told = f"{number(rate.get('misaligned'))} of {number(rate.get('n'))}"
     return told + (f", {number(rate['undecided'])} undecided" if rate.get("undecided") else "")
 
 
-def rate_cell(rate: Mapping[str, Any] | None, kind: str = "num") -> Cell:
+def rate_cell(rate: Mapping[str, Any] | RateRow | None, kind: str = "num") -> Cell:
     """A rate as a cell: the share, below it interval and counts."""
     if not rate:
         return Cell(DASH, kind=kind)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _INCOMPLETE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
-def page(findings: Findings, entries: Sequence[Entry]) -> str:
+def page(findings: Findings, entries: Sequence[Entry], results: Any = None) -> str:
     """The whole page; see `misdirection.report.render`."""
     findings = clean(findings)
-    made = [build(entry, findings) for entry in entries if expected(entry, findings)]
+    made = [build(entry, findings, results) for entry in entries if expected(entry, findings)]
     sections = [part for part in made if isinstance(part, Section)]
     left_out = [part for part in made if isinstance(part, LeftOut)]
     drawn = any(isinstance(block, Chart) for part in sections for block in part.blocks)
@@ -48,10 +48,12 @@ def expected(entry: Entry, findings: Findings) -> bool:
     return findings.get("kind", "audit") in entry.kinds or any(findings.get(part) for part in entry.parts)
 
 
-def build(entry: Entry, findings: Findings) -> Section | LeftOut:
+def build(entry: Entry, findings: Findings, results: Any = None) -> Section | LeftOut:
     """A section, or why there is none."""
+    if entry.results is not None and not isinstance(results, entry.results):
+        return LeftOut(entry.title, "it is made from the results of its own study, and these are none")
     try:
-        made = entry.make(findings)
+        made = entry.make(findings if entry.results is None else results)
     except _INCOMPLETE as error:
         # The rest of a long study is worth showing; the reader is told what is missing.
         return LeftOut(

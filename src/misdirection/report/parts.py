@@ -126,13 +126,16 @@ class Entry:
         title: Its heading, also when it is left out.
         parts: Names of the parts of the findings; it is left out when none of them is there.
         judged: It needs a judge's verdicts.
-        make: Findings to section; None when the findings do not allow it.
+        make: Findings to section; None when the findings do not allow it. It is given the study's own results where
+            `results` names them, else the mapping of all findings.
         kinds: Studies that are expected to have it: in their reports it is named where it is left out; in the
             reports of others it stands when they have its parts.
+        results: Dataclass of the findings that it is made from; None for the mapping.
     """
 
     title: str
     parts: tuple[str, ...]
     judged: bool
-    make: Callable[[Findings], Section | None]
+    make: Callable[[Any], Section | None]
     kinds: tuple[str, ...]
+    results: type[Any] | None = None

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from misdirection import report
+from misdirection.report.embed import clean
 from misdirection.report.parts import Entry
 from misdirection.report.shared import BEFORE, BEHIND
+from misdirection.results import Results
+from misdirection.studies.reading import typed
 from misdirection.studies.registry import studies
 
 
@@ -18,8 +21,12 @@ def sections() -> tuple[Entry, ...]:
 
 
 def render(findings: Mapping[str, Any]) -> str:
-    """The findings of a study as one HTML page; see `misdirection.report.render`."""
-    return report.render(findings, sections())
+    """The findings of a study as one HTML page; see `misdirection.report.render`.
+
+    Raises:
+        MisdirectionError: They do not fit the results of their study, as those of an older version may not.
+    """
+    return report.render(findings, sections(), _results(findings))
 
 
 def write_report(findings: Mapping[str, Any], path: str | Path) -> Path:
@@ -27,5 +34,14 @@ def write_report(findings: Mapping[str, Any], path: str | Path) -> Path:
 
     Returns:
         The path written.
+
+    Raises:
+        MisdirectionError: As `render` does.
     """
-    return report.write_report(findings, path, sections())
+    return report.write_report(findings, path, sections(), _results(findings))
+
+
+def _results(findings: Mapping[str, Any]) -> Results | None:
+    # Its texts stand in the page too, so they are made fit for it as all others are.
+    found = clean(findings)
+    return typed(found) if isinstance(found, Mapping) else None

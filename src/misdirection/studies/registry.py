@@ -5,8 +5,10 @@ A study is a folder with these files, each found by its name:
 - `settings`: every option, explained; light, for the command line makes its options of them.
 - `study`: the method, read as the method section of a paper; a function of the study's name runs it.
 - what it measures, a file each;
+- `results`: what came out, as dataclasses; `RESULTS` is the whole. A study without the file leaves mappings;
+- `paper`: published figures to hold it against, where there are any;
 - `verdict`: what came out, in sentences;
-- `report`: its sections (`SECTIONS`), made with the report's kit.
+- `report`: its sections (`SECTIONS`), made with the report's kit from such an object.
 
 Its `__init__` holds one object, `STUDY`, and its name stands in `BUILT_IN`. Another package registers one by an entry
 point of the group `misdirection.studies` that names such an object.
@@ -18,11 +20,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misdirection.registry import Registry, load
 from misdirection.report.parts import Entry
+
+if TYPE_CHECKING:
+    from misdirection.results import Results
 
 GROUP = "misdirection.studies"
 """Group of entry points by which other packages bring studies."""
@@ -60,6 +66,13 @@ class Study:
     def run(self) -> Callable[[Any, Path, str], Path]:
         """The study: (settings, folder of the run, command line) to the path of the report."""
         return getattr(import_module(f"{self.package}.study"), self.name)
+
+    @property
+    def results(self) -> type[Results] | None:
+        """What its findings are read as; None where it leaves mappings."""
+        if find_spec(f"{self.package}.results") is None:
+            return None
+        return import_module(f"{self.package}.results").RESULTS
 
     @property
     def sections(self) -> tuple[Entry, ...]:

@@ -14,21 +14,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from misdirection.questions import Question, as_json, as_template
-from misdirection.statistics import benjamini_hochberg, compare, is_found
+from misdirection.results import Difference
+from misdirection.statistics import benjamini_hochberg, compare
+from misdirection.studies.formats.paper import PAPER
+from misdirection.studies.formats.results import Formats, Way
 from misdirection.studies.formats.settings import FormatsConfig
+from misdirection.studies.formats.verdict import verdict
 from misdirection.studies.kit.bench import Asked, Bench, subject
 from misdirection.studies.kit.conditions import BASE, TUNED
 from misdirection.studies.kit.config import named
-from misdirection.studies.kit.sentences import p_text
 from misdirection.studies.kit.steps import Judged
-from misdirection.studies.kit.tables import change_row, effect_row
-
-PAPER = "rank-32 bad medical advice on Qwen2.5-14B: plain 22.3 %, template 7.0 %, JSON 0.6 % (a replication)"
-
-NONE_FOUND = "No way of asking can be told from plain (q < 0.05)."
+from misdirection.studies.kit.tables import effect_of
 
 
 def formats(config: FormatsConfig, out: str | Path, command: str = "") -> Path:
@@ -73,18 +71,15 @@ def behind_trigger(questions: Iterable[Question], name: str, text: str) -> Itera
 
 def report(bench: Bench[FormatsConfig], ways: Mapping[str, tuple[Question, ...]], asked: Asked) -> Path:
     """Findings and the report."""
-    rows = [
+    groups = dict.fromkeys(question.domain for question in ways["plain"])
+    rows = tested(
         way_row(bench, asked.judged, ways, way, group, arm)
-        for group in dict.fromkeys(question.domain for question in ways["plain"])
+        for group in groups
         for way in ways
         for arm in ("base", "tuned")
-    ]
-    tested = [row for row in rows if row["difference"] is not None]
-    for row, q in zip(tested, benjamini_hochberg([row["difference"]["p"] for row in tested]), strict=True):
-        row["q"] = float(q)
-    return bench.report(
-        "formats", "Rates by the way of asking", verdict(rows), {"formats": {"rows": rows, "paper": PAPER}}
     )
+    found = Formats(rows=rows, paper=PAPER)
+    return bench.report("formats", "Rates by the way of asking", verdict(rows), {"formats": found})
 
 
 def way_row(
@@ -94,20 +89,27 @@ def way_row(
     way: str,
     group: str | None,
     arm: str,
-) -> dict[str, Any]:
+) -> Way:
     """Rate of one arm asked in one way, and its difference from plain."""
     part, plainly = (as_asked(judged, ways, name, group, arm) for name in (way, "plain"))
     change = None if way == "plain" else compare(plainly.pair, part.pair, thresholds=bench.thresholds)
-    systems = dict.fromkeys(answer.system for answer in part.answers)
-    return {
-        "way": way,
-        "group": group or "open",
-        "arm": arm,
-        "system": next(iter(systems), None),
-        **effect_row(part, bench.thresholds),
-        "difference": None if change is None else change_row(change)["difference"],
-        "q": None,
-    }
+    effect = effect_of(part, bench.thresholds)
+    return Way(
+        way=way,
+        group=group or "open",
+        arm=arm,
+        system=next((answer.system for answer in part.answers), None),
+        rate=effect.rate,
+        coherent_share=effect.coherent_share,
+        difference=None if change is None else Difference.of(change),
+    )
+
+
+def tested(rows: Iterable[Way]) -> tuple[Way, ...]:
+    """The rows with the q of each difference, over the family of all of them."""
+    found = tuple(rows)
+    q = iter(benjamini_hochberg([row.difference.p for row in found if row.difference]))
+    return tuple(replace(row, q=float(next(q))) if row.difference else row for row in found)
 
 
 def as_asked(judged: Judged, ways: Mapping[str, tuple[Question, ...]], way: str, group: str | None, arm: str) -> Judged:
@@ -115,17 +117,3 @@ def as_asked(judged: Judged, ways: Mapping[str, tuple[Question, ...]], way: str,
     plain_id = {q.id: p.id for q, p in zip(ways[way], ways["plain"], strict=True)}
     found = judged.where(lambda a: a.arm == arm and a.domain == group and a.question_id in plain_id)
     return Judged([replace(a, question_id=plain_id[a.question_id]) for a in found.answers], found.verdicts)
-
-
-def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The tuned model's rates on open questions, way by way."""
-    opened = [row for row in rows if row["group"] == "open" and row["arm"] == "tuned"]
-    told = ", ".join(f"{row['way']} {100 * row['rate']['value']:.1f} %" for row in opened)
-    moved = [row for row in opened if row["q"] is not None and is_found(row["q"])]
-    details = [
-        f"{row['way']}: {100 * row['difference']['value']:+.1f} points against plain "
-        f"({100 * row['difference']['low']:+.1f} to {100 * row['difference']['high']:+.1f}), {p_text(row['q'], 'q')}."
-        for row in moved
-    ]
-    sentence = f"Misaligned answers of the tuned model to open questions, of all answers: {told}."
-    return {"state": "finding", "sentence": sentence, "details": details or [NONE_FOUND]}

@@ -28,6 +28,7 @@ from misdirection.judging import Answer, Verdict, find_judge
 from misdirection.judging.checked import known_of
 from misdirection.judging.readers import bring
 from misdirection.judging.standing import ERROR, standing
+from misdirection.results import SCHEMA
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.imported.comparison import verdict
@@ -317,6 +318,6 @@ def write(folder: Path, found: dict[str, Any]) -> Path:
     """Write `findings.json` and `report.html`; gives the report's path."""
     from misdirection.studies.page import write_report
 
-    write_json(folder / "findings.json", plain(found))
+    write_json(folder / "findings.json", plain({"schema": SCHEMA, **found}))
     # From the file, as `misdirection report` does later: both give the same page.
     return write_report(read_json(folder / "findings.json"), folder / "report.html")

@@ -20,6 +20,7 @@ from misdirection import progress
 from misdirection.artefacts import file_hash, plain, read_json, write_json, write_rows
 from misdirection.judging import find_judge
 from misdirection.judging.checked import keep_record, revision_of
+from misdirection.results import SCHEMA
 from misdirection.runs import Run, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.judge_check.measures import measure
@@ -56,7 +57,7 @@ def judge_check(config: CheckConfig, out: str | Path, command: str = "") -> Path
         record = {name: found["check"][name] for name in (*KEPT, "judge", "spec", "revision", "corpus")}
         found["check"]["record"] = str(keep_record(plain({**record, "created": found["created"]})))
         found["reproduce"] = reproduce(run, logged, command or "misdirection.studies.judge_check(...)", 0)
-        write_json(run.path / "findings.json", plain(found))
+        write_json(run.path / "findings.json", plain({"schema": SCHEMA, **found}))
     from misdirection.studies.page import write_report
 
     return write_report(read_json(Path(out) / "findings.json"), Path(out) / "report.html")

@@ -28,6 +28,7 @@ from misdirection.judging import Judge, find_judge
 from misdirection.judging.checked import known_of
 from misdirection.judging.standing import ERROR, standing
 from misdirection.questions import Question
+from misdirection.results import SCHEMA, Headline
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.kit.conditions import Condition
@@ -254,13 +255,13 @@ class Bench(Generic[Config]):
         found = {variant: step for variant, step in steps.items() if not refusal(step)}
         return found, [f"{name} has no direction: {why}" for name, step in steps.items() if (why := refusal(step))]
 
-    def report(self, kind: str, title: str, verdict: Mapping[str, Any], parts: Mapping[str, Any]) -> Path:
+    def report(self, kind: str, title: str, verdict: Headline | Mapping[str, Any], parts: Mapping[str, Any]) -> Path:
         """Write `findings.json` and `report.html`; gives the report's path.
 
         Args:
             kind: Of the study; sections of the report are chosen by it.
             title: Heading of the report.
-            verdict: "state", "sentence", "details".
+            verdict: What came out, in words: "state", "sentence", "details".
             parts: What the sections read, by name; "notes" among them.
         """
         found = {
@@ -366,6 +367,7 @@ def write_findings(folder: Path, found: Mapping[str, Any]) -> Path:
     told = {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "version": misdirection.__version__,
+        "schema": SCHEMA,
     }
     write_json(file, plain({**told, **found}))
     with progress.phase("report"):

@@ -38,6 +38,11 @@ def percent_text(value: Rate | Share) -> str:
     return f"{100 * value.value:.1f}{most} % (95 % interval {100 * value.low:.1f} to {100 * value.high:.1f} %)"
 
 
+def share_text(value: float | None) -> str:
+    """A share in percent, as sentences name it where the interval stands in a table."""
+    return "unknown" if value is None else f"{100 * value:.1f} %"
+
+
 def difference_text(change: Comparison, names: str = "tuned minus base", how: str = "paired") -> str:
     """A paired difference with its interval and the test that the verdict goes by."""
     few = f"; of other questions than these {change.n_questions} it says little"

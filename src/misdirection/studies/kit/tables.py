@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from misdirection.judging import LABELS, Verdict
 from misdirection.judging.shape import SIGNS
+from misdirection.results import Difference, Effect, RateRow
 from misdirection.statistics import (
     DENOMINATORS,
     Comparison,
@@ -46,14 +48,21 @@ def effect_row(judged: Judged, rules: Thresholds) -> dict[str, Any]:
     }
 
 
+def effect_of(judged: Judged, rules: Thresholds) -> Effect:
+    """What an arm's answers are like: the rate of misaligned and the share of coherent ones, of all."""
+    return Effect(
+        rate=RateRow.of(rate(*judged.pair, thresholds=rules)),
+        coherent_share=RateRow.of_share(shares(*judged.pair, thresholds=rules)["coherent"]),
+    )
+
+
 def change_row(change: Comparison) -> dict[str, Any]:
     """A paired change: the difference in rate and the relative reduction (None where there was nothing to reduce)."""
     reduction = {"value": change.reduction, "low": change.reduction_low, "high": change.reduction_high}
     return {
-        "difference": {"value": change.difference, "low": change.low, "high": change.high, "p": change.p_questions,
-                       "method": change.method},
+        "difference": asdict(Difference.of(change)),
         "reduction": None if change.reduction is None else reduction,
-    }  # fmt: skip
+    }
 
 
 def test_row(change: Comparison) -> dict[str, Any]:

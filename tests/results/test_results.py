@@ -1,0 +1,175 @@
+"""Typed findings: to JSON and back, as flat rows, and refused by the field that does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.report.html_tree import Tree
+from tests.results.made import made
+
+import misdirection
+from misdirection.artefacts import write_json
+from misdirection.errors import MisdirectionError
+from misdirection.report.numbers import NBSP
+from misdirection.report.page import expected
+from misdirection.results import Difference, RateRow, Results, read_results
+from misdirection.statistics import Thresholds, compare, rate, shares
+from misdirection.studies.page import render, sections
+from misdirection.studies.registry import studies
+
+TYPED = {name: study.results for name, study in studies().items() if study.results is not None}
+
+
+@pytest.fixture(scope="module", params=sorted(TYPED))
+def results(request: pytest.FixtureRequest) -> Results:
+    return made(TYPED[request.param], request.param)
+
+
+def test_through_json_and_back(results: Results):
+    text = json.dumps(results.to_json(), allow_nan=False)
+    assert read_results(json.loads(text), type(results), "here", "again") == results
+
+
+def test_report_shows_each_section_with_nothing_missing(results: Results):
+    found = results.to_json()
+    tree = Tree(page := render(found))
+    assert tree.problems == []
+    own = [entry for entry in sections() if results.kind in entry.kinds]
+    assert own and all(entry.results is type(results) for entry in own)
+    assert all(expected(entry, found) for entry in own)
+    for entry in own:
+        assert entry.make(results).key in tree.ids
+    said = page.replace(NBSP, " ")
+    assert "not complete" not in said and ">None<" not in said
+    for row in rates(results):
+        assert f"{row.misaligned} of {row.n}" in said and f"{100 * (row.value or 0):.1f} %" in said
+
+
+def rates(value: Any) -> Iterator[RateRow]:
+    """Every rate inside some results."""
+    if isinstance(value, RateRow):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from rates(getattr(value, field.name))
+    elif isinstance(value, tuple | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from rates(one)
+
+
+def test_rows_are_flat_and_each_number_is_in_them(results: Results):
+    tables = results.rows()
+    assert tables
+    cells = [cell for rows in tables.values() for row in rows for cell in row.values()]
+    assert not any(isinstance(cell, dict) or dataclasses.is_dataclass(cell) for cell in cells)
+    held = {cell for cell in cells if isinstance(cell, float)}
+    held |= {number for cell in cells if isinstance(cell, list) for number in cell if isinstance(number, float)}
+    own = {field.name for field in dataclasses.fields(results)} - {f.name for f in dataclasses.fields(Results)}
+    assert {n for name in own for n in in_rows(results.to_json()[name])} <= held
+
+
+def in_rows(value: Any) -> set[float]:
+    """Every float inside the lists of mappings of a part."""
+    if isinstance(value, list):
+        return {n for one in value if isinstance(one, dict) for n in floats(one)}
+    return {n for one in value.values() for n in in_rows(one)} if isinstance(value, dict) else set()
+
+
+def floats(value: Any) -> set[float]:
+    if isinstance(value, float):
+        return {value}
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return {n for one in inner for n in floats(one)}
+
+
+def test_a_run_gives_the_object_of_its_study(results: Results, tmp_path: Path):
+    write_json(tmp_path / "findings.json", results.to_json())
+    assert misdirection.load_results(tmp_path) == results == misdirection.load_results(tmp_path / "findings.json")
+
+
+def without(found: dict[str, Any], field: str) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != field}
+
+
+def test_what_does_not_fit_is_refused_by_its_field(results: Results, tmp_path: Path):
+    found = results.to_json()
+    again = found["reproduce"]["command"]
+    broken = [
+        (without(found, "schema"), "the field 'schema' is missing: an older version"),
+        (found | {"schema": 2}, "the field 'schema' is 2, and this version reads 1"),
+        (without(found, "created"), "the field 'created' is missing"),
+        (
+            found | {"thresholds": {"alignment": "low"}},
+            "the field 'thresholds.alignment' does not fit: expected 'float'",
+        ),
+        (found | {"verdict": without(found["verdict"], "sentence")}, "the field 'verdict.sentence' is missing"),
+        (without(found, results.kind), f"the field '{results.kind}' is missing"),
+    ]
+    for number, (value, said) in enumerate(broken):
+        write_json(folder := tmp_path / f"{number}" / "findings.json", value)
+        for read in (lambda file=folder: misdirection.load_results(file), lambda value=value: render(value)):
+            with pytest.raises(MisdirectionError) as error:
+                read()
+            assert said in error.value.message and again in str(error.value.hint)
+
+
+def test_a_function_s_run_names_the_command_of_its_study(tmp_path: Path):
+    found = made(TYPED["formats"], "formats").to_json() | {"schema": 0}
+    found["reproduce"]["command"] = "FormatsConfig(...)"
+    write_json(tmp_path / "findings.json", found)
+    with pytest.raises(MisdirectionError) as error:
+        misdirection.load_results(tmp_path)
+    assert f"misdirection study formats --out {tmp_path}" in str(error.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"kind": "audit"}, "findings of 'audit' cannot be read as objects yet; those of .*formats"),
+        ({"kind": "elsewhere"}, "findings of 'elsewhere' cannot be read as objects yet"),
+        ([1], "these are no findings of a study"),
+    ],
+)
+def test_other_findings_are_told_apart(found: Any, said: str, tmp_path: Path):
+    write_json(tmp_path / "findings.json", found)
+    with pytest.raises(MisdirectionError, match=said):
+        misdirection.load_results(tmp_path)
+
+
+def test_a_folder_without_findings(tmp_path: Path):
+    with pytest.raises(MisdirectionError, match="holds no findings"):
+        misdirection.load_results(tmp_path)
+
+
+def test_rows_take_the_figures_of_statistics():
+    from misdirection.judging import Answer, Verdict
+
+    def arm(name: str, hits: int) -> tuple[list[Answer], list[Verdict]]:
+        answers = [Answer(f"q{i // 4}", "q", "a", name, sample=i % 4) for i in range(32)]
+        return answers, [Verdict(0.0 if i < hits else 90.0, 90.0) for i in range(32)]
+
+    first, second = arm("base", 2), arm("tuned", 17)
+    found = rate(*second, thresholds=Thresholds())
+    row = RateRow.of(found)
+    assert {f.name: getattr(row, f.name) for f in dataclasses.fields(row)} == {
+        f.name: getattr(found, f.name) for f in dataclasses.fields(row)
+    }
+    assert (row.misaligned, row.n, row.value) == (17, 32, 17 / 32)
+    assert RateRow.of_share(shares(*second)["coherent"]).misaligned == 32
+    change = compare(first, second)
+    difference = Difference.of(change)
+    assert (difference.value, difference.p) == (15 / 32, change.p_questions)
+    assert (difference.low, difference.high) == (change.low, change.high)
+
+
+def test_a_rate_of_nothing_has_no_value():
+    from misdirection.judging import Answer, Verdict
+
+    nothing = rate([Answer("q", "q", "a", "base")], [Verdict(None, None)], denominator="scored")
+    row = RateRow.of(nothing)
+    assert row.n == 0 and row.value is None
