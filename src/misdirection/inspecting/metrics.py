@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from inspect_ai.scorer import Metric, SampleScore, Value, mean, metric, stderr
 
 from misdirection.judging.base import Answer, Verdict
-from misdirection.statistics import DENOMINATORS, Settings, Thresholds
-from misdirection.statistics.rates import bounded
+from misdirection.statistics import DENOMINATORS, Thresholds
+from misdirection.statistics.rates import share
 
 CLUSTER = "question_id"
 UNDECIDED = "misdirection_undecided"
@@ -30,8 +30,8 @@ def interval(level: float = 0.95) -> Metric:
         answers = [_place(score) for score in scores]
         hits = [score.score.as_float() > 0 for score in scores]
         undecided = [bool((score.score.metadata or {}).get(UNDECIDED)) for score in scores]
-        low, high, _ = bounded(answers, hits, undecided, [True] * len(scores), Settings(level=level))
-        return {"low": low, "high": high}
+        found = share("misaligned", answers, hits, undecided, level=level)
+        return {"low": found.low, "high": found.high}
 
     return compute
 

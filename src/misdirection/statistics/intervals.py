@@ -155,7 +155,17 @@ def clustered(questions: Sequence[Cell], settings: Settings) -> tuple[float, flo
     Returns:
         Lower and upper end in 0 .. 1, and the method in words.
     """
-    used = [cell for cell in questions if cell.n]
+    counts = tuple((cell.format, cell.hits, cell.n) for cell in questions if cell.n)
+    return _clustered(counts, settings.seed, settings.resamples, settings.level, settings.rho)
+
+
+@lru_cache(1024)
+def _clustered(
+    counts: tuple[tuple[str, int, int], ...], seed: int, resamples: int, level: float, rho: float
+) -> tuple[float, float, str]:
+    # A report asks for the interval of the same counts in its verdict, its tables and its curves.
+    settings = Settings(seed=seed, resamples=resamples, level=level, rho=rho)
+    used = [Cell("", *count) for count in counts]
     hits, n = sum(cell.hits for cell in used), sum(cell.n for cell in used)
     if len(used) < 2:
         return *wilson(hits, n, settings.level), "Wilson within one question"

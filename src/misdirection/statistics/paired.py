@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Unpack
 
-from misdirection.errors import MisdirectionError
-from misdirection.judging.base import Answer, Verdict
-from misdirection.statistics.counts import Cell, Options, Settings, cells, check_lengths
+from misdirection.statistics.columns import Columns
+from misdirection.statistics.counts import Cell, Options, Settings
 from misdirection.statistics.decision import p_of_interval
 from misdirection.statistics.flips import LEAST_QUESTIONS, Flipped, flip
 from misdirection.statistics.intervals import clustered
-from misdirection.statistics.rates import FEW_QUESTIONS, Rate, rate
+from misdirection.statistics.matching import Arm, Matched, match
+from misdirection.statistics.rates import FEW_QUESTIONS, Rate, rate_of
 
-Arm = tuple[Sequence[Answer], Sequence[Verdict]]
 Interval = tuple[float, float]
 Table = tuple[list[Cell], list[Cell]]
 
@@ -85,10 +84,14 @@ def compare(reference: Arm, other: Arm, **options: Unpack[Options]) -> Compariso
     Raises:
         MisdirectionError: No answer has a partner, an answer stands twice in an arm, or `rate` refuses an arm.
     """
-    settings = Settings(**options)
-    first, second, unmatched = _match(reference, other)
-    rates = rate(*first, **options), rate(*second, **options)
-    least, most = _extremes(first, second, settings, options)
+    return compare_matched(match(reference, other), Settings(**options))
+
+
+def compare_matched(pairs: Matched, settings: Settings) -> Comparison:
+    """`compare` of arms that were matched: what a curve over thresholds is made of."""
+    first, second, unmatched = pairs.first, pairs.second, pairs.unmatched
+    rates = rate_of(first, settings), rate_of(second, settings)
+    least, most = _extremes(first, second, settings)
     ends = least.reduction if least is most else (most.reduction[0], least.reduction[1])
     return Comparison(
         *rates,
@@ -102,7 +105,7 @@ def compare(reference: Arm, other: Arm, **options: Unpack[Options]) -> Compariso
         else _nearest((least.rise, least.p_questions), (most.rise, most.p_questions)),
         least.p_answers if least is most else _nearest((least.shift, least.p_answers), (most.shift, most.p_answers)),
         *_discordant(first, second, settings),
-        len(first[1]),
+        len(first),
         least.n_questions,
         unmatched,
         least.method + ("" if least is most else UNDECIDED),
@@ -153,35 +156,6 @@ def ratio_from_ends(first: Rate, second: Rate) -> Interval:
     return max(0.0, low), (a * b + root) / low_term
 
 
-def _match(reference: Arm, other: Arm) -> tuple[Arm, Arm, tuple[int, int]]:
-    first, second = _index(reference, "reference"), _index(other, "other arm")
-    keys = sorted(first.keys() & second.keys())
-    if not keys:
-        raise MisdirectionError(
-            "the two arms have no answer in common",
-            "they are matched on question_id, paraphrase, sample and seed: sample both alike",
-        )
-    arms = [
-        ([arm[0][at[k]] for k in keys], [arm[1][at[k]] for k in keys])
-        for arm, at in ((reference, first), (other, second))
-    ]
-    return arms[0], arms[1], (len(first) - len(keys), len(second) - len(keys))
-
-
-def _index(arm: Arm, name: str) -> dict[tuple[str, int, int, int], int]:
-    check_lengths(*arm)
-    found: dict[tuple[str, int, int, int], int] = {}
-    for place, a in enumerate(arm[0]):
-        key = (a.question_id, a.paraphrase, a.sample, a.seed)
-        if key in found:
-            raise MisdirectionError(
-                f"the {name} holds question '{key[0]}', paraphrase {key[1]}, sample {key[2]}, seed {key[3]} twice",
-                "compare one arm with one other; number the samples of a question",
-            )
-        found[key] = place
-    return found
-
-
 @dataclass(frozen=True)
 class _Change:
     """What a comparison shows where every answer is decided.
@@ -201,9 +175,9 @@ class _Change:
     method: str
 
 
-def _change(first: Arm, second: Arm, settings: Settings, options: Options) -> _Change:
-    rates = rate(*first, **options), rate(*second, **options)
-    table = _cells(first, second, settings)
+def _change(first: Columns, second: Columns, settings: Settings) -> _Change:
+    rates = rate_of(first, settings), rate_of(second, settings)
+    table = _table(first, settings), _table(second, settings)
     tested = _tested(table, rates, settings)
     alone, other_alone = _discordant(first, second, settings)
     return _Change(
@@ -218,26 +192,19 @@ def _change(first: Arm, second: Arm, settings: Settings, options: Options) -> _C
     )
 
 
-def _extremes(first: Arm, second: Arm, settings: Settings, options: Options) -> tuple[_Change, _Change]:
+def _extremes(first: Columns, second: Columns, settings: Settings) -> tuple[_Change, _Change]:
     """The change with every answer decided: so that the rise is the least, and so that it is the largest.
 
     One and the same where none is undecided.
     """
     rules = settings.thresholds
-    if not any(rules.undecided(v) and rules.counts(v, settings.denominator) for arm in (first, second) for v in arm[1]):
-        found = _change(first, second, settings, options)
+    open_ = [arm.undecided(rules) & arm.counted(rules, settings.denominator) for arm in (first, second)]
+    if not any(marks.any() for marks in open_):
+        found = _change(first, second, settings)
         return found, found
-    least = _decided(first, True, settings), _decided(second, False, settings)
-    most = _decided(first, False, settings), _decided(second, True, settings)
-    return _change(*least, settings, options), _change(*most, settings, options)
-
-
-def _decided(arm: Arm, misaligned: bool, settings: Settings) -> Arm:
-    """An arm with what is undecided in its denominator taken as misaligned, or as aligned."""
-    rules = settings.thresholds
-    stand_in = Verdict(0.0 if misaligned else 100.0, 100.0)
-    undecided = [rules.undecided(v) and rules.counts(v, settings.denominator) for v in arm[1]]
-    return arm[0], [stand_in if found else v for found, v in zip(undecided, arm[1], strict=True)]
+    least = first.decided(open_[0], True), second.decided(open_[1], False)
+    most = first.decided(open_[0], False), second.decided(open_[1], True)
+    return _change(*least, settings), _change(*most, settings)
 
 
 def _nearest(least: tuple[float, float], most: tuple[float, float]) -> float:
@@ -247,26 +214,18 @@ def _nearest(least: tuple[float, float], most: tuple[float, float]) -> float:
     return least[1] if least[0] > 0 else most[1]
 
 
-def _cells(first: Arm, second: Arm, settings: Settings) -> Table:
-    """Counts by question of the reference and of the other arm, the same questions in the same order."""
+def _table(arm: Columns, settings: Settings) -> list[Cell]:
+    """Counts by question, the same questions in the same order for both arms."""
     rules = settings.thresholds
-    tables = [
-        cells(arm[0], [rules.misaligned(v) for v in arm[1]], [rules.counts(v, settings.denominator) for v in arm[1]])
-        for arm in (first, second)
-    ]
-    # The format is the question's, so the reference's table names it for both arms.
-    if [(c.question_id, c.format) for c in tables[0]] != [(c.question_id, c.format) for c in tables[1]]:
-        raise MisdirectionError("the two arms ask the same question in different formats", "compare equal formats")
-    return tables[0], tables[1]
+    return arm.places.table(arm.misaligned(rules), arm.counted(rules, settings.denominator))
 
 
-def _discordant(first: Arm, second: Arm, settings: Settings) -> tuple[int, int]:
+def _discordant(first: Columns, second: Columns, settings: Settings) -> tuple[int, int]:
     """Pairs of which only the first arm's answer is misaligned, and only the second's."""
     rules = settings.thresholds
-    pairs = zip(first[1], second[1], strict=True)
-    kept = [p for p in pairs if all(rules.counts(v, settings.denominator) for v in p)]
-    marks = [(rules.misaligned(a), rules.misaligned(b)) for a, b in kept]
-    return sum(a and not b for a, b in marks), sum(b and not a for a, b in marks)
+    kept = first.counted(rules, settings.denominator) & second.counted(rules, settings.denominator)
+    one, two = first.misaligned(rules), second.misaligned(rules)
+    return int((kept & one & ~two).sum()), int((kept & two & ~one).sum())
 
 
 @dataclass(frozen=True)

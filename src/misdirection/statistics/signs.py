@@ -7,8 +7,9 @@ from typing import Unpack
 
 from misdirection.judging.base import Answer
 from misdirection.judging.shape import SIGNS, signs_of
-from misdirection.statistics.counts import Options
-from misdirection.statistics.rates import Share, share
+from misdirection.statistics.columns import places_of
+from misdirection.statistics.counts import Options, Settings
+from misdirection.statistics.rates import Share, share_of
 
 ODD_SHARE = 0.5
 """Above this share of answers with one of the signs nothing can be said of alignment."""
@@ -23,11 +24,11 @@ def sign_shares(answers: Sequence[Answer], **options: Unpack[Options]) -> dict[s
         answers: Of one arm and one kind of question, one or more.
         **options: See `Settings`; of the intervals.
     """
-    found = signs_of(answers)
-    kinds = {name: [name in signs for signs in found] for name in SIGNS}
-    return {
-        name: share(name, answers, hits, **options) for name, hits in (kinds | {ANY: [bool(s) for s in found]}).items()
-    }
+    import numpy as np
+
+    found, places, settings = signs_of(answers), places_of(answers), Settings(**options)
+    kinds = {name: [name in signs for signs in found] for name in SIGNS} | {ANY: [bool(signs) for signs in found]}
+    return {name: share_of(name, places, np.array(hits), None, settings) for name, hits in kinds.items()}
 
 
 def telling_sign(found: Mapping[str, Share]) -> str | None:

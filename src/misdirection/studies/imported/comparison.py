@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.judging.counted import COUNTS
-from misdirection.statistics import NO_SIGN, Rate, Thresholds, rate, state_alone, state_of, visible_rise
+from misdirection.statistics import NO_SIGN, Rate, Settings, Thresholds, state_alone, state_of, visible_rise
+from misdirection.statistics.rates import rate_of
 from misdirection.studies.kit.change import Change, changes
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import p_text, percent_text, visible_text, with_coherence, with_signs
@@ -42,12 +43,12 @@ def verdict(judged: Judged, arms: Sequence[str], base: str | None, rules: Thresh
 
 def _one(arm: str, part: Judged, reference: Judged | None, moved: Change | None, rules: Thresholds) -> dict[str, Any]:
     """What is said of one arm."""
-    own = rate(*part.pair, thresholds=rules)
+    own = rate_of(part.columns, Settings(thresholds=rules))
     against, base = "", reference.answers[0].arm if reference else ""
     test: dict[str, Any] = {"own": rate_row(own)}
     state, details = state_alone(own), list[str]()
     if reference is not None and moved is not None:
-        other = rate(*reference.pair, thresholds=rules)
+        other = rate_of(reference.columns, Settings(thresholds=rules))
         against = f", against {percent_text(other)} of the {other.n} of {other.arm}"
         visible = visible_rise(other, own)
         test |= {"base": rate_row(other), **moved.row(), "visible": visible}

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from misdirection.judging import Answer
 from misdirection.statistics import (
     LEVEL,
     Comparison,
+    Settings,
     Thresholds,
     benjamini_hochberg,
-    compare,
     family_level,
     is_found,
     p_of_interval,
-    rate,
 )
-from misdirection.statistics.paired import difference_from_ends
+from misdirection.statistics.matching import Matched, match
+from misdirection.statistics.paired import compare_matched, difference_from_ends
+from misdirection.statistics.rates import rate_of
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import difference_text, found_text, p_text, points_text
 
@@ -70,48 +69,61 @@ class Change:
         return {**{name: getattr(self, name) for name in names}, "found": is_found(self.decides)}
 
 
+@dataclass(frozen=True)
+class Pair:
+    """An arm beside the reference, matched once for all rules and levels.
+
+    Attributes:
+        reference: What is compared with.
+        other: Answers of one arm.
+        matched: Their answers by question, numbered within it as they come; None where they share no question.
+    """
+
+    reference: Judged
+    other: Judged
+    matched: Matched | None
+
+    def change(self, rules: Thresholds, level: float = LEVEL) -> Change:
+        """The difference: paired by question over the questions of both, else by the rates' intervals.
+
+        Args:
+            rules: When an answer is misaligned.
+            level: Of the interval.
+        """
+        if self.matched is not None:
+            paired = compare_matched(self.matched, Settings(thresholds=rules, level=level))
+            return Change(paired.difference, paired.low, paired.high, paired.p_questions, paired, level=level)
+        arms = self.reference, self.other
+
+        def at(level: float) -> tuple[float, float]:
+            first, second = (rate_of(arm.columns, Settings(thresholds=rules, level=level)) for arm in arms)
+            return difference_from_ends(first, second)
+
+        first, second = (rate_of(arm.columns, Settings(thresholds=rules)).value for arm in arms)
+        return Change(second - first, *at(level), p_of_interval(at), level=level)
+
+
+def pair(reference: Judged, other: Judged) -> Pair:
+    """Match an arm with the reference."""
+    shared = {a.question_id for a in reference.answers} & {a.question_id for a in other.answers}
+    return Pair(reference, other, match(reference.pair, other.pair, in_order=True) if shared else None)
+
+
 def changes(reference: Judged, others: Mapping[str, Judged], rules: Thresholds) -> dict[str, Change]:
     """Each arm against the reference; of several, q and the intervals that belong to it."""
-    single = {arm: change(reference, other, rules) for arm, other in others.items()}
+    pairs = {arm: pair(reference, other) for arm, other in others.items()}
+    single = {arm: one.change(rules) for arm, one in pairs.items()}
     if len(single) < 2:
         return single
     tested = [one.p for one in single.values()]
     adjusted = benjamini_hochberg(tested)
     levels = [family_level(tested, place) for place in range(len(tested))]
     return {
-        arm: replace(change(reference, others[arm], rules, level), p=one.p, q=q)
+        arm: replace(pairs[arm].change(rules, level), p=one.p, q=q)
         for (arm, one), q, level in zip(single.items(), adjusted, levels, strict=True)
     }
 
 
 def change(reference: Judged, other: Judged, rules: Thresholds, level: float = LEVEL) -> Change:
-    """The difference from the reference: paired by question over the questions of both, else by the rates' intervals.
-
-    Args:
-        reference: What is compared with.
-        other: Answers of one arm.
-        rules: When an answer is misaligned.
-        level: Of the interval.
-    """
-    if {a.question_id for a in reference.answers} & {a.question_id for a in other.answers}:
-        paired = compare(numbered(reference).pair, numbered(other).pair, thresholds=rules, level=level)
-        return Change(paired.difference, paired.low, paired.high, paired.p_questions, paired, level=level)
-
-    def at(level: float) -> tuple[float, float]:
-        return difference_from_ends(*(rate(*arm.pair, thresholds=rules, level=level) for arm in (reference, other)))
-
-    values = [rate(*arm.pair, thresholds=rules).value for arm in (reference, other)]
-    return Change(values[1] - values[0], *at(level), p_of_interval(at), level=level)
-
-
-def numbered(judged: Judged) -> Judged:
-    """The same answers, numbered within their question as they come.
-
-    Answers of others share no random numbers: the pairing is by question, and the number of a sample says nothing.
-    """
-    counter: Counter[str] = Counter()
-    answers: list[Answer] = []
-    for answer in judged.answers:
-        answers.append(replace(answer, paraphrase=0, seed=0, sample=counter[answer.question_id]))
-        counter[answer.question_id] += 1
-    return Judged(answers, judged.verdicts)
+    """How an arm differs from the reference under one rule; see `Pair.change`."""
+    return pair(reference, other).change(rules, level)

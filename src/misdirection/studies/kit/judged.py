@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from misdirection.artefacts import read_rows, write_rows
 from misdirection.judging import Answer, Journaled, Judge, Verdict
 from misdirection.judging.rubric_judge import journal_name
 from misdirection.runs import Run, Step
+from misdirection.statistics.columns import Columns, columns_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,19 @@ class Judged:
     def at(self, places: Sequence[int]) -> Judged:
         """Those at some places."""
         return Judged([self.answers[i] for i in places], [self.verdicts[i] for i in places])
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Both as arrays, read once for all rates that are made of them."""
+        return columns_of(self.answers, self.verdicts)
+
+    @cached_property
+    def parts(self) -> Mapping[tuple[str | None, str, str], Judged]:
+        """Those of each (domain, format, arm), which alone may stand under one rate."""
+        places: dict[tuple[str | None, str, str], list[int]] = {}
+        for place, answer in enumerate(self.answers):
+            places.setdefault((answer.domain, answer.format, answer.arm), []).append(place)
+        return {key: self.at(held) for key, held in places.items()}
 
     @property
     def pair(self) -> tuple[list[Answer], list[Verdict]]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from misdirection.judging.asides import KINDS, asides, scored, topics_of
 from misdirection.judging.counted import COUNTS
-from misdirection.statistics import Thresholds, benjamini_hochberg, is_found, rate, share
-from misdirection.studies.kit.change import change
+from misdirection.statistics import Settings, Thresholds, benjamini_hochberg, is_found
+from misdirection.statistics.rates import rate_of, share_of
+from misdirection.studies.kit.change import Pair, pair
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import parts_of, rate_row, share_row
 
@@ -35,13 +36,14 @@ def rule_part(judged: Judged, arms: Sequence[str], rules: Thresholds, base: str 
         sorted({*grid, own}) for grid, own in ((ALIGNMENTS, rules.alignment), (COHERENCES, rules.coherence))
     )
     reference = held.get(base or "")
+    pairs = {arm: pair(reference, part) for arm, part in held.items() if reference and part is not reference}
     curve = [
-        _point(arm, part, reference, Thresholds(alignment, rules.coherence, rules.inclusive))
+        _point(arm, part, pairs.get(arm), Thresholds(alignment, rules.coherence, rules.inclusive))
         for arm, part in held.items()
         for alignment in alignments
     ]
     other = [
-        _point(arm, part, reference, Thresholds(rules.alignment, coherence, rules.inclusive))
+        _point(arm, part, pairs.get(arm), Thresholds(rules.alignment, coherence, rules.inclusive))
         for arm, part in held.items()
         for coherence in coherences
     ]
@@ -53,7 +55,12 @@ def rule_part(judged: Judged, arms: Sequence[str], rules: Thresholds, base: str 
         "coherence": rules.coherence,
         "by_alignment": curve,
         "by_coherence": other,
-        "grid": [_cell(arm, part, a, c) for arm, part in held.items() for a in alignments for c in coherences],
+        "grid": [
+            _cell(arm, part, Thresholds(alignment, coherence, rules.inclusive))
+            for arm, part in held.items()
+            for alignment in alignments
+            for coherence in coherences
+        ],
         "topics": list(topics),
         "scored": scored(verdicts, topics),
         "asides": [aside_row(arm, part, rules, topics) for arm, part in held.items()],
@@ -61,11 +68,11 @@ def rule_part(judged: Judged, arms: Sequence[str], rules: Thresholds, base: str 
     }
 
 
-def _point(arm: str, part: Judged, reference: Judged | None, rules: Thresholds) -> dict[str, Any]:
+def _point(arm: str, part: Judged, beside: Pair | None, rules: Thresholds) -> dict[str, Any]:
     """An arm's rate under one rule, and the test against the base."""
     place = {"arm": arm, "alignment": rules.alignment, "coherence": rules.coherence}
-    own = rate_row(rate(*part.pair, thresholds=rules))
-    moved = None if reference is None or reference is part else change(reference, part, rules)
+    own = rate_row(rate_of(part.columns, Settings(thresholds=rules)))
+    moved = None if beside is None else beside.change(rules)
     test = {"p": moved and moved.p, "q": None, "difference": moved and moved.difference, "found": None}
     return place | own | test
 
@@ -79,17 +86,19 @@ def adjust(points: Sequence[dict[str, Any]]) -> None:
             point["q"], point["found"] = q, is_found(q)
 
 
-def _cell(arm: str, part: Judged, alignment: float, coherence: float) -> dict[str, Any]:
+def _cell(arm: str, part: Judged, rules: Thresholds) -> dict[str, Any]:
     """The rate under one pair of thresholds."""
-    rules = Thresholds(alignment, coherence)
-    hits = sum(map(rules.misaligned, part.verdicts))
-    n = len(part.verdicts)
-    return {"arm": arm, "alignment": alignment, "coherence": coherence, "misaligned": hits, "n": n, "value": hits / n}
+    hits, n = int(part.columns.misaligned(rules).sum()), len(part.verdicts)
+    place = {"arm": arm, "alignment": rules.alignment, "coherence": rules.coherence}
+    return {**place, "misaligned": hits, "n": n, "value": hits / n}
 
 
 def aside_row(arm: str, part: Judged, rules: Thresholds, topics: Sequence[str]) -> dict[str, Any]:
     """Of an arm's misaligned answers those of each kind, as shares of all answers; "rest" is what is left."""
-    bad = [rules.misaligned(verdict) for verdict in part.verdicts]
+    import numpy as np
+
+    columns = part.columns
+    bad = columns.misaligned(rules).tolist()
     kinds = [
         asides(answer, verdict, topics) if hit else () for answer, verdict, hit in zip(*part.pair, bad, strict=True)
     ]
@@ -97,7 +106,8 @@ def aside_row(arm: str, part: Judged, rules: Thresholds, topics: Sequence[str]) 
     marked["any"] = [bool(found) for found in kinds]
     marked["rest"] = [hit and not found for hit, found in zip(bad, kinds, strict=True)]
     marked["misaligned"] = bad
-    return {"arm": arm, **{name: share_row(share(name, part.answers, hits)) for name, hits in marked.items()}}
+    told = {name: share_of(name, columns.places, np.array(hits), None, Settings()) for name, hits in marked.items()}
+    return {"arm": arm, **{name: share_row(value) for name, value in told.items()}}
 
 
 def sentences(curve: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], rules: Thresholds) -> list[str]:

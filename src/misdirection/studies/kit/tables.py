@@ -14,16 +14,15 @@ from misdirection.statistics import (
     DENOMINATORS,
     Comparison,
     Rate,
+    Settings,
     Share,
     Thresholds,
     is_found,
-    rate,
-    shares,
     sign_shares,
     telling_sign,
     wilson,
 )
-from misdirection.statistics.rates import UNSCORED_SHARE
+from misdirection.statistics.rates import UNSCORED_SHARE, rate_of, shares_of
 from misdirection.studies.kit.judged import Judged
 
 
@@ -42,9 +41,10 @@ def share_row(value: Share) -> dict[str, Any]:
 
 def effect_row(judged: Judged, rules: Thresholds) -> dict[str, Any]:
     """What an arm's answers are like: the rate of misaligned and the share of coherent ones, of all."""
+    settings = Settings(thresholds=rules)
     return {
-        "rate": rate_row(rate(*judged.pair, thresholds=rules)),
-        "coherent_share": share_row(shares(*judged.pair, thresholds=rules)["coherent"]),
+        "rate": rate_row(rate_of(judged.columns, settings)),
+        "coherent_share": share_row(shares_of(judged.columns, settings)["coherent"]),
     }
 
 
@@ -85,14 +85,11 @@ def parts_of(judged: Judged, arms: Sequence[str]) -> list[tuple[tuple[str | None
 
     Open questions come first, and plain ones first of all.
     """
-    found = {(answer.domain, answer.format) for answer in judged.answers}
+    found = {(domain, form) for domain, form, _ in judged.parts}
     groups = sorted(found, key=lambda pair: (pair[0] is not None, pair[0] or "", pair[1] != "plain", pair[1]))
-    parts = [
-        (group, arm, judged.where(lambda a, g=group, n=arm: a.arm == n and (a.domain, a.format) == g))
-        for group in groups
-        for arm in arms
+    return [
+        (group, arm, judged.parts[*group, arm]) for group in groups for arm in arms if (*group, arm) in judged.parts
     ]
-    return [part for part in parts if part[2].answers]
 
 
 def rate_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> list[dict[str, Any]]:
@@ -101,7 +98,7 @@ def rate_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> list[di
 
 
 def _rate_row(part: Judged, arm: str, domain: str | None, form: str, rules: Thresholds) -> dict[str, Any]:
-    found = {name: rate(*part.pair, thresholds=rules, denominator=name) for name in DENOMINATORS}
+    found = {name: rate_of(part.columns, Settings(thresholds=rules, denominator=name)) for name in DENOMINATORS}
     labels = [verdict.label for verdict in part.verdicts]
     systems = sorted({answer.system or "" for answer in part.answers})
     return {
@@ -110,7 +107,7 @@ def _rate_row(part: Judged, arm: str, domain: str | None, form: str, rules: Thre
         "format": form,
         "system": " | ".join(systems) or None,
         **{name: rate_row(value) for name, value in found.items()},
-        "coherent_share": share_row(shares(*part.pair, thresholds=rules)["coherent"]),
+        "coherent_share": share_row(shares_of(part.columns, Settings(thresholds=rules))["coherent"]),
         "labels": {label: labels.count(label) for label in LABELS},
         "unsure": reasons(part.verdicts),
         "judges": list(found["all"].judges),
