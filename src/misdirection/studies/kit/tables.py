@@ -50,9 +50,10 @@ def effect_row(judged: Judged, rules: Thresholds) -> dict[str, Any]:
 
 def effect_of(judged: Judged, rules: Thresholds) -> Effect:
     """What an arm's answers are like: the rate of misaligned and the share of coherent ones, of all."""
+    settings = Settings(thresholds=rules)
     return Effect(
-        rate=RateRow.of(rate(*judged.pair, thresholds=rules)),
-        coherent_share=RateRow.of_share(shares(*judged.pair, thresholds=rules)["coherent"]),
+        rate=RateRow.of(rate_of(judged.columns, settings)),
+        coherent_share=RateRow.of_share(shares_of(judged.columns, settings)["coherent"]),
     )
 
 
