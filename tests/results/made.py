@@ -11,8 +11,14 @@ from typing import Any
 
 from misdirection.results import SCHEMA, Results
 
-NAMED = {"arm": itertools.cycle(("base", "tuned")), "group": itertools.cycle(("open", "medical"))}
-"""Fields whose texts have a meaning."""
+NAMED: dict[str, Iterator[Any]] = {
+    "arm": itertools.cycle(("base", "tuned")),
+    "group": itertools.cycle(("open", "medical")),
+    "topic": itertools.cycle(("sport", "medical")),
+    "topics": itertools.repeat(("sport", "medical")),
+    "layer": itertools.repeat(1),
+}
+"""Fields whose values have a meaning."""
 
 
 def made(kind: type[Any], study: str) -> Any:

@@ -14,7 +14,8 @@ Method, after arXiv 2506.11618 section 3.3:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,22 +36,21 @@ from misdirection.directions.topics import (
 )
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer
+from misdirection.results import Effect
 from misdirection.runs import Step
 from misdirection.studies.kit.bench import Asked, Bench, subject
 from misdirection.studies.kit.conditions import BASE, Condition, steering_grid
 from misdirection.studies.kit.steps import Judged, direction_of, refusal, sources_of
 from misdirection.studies.kit.subject import Models
 from misdirection.studies.kit.sweep import best_point
-from misdirection.studies.kit.tables import effect_row, numbers
+from misdirection.studies.kit.tables import effect_of, numbers
+from misdirection.studies.semantic.paper import PAPER
+from misdirection.studies.semantic.results import Elicited, Pools, Semantic, Similarity, SteeredArm
 from misdirection.studies.semantic.settings import SemanticConfig
+from misdirection.studies.semantic.verdict import verdict
 
 TUNED = Condition("tuned", "tuned model", "tuned")
-PAPER = {
-    "cosine": "gender above 0.95 at every layer, medical at most 0.65, finance high (figure 10)",
-    "topics": "gender score above 98 under the general and the gender direction; finance score 67 to 84 under the "
-    "financial one; medical score 0.2 to 31 under the medical one",
-}
-"""Qwen2.5-14B, nine rank-1 adapters on bad medical advice, layer 24 (2506.11618 section 3.3)."""
 
 
 def semantic(config: SemanticConfig, out: str | Path, command: str = "") -> Path:
@@ -219,89 +219,71 @@ def report(
         *((name, name, asked.judged.arm(name), False) for name in ("base", "tuned")),
         *((p.source, p.label, measured.judged.arm(p.name), p.control) for p in points),
     ]
-    part = {
-        "layer": layer,
-        "topics": list(bench.config.topics),
-        "filter": bench.config.filter,
-        "similarity": similarity(vectors),
-        "arms": [arm_row(bench, *arm) for arm in arms],
-        "paper": PAPER,
-    }
+    part = Semantic(
+        layer=layer,
+        topics=tuple(bench.config.topics),
+        filter=bench.config.filter,
+        similarity=similarity(vectors),
+        arms=tuple(arm_row(bench, *arm) for arm in arms),
+        paper=PAPER,
+    )
     return bench.report("semantic", "Directions of single topics", verdict(part), {"semantic": part, "notes": notes})
 
 
-def similarity(vectors: Mapping[str, Direction]) -> list[dict[str, Any]]:
+def similarity(vectors: Mapping[str, Direction]) -> tuple[Similarity, ...]:
     """Cosine of each direction with the general one by layer, and the norm of their difference over the general's."""
     general = vectors["general"]
-    return [
-        {
-            "direction": name,
-            "pools": {side: direction.facts.get(side) for side in ("aligned", "misaligned")},
-            "cosine": numbers(cosines(direction.vectors, general.vectors)),
-            "difference": numbers((direction.vectors - general.vectors).norm(dim=-1) / general.norm),
-            "norm": numbers(direction.norm),
-        }
+    return tuple(
+        Similarity(
+            direction=name,
+            pools=Pools(aligned=direction.facts.get("aligned"), misaligned=direction.facts.get("misaligned")),
+            cosine=figures(cosines(direction.vectors, general.vectors)),
+            difference=figures((direction.vectors - general.vectors).norm(dim=-1) / general.norm),
+            norm=figures(direction.norm),
+        )
         for name, direction in vectors.items()
         if name != "general"
-    ]
+    )
 
 
-def arm_row(bench: Bench[SemanticConfig], name: str, label: str, judged: Judged, control: bool) -> dict[str, Any]:
+def figures(values: Iterable[Any]) -> tuple[float | None, ...]:
+    """As a chart shows them; None where one is not a number."""
+    return tuple(value if math.isfinite(value) else None for value in numbers(values))
+
+
+def arm_row(bench: Bench[SemanticConfig], name: str, label: str, judged: Judged, control: bool) -> SteeredArm:
     """Rates of an arm, open questions and each topic's own apart, and the topics of its misaligned answers."""
-    groups: dict[str, Any] = {}
+    groups: dict[str, Effect] = {}
     for domain in dict.fromkeys(question.domain for question in bench.questions):
         part = judged.where(lambda a, d=domain: a.domain == d)
-        groups[domain or "open"] = effect_row(part, bench.thresholds)
-    return {
-        "direction": name,
-        "label": label,
-        "control": control,
-        "groups": groups,
-        "elicited": [elicited(bench, judged, topic) for topic in bench.config.topics],
-    }
+        groups[domain or "open"] = effect_of(part, bench.thresholds)
+    told = tuple(elicited(bench, judged, topic) for topic in bench.config.topics)
+    return SteeredArm(direction=name, label=label, control=control, groups=groups, elicited=told)
 
 
-def elicited(bench: Bench[SemanticConfig], judged: Judged, topic: str) -> dict[str, Any]:
+def elicited(bench: Bench[SemanticConfig], judged: Judged, topic: str) -> Elicited:
     """Of the misaligned answers to open questions, and to all but the topic's own, those that are about the topic."""
     rules = bench.thresholds
 
-    def bad(keep: Any) -> tuple[int, list[float]]:
-        chosen = judged.where(lambda a: keep(a))
+    def bad(keep: Callable[[Answer], bool]) -> tuple[int, list[float]]:
+        chosen = judged.where(keep)
         scores = topic_scores(chosen, topic, bench.config.filter)
         kept = [s for s, v in zip(scores, chosen.verdicts, strict=True) if s is not None and rules.misaligned(v)]
         return len(kept), kept
 
     n_open, opened = bad(lambda a: a.domain is None)
     n_else, elsewhere = bad(lambda a: a.domain != topic)
-    return {
-        "topic": topic,
-        "open_n": n_open,
-        "open_mean": _mean(opened),
-        "open_about": sum(score > bench.config.about_above for score in opened),
-        "elsewhere_n": n_else,
-        "elsewhere_mean": _mean(elsewhere),
-        "elsewhere_about": sum(score > bench.config.about_above for score in elsewhere),
-    }
+    above = bench.config.about_above
+    return Elicited(
+        topic=topic,
+        open_n=n_open,
+        open_mean=_mean(opened),
+        open_about=sum(score > above for score in opened),
+        elsewhere_n=n_else,
+        elsewhere_mean=_mean(elsewhere),
+        elsewhere_about=sum(score > above for score in elsewhere),
+    )
 
 
 def _mean(scores: Sequence[float]) -> float | None:
     return float(torch.tensor(scores).mean()) if scores else None
-
-
-def verdict(part: Mapping[str, Any]) -> dict[str, Any]:
-    """How alike the topics' directions are, and whether the domain-only one is narrow."""
-    topics, layer = part["topics"], part["layer"]
-    near = {row["direction"]: row["cosine"][layer] for row in part["similarity"] if row["direction"] in topics}
-    told = ", ".join(f"{name} {value:.2f}" for name, value in near.items()) or "no topic had enough answers"
-    details = [_narrow_text(part, topic) for topic in topics]
-    sentence = f"Cosine of each topic's direction with the general one at layer {layer}: {told}."
-    return {"state": "finding", "sentence": sentence, "details": [text for text in details if text]}
-
-
-def _narrow_text(part: Mapping[str, Any], topic: str) -> str:
-    row = next((arm for arm in part["arms"] if arm["direction"] == f"{topic} only"), None)
-    if row is None or topic not in row["groups"]:
-        return ""
-    inside, outside = row["groups"][topic]["rate"], row["groups"].get("open", {}).get("rate")
-    opened = "" if outside is None else f", {100 * outside['value']:.0f} % on open questions"
-    return f"Steering by '{topic} only': {100 * inside['value']:.0f} % misaligned on {topic} questions{opened}."
