@@ -95,6 +95,8 @@ def test_a_run_of_another_kind_a_damaged_one_and_a_stranger_s_folder(cli: Cli, t
     two_lines(cli("judge", tmp_path / "damaged"), "run.json", "not readable JSON")
     (tmp_path / "damaged" / "findings.json").write_text("{")
     two_lines(cli("report", tmp_path / "damaged"), "findings.json", "not readable JSON")
+    write_json(tmp_path / "damaged" / "findings.json", {"kind": "formats"})
+    two_lines(cli("report", tmp_path / "damaged"), "the field 'schema' is missing", "misdirection study formats --out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     two_lines(cli("audit", "--out", tmp_path / "mine"), "is no run: it holds thesis.tex")
