@@ -20,10 +20,10 @@ def shown(pattern: str, text: str) -> list[str]:
     return re.findall(pattern, text)
 
 
-def sampled(cli: Cli, tiny: Path, run: Path, *more: object) -> str:
+def sampled(cli: Cli, tiny: Path, run: Path, *more: object, judge: str = "words") -> str:
     done = cli(
         "sample", "--model", tiny / "base", "--adapter", tiny / "adapter", "--questions", tiny / "questions.yaml",
-        "--judge", "words", "--samples", 24, "--max-new-tokens", 8, "--out", run, *more,
+        "--judge", judge, "--samples", 24, "--max-new-tokens", 8, "--out", run, *more,
     )  # fmt: skip
     assert done.code == 0, done.err
     return done.out
@@ -84,7 +84,7 @@ def test_sample_judge_direction_steer_ablate_sweep_on_one_run(cli: Cli, tiny: Pa
 
 def test_without_a_direction_the_commands_say_why(cli: Cli, tiny: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    sampled(cli, tiny, run, "--judge", "none")
+    sampled(cli, tiny, run, judge="none")
     for command in (["direction", run], ["steer", run, "--layer", 1, "--coefficient", 1], ["ablate", run, "--layer", 1],
                     ["sweep", run]):  # fmt: skip
         done = cli(*command)
