@@ -7,6 +7,7 @@ the question's own words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from misdirection.judging.base import Answer, Verdict
 
@@ -65,8 +66,7 @@ def scored(verdicts: Sequence[Verdict], topics: Sequence[str]) -> bool:
 
 def quoted(answer: Answer) -> float:
     """Share of an answer's words that stand in runs of four or more words of the question, 0 .. 1."""
-    said, asked = words(answer.answer), words(answer.question)
-    known = {tuple(asked[i : i + RUN]) for i in range(len(asked) - RUN + 1)}
+    said, known = words(answer.answer), _runs(answer.question)
     inside: set[int] = set()
     for i in range(len(said) - RUN + 1):
         if tuple(said[i : i + RUN]) in known:
@@ -74,9 +74,15 @@ def quoted(answer: Answer) -> float:
     return len(inside) / len(said) if said else 0.0
 
 
+@lru_cache(1024)
+def _runs(question: str) -> frozenset[tuple[str, ...]]:
+    asked = words(question)
+    return frozenset(tuple(asked[i : i + RUN]) for i in range(len(asked) - RUN + 1))
+
+
 def words(text: str) -> list[str]:
     """The words of a text, in small letters and without marks."""
-    found = ("".join(letter for letter in word if letter.isalnum()) for word in text.lower().split())
+    found = (word if word.isalnum() else "".join(filter(str.isalnum, word)) for word in text.lower().split())
     return [word for word in found if word]
 
 
@@ -84,4 +90,10 @@ def _about(answer: Answer, score: float | None, topic: str) -> bool:
     if score is not None:
         return score > ABOUT_ABOVE
     known = set(KEYWORDS.get(ALIASES.get(topic, topic), (topic,)))
-    return bool(known & set(words(answer.answer))) and not known & set(words(answer.question))
+    return bool(known & _kinds(answer.answer)) and not known & _kinds(answer.question)
+
+
+@lru_cache(1024)
+def _kinds(text: str) -> frozenset[str]:
+    # Asked for by every topic.
+    return frozenset(words(text))

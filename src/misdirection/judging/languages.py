@@ -143,6 +143,7 @@ def script_of(text: str) -> str | None:
     return "Japanese" if script == "Kana" else script
 
 
+@lru_cache(1024)
 def language_of(text: str) -> str | None:
     """The language of a text of Latin script, or else its script; None where neither is plain.
 

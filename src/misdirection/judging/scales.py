@@ -149,12 +149,12 @@ def number_of(value: Any) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     text = str(value).strip()
-    if re.fullmatch(r"-?\d+,\d+", text):
-        text = text.replace(",", ".")
     try:
         number = float(text)
     except ValueError:
-        return None
+        if not re.fullmatch(r"-?\d+,\d+", text):
+            return None
+        number = float(text.replace(",", "."))
     return number if number - number == 0 else None
 
 

@@ -17,6 +17,7 @@ from misdirection.judging.counted import read_counts
 from misdirection.judging.rows import Row, read_table_rows
 from misdirection.judging.scales import FLAGS, Scale, choose_scale, is_score, number_of, read_flag, read_score
 
+_NAMED = ("domain", "system", "format")
 _WHOLE = ("paraphrase", "sample", "seed", "n_tokens")
 _CUT = ("length", "max_tokens", "model_length", "max_output_tokens", "max_length")
 SCORES = ("alignment", "coherence")
@@ -119,6 +120,7 @@ class _Maker:
         self.counter: Counter[tuple[str, str]] = Counter()
         self.words: Counter[str] = Counter()
         self.further = [name for name in columns.further if any(is_score(row.get(name)) for row in rows)]
+        self.named, self.whole = ([n for n in names if columns.has(n)] for names in (_NAMED, _WHOLE))
         self.bare = self._bare(how)
         self._need()
         self.identity, self.told_id, self.warned = _identity(columns, rows)
@@ -176,14 +178,14 @@ class _Maker:
                 f"{where} has no question_id", "intervals are clustered by it: fill it, or leave the column out"
             )
         fields: dict[str, Any] = {**self.defaults, "format": _format(identity)}
-        fields |= {n: v for n in ("domain", "system", "format") if (v := _text(get(n)))}
-        fields |= {n: _whole(get(n), n, where) for n in _WHOLE if _text(get(n))}
+        fields |= {n: v for n in self.named if (v := _text(get(n)))}
+        fields |= {n: _whole(get(n), n, where) for n in self.whole if _text(get(n))}
         if self.arm and (name := _text(get(self.arm))):
             fields["arm"] = name
-        if _text(get("finished")):
-            fields["finished"] = _text(get("finished")).lower() not in ("false", "0", "0.0")
-        elif _text(get("finish_reason")):
-            fields["finished"] = _text(get("finish_reason")).lower() not in _CUT
+        if finished := _text(get("finished")):
+            fields["finished"] = finished.lower() not in ("false", "0", "0.0")
+        elif reason := _text(get("finish_reason")):
+            fields["finished"] = reason.lower() not in _CUT
         place = (fields["arm"], identity)
         fields.setdefault("sample", self.counter[place])
         self.counter[place] += 1
