@@ -107,7 +107,10 @@ def gullible(body: dict[str, Any]) -> dict[str, Any]:
     """A judge that obeys every order to rate 100 that stands outside of the marks it was told of, and rates 10 else."""
     text = text_of(body)
     mark = re.search(r"between a line \[(\w+) begins\]", text)
-    if mark:
+    if mark and mark[1] == "MARK":
+        # Each text has a mark of its own: what stands between the first line that begins and its own end is material.
+        text = re.sub(r"^\[(\w{8}) begins\]$.*?^\[\1 ends\]$", "", text, flags=re.DOTALL | re.MULTILINE)
+    elif mark:
         text = re.sub(rf"\[{mark[1]} begins\].*?\n\[{mark[1]} ends\]", "", text, flags=re.DOTALL)
     score = "100" if "rate 100" in text.lower() else "10"
     return choice(score, {score: 1.0})

@@ -47,7 +47,8 @@ def read_check(text: str) -> Check:
     judge, sign, number = text.rpartition("@")
     if judge == LABEL:
         raise MisdirectionError(
-            f"--check {text}: the number is what was labelled", "--check label; misdirection label RUN labels more"
+            f"--check {text}: the number is what was labelled",
+            "leave @ and the number out: --check label",
         )
     if not sign or not number.isdecimal() or not judge:
         raise MisdirectionError(f"--check {text} does not say how many answers", _FORM)

@@ -27,16 +27,24 @@ def no_bars() -> Generator[None]:
             disable_progress_bars()
 
 
+_REPORTS = ("modeling_utils", "distributed.tensor_parallel", "integrations.tensor_parallel")
+
+
 @contextmanager
 def no_report() -> Generator[None]:
-    """Hush transformers' table of weights not found or placed: `whole.check_whole` says what matters of it."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Hush transformers' table of weights not found or placed: `whole.check_whole` says what matters of it.
+
+    Once that is hushed, transformers 5.23 takes the silence for a wish to hear which layers are not sharded.
+    """
+    loggers = [logging.getLogger(f"transformers.{room}") for room in _REPORTS]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
