@@ -329,7 +329,7 @@ def _arrow(values: list[Any], kinds: set[type]) -> Any:
 def _values(column: Any, field: Any) -> list[Any]:
     values = column.to_pylist()
     if (field.metadata or {}).get(b"misdirection") == b"json":
-        return [None if v is None else json.loads(v) for v in values]
+        return [None if v is None else {} if v == "{}" else json.loads(v) for v in values]
     return values
 
 

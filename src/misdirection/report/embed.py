@@ -36,6 +36,8 @@ def clean(value: Any) -> Any:
     Lone surrogates become "?", control characters U+FFFD; line breaks and tabs stay.
     """
     if isinstance(value, str):
+        if value.isascii() and value.isprintable():
+            return value
         return value.encode("utf-8", "replace").decode("utf-8").translate(_CONTROLS)
     if isinstance(value, Mapping):
         return {clean(k): clean(v) for k, v in cast(Mapping[Any, Any], value).items()}

@@ -93,13 +93,14 @@ def write_verdicts(path: Path, verdicts: Sequence[Verdict]) -> None:
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
-    return vars(verdict) | {name: dict(getattr(verdict, name)) for name in ("scores", "outcomes", "mass")}
+    held = {"scores": dict(verdict.scores), "outcomes": dict(verdict.outcomes), "mass": dict(verdict.mass)}
+    return vars(verdict) | held
 
 
 def verdict_of(row: Mapping[str, Any]) -> Verdict:
     """A verdict from its row of Parquet."""
     scores, outcomes, mass = (
-        tuple((key, value) for key, value in (row.get(name) or {}).items() if value is not None)
+        tuple((key, value) for key, value in held.items() if value is not None) if (held := row.get(name)) else ()
         for name in ("scores", "outcomes", "mass")
     )
     return Verdict(row["alignment"], row["coherence"], row["label"], scores, row["judge"], outcomes, mass)
