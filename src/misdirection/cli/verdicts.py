@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -147,6 +148,8 @@ def _bring(config: ImportedConfig, out: Path | None, brought: bool, ending: Endi
         check_checker(config.check, out)
     from misdirection.studies.imported.study import imported
 
+    # What was imported stays: else each collection while rows are made walks through all modules again.
+    gc.freeze()
     _told(imported(config, out or Path(), command_line()), ending)
 
 
