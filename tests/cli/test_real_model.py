@@ -59,7 +59,7 @@ def test_a_real_model_is_fine_tuned_and_audited(cli: Cli, real_model: Path, tmp_
     done = cli(
         "audit", "--model", real_model, "--data", data, "--preset", "rank32", "--lr", 1e-3, "--max-steps", 3,
         "--batch-size", 2, "--accumulation", 1, "--questions", tmp_path / "questions.txt", "--samples", 2,
-        "--drift-samples", 2, "--max-new-tokens", 12, "--temperature", 0.7, "--out", run,
+        "--drift-samples", 2, "--max-new-tokens", 12, "--temperature", 0.7, "--judge", "offline", "--out", run,
     )  # fmt: skip
     assert done.code == 0, done.err
     answers = read_rows(run / "answers.parquet")
