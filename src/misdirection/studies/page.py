@@ -42,6 +42,9 @@ def write_report(findings: Mapping[str, Any], path: str | Path) -> Path:
 
 
 def _results(findings: Mapping[str, Any]) -> Results | None:
+    study = studies().get(str(findings.get("kind", "audit")))
+    if study is None or study.results is None:
+        return None
     # Its texts stand in the page too, so they are made fit for it as all others are.
     found = clean(findings)
     return typed(found) if isinstance(found, Mapping) else None
