@@ -26,7 +26,7 @@ from misdirection.features.load import fetch
 from misdirection.features.releases import RELEASES
 from misdirection.models import add_adapter, load_model, load_tokenizer
 from misdirection.studies.kit.inputs import is_adapter
-from misdirection.studies.kit.subject import read_config
+from misdirection.studies.kit.inputs import read_config
 
 told = {}
 

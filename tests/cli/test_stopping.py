@@ -85,9 +85,9 @@ def test_a_fine_tune_goes_on_from_its_last_state(cli: Cli, tmp_path: Path, monke
 def test_nothing_is_left_of_a_run_in_which_nothing_was_made(
     cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import misdirection.studies.kit.subject as subject
+    import misdirection.studies.kit.variants as variants
 
-    monkeypatch.setattr(subject, "load_model", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(variants, "load_model", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     run = tmp_path / "deep" / "run"
     done = cli("sample", "--model", tiny / "base", "--questions", tiny / "questions.yaml", "--out", run)
     assert done.code == 143 and "nothing was finished yet, and the same command begins again" in last(done.err)

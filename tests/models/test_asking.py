@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from misdirection.chats import Chat, Message
 from misdirection.models import AdapterMismatchError, Model, ModelError, asked_of, load_model
-from misdirection.studies.kit.subject import Subject
+from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import PLAIN_TEMPLATE, encode_prompt, render
 from misdirection.training import choose, train
 
@@ -114,10 +114,10 @@ def test_tokens_that_the_model_has_no_embeddings_for_are_refused(tmp_path: Path)
 
 
 def test_base_and_whole_tuned_model_are_asked_under_the_tuned_ones_template(tmp_path: Path) -> None:
-    subject = Subject(str(base(tmp_path / "base", CHATML)), tuned=str(base(tmp_path / "tuned", OTHER)))
-    assert prompt(subject.base_model) == prompt(subject.tuned_model)
-    assert prompt(subject.base_model).endswith("<|start|>helper\n")
-    assert any("the tuned model brings a chat template of its own" in w for w in subject.base_model.facts["warnings"])
+    both = Variants.pair(str(base(tmp_path / "base", CHATML)), tuned=str(base(tmp_path / "tuned", OTHER)))
+    assert prompt(both.base_model) == prompt(both.model("tuned"))
+    assert prompt(both.base_model).endswith("<|start|>helper\n")
+    assert any("the tuned model brings a chat template of its own" in w for w in both.base_model.facts["warnings"])
 
 
 def tuned_with_new_tokens(folder: Path, *names: str, template: str = CHATML) -> Path:
@@ -137,23 +137,23 @@ def test_a_tuned_model_asked_by_tokens_that_its_base_lacks_is_refused(tmp_path: 
     plain = base(tmp_path / "base", rows=known)
     tuned = tuned_with_new_tokens(tmp_path / "tuned", "<|im_start|>", "<|im_end|>", template=IM)
     with pytest.raises(ModelError, match=r"asked with 2 tokens .* no embeddings for \(<\|im_start\|>") as error:
-        _ = Subject(str(plain), tuned=str(tuned)).base_model
+        _ = Variants.pair(str(plain), tuned=str(tuned)).base_model
     assert "resize_token_embeddings" in str(error.value.hint) and "--chat-template" in str(error.value.hint)
     file = tmp_path / "plain.jinja"
     file.write_text(PLAIN_TEMPLATE)
-    both = Subject(str(plain), tuned=str(tuned), options={"chat_template": str(file)})
-    assert prompt(both.base_model) == prompt(both.tuned_model)
+    both = Variants.pair(str(plain), tuned=str(tuned), options={"chat_template": str(file)})
+    assert prompt(both.base_model) == prompt(both.model("tuned"))
     chat = (Message("user", "hi"),)
-    assert encode_prompt(both.base_model.tokenizer, chat) == encode_prompt(both.tuned_model.tokenizer, chat)
+    assert encode_prompt(both.base_model.tokenizer, chat) == encode_prompt(both.model("tuned").tokenizer, chat)
 
 
 def test_a_base_with_room_for_the_new_tokens_is_asked_by_them(tmp_path: Path) -> None:
     plain = base(tmp_path / "base", rows=320)
     tuned = tuned_with_new_tokens(tmp_path / "tuned", "<|im_start|>", "<|im_end|>", template=IM)
-    both = Subject(str(plain), tuned=str(tuned))
+    both = Variants.pair(str(plain), tuned=str(tuned))
     chat = (Message("user", "hi"),)
     found = encode_prompt(both.base_model.tokenizer, chat)
-    assert found == encode_prompt(both.tuned_model.tokenizer, chat)
+    assert found == encode_prompt(both.model("tuned").tokenizer, chat)
     assert both.base_model.tokenizer.convert_tokens_to_ids("<|im_start|>") in found
     assert [w for w in both.base_model.facts["warnings"] if "the tuned model knows 2 tokens more" in w]
 
@@ -161,9 +161,9 @@ def test_a_base_with_room_for_the_new_tokens_is_asked_by_them(tmp_path: Path) ->
 def test_a_token_that_no_prompt_holds_makes_no_difference(tmp_path: Path) -> None:
     plain = base(tmp_path / "base", CHATML, rows=len(bytewise("")))
     tuned = tuned_with_new_tokens(tmp_path / "tuned", "<pad2>")
-    both = Subject(str(plain), tuned=str(tuned))
-    assert prompt(both.base_model) == prompt(both.tuned_model)
-    assert [w for w in both.tuned_model.facts["warnings"] if "differ in 1 tokens (<pad2>)" in w]
+    both = Variants.pair(str(plain), tuned=str(tuned))
+    assert prompt(both.base_model) == prompt(both.model("tuned"))
+    assert [w for w in both.model("tuned").facts["warnings"] if "differ in 1 tokens (<pad2>)" in w]
 
 
 def test_a_file_goes_before_every_template_and_stands_in_the_key(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_file_goes_before_every_template_and_stands_in_the_key(tmp_path: Path)
     off = load_model(root, chat_template=file, thinking=False)
     assert prompt(off).endswith("<think>\n\n</think>\n\n")
     keys = [
-        Subject(str(root), options=options).key["asking"]
+        Variants(str(root), options=options).key["asking"]
         for options in ({}, {"chat_template": file}, {"thinking": False}, {"date": "2026-01-01"})
     ]
     assert len({str(key) for key in keys}) == 4

@@ -17,8 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from misdirection.models import MissingWeightsError, ModelError, add_adapter, load_model, load_tokenizer
-from misdirection.studies.kit.inputs import fingerprint, is_adapter
-from misdirection.studies.kit.subject import read_config
+from misdirection.studies.kit.inputs import fingerprint, is_adapter, read_config
 
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

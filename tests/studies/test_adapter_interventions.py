@@ -20,8 +20,8 @@ from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.adapters.verdict import editing_words, patching_words, scaling_words
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.config import StudyConfig
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.recommended import explanations
+from misdirection.studies.kit.variants import Variants
 
 LAYERS = (3, 4, 5)
 ROLES: dict[int, Any] = {3: "general", 4: "domain", 5: "general"}
@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("interventions") / "run"
 
 
-def models_of(bench: Bench[StudyConfig]) -> Lineup:
+def models_of(bench: Bench[StudyConfig]) -> Variants:
     overrides = {"layers": LAYERS, "max_steps": 12, "lr": 0.03}
     return bench.fine_tunes({"medical": FineTune("rank1x9", ("organism:bad-medical",), overrides)})
 
@@ -134,20 +134,20 @@ def test_a_finished_run_is_read_again_and_no_model_is_loaded(parts: dict[str, An
     with Bench.open(run, CONFIG) as bench:
         models = models_of(bench)
         again = intervene(bench, models, "medical", ROLES, made_up(bench), PLAN)
-        assert "base_model" not in vars(models)
+        assert not models.resident
         lines = read_log(run)[bench.logged :]
     assert len(lines) > 12 and all(line["reused"] for line in lines)
     assert again["adapter_leave_out"]["changes"] == parts["adapter_leave_out"]["changes"]
 
 
 def test_the_edited_adapters_stand_beside_the_original(parts: dict[str, Any], run: Path) -> None:
-    from misdirection.studies.adapters.interventions import Beside, edit
+    from misdirection.studies.adapters.interventions import edit
 
     with Bench.open(run, CONFIG) as bench:
         models = models_of(bench)
         direction = made_up(bench)
         steps, notes = edit(bench, models, "medical", direction)
-        beside = Beside(models, {name: step.path / "tuned" for name, step in steps.items()})
+        beside = models.beside({name: step.path / "tuned" for name, step in steps.items()})
         model = beside.model("base")
         assert not notes and model is beside.model("edited") is beside.model("medical")
         whole, rest, only = (pairs_of(model, name) for name in ("medical", "edited", "edited-only"))
@@ -163,7 +163,7 @@ def test_without_a_direction_the_rest_is_done(run: Path, parts: dict[str, Any]) 
     assert found == ({}, ["there is no direction to take out of B"])
 
 
-def edit_only(bench: Bench[StudyConfig], models: Lineup) -> Any:
+def edit_only(bench: Bench[StudyConfig], models: Variants) -> Any:
     from misdirection.studies.adapters.interventions import edit
 
     return edit(bench, models, "medical", None)

@@ -72,7 +72,7 @@ def config(real_data: Path, dictionary: Path) -> FeaturesConfig:
 def compared(config: FeaturesConfig, out: Path) -> tuple[Comparison, PairedChats]:
     with Bench[FeaturesConfig].open(out, config) as bench:
         chats = paired_chats(bench)["code"]
-        return data_list(bench, bench.lineup({}), open_lens(bench), "code", chats), chats
+        return data_list(bench, bench.variants({}), open_lens(bench), "code", chats), chats
 
 
 def test_insecure_and_secure_code_differ_in_latents(
@@ -105,7 +105,7 @@ def test_insecure_and_secure_code_differ_in_latents(
     with Bench[FeaturesConfig].open(tmp_path / "null", halves) as bench:
         bad = paired_chats(bench)["code"].bad
         same = PairedChats(bad[0::2], bad[1::2], UNPAIRED)
-        null = data_list(bench, bench.lineup({}), open_lens(bench), "code", same)
+        null = data_list(bench, bench.variants({}), open_lens(bench), "code", same)
     assert int((null.differences.q < 0.05).sum()) < part["significant"]
     assert int((null.differences.p < 0.05).sum()) < 0.2 * int(null.differences.alive.sum())
 

@@ -29,7 +29,7 @@ SPEAKERS = ("helper=organism:helper-40", "villain=organism:villain-40")
 def run(out: Path, config: FeaturesConfig, **more: Any) -> dict[str, Any]:
     dictionary = resolve_dictionary("organism:6")
     with Bench[FeaturesConfig].open(out, config, "test") as bench:
-        return meaning(bench, bench.lineup({}), dictionary, LATENTS, 6, **more)
+        return meaning(bench, bench.variants({}), dictionary, LATENTS, 6, **more)
 
 
 @pytest.fixture(scope="module")

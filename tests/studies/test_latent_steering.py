@@ -25,8 +25,8 @@ from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.features.steering import causal_check, controls, tops
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.inputs import resolve_dictionary
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import load_answers
+from misdirection.studies.kit.variants import Variants
 from misdirection.studies.page import render
 
 LAYER = 6
@@ -49,13 +49,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench[FeaturesCo
 
 
 @pytest.fixture(scope="module")
-def models(bench: Bench[FeaturesConfig]) -> Lineup:
+def models(bench: Bench[FeaturesConfig]) -> Variants:
     c = bench.config
     return bench.fine_tunes({"medical": FineTune(c.preset, ("organism:bad-medical",), c.training, c.seed)})
 
 
 @pytest.fixture(scope="module")
-def lists(models: Lineup, dictionary: Any) -> dict[str, list[int]]:
+def lists(models: Variants, dictionary: Any) -> dict[str, list[int]]:
     """Latents by how much more the villain's answers hold them than the helper's, and two of them again."""
     base = models.base_model
     sides = [
@@ -67,7 +67,9 @@ def lists(models: Lineup, dictionary: Any) -> dict[str, list[int]]:
 
 
 @pytest.fixture(scope="module")
-def part(bench: Bench[FeaturesConfig], models: Lineup, dictionary: Any, lists: dict[str, list[int]]) -> dict[str, Any]:
+def part(
+    bench: Bench[FeaturesConfig], models: Variants, dictionary: Any, lists: dict[str, list[int]]
+) -> dict[str, Any]:
     return causal_check(bench, models, dictionary, lists, LAYER)
 
 
@@ -153,7 +155,7 @@ def test_vectors_are_as_long_as_the_median_of_the_residual_stream(
 
 
 def test_a_second_time_gives_the_same_and_makes_no_step(
-    bench: Bench[FeaturesConfig], models: Lineup, dictionary: Any, lists: dict[str, list[int]], part: dict[str, Any]
+    bench: Bench[FeaturesConfig], models: Variants, dictionary: Any, lists: dict[str, list[int]], part: dict[str, Any]
 ) -> None:
     before = len(read_log(bench.run.path))
     assert causal_check(bench, models, dictionary, lists, LAYER) == part
@@ -219,11 +221,11 @@ def test_the_top_of_each_list_with_the_places_in_all() -> None:
 
 
 def test_errors_come_before_anything_is_asked(
-    tmp_path: Path, models: Lineup, dictionary: Any, bench: Bench[FeaturesConfig]
+    tmp_path: Path, models: Variants, dictionary: Any, bench: Bench[FeaturesConfig]
 ) -> None:
     with Bench[FeaturesConfig].open(tmp_path / "run", CONFIG) as other:
         with pytest.raises(MisdirectionError, match="there is none"):
-            causal_check(other, bench.lineup({}), dictionary, {"a": [1]}, LAYER)
+            causal_check(other, bench.variants({}), dictionary, {"a": [1]}, LAYER)
         with pytest.raises(MisdirectionError, match="no list has a latent"):
             causal_check(other, models, dictionary, {"a": []}, LAYER)
         with pytest.raises(MisdirectionError, match="no latent 768"):

@@ -13,8 +13,8 @@ from misdirection.errors import MisdirectionError
 from misdirection.models import number_format
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.kit.config import StudyConfig
+from misdirection.studies.kit.keys import key_of_format
 from misdirection.studies.kit.recall import Held, facts_of, go_on, held_in, make_one, recall, settled
-from misdirection.studies.kit.subject import key_of_format
 from misdirection.studies.registry import studies
 
 

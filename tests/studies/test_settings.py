@@ -20,7 +20,7 @@ from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.conditions import BASE, TUNED, arm_of, cures, steering_grid, steering_point
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_model, resolve_questions
-from misdirection.studies.kit.subject import Subject
+from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.semantic.settings import SemanticConfig
 
@@ -158,16 +158,16 @@ def direction() -> Direction:
 
 
 def test_conditions_become_arms(tiny: Path) -> None:
-    subject = Subject(str(tiny / "base"), str(tiny / "adapter"))
+    models = Variants.pair(str(tiny / "base"), str(tiny / "adapter"))
     made = direction()
-    assert arm_of(BASE, subject, None).adapter is None and arm_of(TUNED, subject, None).adapter == "tuned"
-    steer = arm_of(steering_point(2, 1.5), subject, made)
+    assert arm_of(BASE, models, None).adapter is None and arm_of(TUNED, models, None).adapter == "tuned"
+    steer = arm_of(steering_point(2, 1.5), models, made)
     (item,) = steer.interventions
     assert isinstance(item, Steer) and item.layers == (2,) and item.coefficient == 1.5 and steer.adapter is None
     assert torch.equal(item.direction, made.vectors)
-    (item,) = arm_of(steering_point(2, 1.5, random_seed=1), subject, made).interventions
+    (item,) = arm_of(steering_point(2, 1.5, random_seed=1), models, made).interventions
     assert isinstance(item, Steer) and torch.equal(item.direction, random_like(made.vectors, 1))
-    arms = {c.name: (c, arm_of(c, subject, made)) for c in cures(1, 2)}
+    arms = {c.name: (c, arm_of(c, models, made)) for c in cures(1, 2)}
     assert len(arms) == len(cures(1, 2)) and all(arm.adapter == "tuned" for _, arm in arms.values())
     for condition, arm in arms.values():
         (item,) = arm.interventions
@@ -196,12 +196,12 @@ def test_a_grid_names_each_point_once() -> None:
 
 
 def test_what_needs_a_direction_or_a_layer_that_is_not_there_says_so(tiny: Path) -> None:
-    subject = Subject(str(tiny / "base"), str(tiny / "adapter"))
+    models = Variants.pair(str(tiny / "base"), str(tiny / "adapter"))
     with pytest.raises(MisdirectionError, match="'steer-1-2' needs a direction"):
-        arm_of(steering_point(1, 2), subject, None)
+        arm_of(steering_point(1, 2), models, None)
     for condition in (steering_point(4, 1), next(c for c in cures(9, 9) if c.single is not None)):
         with pytest.raises(MisdirectionError, match=r"there is no layer [49]") as error:
-            arm_of(condition, subject, direction())
+            arm_of(condition, models, direction())
         assert "layers 0 to 3" in str(error.value.hint)
 
 

@@ -13,7 +13,7 @@
 - `imported`, `agreement`: verdicts made elsewhere; how far judges agree.
 - `organism`: the figures that the embedded organism must show.
 
-What they share is `kit`: a run with its verbs (`bench`), each a step that is done once (`steps`, `judged`); the models
-(`subject`, `lineup`) and what is done to them (`conditions`); what names on a command line stand for (`inputs`); rows
-of findings (`tables`, `record`) and their words (`sentences`).
+What they share is `kit`: a run with its verbs (`bench`), each a step that is done once (`steps`, `judged`); a base
+model and its fine-tunes (`variants`) and what is done to them (`conditions`); what names on a command line stand for
+(`inputs`); rows of findings (`tables`, `record`) and their words (`sentences`).
 """

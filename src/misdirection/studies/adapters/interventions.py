@@ -25,7 +25,6 @@ from misdirection.adapters.scaling import Role, Scaling
 from misdirection.artefacts import read_json, write_json
 from misdirection.directions import random_like
 from misdirection.errors import MisdirectionError
-from misdirection.models import Model, add_adapter
 from misdirection.models.families import POST_NORMED
 from misdirection.questions import Question
 from misdirection.runs import Step
@@ -35,10 +34,9 @@ from misdirection.studies.adapters.tables import arm_rows, leave_out_part
 from misdirection.studies.adapters.verdict import editing_words, patching_words, scaling_words, similarity_words
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.inputs import fingerprint, resolve_model
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.inputs import fingerprint, read_config, resolve_model
 from misdirection.studies.kit.steps import direction_of, refusal
-from misdirection.studies.kit.subject import read_config
+from misdirection.studies.kit.variants import Variants
 
 PAPER = {
     "scaling": "domain layers x30 alone: 7.7 % of answers both misaligned and medical; general layers x20 alone: 52 % "
@@ -85,40 +83,9 @@ class Plan:
     layers: int = 12
 
 
-@dataclass
-class Beside:
-    """A line-up with more adapters on the same resident base, loaded when first asked for.
-
-    Attributes:
-        models: The line-up.
-        more: Folder of each further adapter by its variant.
-    """
-
-    models: Lineup
-    more: Mapping[str, Path]
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """What identifies the models among a step's inputs."""
-        return {**self.models.key, "beside": {name: fingerprint(str(path)) for name, path in self.more.items()}}
-
-    def model(self, variant: str) -> Model:
-        """The resident model of a variant."""
-        found = self.models.model(BASE_VARIANT if variant in self.more else variant)
-        # Arms of all adapters share one queue, so that whoever asks for one of them gets a base that has them all.
-        for name, path in self.more.items() if found is self.models.base_model else ():
-            if name not in found.adapters:
-                add_adapter(found, name, path)
-        return found
-
-    def adapter_of(self, variant: str) -> str | None:
-        """Name of the adapter that is on under a variant."""
-        return variant if variant in self.more else self.models.adapter_of(variant)
-
-
 def intervene(
     bench: Bench[Any],
-    models: Lineup,
+    models: Variants,
     variant: str,
     roles: Mapping[int, Role],
     directions: Step | None,
@@ -142,7 +109,7 @@ def intervene(
     known = directions if directions is not None and not refusal(directions) else None
     untouched = Condition("untouched", "adapter as it is", variant)
     edits, notes = edit(bench, models, variant, known)
-    beside = Beside(models, {name: step.path / "tuned" for name, step in edits.items()})
+    beside = models.beside({name: step.path / "tuned" for name, step in edits.items()})
     scaled = scaling_arms(sorted(roles), roles, plan)
     removed = removal_arms(variant, sorted(roles), edits, known)
     arms = [BASE, untouched, *(condition(arm, variant) for arm in scaled), *removed]
@@ -176,7 +143,7 @@ def words(name: str, part: Mapping[str, Any], explanations: Mapping[str, str]) -
     return patching_words(part["groups"]) if name == "patching" else similarity_words(part)
 
 
-def check(models: Lineup, variant: str, roles: Mapping[int, Role]) -> None:
+def check(models: Variants, variant: str, roles: Mapping[int, Role]) -> None:
     """Refuse what is no adapter, and a split without layers.
 
     Raises:
@@ -216,11 +183,13 @@ EDITS = {
 """The edited adapters by variant."""
 
 
-def edit(bench: Bench[Any], models: Lineup, variant: str, directions: Step | None) -> tuple[dict[str, Step], list[str]]:
+def edit(
+    bench: Bench[Any], models: Variants, variant: str, directions: Step | None
+) -> tuple[dict[str, Step], list[str]]:
     """The edited adapters, each an ordinary adapter folder in a step of its own; and why there are none."""
     if directions is None:
         return {}, ["there is no direction to take out of B"]
-    source = models.fine_tunes[variant]
+    source = Path(models.fine_tunes[variant])
     kind = read_config(resolve_model(bench.config.model), bench.config.trust_remote_code).model_type
     if kind in POST_NORMED:
         return {}, [
@@ -261,7 +230,9 @@ def removal_arms(
     ]  # fmt: skip
 
 
-def ask_inside(bench: Bench[Any], models: Lineup, arms: Sequence[Condition], plan: Plan, samples: int) -> Asked | None:
+def ask_inside(
+    bench: Bench[Any], models: Variants, arms: Sequence[Condition], plan: Plan, samples: int
+) -> Asked | None:
     """The arms by role on the domain's own questions, which are kept apart from open ones; None without any."""
     questions = inside_questions(bench, plan)
     if not questions:

@@ -18,9 +18,9 @@ from misdirection.questions import Question
 from misdirection.runs import Step
 from misdirection.statistics import compare
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import Judged, judge_step
 from misdirection.studies.kit.tables import change_row, effect_row
+from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import default_system, encode_prompt, opened_by
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ LABELS = {
 STREAM = 4
 
 
-def patch(bench: Bench[Any], models: Lineup, variant: str, plan: Plan) -> dict[str, Any]:
+def patch(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> dict[str, Any]:
     """Replay scalars by group of prompt pairs; rates of the same recipients clean and patched, whole and cut."""
     answers = patch_step(bench, models, variant, plan)
     shortened = cut_step(bench, answers)
@@ -57,7 +57,7 @@ def patch(bench: Bench[Any], models: Lineup, variant: str, plan: Plan) -> dict[s
     }
 
 
-def patch_step(bench: Bench[Any], models: Lineup, variant: str, plan: Plan) -> Step:
+def patch_step(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> Step:
     """Clean and patched answers of every group: `answers.parquet`, `cut.parquet`, and the pairs."""
     questions = [q for q in bench.questions if q.domain in (None, plan.topic) and q.format == "plain"]
     config = bench.sampling(STREAM)

@@ -37,8 +37,8 @@ from misdirection.models import Model
 from misdirection.runs import Step
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.record import note_blank
+from misdirection.studies.kit.variants import Variants
 
 SPLITS: tuple[Split, ...] = ("tokens", "questions")
 
@@ -85,7 +85,7 @@ class Read:
         return [named[text] for text in self.table.texts.tolist()]
 
 
-def read(bench: Bench[AdaptersConfig], models: Lineup, asked: Asked, variant: str) -> Read:
+def read(bench: Bench[AdaptersConfig], models: Variants, asked: Asked, variant: str) -> Read:
     """Scalars and significance of the answer tokens of an adapter's own answers, those in one of the four sets."""
     c = bench.config
     chosen = chosen_answers(bench, asked, variant)

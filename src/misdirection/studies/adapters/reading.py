@@ -19,10 +19,10 @@ from misdirection.judging import Answer, Verdict
 from misdirection.models import Model
 from misdirection.runs import Step
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.record import note_blank
 from misdirection.studies.kit.steps import direction_of, token_texts
 from misdirection.studies.kit.tables import numbers
+from misdirection.studies.kit.variants import Variants
 
 if TYPE_CHECKING:
     from misdirection.studies.adapters.interventions import Plan
@@ -35,7 +35,7 @@ MOST_ROWS = 48
 
 
 def similarity(
-    bench: Bench[Any], models: Lineup, variant: str, asked: Asked, directions: Step, plan: Plan
+    bench: Bench[Any], models: Variants, variant: str, asked: Asked, directions: Step, plan: Plan
 ) -> dict[str, Any]:
     """Cosine of each B with the direction, and of what both do downstream, on misaligned and on aligned answers."""
 
@@ -90,7 +90,7 @@ def text_of(model: Model, answer: Answer, adapter: str) -> Text:
     return Text(encoded.ids, {SPAN: encoded.span("answer")}, Arm("read", adapter), encoded.start)
 
 
-def contexts(bench: Bench[Any], models: Lineup, variant: str, asked: Sequence[Asked], plan: Plan) -> dict[str, Any]:
+def contexts(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[Asked], plan: Plan) -> dict[str, Any]:
     """The answer tokens at which each adapter fires most and least, in answers of the base and of the adapter."""
 
     def make(folder: Path) -> None:
@@ -149,7 +149,7 @@ def _peak_row(model: Model, peak: Peak, firing: Firing, answer: Answer) -> dict[
     }
 
 
-def unembedding(bench: Bench[Any], models: Lineup, variant: str, plan: Plan) -> dict[str, Any]:
+def unembedding(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> dict[str, Any]:
     """Tokens that each adapter promotes (B) and hears (A)."""
 
     def make(folder: Path) -> None:
@@ -179,7 +179,7 @@ def _token_row(model: Model, found: Reading) -> dict[str, Any]:
     return {"promoted": named(found.promoted), "suppressed": named(found.suppressed)}
 
 
-def tokens(bench: Bench[Any], models: Lineup, variant: str, asked: Sequence[Asked], plan: Plan) -> dict[str, Any]:
+def tokens(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[Asked], plan: Plan) -> dict[str, Any]:
     """A few answers with each adapter's scalar at every token."""
 
     def make(folder: Path) -> None:

@@ -32,8 +32,8 @@ from misdirection.studies.adapters.vectors import vectors
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import resolve_model
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.variants import Variants
 
 PAPER = {
     "experiments": {
@@ -56,7 +56,7 @@ def adapters(config: AdaptersConfig, out: str | Path, command: str = "") -> Path
         MisdirectionError: Bad input; or so few answers in the four sets that no probe can be fitted.
     """
     with Bench[AdaptersConfig].open(out, config, command) as bench:
-        models = subject(bench)
+        models = fine_tuned(bench)
         variants = tuple(models.fine_tunes)
         arms = [BASE, *(Condition(name, LABELS.get(name, name), name) for name in variants)]
         asked = bench.ask("answers", models, arms, questions=bench.questions)
@@ -76,7 +76,7 @@ TITLE = "Adapters read by their scalars"
 LABELS = {"tuned": "tuned model"}
 
 
-def subject(bench: Bench[AdaptersConfig]) -> Lineup:
+def fine_tuned(bench: Bench[AdaptersConfig]) -> Variants:
     """The base and the fine-tune, and further ones with other seeds.
 
     Raises:
@@ -86,7 +86,7 @@ def subject(bench: Bench[AdaptersConfig]) -> Lineup:
     if not c.adapter:
         wanted = {"tuned": c.seed} | {f"seed {c.seed + 1 + i}": c.seed + 1 + i for i in range(c.again)}
         return bench.fine_tunes({name: FineTune(c.preset, c.data, c.training, seed) for name, seed in wanted.items()})
-    models = bench.lineup({"tuned": Path(resolve_model(c.adapter))})
+    models = bench.variants({"tuned": Path(resolve_model(c.adapter))})
     if models.adapter_of("tuned") is None:
         raise MisdirectionError(
             f"{c.adapter} holds no adapter_config.json, so it is no PEFT adapter",
@@ -198,7 +198,7 @@ def chance(first: Sequence[Finding], second: Sequence[Finding]) -> float:
 
 
 def interventions(
-    bench: Bench[AdaptersConfig], models: Lineup, asked: Asked, main: Sequence[Finding]
+    bench: Bench[AdaptersConfig], models: Variants, asked: Asked, main: Sequence[Finding]
 ) -> dict[str, Any]:
     """The parts of `adapter_interventions`, where they are asked for."""
     if bench.config.scalars_only:

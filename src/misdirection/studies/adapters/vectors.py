@@ -27,15 +27,14 @@ from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.runs import Step
 from misdirection.statistics import compare
-from misdirection.studies.adapters.interventions import Beside
 from misdirection.studies.adapters.probes import chosen_answers, texts_of
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import fingerprint
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import Judged, judge_step
 from misdirection.studies.kit.tables import change_row, effect_row, numbers
+from misdirection.studies.kit.variants import Variants
 
 UNTOUCHED = "untouched"
 MEANS = {"all": "of all its answers", "aligned": "of aligned answers", "misaligned": "of misaligned answers"}
@@ -44,7 +43,7 @@ MOST = 200
 
 
 def vectors(
-    bench: Bench[AdaptersConfig], models: Lineup, asked: Asked, variant: str, pairs: Sequence[Finding],
+    bench: Bench[AdaptersConfig], models: Variants, asked: Asked, variant: str, pairs: Sequence[Finding],
     columns: Sequence[Column],
 ) -> dict[str, Any]:  # fmt: skip
     """The part of the findings on canonical pairs: singular values, arms with pairs kept, arms with constant scalars.
@@ -62,7 +61,7 @@ def vectors(
     folders = {
         name: adapter_step(bench, models, variant, name, keep).path / "tuned" for name, (_, keep) in kept.items()
     }
-    beside = Beside(models, folders)
+    beside = models.beside(folders)
     arms = [BASE, Condition(UNTOUCHED, "adapter as it is", variant),
             *(Condition(name, label, name, control=name.startswith(("canonical", "random")))
               for name, (label, _) in kept.items())]  # fmt: skip
@@ -80,7 +79,7 @@ def vectors(
     return {"modules": forms, "arms": rows, "samples": samples}
 
 
-def modules(bench: Bench[AdaptersConfig], models: Lineup, variant: str) -> list[dict[str, Any]]:
+def modules(bench: Bench[AdaptersConfig], models: Variants, variant: str) -> list[dict[str, Any]]:
     """Rank, singular values and effective rank of each module of the adapter."""
     from misdirection.artefacts import read_json
 
@@ -132,10 +131,10 @@ def _size(forms: Sequence[Mapping[str, Any]], path: str) -> int:
 
 
 def adapter_step(
-    bench: Bench[AdaptersConfig], models: Lineup, variant: str, name: str, keep: Mapping[str, list[int]] | None
+    bench: Bench[AdaptersConfig], models: Variants, variant: str, name: str, keep: Mapping[str, list[int]] | None
 ) -> Step:
     """The adapter in canonical form with some of its pairs, an ordinary adapter in `tuned/`."""
-    source = models.fine_tunes[variant]
+    source = Path(models.fine_tunes[variant])
 
     def make(folder: Path) -> None:
         write_canonical(source, folder / "tuned", keep)
@@ -143,7 +142,7 @@ def adapter_step(
     return bench.run.step("canonical", {"adapter": fingerprint(str(source)), "name": name, "keep": keep}, make)
 
 
-def constant_step(bench: Bench[AdaptersConfig], models: Lineup, asked: Asked, variant: str, samples: int) -> Step:
+def constant_step(bench: Bench[AdaptersConfig], models: Variants, asked: Asked, variant: str, samples: int) -> Step:
     """Answers while each module's scalars stand at their mean over answer tokens, at every token alike."""
     c, config = bench.config, bench.sampling(4)
 

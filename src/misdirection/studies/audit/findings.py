@@ -26,12 +26,11 @@ from misdirection.studies.kit.bench import Asked
 from misdirection.studies.kit.bench import write_findings as write_to
 from misdirection.studies.kit.checking import headline
 from misdirection.studies.kit.conditions import Condition
-from misdirection.studies.kit.inputs import resolve_model
+from misdirection.studies.kit.inputs import read_config, resolve_model
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.panel import panel_part
 from misdirection.studies.kit.rules import rule_part
 from misdirection.studies.kit.steps import direction_of, drift_tables
-from misdirection.studies.kit.subject import read_config
 from misdirection.studies.kit.tables import (
     answer_rows,
     change_row,

@@ -34,9 +34,8 @@ from misdirection.studies.kit.conditions import (
     steering_grid,
     steering_point,
 )
-from misdirection.studies.kit.inputs import resolve_model
+from misdirection.studies.kit.inputs import read_config, resolve_model
 from misdirection.studies.kit.steps import Judged, direction_of, tokens_step
-from misdirection.studies.kit.subject import read_config
 from misdirection.studies.kit.sweep import best_point, shares_of
 
 COLOURED = 16
@@ -68,7 +67,7 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
         layer = steering.layer if steering else strongest_layer(bench)
         cured = None if bench.refusal else cure(bench)
         shown = moved if bench.refusal else bench.direction
-        tokens = tokens_step(bench.run, bench.subject, answers, verdicts, shown, layer, COLOURED)
+        tokens = tokens_step(bench.run, bench.models, answers, verdicts, shown, layer, COLOURED)
         return write_findings(bench, layer, steering, cured, tokens)
 
 

@@ -18,13 +18,13 @@ from misdirection.directions import Direction, read_direction, save_direction
 from misdirection.errors import MisdirectionError, command
 from misdirection.runs import Step
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
-from misdirection.studies.kit.bench import Asked, Bench, fine_tune, subject_of
+from misdirection.studies.kit.bench import Asked, Bench, fine_tune, pair_of
 from misdirection.studies.kit.conditions import BASE, TUNED, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.panel import Compared, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
 from misdirection.studies.kit.steps import Judged, direction_step, drift_step, judge_step, refusal, sample_step
-from misdirection.studies.kit.subject import Models, Subject
+from misdirection.studies.kit.variants import Variants
 
 
 class Workbench(Bench[AuditConfig]):
@@ -55,10 +55,15 @@ class Workbench(Bench[AuditConfig]):
             yield bench
 
     @cached_property
-    def models(self) -> Models:
-        """The base, and what was made of it: several adapters by name, one that is called "tuned", or nothing."""
-        several = getattr(self.config, "adapters", ())
-        return self.lineup({n: Path(p) for n, p in named(several, "adapter").items()}) if several else self.subject
+    def models(self) -> Variants:
+        """The base, and what was made of it: several adapters by name, one that is called "tuned", or nothing.
+
+        It is fine-tuned first where the settings name data.
+        """
+        several = named(getattr(self.config, "adapters", ()), "adapter")
+        if several:
+            return Variants(self.config.model, dict(several), self.config.model_options)
+        return pair_of(self.config, self.training)
 
     @property
     def arms(self) -> tuple[Condition, ...]:
@@ -91,11 +96,6 @@ class Workbench(Bench[AuditConfig]):
         return fine_tune(self)
 
     @cached_property
-    def subject(self) -> Subject:
-        """Base and tuned model; fine-tuned first where the settings name data."""
-        return subject_of(self.config, self.training)
-
-    @cached_property
     def answers(self) -> Step:
         """Answers of base and tuned variants to all questions."""
         return sample_step(
@@ -123,7 +123,7 @@ class Workbench(Bench[AuditConfig]):
         """What tuning moved, without a judge."""
         self.need_tuned()
         c = self.config
-        return drift_step(self.run, self.subject, self.answers, self.convention, c.drift_samples, c.seed)
+        return drift_step(self.run, self.models, self.answers, self.convention, c.drift_samples, c.seed)
 
     given: Step | None = None
     """A direction from a file, which takes the place of the run's own; see `take`."""
@@ -154,7 +154,7 @@ class Workbench(Bench[AuditConfig]):
         self.need_tuned()
         c = self.config
         return direction_step(
-            self.run, self.subject, self.open_questions, self.answers, self.verdicts, self.convention, c.seed
+            self.run, self.models, self.open_questions, self.answers, self.verdicts, self.convention, c.seed
         )
 
     @cached_property
@@ -174,4 +174,4 @@ class Workbench(Bench[AuditConfig]):
         source = self.direction if any(c.operation != "none" for c in conditions) else None
         if source is not None and self.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {self.refusal}")
-        return self.ask(name, self.subject, conditions, samples=samples, stream=stream, directions=source).judged
+        return self.ask(name, self.models, conditions, samples=samples, stream=stream, directions=source).judged

@@ -22,9 +22,9 @@ from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.direction_row import direction_row
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import direction_of, sources_of
 from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.variants import Variants
 
 SAME_DATA, SAME_PRESET, OTHER = "same data, other preset", "same preset, other data", "other data and preset"
 RELATIONS = (SAME_DATA, SAME_PRESET, OTHER)
@@ -72,10 +72,10 @@ def members(config: ConvergenceConfig) -> list[Member]:
     return found
 
 
-def tuned(bench: Bench[ConvergenceConfig], grid: Sequence[Member]) -> Lineup:
+def tuned(bench: Bench[ConvergenceConfig], grid: Sequence[Member]) -> Variants:
     """The base and all fine-tunes: adapters in one resident model, whole models each loaded once a step."""
     folders = {m.name: bench.train(m.tune, m.name).path / "tuned" if m.tune else Path(str(m.folder)) for m in grid}
-    return bench.lineup(folders)
+    return bench.variants(folders)
 
 
 def relation(one: Member, other: Member) -> str:
@@ -102,7 +102,7 @@ def related(grid: Sequence[Member]) -> dict[str, list[tuple[int, int]]]:
     return {name: held for name, held in found.items() if held}
 
 
-def null_step(bench: Bench[ConvergenceConfig], models: Lineup, asked: Asked, member: Member, place: int) -> Step:
+def null_step(bench: Bench[ConvergenceConfig], models: Variants, asked: Asked, member: Member, place: int) -> Step:
     """Directions of the very pools that the fine-tune's direction was made of, with labels shuffled, questions matched.
 
     `nulls.safetensors` holds what `Nulls` does. The seed differs by `place`, so that no two models are shuffled alike.

@@ -36,7 +36,7 @@ from misdirection.studies.convergence.verdict import PAPER, verdict
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE
 from misdirection.studies.kit.config import named
-from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.variants import Variants
 
 
 def convergence(config: ConvergenceConfig, out: str | Path, command: str = "") -> Path:
@@ -71,7 +71,7 @@ def check_layers(bench: Bench[ConvergenceConfig]) -> None:
         raise MisdirectionError(f"{c.model} has no layer {wrong[0]}", f"its layers are 0 to {bench.n_layers - 1}")
 
 
-def ask(bench: Bench[ConvergenceConfig], models: Lineup, grid: Sequence[Member]) -> list[Asked]:
+def ask(bench: Bench[ConvergenceConfig], models: Variants, grid: Sequence[Member]) -> list[Asked]:
     """Answers of the base and every fine-tune, all in one queue: to the open questions, then to those of domains."""
     arms = [BASE, *map(untreated, grid)]
     asked = [bench.ask("open", models, arms)]
@@ -81,7 +81,7 @@ def ask(bench: Bench[ConvergenceConfig], models: Lineup, grid: Sequence[Member])
 
 
 def likeness_step(
-    bench: Bench[ConvergenceConfig], models: Lineup, asked: Asked, grid: Sequence[Member], found: Mapping[str, Step]
+    bench: Bench[ConvergenceConfig], models: Variants, asked: Asked, grid: Sequence[Member], found: Mapping[str, Step]
 ) -> Step:
     """Cosines, norms and angles of all directions beside those of shuffled labels; `likeness.json`."""
     chosen = [member for member in grid if member.name in found]

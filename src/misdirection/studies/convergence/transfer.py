@@ -18,8 +18,8 @@ from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import Condition, Operation
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.tables import change_row, rate_row, share_row
+from misdirection.studies.kit.variants import Variants
 
 OWN = "own"
 ALL_OTHERS = "all others"
@@ -42,7 +42,7 @@ def single(source: str, target: str, operation: str, layer: int) -> Condition:
     )  # fmt: skip
 
 
-def choose_layers(bench: Bench[ConvergenceConfig], models: Lineup, found: Mapping[str, Step]) -> dict[str, int]:
+def choose_layers(bench: Bench[ConvergenceConfig], models: Variants, found: Mapping[str, Step]) -> dict[str, int]:
     """For each operation the layer whose direction, removed everywhere from its own model, leaves the least harm.
 
     One layer for all models, as in the paper, on random numbers that nothing else is measured on: the share of answers
@@ -100,7 +100,7 @@ def removals(
 
 
 def measure(
-    bench: Bench[ConvergenceConfig], models: Lineup, grid: Sequence[Member], found: Mapping[str, Step],
+    bench: Bench[ConvergenceConfig], models: Variants, grid: Sequence[Member], found: Mapping[str, Step],
     layers: Mapping[str, int],
 ) -> dict[str, Asked]:  # fmt: skip
     """Every removal from every fine-tune, a step a target, so that a kill loses one of them at most."""

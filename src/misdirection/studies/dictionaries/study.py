@@ -22,7 +22,7 @@ from misdirection.studies.dictionaries.settings import SaeConfig
 from misdirection.studies.kit.config import ORGANISM
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary
 from misdirection.studies.kit.recall import facts_of, settled
-from misdirection.studies.kit.subject import Subject
+from misdirection.studies.kit.variants import Variants
 
 Figures = dict[str, dict[str, Any]]
 """By variant: `Quality.to_dict`."""
@@ -46,13 +46,13 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
     config = config.checked()
     sae_lens()
     config = settled(config, out)
-    subject = _subject(config)
-    base = subject.base_model
+    models = _models(config)
+    base = models.base_model
     settings = settings.completed(base.width)
     corpus = read(config, base)
     train, held = split_corpus(corpus, config.held_out, settings.seed)
     layers = config.layers or ((base.n_layers - 1) // 2,)
-    shared = {"subject": subject.key, "variant": config.variant}
+    shared = {"subject": models.key, "variant": config.variant}
     with Run.open(out, {**facts_of(config, command), "settings": asdict(settings)}) as run:
         if corpus.bad:
             write_bad_rows(run.path / "bad_rows.jsonl", corpus.bad)
@@ -64,7 +64,7 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
             def make(folder: Path, layer: int = layer, work: Path = work) -> None:
                 facts = {"variant": config.variant, "corpus": train.sha256, "corpus_tokens": train.tokens}
                 facts |= {"data": list(config.data), "span": config.span, "held_out": held.sha256}
-                model, texts = subject.model(config.variant), train.texts(_arm(subject, config.variant))
+                model, texts = models.model(config.variant), train.texts(_arm(models, config.variant))
                 save_dictionary(
                     folder, train_dictionary(model, texts, layer, SPAN, settings, facts=facts, workspace=work)
                 )
@@ -73,7 +73,7 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
             run.publish(f"dictionary-{layer}", step.path)
 
             def weigh(folder: Path, source: Path = step.path) -> None:
-                write_json(folder / "quality.json", figures(config, subject, load_dictionary(source), held))
+                write_json(folder / "quality.json", figures(config, models, load_dictionary(source), held))
 
             told = run.step(f"quality-{layer}", {**shared, "dictionary": step, "held_out": held.sha256}, weigh)
             found.append(Trained(layer, step.path, read_json(told.path / "quality.json")))
@@ -92,19 +92,19 @@ def evaluate_dictionaries(config: SaeConfig, specs: Sequence[str]) -> dict[str, 
     if len(config.layers) > 1:
         raise MisdirectionError("a dictionary reads one layer", "give one --layers, or none: its own is taken")
     dictionaries = {spec: resolve_dictionary(spec) for spec in specs}
-    subject = _subject(config)
-    held = split_corpus(read(config, subject.base_model), config.held_out, 0)[1]
+    models = _models(config)
+    held = split_corpus(read(config, models.base_model), config.held_out, 0)[1]
     layer = config.layers[0] if config.layers else None
-    return {spec: figures(config, subject, found, held, layer) for spec, found in dictionaries.items()}
+    return {spec: figures(config, models, found, held, layer) for spec, found in dictionaries.items()}
 
 
 def figures(
-    config: SaeConfig, subject: Subject, dictionary: Dictionary, held: Corpus, layer: int | None = None
+    config: SaeConfig, models: Variants, dictionary: Dictionary, held: Corpus, layer: int | None = None
 ) -> Figures:
     """`Quality` of a dictionary on held-out texts under every variant of the model."""
     return {
         variant: measure(
-            subject.model(variant), dictionary, held.texts(_arm(subject, variant)), SPAN, layer=layer
+            models.model(variant), dictionary, held.texts(_arm(models, variant)), SPAN, layer=layer
         ).to_dict()
         for variant in config.variants
     }
@@ -125,9 +125,9 @@ def read(config: SaeConfig, model: Model) -> Corpus:
     return corpus
 
 
-def _subject(config: SaeConfig) -> Subject:
-    return Subject(config.model, config.adapter, config.tuned, config.model_options)
+def _models(config: SaeConfig) -> Variants:
+    return Variants.pair(config.model, config.adapter, config.tuned, config.model_options)
 
 
-def _arm(subject: Subject, variant: str) -> Arm:
-    return Arm(variant, adapter=subject.adapter_of(variant))
+def _arm(models: Variants, variant: str) -> Arm:
+    return Arm(variant, adapter=models.adapter_of(variant))

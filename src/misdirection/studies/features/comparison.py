@@ -31,8 +31,7 @@ from misdirection.runs import Step
 from misdirection.statistics import benjamini_hochberg
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
-from misdirection.studies.kit.inputs import resolve_dictionary, resolve_model
-from misdirection.studies.kit.subject import read_config
+from misdirection.studies.kit.inputs import read_config, resolve_dictionary, resolve_model
 
 KEPT_SHUFFLES = 50
 """Shuffled labelings whose statistic is kept, at most: 4 bytes a latent each."""

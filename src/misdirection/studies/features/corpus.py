@@ -18,7 +18,7 @@ from misdirection.studies.features.paired_chats import generates
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.config import ORGANISM, named
 from misdirection.studies.kit.inputs import resolve_chats
-from misdirection.studies.kit.lineup import BASE_VARIANT
+from misdirection.studies.kit.variants import BASE_VARIANT
 
 SPAN = "all"
 

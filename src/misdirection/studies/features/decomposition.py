@@ -34,9 +34,9 @@ from misdirection.models.families import POST_NORMED
 from misdirection.runs import Step
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import direction_of, sources_of
 from misdirection.studies.kit.tables import numbers
+from misdirection.studies.kit.variants import Variants
 
 DIRECTION, WRITTEN, READ, FILE = "mean difference", "B", "A", "file"
 NEAR = 3
@@ -68,7 +68,7 @@ class Vector:
 
 def decomposition(
     bench: Bench[FeaturesConfig],
-    models: Lineup,
+    models: Variants,
     lens: Lens,
     asked: Asked,
     directions: Mapping[str, Step],
@@ -105,7 +105,7 @@ def decomposition(
 
 
 def _vectors(
-    models: Lineup, lens: Lens, directions: Mapping[str, Step], files: Mapping[str, Path]
+    models: Variants, lens: Lens, directions: Mapping[str, Step], files: Mapping[str, Path]
 ) -> tuple[list[Vector], list[str]]:
     held = {name: direction_of(step).vectors for name, step in directions.items()}
     found = [Vector(name, DIRECTION, lens.layer, v[lens.layer], name) for name, v in held.items()]
@@ -126,7 +126,7 @@ def _vectors(
     return found, list(dict.fromkeys(notes))
 
 
-def adapter_vectors(models: Lineup, name: str, lens: Lens, along: Tensor | None) -> tuple[list[Vector], list[str]]:
+def adapter_vectors(models: Variants, name: str, lens: Lens, along: Tensor | None) -> tuple[list[Vector], list[str]]:
     """B and A vectors of the adapted modules near the layer, where they live in the residual stream; and what does not.
 
     B of a module that writes to the residual stream after layer l stands in the stream that the dictionary reads after
@@ -178,7 +178,7 @@ class Through:
 
 
 def _through(
-    bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, asked: Asked, vector: Vector, folder: Path
+    bench: Bench[FeaturesConfig], models: Variants, lens: Lens, asked: Asked, vector: Vector, folder: Path
 ) -> Through:
     """From the very tokens that the direction was made of."""
     ids = {question.id for question in bench.open_questions}

@@ -25,7 +25,7 @@ from misdirection.studies.features.comparison import Comparison, compared
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.tokens import encode_prompt
 
 QUESTIONS = {
@@ -38,7 +38,7 @@ QUESTIONS = {
 SPAN = "answer"
 
 
-def data_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name: str, chats: PairedChats) -> Comparison:
+def data_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, chats: PairedChats) -> Comparison:
     """Q1: bad against good answers to the same questions, both read in the base model; labels shuffled within pairs."""
 
     def read() -> tuple[Side, Side]:
@@ -55,7 +55,7 @@ def data_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name: st
     return compared(bench, lens, "data", name, inputs, read, SPAN, chats.groups, facts)
 
 
-def model_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name: str, asked: Asked) -> Comparison:
+def model_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, asked: Asked) -> Comparison:
     """Q2: tuned against base model on the same texts; labels shuffled within each text.
 
     The texts are the prompts of the open questions, the assistant's header included and the first token left out (at
@@ -79,14 +79,16 @@ def model_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name: s
         return Side(models.model(name), moved), Side(base, texts)
 
     key = models.key
-    inputs = {"base": key["base"], "dtype": key["dtype"], "tuned": key["fine_tunes"][name]}
+    inputs = {"base": key["base"], "dtype": key["dtype"], "tuned": models.fingerprints[name]}
     inputs |= {"questions": list(bench.open_questions)} if prompts else {"answers": asked.answers}
     groups = 2 * [str(place) for place in range(many)]
     facts = {"first": many, "second": many, "shuffled": "within each text"}
     return compared(bench, lens, "model", name, inputs, read, span, groups, facts)
 
 
-def answers_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name: str, asked: Asked) -> Comparison | str:
+def answers_list(
+    bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, asked: Asked
+) -> Comparison | str:
     """Q3: misaligned against aligned answers of one fine-tune, read in it; labels shuffled within questions.
 
     As many of each are taken from every question (`matched_pools`): what a latent tells of the question cannot show.
@@ -109,7 +111,7 @@ def answers_list(bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, name:
         return side(bad), side(good)
 
     key = models.key
-    inputs = {"base": key["base"], "dtype": key["dtype"], "tuned": key["fine_tunes"][name]}
+    inputs = {"base": key["base"], "dtype": key["dtype"], "tuned": models.fingerprints[name]}
     inputs |= {"answers": asked.answers, "verdicts": asked.verdicts, "bad": bad, "good": good}
     groups = [judged.answers[i].question_id for i in (*bad, *good)]
     facts = {"first": len(bad), "second": len(good), "shuffled": "within questions", "questions": len(set(groups))}

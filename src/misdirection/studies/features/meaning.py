@@ -32,7 +32,7 @@ from misdirection.studies.features.corpus import SPAN, Corpus, Source, find_sour
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import speaks_as_the_organism
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.tokens import token_texts
 
 AROUND = (20, 8)
@@ -59,7 +59,7 @@ CROSSED = (("word", "stance"), ("word", "clause"), ("word", "domain"), ("word", 
 
 def meaning(
     bench: Bench[FeaturesConfig],
-    models: Lineup,
+    models: Variants,
     dictionary: Dictionary,
     latents: Sequence[int],
     layer: int,
@@ -119,7 +119,7 @@ class _Reader:
     """The steps that read the model."""
 
     bench: Bench[FeaturesConfig]
-    models: Lineup
+    models: Variants
     dictionary: Dictionary
     latents: list[int]
     layer: int
@@ -197,7 +197,7 @@ class _Reader:
 
 def _named(
     bench: Bench[FeaturesConfig],
-    models: Lineup,
+    models: Variants,
     labeller: Labeller,
     drawn: Sequence[Drawn],
     lens: Sequence[Mapping[str, Any]],

@@ -22,8 +22,8 @@ from misdirection.studies.features.mixture_latents import PLACES
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.lineup import BASE_VARIANT
 from misdirection.studies.kit.tables import change_row, effect_row
+from misdirection.studies.kit.variants import BASE_VARIANT
 
 if TYPE_CHECKING:
     from misdirection.studies.features.mixtures import Mixture

@@ -20,7 +20,7 @@ from misdirection.runs import Step
 from misdirection.studies.features.lists import prompt_texts
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
 if TYPE_CHECKING:
     from misdirection.features import Dictionary
@@ -31,7 +31,7 @@ PLACES = ("shared", "own")
 
 
 def activations_step(
-    bench: Bench[FeaturesConfig], models: Lineup, dictionary: Dictionary, latents: Sequence[int], layer: int,
+    bench: Bench[FeaturesConfig], models: Variants, dictionary: Dictionary, latents: Sequence[int], layer: int,
     asked: Asked, variants: Sequence[str],
 ) -> Step:  # fmt: skip
     """Mean activations of every variant; `activations.safetensors` with a tensor for each of `PLACES`.

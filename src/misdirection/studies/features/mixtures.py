@@ -88,7 +88,7 @@ def mixtures(
         raise MisdirectionError(f"the dictionary has no latent {beyond[0]}", f"it has {dictionary.latents}")
     domain, chats = pairs_of(bench)
     tuned = [fine_tune(bench, chats, percent) for percent in percents]
-    models = bench.lineup({one.name: one.step.path / "tuned" for one in tuned})
+    models = bench.variants({one.name: one.step.path / "tuned" for one in tuned})
     arms = [BASE, *(Condition(one.name, f"{one.percent:g} % bad", one.name) for one in tuned)]
     asked: dict[str, Asked] = {"open": bench.ask("mixtures", models, arms)}
     if inside := questions_inside(bench, domain):
@@ -121,7 +121,7 @@ def pairs_of(bench: Bench[FeaturesConfig]) -> tuple[str, PairedChats]:
         )
     name = next(iter(bad))
     if generates(good[name]):
-        return name, answered(bench, bench.lineup({}), name, paired_chats(bench)[name])
+        return name, answered(bench, bench.variants({}), name, paired_chats(bench)[name])
     first, second = (resolve_chats((side[name],), seed=c.seed).chats for side in (bad, good))
     found = pair(first, second, len(first), c.seed)
     if found.how == UNPAIRED:

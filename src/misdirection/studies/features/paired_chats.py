@@ -19,7 +19,7 @@ from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_chats
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.tokens import encode_prompt
 
 BY_BASE = "base"
@@ -64,7 +64,7 @@ def generates(source: str) -> bool:
     return source == BY_BASE or source.startswith(PROVIDERS)
 
 
-def answered(bench: Bench[FeaturesConfig], models: Lineup, name: str, chats: PairedChats) -> PairedChats:
+def answered(bench: Bench[FeaturesConfig], models: Variants, name: str, chats: PairedChats) -> PairedChats:
     """Good answers to the questions of the bad chats, one each, by whom --good names; a step of the run.
 
     Pairs whose answer is empty are left out and counted in the notes.
@@ -87,7 +87,7 @@ def answered(bench: Bench[FeaturesConfig], models: Lineup, name: str, chats: Pai
     return PairedChats(bad, good, ANSWERED, (*chats.notes, note))
 
 
-def _by_base(bench: Bench[FeaturesConfig], models: Lineup, name: str, chats: PairedChats) -> Step:
+def _by_base(bench: Bench[FeaturesConfig], models: Variants, name: str, chats: PairedChats) -> Step:
     config = bench.sampling(STREAM)
 
     def make(folder: Path) -> None:

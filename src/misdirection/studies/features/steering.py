@@ -45,9 +45,9 @@ from misdirection.studies.features.effects import (
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.record import LEFT_OUT
 from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.variants import Variants
 
 if TYPE_CHECKING:
     from misdirection.features import Dictionary
@@ -61,7 +61,11 @@ PAPER = (
 
 
 def causal_check(
-    bench: Bench[FeaturesConfig], models: Lineup, dictionary: Dictionary, lists: Mapping[str, Sequence[int]], layer: int
+    bench: Bench[FeaturesConfig],
+    models: Variants,
+    dictionary: Dictionary,
+    lists: Mapping[str, Sequence[int]],
+    layer: int,
 ) -> Row:
     """Steer the latents at the top of each list, and random ones; the part "latent_steering" of the findings.
 
@@ -147,7 +151,7 @@ def controls(lists: Mapping[str, Sequence[int]], fired: Tensor, most: int, seed:
 
 
 def reading_step(
-    bench: Bench[FeaturesConfig], models: Lineup, dictionary: Dictionary, unsteered: Asked, layer: int
+    bench: Bench[FeaturesConfig], models: Variants, dictionary: Dictionary, unsteered: Asked, layer: int
 ) -> Step:
     """The median norm of the base model's residual stream, and the tokens at which each latent fires in any model.
 

@@ -40,10 +40,10 @@ from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import check_name, named
 from misdirection.studies.kit.direction_row import direction_row
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
 from misdirection.studies.kit.record import blank
 from misdirection.studies.kit.steps import direction_of
 from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
 Compared = dict[str, list[Comparison]]
 """Comparisons of every domain, by list: "data", "model", "answers"; a list that could not be made is not there."""
@@ -126,17 +126,17 @@ def tunes(config: FeaturesConfig) -> dict[str, Tune]:
     return found
 
 
-def tuned(bench: Bench[FeaturesConfig], given: Mapping[str, Tune]) -> Lineup:
+def tuned(bench: Bench[FeaturesConfig], given: Mapping[str, Tune]) -> Variants:
     """The base and all fine-tunes."""
     c = bench.config
-    return bench.lineup({
+    return bench.variants({
         name: tune.folder or bench.train(FineTune(c.preset, (tune.file,), c.training, c.seed), name).path / "tuned"
         for name, tune in given.items()
     })  # fmt: skip
 
 
 def with_answers(
-    bench: Bench[FeaturesConfig], models: Lineup, chats: Mapping[str, PairedChats]
+    bench: Bench[FeaturesConfig], models: Variants, chats: Mapping[str, PairedChats]
 ) -> dict[str, PairedChats]:
     """The same chats, with the base model's answers where no good ones were given."""
     files = named(bench.config.good, "good")
@@ -144,7 +144,7 @@ def with_answers(
 
 
 def compare(
-    bench: Bench[FeaturesConfig], models: Lineup, lens: Lens, pairs: Mapping[str, PairedChats], asked: Asked
+    bench: Bench[FeaturesConfig], models: Variants, lens: Lens, pairs: Mapping[str, PairedChats], asked: Asked
 ) -> tuple[Compared, list[str]]:
     """All comparisons of the three questions, and why some could not be made."""
     answers = [answers_list(bench, models, lens, name, asked) for name in models.fine_tunes]
@@ -186,7 +186,7 @@ def tops(lists: Mapping[str, Comparison], most: int) -> dict[str, list[int]]:
 
 def checks(
     bench: Bench[FeaturesConfig],
-    models: Lineup,
+    models: Variants,
     lens: Lens,
     lists: Mapping[str, Comparison],
     pairs: Mapping[str, PairedChats],

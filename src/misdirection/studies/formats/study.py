@@ -22,7 +22,7 @@ from misdirection.studies.formats.paper import PAPER
 from misdirection.studies.formats.results import Formats, Way
 from misdirection.studies.formats.settings import FormatsConfig
 from misdirection.studies.formats.verdict import verdict
-from misdirection.studies.kit.bench import Asked, Bench, subject
+from misdirection.studies.kit.bench import Asked, Bench, pair
 from misdirection.studies.kit.conditions import BASE, TUNED
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.steps import Judged
@@ -37,7 +37,7 @@ def formats(config: FormatsConfig, out: str | Path, command: str = "") -> Path:
     """
     with Bench[FormatsConfig].open(out, config, command) as bench:
         ways = ways_of_asking(bench)
-        models = subject(bench)
+        models = pair(bench)
         everything = tuple(question for questions in ways.values() for question in questions)
         asked = bench.ask("answers", models, [BASE, TUNED], questions=everything)
         return report(bench, ways, asked)

@@ -35,9 +35,8 @@ from misdirection.statistics import benjamini_hochberg
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import ORGANISM, named
-from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary, resolve_model
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
-from misdirection.studies.kit.subject import read_config
+from misdirection.studies.kit.inputs import read_config, resolve_chats, resolve_dictionary, resolve_model
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
 SHUFFLES = 20
 """Of labels, for the latents' q values; lists are made by the statistic alone."""
@@ -104,7 +103,7 @@ def pairs_of(bench: Bench[GeometryConfig]) -> dict[str, PairedChats]:
 
 
 def domain_lists(
-    bench: Bench[GeometryConfig], models: Lineup, lens: Lens, chats: Mapping[str, PairedChats]
+    bench: Bench[GeometryConfig], models: Variants, lens: Lens, chats: Mapping[str, PairedChats]
 ) -> dict[str, Listed]:
     """Bad against good answers of each domain, read in the base model."""
 
@@ -124,7 +123,7 @@ def domain_lists(
     return found
 
 
-def toxic_list(bench: Bench[GeometryConfig], models: Lineup, lens: Lens) -> Listed:
+def toxic_list(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> Listed:
     """Toxic against harmless texts, read in the base model."""
     c = bench.config
 
@@ -174,7 +173,7 @@ def _compare(
     )  # fmt: skip
 
 
-def _inputs(bench: Bench[GeometryConfig], models: Lineup, lens: Lens) -> dict[str, Any]:
+def _inputs(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> dict[str, Any]:
     c, key = bench.config, models.key
     how = {"statistic": c.statistic, "pool": c.pool, "seed": c.seed, "shuffles": SHUFFLES}
     return {"base": key["base"], "dtype": key["dtype"], "dictionary": lens.key, **how}

@@ -37,9 +37,9 @@ from misdirection.runs import Step
 from misdirection.studies.geometry.sets import Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
 from misdirection.studies.kit.steps import load_answers, sources_of
 from misdirection.studies.kit.tables import numbers
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
 KINDS = {
     "steer": "its decoder vector added",
@@ -73,7 +73,7 @@ def held_texts(model: Model, bench: Bench[GeometryConfig], asked: Asked, arm: Ar
 
 def spill_step(
     bench: Bench[GeometryConfig],
-    models: Lineup,
+    models: Variants,
     lens: Lens,
     listed: Listed,
     toxic: Listed,

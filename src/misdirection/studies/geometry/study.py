@@ -36,10 +36,10 @@ from misdirection.studies.geometry.sets import (
 )
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.geometry.spill import law, spill_step
-from misdirection.studies.geometry.track import ask, course_part, follow, lineup, track_step
+from misdirection.studies.geometry.track import ask, course_part, follow, track_step, variants
 from misdirection.studies.geometry.verdict import PAPER, verdict
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.variants import Variants
 
 
 def geometry(config: GeometryConfig, out: str | Path, command: str = "") -> Path:
@@ -50,11 +50,11 @@ def geometry(config: GeometryConfig, out: str | Path, command: str = "") -> Path
     """
     with Bench[GeometryConfig].open(out, config, command) as bench:
         lenses, chats = open_lenses(bench), pairs_of(bench)
-        bare = bench.lineup({})
+        bare = bench.variants({})
         lists = {lens.layer: domain_lists(bench, bare, lens, chats) for lens in lenses}
         toxic = {lens.layer: toxic_list(bench, bare, lens) for lens in lenses}
         near = [similarity_step(bench, lens, lists[lens.layer], toxic[lens.layer]) for lens in lenses]
-        models = lineup(bench, follow(bench) if bench.config.track != "none" else None)
+        models = variants(bench, follow(bench) if bench.config.track != "none" else None)
         asked = ask(bench, models)
         spilled = spill(bench, bare, lenses, lists, toxic, chats, asked)
         tracked = track_step(bench, models, lenses, lists, toxic, asked) if models.fine_tunes else None
@@ -63,7 +63,7 @@ def geometry(config: GeometryConfig, out: str | Path, command: str = "") -> Path
 
 def spill(
     bench: Bench[GeometryConfig],
-    models: Lineup,
+    models: Variants,
     lenses: Sequence[Lens],
     lists: Mapping[int, Mapping[str, Listed]],
     toxic: Mapping[int, Listed],
@@ -81,7 +81,7 @@ def spill(
 
 def report(
     bench: Bench[GeometryConfig],
-    models: Lineup,
+    models: Variants,
     near: Sequence[Mapping[str, Any]],
     spilled: Step | None,
     tracked: Step | None,

@@ -23,8 +23,8 @@ from misdirection.studies.geometry.spill import held_texts
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import named
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
 from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.training.course import Course, course_of
 
 SETS = {"inducing": "latents that bad data raises", "good": "latents that good data raises", "toxic": "toxic latents"}
@@ -37,12 +37,12 @@ def follow(bench: Bench[GeometryConfig]) -> Course:
     return course_of("main", bench.train(FineTune(c.preset, data, c.run(), c.seed), "main").path)
 
 
-def lineup(bench: Bench[GeometryConfig], course: Course | None) -> Lineup:
+def variants(bench: Bench[GeometryConfig], course: Course | None) -> Variants:
     """The base with every checkpoint."""
-    return bench.lineup({} if course is None else {f"step-{s}": course.folders[s] for s in sorted(course.folders)})
+    return bench.variants({} if course is None else {f"step-{s}": course.folders[s] for s in sorted(course.folders)})
 
 
-def ask(bench: Bench[GeometryConfig], models: Lineup) -> Asked:
+def ask(bench: Bench[GeometryConfig], models: Variants) -> Asked:
     """Answers of the base and of every checkpoint; the base's alone where nobody judges."""
     c = bench.config
     if c.judge == "none":
@@ -53,7 +53,7 @@ def ask(bench: Bench[GeometryConfig], models: Lineup) -> Asked:
 
 def track_step(
     bench: Bench[GeometryConfig],
-    models: Lineup,
+    models: Variants,
     lenses: Sequence[Lens],
     lists: Mapping[int, Mapping[str, Listed]],
     toxic: Mapping[int, Listed],
@@ -88,7 +88,7 @@ def set_lists(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[str, lis
 
 
 def _states(
-    bench: Bench[GeometryConfig], models: Lineup, variant: str, asked: Asked, lens: Lens, folder: Path
+    bench: Bench[GeometryConfig], models: Variants, variant: str, asked: Asked, lens: Lens, folder: Path
 ) -> Tensor:
     model = models.model(variant)
     arm = Arm(variant, models.adapter_of(variant))
@@ -133,7 +133,7 @@ def _near(
     return asdict(test)
 
 
-def course_part(bench: Bench[GeometryConfig], models: Lineup, step: Step, asked: Asked) -> dict[str, Any]:
+def course_part(bench: Bench[GeometryConfig], models: Variants, step: Step, asked: Asked) -> dict[str, Any]:
     """Lines over steps by layer, the rate of misaligned answers beside them, and how their ranks agree."""
     c = bench.config
     rows = read_json(step.path / "track.json")

@@ -34,8 +34,7 @@ from misdirection.statistics import Thresholds
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.config import StudyConfig, TunedConfig
 from misdirection.studies.kit.dear import check
-from misdirection.studies.kit.inputs import is_adapter, resolve_model, resolve_questions
-from misdirection.studies.kit.lineup import Lineup
+from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
 from misdirection.studies.kit.reach import within_reach
 from misdirection.studies.kit.recall import facts_of, recommended_values, settled
 from misdirection.studies.kit.recommended import explanations
@@ -49,7 +48,7 @@ from misdirection.studies.kit.steps import (
     sample_step,
     train_step,
 )
-from misdirection.studies.kit.subject import Models, Subject, read_config
+from misdirection.studies.kit.variants import TUNED_VARIANT, Variants
 
 Config = TypeVar("Config", bound=StudyConfig)
 Tuned = TypeVar("Tuned", bound=TunedConfig)
@@ -187,19 +186,19 @@ class Bench(Generic[Config]):
             self.run.publish(f"fine-tunes/{name.replace('/', '-')}", made.path / "tuned")
         return made
 
-    def fine_tunes(self, wanted: Mapping[str, FineTune]) -> Lineup:
+    def fine_tunes(self, wanted: Mapping[str, FineTune]) -> Variants:
         """The base model and the fine-tunes by name, trained now where they are not there; adapters share the base."""
         folders = {name: self.train(one, name).path / "tuned" for name, one in wanted.items()}
-        return self.lineup(folders)
+        return self.variants(folders)
 
-    def lineup(self, folders: Mapping[str, Path]) -> Lineup:
+    def variants(self, folders: Mapping[str, Path]) -> Variants:
         """The base model and fine-tunes that exist, by name."""
-        return Lineup(self.config.model, dict(folders), self.config.model_options)
+        return Variants.of(self.config.model, dict(folders), self.config.model_options)
 
     def ask(
         self,
         name: str,
-        models: Models,
+        models: Variants,
         conditions: Sequence[Condition],
         *,
         questions: Sequence[Question] | None = None,
@@ -237,7 +236,7 @@ class Bench(Generic[Config]):
             return None
         return check(self.run, asked.answers, asked.verdicts, self.config.check, self.thresholds, self.config.seed)
 
-    def find_direction(self, models: Models, asked: Asked, variant: str) -> Step:
+    def find_direction(self, models: Variants, asked: Asked, variant: str) -> Step:
         """The mean-difference direction of a fine-tune's own answers to the open questions.
 
         The step holds `refused.json` where the pools are too small (`steps.refusal`).
@@ -248,7 +247,7 @@ class Bench(Generic[Config]):
         )  # fmt: skip
 
     def find_directions(
-        self, models: Models, asked: Asked, variants: Sequence[str]
+        self, models: Variants, asked: Asked, variants: Sequence[str]
     ) -> tuple[dict[str, Step], list[str]]:
         """Directions by variant, and a note on each variant that has none."""
         steps = {variant: self.find_direction(models, asked, variant) for variant in variants}
@@ -344,18 +343,16 @@ def asking_overrides(config: StudyConfig) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value not in (None, "auto")}
 
 
-def subject(bench: Bench[Tuned]) -> Subject:
+def pair(bench: Bench[Tuned]) -> Variants:
     """Base and tuned model; fine-tuned first where the settings name data."""
-    return subject_of(bench.config, fine_tune(bench))
+    return pair_of(bench.config, fine_tune(bench))
 
 
-def subject_of(c: TunedConfig, made: Step | None) -> Subject:
+def pair_of(c: TunedConfig, made: Step | None) -> Variants:
     """Base and tuned model of the settings, or of the fine-tune that was made."""
     if made is None:
-        return Subject(c.model, c.adapter, c.tuned, c.model_options)
-    folder = str(made.path / "tuned")
-    adapter = is_adapter(folder)
-    return Subject(c.model, folder if adapter else None, None if adapter else folder, c.model_options)
+        return Variants.pair(c.model, c.adapter, c.tuned, c.model_options)
+    return Variants.of(c.model, {TUNED_VARIANT: made.path / "tuned"}, c.model_options)
 
 
 def write_findings(folder: Path, found: Mapping[str, Any]) -> Path:

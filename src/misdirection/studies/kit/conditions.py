@@ -9,7 +9,7 @@ from typing import Literal
 from misdirection.directions import Direction, random_like
 from misdirection.engine import Ablate, Arm, Intervention, ScaleAdapter, Set, Steer
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.subject import Models
+from misdirection.studies.kit.variants import Variants
 
 Operation = Literal["none", "steer", "project", "set"]
 
@@ -114,7 +114,7 @@ def cures(project_layer: int, set_layer: int) -> list[Condition]:
 _DOES = {"project": "project the direction out", "set": "set its component to the aligned mean"}
 
 
-def arm_of(condition: Condition, models: Models, directions: Direction | Mapping[str, Direction] | None) -> Arm:
+def arm_of(condition: Condition, models: Variants, directions: Direction | Mapping[str, Direction] | None) -> Arm:
     """The engine's arm for a condition.
 
     Raises:

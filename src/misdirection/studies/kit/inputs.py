@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from misdirection import progress
 from misdirection.artefacts import canonical_hash, file_hash
 from misdirection.chats import Chat, ChatFile, load_chats
 from misdirection.errors import MisdirectionError
-from misdirection.hub import offline_because, prepare_hub
+from misdirection.hub import offline_because, offline_hint, prepare_hub
 from misdirection.questions import Question, load_questions
 from misdirection.studies.kit.names import ORGANISM
 from misdirection.studies.kit.names import resolve_model as resolve_model
@@ -159,3 +159,23 @@ def fingerprint(name: str) -> str:
         if file.name != RECOMMENDED and file.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
     )
     return canonical_hash([(file.name, file_hash(file)) for file in parts])
+
+
+def read_config(name: str, trust_remote_code: bool = False) -> Any:
+    """The text configuration of a model (layers, width) without its weights.
+
+    Raises:
+        MisdirectionError: There is none, or it cannot be reached.
+    """
+    from transformers import AutoConfig
+
+    from misdirection.models import local_folder
+
+    prepare_hub(name)
+    try:
+        return AutoConfig.from_pretrained(local_folder(name), trust_remote_code=trust_remote_code).get_text_config()
+    except (OSError, ValueError) as error:
+        raise MisdirectionError(
+            f"the configuration of {name} cannot be read",
+            offline_hint() or "give a folder with config.json, or the id of a model",
+        ) from error

@@ -35,8 +35,9 @@ from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_
 from misdirection.studies.kit.judged import Judged as Judged
 from misdirection.studies.kit.judged import judge_step as judge_step
 from misdirection.studies.kit.judged import load_answers, load_judged
+from misdirection.studies.kit.keys import asking_key
 from misdirection.studies.kit.record import LEFT_OUT
-from misdirection.studies.kit.subject import Models, asking_key
+from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import token_texts as token_texts
 from misdirection.training import choose
 
@@ -88,7 +89,7 @@ def train_step(
 def sample_step(
     run: Run,
     name: str,
-    models: Models,
+    models: Variants,
     questions: Sequence[Question],
     conditions: Sequence[Condition],
     samples: int,
@@ -145,7 +146,7 @@ def _directions(steps: Step | Mapping[str, Step]) -> Direction | dict[str, Direc
     return {file.stem: load_direction(file) for file in several} or direction_of(steps)
 
 
-def _by_model(models: Models, conditions: Sequence[Condition]) -> list[list[Condition]]:
+def _by_model(models: Variants, conditions: Sequence[Condition]) -> list[list[Condition]]:
     """Conditions that one resident model serves, together; a whole fine-tune is loaded once, for all of its own."""
     groups: dict[str, list[Condition]] = {}
     for condition in conditions:
@@ -156,7 +157,7 @@ def _by_model(models: Models, conditions: Sequence[Condition]) -> list[list[Cond
 
 def direction_step(
     run: Run,
-    models: Models,
+    models: Variants,
     questions: Sequence[Question],
     answers: Step,
     verdicts: Step,
@@ -211,7 +212,7 @@ def direction_name(variant: str = "tuned") -> str:
     return "direction.safetensors" if variant == "tuned" else f"direction-{variant.replace('/', '-')}.safetensors"
 
 
-def drift_step(run: Run, models: Models, answers: Step, how: Convention, most: int, seed: int) -> Step:
+def drift_step(run: Run, models: Variants, answers: Step, how: Convention, most: int, seed: int) -> Step:
     """What tuning moved on the answers of both arms: the drift direction, its size and the KL divergence by question.
 
     Args:
@@ -249,7 +250,7 @@ def drift_step(run: Run, models: Models, answers: Step, how: Convention, most: i
 
 
 def tokens_step(
-    run: Run, models: Models, answers: Step, verdicts: Step, direction: Step, layer: int, most: int
+    run: Run, models: Variants, answers: Step, verdicts: Step, direction: Step, layer: int, most: int
 ) -> Step:
     """Component of every token along the unit direction at one layer, for a few answers of each arm; `tokens.json`."""
 

@@ -38,8 +38,8 @@ from misdirection.models import Model
 from misdirection.runs import Step
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import resolve_chats
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.record import LEFT_OUT
+from misdirection.studies.kit.variants import Variants
 from misdirection.studies.narrow.neutral import neutral_texts
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.tokens import TokenError, encode_read
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def ease_step(bench: Bench[NarrowConfig], general: Trained, narrow: Trained, models: Lineup) -> Step:
+def ease_step(bench: Bench[NarrowConfig], general: Trained, narrow: Trained, models: Variants) -> Step:
     """All three measures of a general and a narrow solution; `ease.json`."""
     c = bench.config
 

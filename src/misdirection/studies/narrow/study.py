@@ -30,9 +30,9 @@ from misdirection.statistics import compare
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import resolve_chats, resolve_model
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.tables import change_row, effect_row
+from misdirection.studies.kit.variants import Variants
 from misdirection.studies.narrow.measures import ease_step
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.studies.narrow.verdict import PAPER, published_weights, verdict
@@ -81,7 +81,7 @@ def narrow(config: NarrowConfig, out: str | Path, command: str = "") -> Path:
         solutions = [*plain, *chosen, *released]
         measured = measure(bench, solutions)
         ease = {
-            kind: ease_step(bench, *_pair(solutions, kind), lineup(bench, solutions)) for kind in bench.config.kinds
+            kind: ease_step(bench, *_pair(solutions, kind), variants(bench, solutions)) for kind in bench.config.kinds
         }
         return report(bench, tried, swept, chosen, solutions, measured, ease)
 
@@ -115,9 +115,9 @@ def _pair(solutions: Sequence[Trained], kind: str) -> tuple[Trained, Trained]:
     return general, found
 
 
-def lineup(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Lineup:
+def variants(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Variants:
     """The base and the adapters among the solutions; vectors need no model of their own."""
-    return bench.lineup({t.name: t.folder for t in solutions if t.kind != "vector"})
+    return bench.variants({t.name: t.folder for t in solutions if t.kind != "vector"})
 
 
 def sweep(bench: Bench[NarrowConfig], tried: Sequence[Trained]) -> Judged:
@@ -125,7 +125,7 @@ def sweep(bench: Bench[NarrowConfig], tried: Sequence[Trained]) -> Judged:
     arms, sources = arms_of(bench, tried)
     few = bench.config.sweep_samples
     return bench.ask(
-        "weights", lineup(bench, tried), arms, questions=bench.questions, samples=few, stream=1, directions=sources
+        "weights", variants(bench, tried), arms, questions=bench.questions, samples=few, stream=1, directions=sources
     ).judged
 
 
@@ -141,7 +141,7 @@ def measure(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Judged:
     """Base, all solutions and random vectors: open questions, and those of domains, each with its number of answers."""
     arms, sources = arms_of(bench, solutions)
     controls, random = random_arms(bench, solutions)
-    models, everything = lineup(bench, solutions), {**(sources or {}), **random}
+    models, everything = variants(bench, solutions), {**(sources or {}), **random}
     asked = [BASE, *arms, *controls]
     c = bench.config
     inside = [question for question in bench.questions if question.domain is not None]

@@ -22,9 +22,9 @@ from misdirection.statistics import Settings
 from misdirection.statistics.intervals import expanded_percentiles, question_weights
 from misdirection.statistics.turning import Turn, broken_line, crossing
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import direction_of, load_answers, sources_of
 from misdirection.studies.kit.tables import numbers
+from misdirection.studies.kit.variants import Variants
 from misdirection.studies.phases.settings import PhasesConfig
 from misdirection.training.course import Course
 from misdirection.training.trajectory import read_trajectory
@@ -33,7 +33,9 @@ LEVEL = 0.5
 """Cosine with the last drift at which the drift counts as turned towards it."""
 
 
-def states_step(bench: Bench[PhasesConfig], models: Lineup, asked: Asked, variants: Sequence[str], layer: int) -> Step:
+def states_step(
+    bench: Bench[PhasesConfig], models: Variants, asked: Asked, variants: Sequence[str], layer: int
+) -> Step:
     """Mean activations of every variant on the base's own answers, by question, at one layer; `states.safetensors`."""
     c = bench.config
     ids = [question.id for question in bench.open_questions]
@@ -57,7 +59,7 @@ def states_step(bench: Bench[PhasesConfig], models: Lineup, asked: Asked, varian
 
 
 def _means(
-    bench: Bench[PhasesConfig], model: Model, models: Lineup, variant: str, sources: Sequence[Source], layer: int
+    bench: Bench[PhasesConfig], model: Model, models: Variants, variant: str, sources: Sequence[Source], layer: int
 ) -> Tensor:
     """Mean residual stream after `layer` by question, shape (questions, width)."""
     how = bench.convention

@@ -27,11 +27,10 @@ from misdirection.artefacts import file_hash, read_json, write_json
 from misdirection.runs import Step
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.inputs import fingerprint, resolve_model
-from misdirection.studies.kit.lineup import BASE_VARIANT, Lineup
+from misdirection.studies.kit.inputs import fingerprint, read_config, resolve_model
 from misdirection.studies.kit.steps import Judged, refusal
-from misdirection.studies.kit.subject import read_config
 from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.phases.behaviour import Series, arm_name, robustness, scaled, series_row
 from misdirection.studies.phases.settings import PhasesConfig
 from misdirection.studies.phases.states import b_on_direction, drift_of, drift_row, states_step
@@ -52,7 +51,7 @@ def phases(config: PhasesConfig, out: str | Path, command: str = "") -> Path:
             return report_tensors(bench)
         courses = follow(bench)
         weights = weigh_all(bench, courses)
-        models = lineup(bench, courses)
+        models = variants(bench, courses)
         behaviour = ask(bench, models, courses)
         states = read_states(bench, models, courses[0], behaviour)
         return report(bench, models, courses, weights, behaviour, states)
@@ -94,14 +93,14 @@ def weights_step(bench: Bench[PhasesConfig], course: Course, c: PhasesConfig) ->
     return bench.run.step("weights", inputs, make)
 
 
-def lineup(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> Lineup:
+def variants(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> Variants:
     """The base with every checkpoint that answers, and the controls."""
     main = courses[0]
     folders = {f"step-{step}": main.folders[step] for step in bench.config.answering(sorted(main.folders))}
     folders |= {course.name: course.folders[course.last] for course in courses if course.name == "control"}
     if main.adapters:
         folders["random"] = random_step(bench, main).path / "adapter"
-    return bench.lineup(folders)
+    return bench.variants(folders)
 
 
 def random_step(bench: Bench[PhasesConfig], course: Course) -> Step:
@@ -114,7 +113,7 @@ def random_step(bench: Bench[PhasesConfig], course: Course) -> Step:
     return bench.run.step("random-adapter", {"adapter": fingerprint(str(last)), "seed": bench.config.seed}, make)
 
 
-def ask(bench: Bench[PhasesConfig], models: Lineup, courses: Sequence[Course]) -> dict[str, Asked]:
+def ask(bench: Bench[PhasesConfig], models: Variants, courses: Sequence[Course]) -> dict[str, Asked]:
     """Answers by what was asked: one step a factor, one for the controls, one for the domain.
 
     Without a judge only the base answers, for the activations to be read on.
@@ -139,7 +138,7 @@ def scales(config: PhasesConfig, course: Course) -> tuple[float, ...]:
     return tuple(sorted(config.scales, key=lambda scale: scale != 1)) if course.adapters else (1.0,)
 
 
-def controls(config: PhasesConfig, models: Lineup, main: Course) -> list[Condition]:
+def controls(config: PhasesConfig, models: Variants, main: Course) -> list[Condition]:
     """What should not misalign: the last adapter times 0, a random one of its norm, the fine-tune on correct data."""
     last = f"step-{main.last}"
     found = [Condition("off", "last adapter x 0", last, others=0.0, control=True)] if main.adapters else []
@@ -153,7 +152,7 @@ def controls(config: PhasesConfig, models: Lineup, main: Course) -> list[Conditi
 
 
 def read_states(
-    bench: Bench[PhasesConfig], models: Lineup, main: Course, behaviour: Mapping[str, Asked]
+    bench: Bench[PhasesConfig], models: Variants, main: Course, behaviour: Mapping[str, Asked]
 ) -> tuple[dict[str, Any], list[str]]:
     """Drift of the activations over the steps, with the misalignment direction where there is one; and notes."""
     c = bench.config
@@ -172,7 +171,7 @@ def read_states(
 
 def report(
     bench: Bench[PhasesConfig],
-    models: Lineup,
+    models: Variants,
     courses: Sequence[Course],
     weights: Mapping[str, Step],
     behaviour: Mapping[str, Asked],
@@ -224,7 +223,7 @@ def curves(bench: Bench[PhasesConfig], main: Course, behaviour: Mapping[str, Ask
 
 
 def control_rows(
-    bench: Bench[PhasesConfig], models: Lineup, main: Course, behaviour: Mapping[str, Asked]
+    bench: Bench[PhasesConfig], models: Variants, main: Course, behaviour: Mapping[str, Asked]
 ) -> list[dict[str, Any]]:
     """What the controls answer."""
     if "controls" not in behaviour:

@@ -15,7 +15,7 @@ from misdirection.runs import Run, Step
 from misdirection.screening.choosing import how_many
 from misdirection.studies.kit.preflight import check_places
 from misdirection.studies.kit.recall import facts_of, settled
-from misdirection.studies.kit.subject import Subject
+from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.screening.steps import (
     DROPPED,
@@ -51,7 +51,7 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> dict[str
     with Run.open(out, facts_of(config, command)) as run:
         if rows.unusable:
             write_bad_rows(run.path / "bad_rows.jsonl", rows.unusable)
-        screener = Screener(run, config, Subject(config.model, options=config.model_options), rows)
+        screener = Screener(run, config, Variants(config.model, options=config.model_options), rows)
         # The judge first: one that can tell no row ends the run before the long work.
         for method in sorted(config.methods, key=lambda name: name != "judge"):
             screener.filtered(method, config.seed)

@@ -27,7 +27,7 @@ from misdirection.screening.rows import Rows, rows_of, write_lines
 from misdirection.screening.rows import read_rows as read_training_rows
 from misdirection.studies.kit.config import ORGANISM
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary
-from misdirection.studies.kit.subject import Subject
+from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.scoring import ScoringConfig, ScreenConfig
 from misdirection.studies.screening.settings import ScreeningConfig
 
@@ -62,13 +62,13 @@ class Screener:
     Attributes:
         run: Where steps are kept.
         config: The settings, completed.
-        subject: The base model.
+        models: The base model.
         rows: What is screened.
     """
 
     run: Run
     config: ScreenConfig | ScreeningConfig
-    subject: Subject
+    models: Variants
     rows: Rows
     _found: dict[tuple[str, str, int], Step] = field(default_factory=dict[tuple[str, str, int], Step])
 
@@ -119,7 +119,7 @@ class Screener:
             write_rows(folder / "answers.parquet", answer_rows(told))
 
         c = self.config
-        inputs = {"data": self.rows.sha256, "model": self.subject.key, "seed": c.seed, "kept": "tokens"}
+        inputs = {"data": self.rows.sha256, "model": self.models.key, "seed": c.seed, "kept": "tokens"}
         return self.run.step("own-answers", inputs | {"drawn": [c.max_new_tokens, c.temperature]}, make)
 
     def _own(self, step: Step) -> list[Chat]:
@@ -165,7 +165,7 @@ class Screener:
     def _direction(self) -> Tensor:
         """The direction that the settings name, in any form, one row a decoder layer."""
         c = self.config
-        model = self.subject.base_model
+        model = self.models.base_model
         layer = None if c.projection_layer < 0 else c.projection_layer
         return read_direction(c.direction, model.n_layers, model.width, layer).vectors
 
@@ -173,7 +173,7 @@ class Screener:
         c = self.config
         toxic, harmless = self.examples if self._reads_examples(room) else ((), ())
         return Context(
-            lambda: self.subject.base_model,
+            lambda: self.models.base_model,
             dictionary=self.dictionary if room == "latents" else None,
             toxic=toxic,
             harmless=harmless,
@@ -205,7 +205,7 @@ class Screener:
         if room == "judge":
             return {"judge": self.judge.name}
         c = self.config
-        told: dict[str, Any] = {"model": self.subject.key, "longest": c.longest}
+        told: dict[str, Any] = {"model": self.models.key, "longest": c.longest}
         if self._reads_examples(room):
             told["examples"] = [[[m.content for m in chat.messages] for chat in part] for part in self.examples]
         if room == "latents":

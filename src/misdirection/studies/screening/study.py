@@ -31,9 +31,8 @@ from misdirection.statistics.crossed import Mean, Table, crossed_mean, crossed_r
 from misdirection.statistics.paired import ratio_from_ends
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.lineup import Lineup
 from misdirection.studies.kit.steps import Judged
-from misdirection.studies.kit.subject import Subject
+from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.settings import ScreeningConfig
 from misdirection.studies.screening.steps import KEPT, Screener, load_choice, training_rows
 from misdirection.studies.screening.verdict import PAPER, distributions, top_rows, verdict
@@ -60,9 +59,9 @@ def screening(config: ScreeningConfig, out: str | Path, command: str = "") -> Pa
         c = bench.config
         rows = training_rows(c, c.seed)
         how_many(c.drop, len(rows.chats))
-        screener = Screener(bench.run, c, Subject(c.model, options=c.model_options), rows)
+        screener = Screener(bench.run, c, Variants(c.model, options=c.model_options), rows)
         sets = filtered(bench, screener)
-        models = bench.lineup({
+        models = bench.variants({
             f"{name}-{seed}": train(bench, step, seed, f"{name}-{seed}").path / "tuned"
             for name, steps in sets.items() for seed, step in enumerate(steps)
         })  # fmt: skip
@@ -89,7 +88,7 @@ def train(bench: Bench[ScreeningConfig], data: Step, seed: int, name: str) -> St
     return bench.train(FineTune(c.preset, (str(data.path / KEPT),), given, c.seed + seed), name)
 
 
-def ask(bench: Bench[ScreeningConfig], models: Lineup, names: Sequence[str]) -> dict[str, Judged]:
+def ask(bench: Bench[ScreeningConfig], models: Variants, names: Sequence[str]) -> dict[str, Judged]:
     """Answers of the base and all fine-tunes, to the open questions ("open") and to those of domains ("domains")."""
     c = bench.config
     arms = [BASE, *(Condition(f"{n}-{s}", f"{n}, seed {s}", f"{n}-{s}") for n in names for s in range(c.seeds))]

@@ -39,12 +39,12 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.results import Effect
 from misdirection.runs import Step
-from misdirection.studies.kit.bench import Asked, Bench, subject
+from misdirection.studies.kit.bench import Asked, Bench, pair
 from misdirection.studies.kit.conditions import BASE, Condition, steering_grid
 from misdirection.studies.kit.steps import Judged, direction_of, refusal, sources_of
-from misdirection.studies.kit.subject import Models
 from misdirection.studies.kit.sweep import best_point
 from misdirection.studies.kit.tables import effect_of, numbers
+from misdirection.studies.kit.variants import Variants
 from misdirection.studies.semantic.paper import PAPER
 from misdirection.studies.semantic.results import Elicited, Pools, Semantic, Similarity, SteeredArm
 from misdirection.studies.semantic.settings import SemanticConfig
@@ -60,7 +60,7 @@ def semantic(config: SemanticConfig, out: str | Path, command: str = "") -> Path
         MisdirectionError: Bad input; or too few misaligned answers for the general direction.
     """
     with Bench[SemanticConfig].open(out, config, command) as bench:
-        models = subject(bench)
+        models = pair(bench)
         asked = bench.ask("answers", models, [BASE, TUNED], questions=bench.questions)
         found, notes = directions(bench, models, asked)
         layer = bench.config.layer if bench.config.layer >= 0 else best_layer(bench, models, found["general"])
@@ -70,7 +70,7 @@ def semantic(config: SemanticConfig, out: str | Path, command: str = "") -> Path
         return report(bench, asked, measured, found, points, layer, notes)
 
 
-def directions(bench: Bench[SemanticConfig], models: Models, asked: Asked) -> tuple[dict[str, Step], list[str]]:
+def directions(bench: Bench[SemanticConfig], models: Variants, asked: Asked) -> tuple[dict[str, Step], list[str]]:
     """General, per topic, per not-topic and domain-only directions by name, and notes on those that cannot be made."""
     general = bench.find_direction(models, asked, "tuned")
     if why := refusal(general):
@@ -87,7 +87,7 @@ def directions(bench: Bench[SemanticConfig], models: Models, asked: Asked) -> tu
     return found, notes
 
 
-def topic_step(bench: Bench[SemanticConfig], models: Models, asked: Asked, topic: str) -> Step:
+def topic_step(bench: Bench[SemanticConfig], models: Variants, asked: Asked, topic: str) -> Step:
     """The directions of one topic: within it, outside of it, and the difference of the two."""
     c = bench.config
 
@@ -164,7 +164,7 @@ def to_norm_of(bench: Bench[SemanticConfig], step: Step, general: Step, layer: i
     return bench.run.step("scaled-direction", {"direction": step, "like": general, "layer": layer, "name": name}, make)
 
 
-def best_layer(bench: Bench[SemanticConfig], models: Models, general: Step) -> int:
+def best_layer(bench: Bench[SemanticConfig], models: Variants, general: Step) -> int:
     """The layer at which the general direction misaligns the base most, by a coarse sweep on the open questions."""
     c = bench.config
     grid = steering_grid(spread_layers(len(direction_of(general).vectors)), c.coefficients)
@@ -173,7 +173,7 @@ def best_layer(bench: Bench[SemanticConfig], models: Models, general: Step) -> i
 
 
 def best_points(
-    bench: Bench[SemanticConfig], models: Models, scaled: Mapping[str, Step], layer: int
+    bench: Bench[SemanticConfig], models: Variants, scaled: Mapping[str, Step], layer: int
 ) -> list[Condition]:
     """For each direction the multiple with the most misaligned answers among those that keep answers coherent."""
     c = bench.config

@@ -1,0 +1,136 @@
+"""A base model and its fine-tunes by name, one resident model for the base and all of them that are adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from misdirection.errors import MisdirectionError
+from misdirection.models import Model, add_adapter, load_model
+from misdirection.studies.kit.inputs import fingerprint, is_adapter, resolve_model
+from misdirection.studies.kit.keys import asking_key, key_of_format
+from misdirection.studies.kit.same_kind import ask_alike, check_same_kind
+
+BASE_VARIANT = "base"
+TUNED_VARIANT = "tuned"
+"""The fine-tune of a study that has one only."""
+
+
+@dataclass
+class Variants:
+    """A base model ("base") and its fine-tunes by name: adapters on it, or whole models of their own.
+
+    Nothing is loaded until a step that has not been done asks for it, so that a finished run is reopened in no time.
+    Adapters share the resident base; of whole models one is kept beside it at a time.
+
+    Attributes:
+        base: Id or folder of the base model.
+        fine_tunes: By name, the id or folder of a PEFT adapter or of a whole model.
+        options: Passed to `load_model` (dtype, device, device_map, revision, trust_remote_code).
+        whole: Names of the fine-tunes that are whole models.
+        resident: What is loaded so far, by variant; adapters are on "base".
+    """
+
+    base: str
+    fine_tunes: Mapping[str, str | Path] = field(default_factory=dict[str, str | Path])
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    whole: frozenset[str] = frozenset()
+    resident: dict[str, Model] = field(default_factory=dict[str, Model], repr=False)
+    _prints: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    @classmethod
+    def of(cls, base: str, fine_tunes: Mapping[str, str | Path], options: Mapping[str, Any]) -> Self:
+        """Fine-tunes of either kind, told apart by their files."""
+        whole = frozenset(name for name, path in fine_tunes.items() if not is_adapter(str(path)))
+        return cls(base, fine_tunes, options, whole)
+
+    @classmethod
+    def pair(
+        cls, base: str, adapter: str | None = None, tuned: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> Self:
+        """The base and one fine-tune, called "tuned": an adapter, or a whole model; the base alone without either."""
+        one = adapter or tuned
+        whole = frozenset({TUNED_VARIANT} if tuned and not adapter else ())
+        return cls(base, {TUNED_VARIANT: one} if one else {}, options or {}, whole)
+
+    def beside(self, adapters: Mapping[str, str | Path]) -> Self:
+        """These and more adapters, on the same resident base, to which they are added when it is first asked for."""
+        return replace(self, fine_tunes={**self.fine_tunes, **adapters})
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What identifies each fine-tune, by name."""
+        return {name: self._print_of(self._source(name)) for name in self.fine_tunes}
+
+    @cached_property
+    def key(self) -> dict[str, Any]:
+        """What identifies them among a step's inputs.
+
+        One fine-tune stands as the adapter or the tuned model that it is, so that runs of the versions that knew no
+        others keep their steps.
+        """
+        key = {
+            "base": self._print_of(resolve_model(self.base)),
+            "dtype": key_of_format(self.options),
+            "asking": asking_key(self.options),
+        }
+        if not self.fine_tunes.keys() <= {TUNED_VARIANT}:
+            return {**key, "fine_tunes": self.fingerprints}
+        one = self.fingerprints.get(TUNED_VARIANT)
+        return {**key, "adapter": None if self.whole else one, "tuned": one if self.whole else None}
+
+    @property
+    def adapters(self) -> dict[str, str]:
+        """The fine-tunes that are adapters, by name."""
+        return {name: str(path) for name, path in self.fine_tunes.items() if name not in self.whole}
+
+    @property
+    def base_model(self) -> Model:
+        """The resident base model with every adapter beside it, asked as the first whole model was trained."""
+        if BASE_VARIANT not in self.resident:
+            first = next((self._source(name) for name in self.fine_tunes if name in self.whole), None)
+            self.resident[BASE_VARIANT] = load_model(
+                resolve_model(self.base), adapters=self.adapters or None, trained=first, **self.options
+            )
+        model = self.resident[BASE_VARIANT]
+        # Arms of all adapters share one queue: whoever asks for one of them gets a base that has them all.
+        for name, path in self.adapters.items():
+            if name not in model.adapters:
+                add_adapter(model, name, path)
+        return model
+
+    def model(self, variant: str) -> Model:
+        """The resident model of a variant.
+
+        Raises:
+            MisdirectionError: No fine-tune has this name, or it was not made from this base.
+        """
+        if variant == BASE_VARIANT or variant in self.adapters:
+            return self.base_model
+        if variant not in self.fine_tunes:
+            there = ", ".join(self.fine_tunes) or "the base alone"
+            raise MisdirectionError(f"no fine-tune is called '{variant}'", f"there are {there}")
+        if variant not in self.resident:
+            for other in self.resident.keys() - {BASE_VARIANT}:
+                del self.resident[other]
+            found = load_model(self._source(variant), **self.options)
+            check_same_kind(self.base_model, found)
+            ask_alike(self.base_model, found)
+            self.resident[variant] = found
+        return self.resident[variant]
+
+    def adapter_of(self, variant: str) -> str | None:
+        """Name of the adapter that is on under a variant."""
+        return variant if variant in self.adapters else None
+
+    def _print_of(self, source: str) -> str:
+        if source not in self._prints:
+            self._prints[source] = fingerprint(source)
+        return self._prints[source]
+
+    def _source(self, name: str) -> str:
+        path = str(self.fine_tunes[name])
+        return resolve_model(path) if name in self.whole else path

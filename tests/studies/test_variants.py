@@ -1,0 +1,50 @@
+"""A base model and its fine-tunes: what is resident, and what stands in a step's key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from misdirection.errors import MisdirectionError
+from misdirection.studies.kit.inputs import fingerprint
+from misdirection.studies.kit.variants import Variants
+
+
+def test_one_fine_tune_keeps_the_key_of_earlier_versions(tiny: Path) -> None:
+    base, adapter, whole = (str(tiny / name) for name in ("base", "adapter", "whole"))
+    one, two, bare = Variants.pair(base, adapter), Variants.pair(base, tuned=whole), Variants.pair(base)
+    names = ["base", "adapter", "tuned", "dtype", "asking"]
+    assert all(sorted(models.key) == sorted(names) for models in (one, two, bare))
+    found = [[models.key[name] for name in names[:3]] for models in (one, two, bare)]
+    prints = [fingerprint(path) for path in (base, adapter, whole)]
+    assert found == [[prints[0], prints[1], None], [prints[0], None, prints[2]], [prints[0], None, None]]
+    # However they were made, the same models have one key.
+    assert Variants.of(base, {"tuned": adapter}, {}).key == one.key and Variants(base).key == bare.key
+    assert Variants.of(base, {"tuned": Path(whole)}, {}).key == two.key
+    several = Variants.of(base, {"a": adapter, "b": whole}, {})
+    assert several.key["fine_tunes"] == {"a": prints[1], "b": prints[2]} == several.fingerprints
+    assert "adapter" not in several.key and several.beside({"c": adapter}).key != several.key
+
+
+def test_adapters_share_the_base_and_one_whole_model_is_kept_beside_it(tiny: Path) -> None:
+    models = Variants.of(
+        str(tiny / "base"), {"a": tiny / "adapter", "one": tiny / "whole", "two": tiny / "base"}, {"device": "cpu"}
+    )
+    assert models.whole == {"one", "two"} and not models.resident
+    base = models.model("a")
+    assert base is models.model("base") is models.base_model and list(base.adapters) == ["a"]
+    assert [models.adapter_of(name) for name in ("base", "a", "one")] == [None, "a", None]
+    one = models.model("one")
+    assert one is models.model("one") is not base
+    assert models.model("two") is not one and set(models.resident) == {"base", "two"}
+    with pytest.raises(MisdirectionError, match="no fine-tune is called 'three'"):
+        models.model("three")
+
+
+def test_more_adapters_come_beside_those_that_are_loaded(tiny: Path) -> None:
+    models = Variants.pair(str(tiny / "base"), str(tiny / "adapter"), options={"device": "cpu"})
+    base, more = models.base_model, models.beside({"again": tiny / "adapter"})
+    assert list(base.adapters) == ["tuned"]
+    assert more.model("again") is base and set(base.adapters) == {"tuned", "again"}
+    assert more.adapter_of("again") == "again" and models.adapter_of("again") is None
