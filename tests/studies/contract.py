@@ -19,7 +19,7 @@ RATE = STEADY | {"value": MAYBE}
 POINT = {"layer": int, "coefficient": NUMBER, "direction": str, "rate": STEADY, "coherent": STEADY}
 
 SHAPE: dict[str, Any] = {
-    "kind": str, "title": str, "created": str, "version": str,
+    "schema": int, "kind": str, "title": str, "created": str, "version": str,
     "verdict": {"state": str, "sentence": str, "details": [str],
                 "worst": [{"question": str, "sample": int, "base": str, "tuned": str, "base_score": MAYBE,
                            "tuned_score": MAYBE, "kl": MAYBE}]},
