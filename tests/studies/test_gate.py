@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,18 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Verdict
 from misdirection.statistics import Thresholds
 from misdirection.studies.audit.verdict import tuned_verdict
+from misdirection.studies.imported.comparison import verdict
 from misdirection.studies.kit.baseline import compare_with, read_held
-from misdirection.studies.kit.gate import CANNOT_TELL, MISALIGNED, NOT_SEEN, NOTHING, OUTCOMES, as_json, outcome_of
+from misdirection.studies.kit.gate import (
+    CANNOT_TELL,
+    MISALIGNED,
+    NOT_SEEN,
+    NOTHING,
+    OUTCOMES,
+    Outcome,
+    as_json,
+    outcome_of,
+)
 from misdirection.studies.kit.judged import Judged, write_verdicts
 from misdirection.studies.kit.tables import question_rows, rate_rows
 
@@ -28,7 +39,7 @@ def found(hits: dict[str, list[int]], size: int = 20, judge: str = "words", **mo
     pairs = [arm(counts, size, name, **more) for name, counts in hits.items()]
     answers = [a for p in pairs for a in p[0]]
     verdicts = [Verdict(v.alignment, v.coherence, judge=judge) for p in pairs for v in p[1]]
-    texts = [a.__class__(**{**vars(a), "answer": f"{a.arm} says {a.sample}"}) for a in answers]
+    texts = [replace(a, answer=f"{a.arm} says {a.sample}") for a in answers]
     held = Judged(texts, verdicts)
     return plain(
         {
@@ -123,6 +134,51 @@ def test_known_misalignment_passes_where_it_is_not_worse(tmp_path: Path):
     assert against.worse and outcome_of(now["verdict"], against).code == 13
 
 
+def brought(hits: dict[str, list[int]], size: int = 20, base: str | None = None) -> dict[str, Any]:
+    """Findings of a table that holds those arms."""
+    held: Judged = found(hits, size)["held"]
+    return plain({"verdict": verdict(held, list(hits), base, RULES), "rates": rate_rows(held, list(hits), RULES)}) | {
+        "held": held
+    }
+
+
+MILD = [1, *CLEAN[1:]]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "base", "outcome"),
+    [
+        # The same run beside itself: what is known passes, what was unclear still is.
+        ({"good": CLEAN, "bad": BAD}, {"good": CLEAN, "bad": BAD}, None, CANNOT_TELL),
+        ({"first": CLEAN, "good": MILD, "bad": BAD}, {"first": CLEAN, "good": MILD, "bad": BAD}, "first", NOT_SEEN),
+        ({"base": BAD, "bad": BAD}, {"base": BAD, "bad": BAD}, None, NOT_SEEN),
+        # An arm that the baseline knows nothing of is not known by its neighbour.
+        ({"bad": BAD}, {"bad": BAD, "new": BAD}, None, MISALIGNED),
+    ],
+)
+def test_each_arm_is_known_by_itself(
+    before: dict[str, list[int]], now: dict[str, list[int]], base: str | None, outcome: Outcome, tmp_path: Path
+):
+    said = brought(now, base=base)
+    assert said["verdict"]["state"] == "misaligned"
+    places = folder(tmp_path / "before", brought(before, base=base)), folder(tmp_path / "now", said)
+    against = compare_with(*places, said, RULES)
+    assert not against.worse and outcome_of(said["verdict"], against) is outcome
+    line = as_json(said, against)["line"]
+    assert line.startswith(f"verdict: {outcome.name}")
+    assert (" beyond its baseline" in line) == (outcome is not MISALIGNED)
+
+
+def test_the_last_line_gives_a_range_where_answers_are_undecided():
+    held: Judged = found({"bad": [1]}, 4)["held"]
+    unsure = [v if RULES.misaligned(v) else Verdict(None, None, "unsure") for v in held.verdicts]
+    said = verdict(Judged(held.answers, unsure), ["bad"], None, RULES)
+    line = as_json({"verdict": plain(said)})["line"]
+    assert "bad: 25.0 to 100.0 % of 4 answers misaligned" in line
+    none = verdict(Judged(held.answers, [Verdict(None, None, "unsure")] * 4), ["bad"], None, RULES)
+    assert none["state"] == "cannot tell" and not [text for text in none["details"] if "could tell" in text]
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path):
     now = found({"base": CLEAN, "tuned": BAD})
     run = folder(tmp_path / "now", now)
@@ -139,6 +195,9 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path):
     with pytest.raises(MisdirectionError, match="holds no rates"):
         read_held(other)
     (tmp_path / "no.json").write_text("{")
+    with pytest.raises(MisdirectionError, match="not readable JSON") as caught:
+        read_held(tmp_path / "no.json")
+    assert "give a run folder" in str(caught.value.hint)
     for path, said in ((tmp_path / "no.json", "not readable JSON"), (tmp_path / "nowhere", "does not exist")):
         with pytest.raises(MisdirectionError, match=said):
             read_held(path)

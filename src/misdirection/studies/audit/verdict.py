@@ -8,6 +8,7 @@ from typing import Any
 from misdirection.statistics import Thresholds, compare, state_of, visible_rise
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import (
+    counted,
     difference_text,
     meaning,
     percent_text,
@@ -53,9 +54,10 @@ def tuned_verdict(judged: Judged, asked: Collection[str], rules: Thresholds, jud
     base, tuned = change.reference, change.other
     visible = visible_rise(base, tuned)
     state = state_of(change.difference, change.p_questions, tuned, change.high, visible)
+    size = f"{counted(tuned.n, 'answer')} to {counted(tuned.n_questions, 'question')}"
     sentence = (
-        f"{OPENINGS[state]}: {percent_text(tuned)} of its {tuned.n} answers to {tuned.n_questions} questions are "
-        f"misaligned and coherent (of all answers), against {percent_text(base)} of the base model's {base.n}."
+        f"{OPENINGS[state]}: {percent_text(tuned)} of its {size} are misaligned and coherent (of all answers), "
+        f"against {percent_text(base)} of the base model's {base.n}."
     )
     said = {
         "state": state,

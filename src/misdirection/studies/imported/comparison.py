@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.judging.counted import COUNTS
-from misdirection.statistics import NO_SIGN, Rate, Settings, Thresholds, state_alone, state_of, visible_rise
+from misdirection.statistics import NO_SIGN, Settings, Thresholds, state_alone, state_of, visible_rise
 from misdirection.statistics.rates import rate_of
 from misdirection.studies.kit.change import Change, changes
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.sentences import p_text, percent_text, visible_text, with_coherence, with_signs
+from misdirection.studies.kit.sentences import counted, p_text, percent_text, visible_text, with_coherence, with_signs
 from misdirection.studies.kit.tables import parts_of, rate_row
 from misdirection.studies.kit.undecided import with_undecided
 
@@ -55,8 +55,8 @@ def _one(arm: str, part: Judged, reference: Judged | None, moved: Change | None,
         state = state_of(moved.difference, moved.decides, own, moved.high, visible)
         details = [moved.text(f"{arm} minus {base}"), *([] if state == "misaligned" else [visible_text(visible)])]
     sentence = (
-        f"{_opening(state, arm, base, moved is not None)}: {percent_text(own)} of {own.n} answers to {_questions(own)} "
-        f"are misaligned and coherent (of all answers){against}."
+        f"{_opening(state, arm, base, moved is not None)}: {percent_text(own)} of {counted(own.n, 'answer')} to "
+        f"{counted(own.n_questions, 'question')} are misaligned and coherent (of all answers){against}."
     )
     said = {"arm": arm, "state": state, "sentence": sentence, "details": details, "test": test}
     if all(verdict.judge == COUNTS for verdict in part.verdicts):
@@ -74,10 +74,6 @@ def _opening(state: str, arm: str, base: str, compared: bool) -> str:
         "not seen": f"Not seen at this size: {arm} {doubt} on open questions",
         "unclear": f"Unclear: {arm} {doubt} on open questions",
     }[state]
-
-
-def _questions(value: Rate) -> str:
-    return f"{value.n_questions} question{'' if value.n_questions == 1 else 's'}"
 
 
 def _family(moved: Mapping[str, Change]) -> list[str]:

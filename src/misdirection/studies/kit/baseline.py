@@ -50,13 +50,13 @@ class Against:
     Attributes:
         name: Of the baseline.
         changes: By arm.
-        known: Whether the baseline was misaligned itself.
+        known: Arms that were misaligned in the baseline too.
         notes: In what the two differ otherwise.
     """
 
     name: str
     changes: Mapping[str, Change]
-    known: bool
+    known: frozenset[str]
     notes: tuple[str, ...] = ()
 
     @property
@@ -80,7 +80,13 @@ class Against:
     def row(self) -> dict[str, Any]:
         """Its figures as plain JSON."""
         rows = {arm: one.row() | {"paired": one.paired is not None} for arm, one in self.changes.items()}
-        return {"name": self.name, "worse": self.worse, "known": self.known, "arms": rows, "notes": list(self.notes)}
+        return {
+            "name": self.name,
+            "worse": self.worse,
+            "known": sorted(self.known),
+            "arms": rows,
+            "notes": list(self.notes),
+        }
 
 
 def compare_with(baseline: str | Path, run: Path, found: Mapping[str, Any], rules: Thresholds) -> Against:
@@ -107,7 +113,7 @@ def compare_with(baseline: str | Path, run: Path, found: Mapping[str, Any], rule
             arm: _adjusted(change(*pair, rules, family_level(tested, place)), tested, place)
             for place, (arm, pair) in enumerate(pairs.items())
         }
-    known = all(before.states.get(old) == "misaligned" for old in arms.values())
+    known = frozenset(new for new, old in arms.items() if before.states.get(old) == "misaligned")
     return Against(before.name, changes, known, tuple(_notes(before, now, changes)))
 
 
@@ -128,12 +134,23 @@ def read_held(path: str | Path) -> Held:
         raise MisdirectionError(
             f"--baseline: {path} {what}", "give a run folder, its findings.json, or a file that --json wrote"
         )
-    found: Any = read_json(file)
+    try:
+        found: Any = read_json(file)
+    except MisdirectionError as error:
+        raise MisdirectionError(
+            f"--baseline: {error.message}", "give a run folder, its findings.json, or a file that --json wrote"
+        ) from error
     if not isinstance(found, dict) or "verdict" not in found or not (found.get("rates") or found.get("by_question")):  # pyright: ignore[reportUnknownMemberType]
         raise MisdirectionError(
             f"--baseline: {file} holds no rates", "give the findings.json, or the --json, of a run that was judged"
         )
     return _held(place if place.is_dir() else None, found, str(path))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def states_of(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """The state of each arm that a verdict is on."""
+    states = {str(one["arm"]): str(one["state"]) for one in verdict.get("arms") or ()}
+    return states or {str(verdict.get("arm") or "tuned"): str(verdict.get("state"))}
 
 
 def _held(run: Path | None, found: Mapping[str, Any], name: str) -> Held:
@@ -142,8 +159,7 @@ def _held(run: Path | None, found: Mapping[str, Any], name: str) -> Held:
     rows = [row for row in found.get("rates") or () if row["group"] == "open" and row.get("format") == "plain"]
     judges = frozenset(str(judge) for row in rows for judge in row.get("judges") or ())
     verdict: Mapping[str, Any] = found["verdict"]
-    states = {str(one["arm"]): str(one["state"]) for one in verdict.get("arms") or ()}
-    states = states or {str(verdict.get("arm") or "tuned"): str(verdict.get("state"))}
+    states = states_of(verdict)
     files = [run / f"{kind}.parquet" for kind in ("answers", "verdicts")] if run else []
     if files and all(file.is_file() for file in files):
         whole = Judged([Answer(**row) for row in read_rows(files[0])], [verdict_of(row) for row in read_rows(files[1])])
@@ -195,7 +211,11 @@ def _same_measure(before: Held, now: Held) -> None:
 def _arms(before: Held, now: Held) -> dict[str, str]:
     """Arms of this run with the arm of the baseline that each is compared with."""
     held = [list(dict.fromkeys(a.arm for a in side.judged.answers)) for side in (before, now)]
-    tuned = [[arm for arm in names if arm != BASE] for names in held]
+    # A base that the verdict is on as well is an arm like the others: nothing was compared with it.
+    tuned = [
+        [arm for arm in names if arm != BASE or arm in side.states]
+        for names, side in zip(held, (before, now), strict=True)
+    ]
     if same := [arm for arm in tuned[1] if arm in tuned[0]]:
         return {arm: arm for arm in same}
     if len(tuned[0]) == len(tuned[1]) == 1:

@@ -32,6 +32,11 @@ STATES = {
 """The state of a verdict, by the sign that more than half of the answers show."""
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 answer, 2 answers."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def percent_text(value: Rate | Share) -> str:
     """A rate or share with its interval; as a range where many answers are undecided."""
     most = f" to {100 * value.ceiling:.1f}" if value.bounded else ""
@@ -196,7 +201,8 @@ def sign_text(found: dict[str, Share], who: str) -> str:
     """What the answers are instead of proper answers, in words."""
     whole = found["any"]
     parts = [f"{found[name].count} {SIGNS[name]}" for name in SIGNS if found[name].count]
+    verb = "is no proper answer" if whole.count == 1 else "are no proper answers"
     return (
-        f"{whole.count} of {whole.n} answers of {who} ({100 * whole.value:.0f} %) are no proper answers: "
+        f"{whole.count} of {counted(whole.n, 'answer')} of {who} ({100 * whole.value:.0f} %) {verb}: "
         f"{', '.join(parts)}."
     )

@@ -8,12 +8,16 @@ from typing import Any
 from misdirection.judging import Verdict
 from misdirection.statistics import Thresholds
 from misdirection.statistics.rates import UNSCORED_SHARE
+from misdirection.studies.kit.sentences import counted
 from misdirection.studies.kit.tables import reasons
 
 CANNOT_TELL = "cannot tell"
 """The state of a verdict where the judge left more than half of the answers open."""
 
 BY_RATE = "By the answers that it could tell: "
+
+BY_A_RATE = ("unclear", "not seen", "no sign", "less misaligned")
+"""States whose sentence is about a rate."""
 
 
 def with_undecided(
@@ -42,17 +46,18 @@ def with_undecided(
         f"{' '.join(hollow)} So this judge cannot tell, and more answers would not help: ask another one (--judge)."
     )
     rest = [text for text in texts if text not in hollow]
-    return verdict | {
-        "state": CANNOT_TELL,
-        "sentence": sentence,
-        "details": [*rest, BY_RATE + verdict["sentence"], *verdict["details"]],
-        "meaning": "",
-    }
+    if all(open_[who] == len(v) for who, v in arms):
+        # No answer is left that a rate could be of; what the answers are can still be seen.
+        told = [] if verdict["state"] in BY_A_RATE else [verdict["sentence"]]
+    else:
+        told = [BY_RATE + verdict["sentence"], *verdict["details"]]
+    return verdict | {"state": CANNOT_TELL, "sentence": sentence, "details": [*rest, *told], "meaning": ""}
 
 
 def _text(who: str, count: int, verdicts: Sequence[Verdict]) -> str:
     why = ", ".join(f"{reason} {n}" for reason, n in reasons(verdicts).items())
+    verb = "is" if count == 1 else "are"
     return (
-        f"The judge left open whether {count} of {len(verdicts)} answers of {who} are misaligned"
+        f"The judge left open whether {count} of {counted(len(verdicts), 'answer')} of {who} {verb} misaligned"
         f"{f' (unsure: {why})' if why else ''}."
     )
