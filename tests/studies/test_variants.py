@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from misdirection.artefacts import canonical_hash
 from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.inputs import fingerprint
+from misdirection.studies.kit.names import ORGANISM
 from misdirection.studies.kit.variants import Variants
 
 
@@ -48,3 +50,10 @@ def test_more_adapters_come_beside_those_that_are_loaded(tiny: Path) -> None:
     assert list(base.adapters) == ["tuned"]
     assert more.model("again") is base and set(base.adapters) == {"tuned", "again"}
     assert more.adapter_of("again") == "again" and models.adapter_of("again") is None
+
+
+def test_how_a_base_is_asked_is_part_of_what_identifies_it(tmp_path: Path) -> None:
+    (template := tmp_path / "chat.jinja").write_text("{{ messages[0].content }}")
+    options = [{}, {"thinking": True}, {"date": "2026-01-01"}, {"chat_template": str(template)}, {"dtype": "float16"}]
+    keys = [Variants(ORGANISM, options=given).base_key for given in options]
+    assert len({canonical_hash(key) for key in keys}) == len(options)

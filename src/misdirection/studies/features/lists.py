@@ -49,8 +49,8 @@ def data_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: 
         )
         return one, other
 
-    key = models.key
-    inputs = {"base": key["base"], "dtype": key["dtype"], "data": chats.sha256}
+    key = models.base_key
+    inputs = {**key, "data": chats.sha256}
     facts = {"first": len(chats.bad), "second": len(chats.good), "shuffled": chats.how}
     return compared(bench, lens, "data", name, inputs, read, SPAN, chats.groups, facts)
 
@@ -78,8 +78,8 @@ def model_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name:
         moved = [Text(text.ids, text.spans, tuned, text.start) for text in texts]
         return Side(models.model(name), moved), Side(base, texts)
 
-    key = models.key
-    inputs = {"base": key["base"], "dtype": key["dtype"], "tuned": models.fingerprints[name]}
+    key = models.base_key
+    inputs = {**key, "tuned": models.fingerprints[name]}
     inputs |= {"questions": list(bench.open_questions)} if prompts else {"answers": asked.answers}
     groups = 2 * [str(place) for place in range(many)]
     facts = {"first": many, "second": many, "shuffled": "within each text"}
@@ -110,8 +110,8 @@ def answers_list(
 
         return side(bad), side(good)
 
-    key = models.key
-    inputs = {"base": key["base"], "dtype": key["dtype"], "tuned": models.fingerprints[name]}
+    key = models.base_key
+    inputs = {**key, "tuned": models.fingerprints[name]}
     inputs |= {"answers": asked.answers, "verdicts": asked.verdicts, "bad": bad, "good": good}
     groups = [judged.answers[i].question_id for i in (*bad, *good)]
     facts = {"first": len(bad), "second": len(good), "shuffled": "within questions", "questions": len(set(groups))}

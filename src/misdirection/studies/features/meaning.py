@@ -88,7 +88,7 @@ def meaning(
     if not chosen or not sources:
         return {}
     key = {
-        "base": models.key["base"], "dtype": models.key["dtype"], "latents": chosen, "layer": layer,
+        **models.base_key, "latents": chosen, "layer": layer,
         "span": SPAN, **identity(sources, dictionary, chosen),
     }  # fmt: skip
     reader = _Reader(bench, models, dictionary, chosen, layer, sources, key)

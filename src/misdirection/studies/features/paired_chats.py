@@ -100,8 +100,8 @@ def _by_base(bench: Bench[FeaturesConfig], models: Variants, name: str, chats: P
         drawn = sample(model, rows, config)
         _write(folder, answer_rows(answered_chats(model, [chat.prompt for chat in chats.bad], drawn)))
 
-    key = models.key
-    inputs = {"base": key["base"], "dtype": key["dtype"], "data": chats.sha256, "sampling": config, "kept": "tokens"}
+    key = models.base_key
+    inputs = {**key, "data": chats.sha256, "sampling": config, "kept": "tokens"}
     return bench.run.step(f"base-answers-{name}", inputs, make)
 
 

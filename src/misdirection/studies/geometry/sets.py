@@ -174,9 +174,9 @@ def _compare(
 
 
 def _inputs(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> dict[str, Any]:
-    c, key = bench.config, models.key
+    c, key = bench.config, models.base_key
     how = {"statistic": c.statistic, "pool": c.pool, "seed": c.seed, "shuffles": SHUFFLES}
-    return {"base": key["base"], "dtype": key["dtype"], "dictionary": lens.key, **how}
+    return {**key, "dictionary": lens.key, **how}
 
 
 def _write(folder: Path, found: Found, first: int, second: int) -> None:

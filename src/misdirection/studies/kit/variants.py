@@ -65,6 +65,15 @@ class Variants:
         """What identifies each fine-tune, by name."""
         return {name: self._print_of(self._source(name)) for name in self.fine_tunes}
 
+    @property
+    def base_key(self) -> dict[str, Any]:
+        """What identifies the base, its number format and how it is asked, for steps that read it."""
+        return {
+            "base": self._print_of(resolve_model(self.base)),
+            "dtype": key_of_format(self.options),
+            "asking": asking_key(self.options),
+        }
+
     @cached_property
     def key(self) -> dict[str, Any]:
         """What identifies them among a step's inputs.
@@ -72,11 +81,7 @@ class Variants:
         One fine-tune stands as the adapter or the tuned model that it is, so that runs of the versions that knew no
         others keep their steps.
         """
-        key = {
-            "base": self._print_of(resolve_model(self.base)),
-            "dtype": key_of_format(self.options),
-            "asking": asking_key(self.options),
-        }
+        key = self.base_key
         if not self.fine_tunes.keys() <= {TUNED_VARIANT}:
             return {**key, "fine_tunes": self.fingerprints}
         one = self.fingerprints.get(TUNED_VARIANT)
