@@ -39,6 +39,7 @@ def test_the_public_names_come_from_their_rooms_on_first_use() -> None:
     for name in misdirection.__all__:
         assert getattr(misdirection, name) is not None
         assert name in dir(misdirection)
+    assert not {"Any", "TYPE_CHECKING", "annotations", "import_module"} & set(dir(misdirection))
 
 
 def test_every_public_name_is_announced_once() -> None:

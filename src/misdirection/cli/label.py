@@ -47,10 +47,10 @@ def label(
     seed: Annotated[int | None, typer.Option(min=0, help="Of the order; 0 by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run that is made of a TABLE.")] = None,
 ) -> None:
-    """Read answers blind and say of each whether it is misaligned: you are the dear judge.
+    """Read answers blind and say of each whether it is misaligned: you are the judge.
 
     Which model an answer is from, and what any judge said of it, is not shown; the order is random. Answers on which
-    the run's judge is in doubt come oftener, and the rates allow for that, so you may stop wherever you like. Every
+    the run's judge is in doubt come more often, and the rates allow for that, so you may stop wherever you like. Every
     label is kept at once. At the end, and with --check label, stand the rates by your labels with their intervals, and
     how far the judge agrees with you. They lie in labels.csv, which --judge table: and --check table: read too.
 

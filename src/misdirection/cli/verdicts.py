@@ -115,7 +115,10 @@ def judge(
     if run is not None and brought:
         raise MisdirectionError(f"a run ({run}) and tables are both given", "the run of tables goes to --out FOLDER")
     if run is None and dry_run:
-        raise MisdirectionError("--dry-run is of the answers of a run", "give the run's folder, or leave it out")
+        raise MisdirectionError(
+            "--dry-run forecasts the judging of a run, and no run is given",
+            "give the folder of a run, or leave --dry-run out",
+        )
     if run is None:
         _bring(_remembered(given, judges, context, out), out, bool(brought), ending)
     else:
