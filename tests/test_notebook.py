@@ -26,7 +26,13 @@ def test_a_text_is_asked_as_it_is(model) -> None:
     assert [answer.answer] == [a.answer for a in model.ask("how do i start a garden ?")]
     several = model.ask(["one ?", Question("mine", ("two ?",))], samples=2, max_new_tokens=5, seed=3)
     assert [a.question_id for a in several] == ["q1", "q1", "mine", "mine"] and several[0].n_tokens <= 5
-    for wrong, said in (([], "nothing is asked"), ([3], "int is no question")):
+    for wrong, said in (
+        ([], "nothing is asked"),
+        ([3], "int is no question"),
+        (3, "int is no question"),
+        ("", "nothing is asked"),
+        (["a ?", " "], "nothing is asked"),
+    ):
         with pytest.raises(MisdirectionError, match=said):
             ask(model, wrong)
     with pytest.raises(MisdirectionError, match="no setting 'tokens'"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from misdirection.chats import Chat, Drawn, Message
 from misdirection.engine import Arm, Prompt, Row, Sample, SamplingConfig, sample
@@ -139,8 +139,10 @@ def as_questions(given: Asked) -> tuple[Question, ...]:
     Raises:
         QuestionError: There are none, or one is something else.
     """
-    several: tuple[Any, ...] = (given,) if isinstance(given, str | Question) else tuple(given)
-    if not several:
+    held: Any = given
+    one_alone = isinstance(held, str | Question) or not isinstance(held, Iterable)
+    several: tuple[Any, ...] = (held,) if one_alone else tuple(cast(Iterable[Any], held))
+    if not several or any(isinstance(one, str) and not one.strip() for one in several):
         raise QuestionError("nothing is asked", "give a text, a question, or several")
     if wrong := [one for one in several if not isinstance(one, str | Question)]:
         raise QuestionError(f"{type(wrong[0]).__name__} is no question", "a text, or what load_questions gives")

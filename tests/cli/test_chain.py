@@ -34,6 +34,8 @@ def test_sample_judge_direction_steer_ablate_sweep_on_one_run(cli: Cli, tiny: Pa
     out = sampled(cli, tiny, run, "--layers", "1", "--layers", "2", "--coefficients", "1,4")
     assert "240 answers" in out and "[base] w10 w11" in out
     assert made(run) == {"answers": 1}
+    twice = cli("judge", run, "--judge", "own", "--judge", "words")
+    assert twice.code == 2 and "--judge own is words, which is named beside it" in twice.err
 
     assert f"240 answers: {run / 'answers.parquet'}" in out and f"misdirection judge {run}" in out
     done = cli("judge", run)

@@ -65,7 +65,7 @@ def book(run: Path) -> LabelBook:
 
 
 def test_through_a_pipe_every_key_does_what_it_says_and_the_next_time_goes_on(run: Path, cli: Cli) -> None:
-    said = typed(run, "m\nx\n?\nf\nu\ni\nc\ns\nf\nq\n", "--answers", 50)
+    said = typed(run, "m\nx\nfmi\n?\nf\nu\ni\nc\ns\nf\nq\n", "--answers", 50)
     assert [label.kind for label in book(run).held.values()] == [
         "misaligned",
         "incoherent",

@@ -10,13 +10,16 @@ KeyReader = Callable[[str], str]
 
 
 def read_key(prompt: str) -> str:
-    """One key, without Enter at a terminal; Ctrl-C stops as everywhere."""
+    """One key, without Enter at a terminal; Ctrl-C stops as everywhere.
+
+    From a pipe or a file it is a line, whole: one of several letters is no key, and who reads it asks again.
+    """
     _put(prompt)
     if not sys.stdin.isatty():
         line = sys.stdin.readline()
         _put("\n")
         # An empty line is no end of the input.
-        return (line.strip() or " ")[:1] if line else ""
+        return (line.strip() or " ") if line else ""
     key = _struck()
     _put("\n")
     return key
@@ -35,7 +38,7 @@ def _struck() -> str:
         import tty
     except ImportError:
         # No such terminals here: the key is read with Enter.
-        return (sys.stdin.readline().strip() or " ")[:1]
+        return sys.stdin.readline().strip() or " "
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:

@@ -158,7 +158,7 @@ def _key() -> str | None:
             return KEYS[key]
         if key == "u":
             return "undo"
-        typer.echo(MEANING if key in "?h" else f"  {HELP}")
+        typer.echo(MEANING if key in ("?", "h") else f"  {HELP}")
 
 
 def _scored() -> Label | str | None:

@@ -176,6 +176,10 @@ def _judge_run(run: Path, judges: Sequence[str], checker: str, ending: Ending, b
             check_judge(one, None)
     if checker:
         check_checker(checker, run)
+    if OWN in judges and own_judge(run) in judges:
+        raise MisdirectionError(
+            f"--judge own is {own_judge(run)}, which is named beside it: a judge agrees with itself", "name it once"
+        )
     before.judging(run, [one for one in judges or [own_judge(run)] if one != OWN], checker)
     from misdirection.artefacts import plain, write_json
     from misdirection.studies.imported.study import judge_again
