@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Callable
 
 KeyReader = Callable[[str], str]
-"""Shows a prompt; gives the key that was struck, or the first letter of a line; "" at the end of the input."""
+"""Shows a prompt; gives the key that was struck, or a line from elsewhere; "" at the end of the input."""
 
 
 def read_key(prompt: str) -> str:
@@ -44,11 +46,22 @@ def _struck() -> str:
     try:
         # Now, not by the default that throws away what was typed ahead.
         tty.setcbreak(descriptor, termios.TCSANOW)
-        key = sys.stdin.read(1)
+        key = _one(descriptor)
         # Ctrl-D comes as a character where keys are read one by one.
         return "" if key == "\x04" else key
     finally:
         termios.tcsetattr(descriptor, termios.TCSANOW, before)
+
+
+def _one(descriptor: int) -> str:
+    """One character, past Python's buffer, which select does not see; "" at the end of the input.
+
+    The wait ends by itself again and again: a Ctrl-C that comes just before a read would not be heard until the next
+    key.
+    """
+    while not select.select([descriptor], [], [], 0.2)[0]:
+        pass
+    return os.read(descriptor, 1).decode(errors="replace")
 
 
 def _put(text: str) -> None:
