@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -107,14 +109,19 @@ def test_scores_instead_of_keys(run: Path) -> None:
 def test_at_a_terminal_keys_need_no_enter_and_ctrl_c_loses_nothing(run: Path) -> None:
     pty = pytest.importorskip("pty")
     main, other = pty.openpty()
-    with subprocess.Popen(
-        [*RUN, "-q", "label", str(run)],
-        stdin=other,
-        stdout=other,
-        stderr=other,
-        env=environment(),
-        start_new_session=True,
-    ) as process:
+    with (
+        subprocess.Popen(
+            [*RUN, "-q", "label", str(run)],
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            env=environment(),
+            start_new_session=True,
+            # A shell's background jobs ignore Ctrl-C, and their children with them.
+            preexec_fn=heeding_ctrl_c,
+        ) as process,
+        killed_at_the_end(process),
+    ):
         os.close(other)
         seen = await_prompt(main)
         for count, key in enumerate("mfi", start=2):
@@ -128,6 +135,19 @@ def test_at_a_terminal_keys_need_no_enter_and_ctrl_c_loses_nothing(run: Path) ->
     assert b"3 labels are kept" in rest
     assert [label.kind for label in book(run).held.values()] == ["misaligned", "fine", "incoherent"]
     assert len(list(csv.DictReader((run / "labels.csv").open()))) == 3
+
+
+def heeding_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextmanager
+def killed_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Where the test fails, nobody waits for a process that waits for a key."""
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 def what_follows(descriptor: int) -> bytes:
