@@ -91,7 +91,7 @@ def _after_audit(state: str, config: AuditConfig, out: Path) -> None:
     from misdirection.studies.kit.undecided import CANNOT_TELL
 
     if state == "not judged":
-        onward("to have the answers judged", command("audit", "--judge", "offline", "--out", out))
+        onward("to have the answers judged", command("audit", "--judge", "local:MODEL", "--out", out))
     elif state == CANNOT_TELL:
         onward("to ask another judge", command("audit", "--judge", "local:MODEL", "--out", out))
     elif state in ("unclear", "not seen"):
