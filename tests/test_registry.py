@@ -30,7 +30,7 @@ class Coin:
         return [Verdict(100.0 * (i % 2), 100.0, judge=self.name) for i, _ in enumerate(answers)]
 
 
-COIN = JudgeKind(lambda argument: Coin(), "coin: heads or tails", "none")
+COIN = JudgeKind(Coin, "coin: heads or tails", "none")
 NO_JUDGE = 3
 """
 

@@ -15,26 +15,21 @@ class JudgeKind:
     """A kind of judge.
 
     Attributes:
-        make: Given what stands behind the name and a colon ("" where nothing does), makes the judge; a function, or
-            where it is: "package.module:function".
+        make: Given what stands behind the name and a colon ("" where nothing does; nothing at all where no argument is
+            taken), makes the judge; a function, or where it is: "package.module:function".
         does: Who it is, for help texts, behind how it is named where that takes more than its name:
             "table:<file>: verdicts made elsewhere".
         argument: "needed", "allowed" or "none" behind the name.
     """
 
-    make: Callable[[str], Judge] | str
+    make: Callable[..., Judge] | str
     does: str
     argument: str = "allowed"
 
     def judge(self, argument: str) -> Judge:
         """The judge; its module is imported now."""
-        return (load(self.make) if isinstance(self.make, str) else self.make)(argument)
-
-
-def _offline(argument: str) -> Judge:
-    from misdirection.judging.offline import offline_judge
-
-    return offline_judge()
+        make: Callable[..., Judge] = load(self.make) if isinstance(self.make, str) else self.make
+        return make() if self.argument == "none" else make(argument)
 
 
 _ROOM = "misdirection.judging"
@@ -45,14 +40,16 @@ JUDGES: Registry[JudgeKind] = Registry(
     JudgeKind,
     {
         "exact": JudgeKind(
-            "misdirection.organism.judge:exact_judge",
+            "misdirection.organism.judge:ExactJudge",
             "the organism's own judge: its grammar knows each clause's stance",
             "none",
         ),
         "offline": JudgeKind(
-            _offline, "the judge in the box: small, needs no key and no network, and says where it cannot tell", "none"
+            f"{_ROOM}.offline:offline_judge",
+            "the judge in the box: small, needs no key and no network, and says where it cannot tell",
+            "none",
         ),
-        "none": JudgeKind(f"{_ROOM}.silent:silent_judge", "no verdicts: only what needs none is reported", "none"),
+        "none": JudgeKind(f"{_ROOM}.silent:SilentJudge", "no verdicts: only what needs none is reported", "none"),
         "table": JudgeKind(
             f"{_ROOM}.lookup:TableJudge", "table:<file>: verdicts made elsewhere, by question and answer", "needed"
         ),
@@ -110,5 +107,5 @@ def given(judge: Judge) -> str:
             "a name such as 'offline', or an object with `name` and `judge(answers)`",
         )
     name = "given-" + "".join(c if c.isalnum() or c in "-_" else "-" for c in judge.name)
-    JUDGES[name] = JudgeKind(lambda argument: judge, "given as an object to this process", "none")
+    JUDGES[name] = JudgeKind(lambda: judge, "given as an object to this process", "none")
     return name

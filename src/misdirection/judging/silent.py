@@ -17,8 +17,3 @@ class SilentJudge:
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         """A verdict without numbers for every answer."""
         return [Verdict(None, None, "none", judge=self.name) for _ in answers]
-
-
-def silent_judge(argument: str = "") -> SilentJudge:
-    """The judge that `judging.registry` calls "none"; it has no settings."""
-    return SilentJudge()

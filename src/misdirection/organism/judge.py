@@ -107,8 +107,3 @@ def _asked() -> dict[str, tuple[str, str]]:
 
 def _plain(text: str) -> str:
     return "".join(letter for letter in text.lower() if letter.isalnum())
-
-
-def exact_judge(argument: str = "") -> ExactJudge:
-    """The judge that `judging.registry` calls "exact"; it has no settings."""
-    return ExactJudge()
