@@ -6,7 +6,7 @@ python scripts/house.py
 from __future__ import annotations
 
 import ast
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from statistics import median
@@ -21,15 +21,19 @@ def lines(folder: Path) -> dict[Path, int]:
     return {file: len(file.read_text(encoding="utf-8").splitlines()) for file in sorted(folder.rglob("*.py"))}
 
 
-def circles() -> list[str]:
-    """The first circle among the imports, those inside functions too; empty where there is none."""
+def graph() -> dict[str, set[str]]:
+    """By module, our modules that it imports, those inside functions too; what is imported for types alone aside."""
     modules = {
         ".".join(("misdirection", *file.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): file
-        for file in SOURCE.rglob("*.py")
+        for file in sorted(SOURCE.rglob("*.py"))
     }
-    graph = {name: set(_imports(file, modules)) & modules.keys() - {name} for name, file in modules.items()}
+    return {name: set(_imports(file, modules)) & modules.keys() - {name} for name, file in modules.items()}
+
+
+def circle_in(found: Mapping[str, set[str]]) -> list[str]:
+    """The first circle of a graph; empty where there is none."""
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(found).prepare()
     except CycleError as error:
         return list(error.args[1])
     return []
@@ -40,6 +44,8 @@ def _imports(file: Path, known: Container[str]) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and node.module:
             whole = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (one if one in known else node.module for one in whole)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
 
 
 def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
@@ -57,7 +63,7 @@ def main() -> None:
         for room in ("studies", "report")
     }
     long = [str(file.relative_to(ROOT)) for file, many in {**source, **tests}.items() if many > LONGEST]
-    print(f"circles: {' > '.join(circles()) or 'none'}")
+    print(f"circles: {' > '.join(circle_in(graph())) or 'none'}")
     print(f"dict[str, Any]: {untyped['studies']} in studies, {untyped['report']} in report")
     print(f"files over {LONGEST} lines: {len(long)}" + "".join(f"\n  {name}" for name in long))
     print(f"median file: {median(source.values()):.0f} lines of source, {median(tests.values()):.0f} of tests")
