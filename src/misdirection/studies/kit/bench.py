@@ -114,11 +114,10 @@ class Bench(Generic[Config]):
                 written or loaded.
         """
         config = config.completed()
-        resolve_questions(config.questions)
-        find_judge(config.judge)
-        convention(config.convention)
-        config = settled(within_reach(config, resolve_questions(config.questions), out), out)
+        config = within_reach(config, resolve_questions(config.questions), out)
         judge = find_judge(config.judge)
+        convention(config.convention)
+        config = settled(config, out)
         with Run.open(out, facts_of(config, command) | {"judge": judge.name}) as run:
             yield cls(run, config, command, len(read_log(run.path)))
 
