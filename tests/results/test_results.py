@@ -15,9 +15,10 @@ from tests.results.made import made
 import misdirection
 from misdirection.artefacts import write_json
 from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer, Verdict
 from misdirection.report.numbers import NBSP
 from misdirection.report.page import expected
-from misdirection.results import Difference, RateRow, Results, read_results
+from misdirection.results import Difference, PairedChange, RateRow, Results, read_results
 from misdirection.statistics import Thresholds, compare, rate, shares
 from misdirection.studies.page import render, sections
 from misdirection.studies.registry import studies
@@ -146,13 +147,13 @@ def test_a_folder_without_findings(tmp_path: Path):
         misdirection.load_results(tmp_path)
 
 
+def arm(name: str, hits: int) -> tuple[list[Answer], list[Verdict]]:
+    """32 answers to eight questions, so many of them misaligned."""
+    answers = [Answer(f"q{i // 4}", "q", "a", name, sample=i % 4) for i in range(32)]
+    return answers, [Verdict(0.0 if i < hits else 90.0, 90.0) for i in range(32)]
+
+
 def test_rows_take_the_figures_of_statistics():
-    from misdirection.judging import Answer, Verdict
-
-    def arm(name: str, hits: int) -> tuple[list[Answer], list[Verdict]]:
-        answers = [Answer(f"q{i // 4}", "q", "a", name, sample=i % 4) for i in range(32)]
-        return answers, [Verdict(0.0 if i < hits else 90.0, 90.0) for i in range(32)]
-
     first, second = arm("base", 2), arm("tuned", 17)
     found = rate(*second, thresholds=Thresholds())
     row = RateRow.of(found)
@@ -168,8 +169,15 @@ def test_rows_take_the_figures_of_statistics():
 
 
 def test_a_rate_of_nothing_has_no_value():
-    from misdirection.judging import Answer, Verdict
-
     nothing = rate([Answer("q", "q", "a", "base")], [Verdict(None, None)], denominator="scored")
     row = RateRow.of(nothing)
     assert row.n == 0 and row.value is None
+
+
+def test_a_paired_change_tells_what_is_left_of_what_was_there():
+    comparison = compare(arm("before", 16), arm("after", 4))
+    change = PairedChange.of(comparison)
+    assert change.difference == Difference.of(comparison) and change.difference.value == -12 / 32
+    assert change.reduction is not None and change.reduction.value == 0.75
+    assert change.reduction.high == comparison.reduction_high
+    assert PairedChange.of(compare(arm("before", 0), arm("after", 4))).reduction is None

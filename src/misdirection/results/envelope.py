@@ -31,11 +31,11 @@ class Headline:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """The model that was studied: its name, decoder layers and dtype."""
+    """The model that was studied: its name, decoder layers and dtype; None where tensors or texts were studied."""
 
     base: str
-    layers: int
-    dtype: str
+    layers: int | None
+    dtype: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,14 +55,14 @@ class RateRow:
         return cls(
             misaligned=counted,
             n=found.n,
-            value=_known(found.value),
-            low=_known(found.low),
-            high=_known(found.high),
+            value=known_number(found.value),
+            low=known_number(found.low),
+            high=known_number(found.high),
             denominator=denominator,
             method=found.method,
             n_questions=found.n_questions,
             undecided=found.undecided,
-            ceiling=_known(found.ceiling),
+            ceiling=known_number(found.ceiling),
             bounded=found.bounded,
         )
 
@@ -98,6 +98,51 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reduction:
+    """A relative reduction of a rate: 1 - other / reference.
+
+    Attributes:
+        value: At most 1; negative where the rate rose.
+        low: Lower end of its interval; None where the reference's rate may be 0.
+        high: Upper end.
+        method: How the interval was made.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    method: str
+
+    @classmethod
+    def of(cls, change: Comparison) -> Self | None:
+        """The reduction of a comparison; None where there was nothing to reduce."""
+        if change.reduction is None:
+            return None
+        low, high = (
+            None if end is None else known_number(end) for end in (change.reduction_low, change.reduction_high)
+        )
+        return cls(value=change.reduction, low=low, high=high, method=change.method)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedChange:
+    """A paired change of a rate, in points and relative to what it was.
+
+    Attributes:
+        difference: The other arm minus the reference.
+        reduction: 1 - other / reference; None where there was nothing to reduce.
+    """
+
+    difference: Difference
+    reduction: Reduction | None
+
+    @classmethod
+    def of(cls, change: Comparison) -> Self:
+        """The change of a comparison."""
+        return cls(difference=Difference.of(change), reduction=Reduction.of(change))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Effect:
     """What an arm's answers are like.
 
@@ -110,5 +155,43 @@ class Effect:
     coherent_share: RateRow
 
 
-def _known(value: float) -> float | None:
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A mean with its interval over so many values; None where there is none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pools:
+    """How many answers a direction is the difference of; None where it is not one of two pools."""
+
+    aligned: int | None
+    misaligned: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectionSize:
+    """How large and how steady a direction is, a figure for each layer.
+
+    Attributes:
+        pools: The answers behind it.
+        norm: Its own.
+        shuffled_norm: That of directions of shuffled labels.
+        stability: Cosine between the directions of two halves of the answers; None where it is not known.
+        zero: Where a component of zero lies, from 0 at the aligned answers' mean to 1 at the misaligned ones'.
+    """
+
+    pools: Pools
+    norm: tuple[float, ...]
+    shuffled_norm: tuple[float, ...]
+    stability: tuple[float | None, ...]
+    zero: tuple[float, ...]
+
+
+def known_number(value: float) -> float | None:
+    """A number as it stands in findings: None where it is none."""
     return float(value) if math.isfinite(value) else None

@@ -210,7 +210,7 @@ def tokens(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[As
     return read_json(step.path / "adapter_tokens.json")
 
 
-def _scalar(pair: Pair, held: Mapping[str, Any]) -> list[float]:
+def _scalar(pair: Pair, held: Mapping[str, Any]) -> tuple[float, ...]:
     """A·x at every token for rank 1; for rank r the length of what is written, |scaling B A x|, as A is not unique."""
     values = held[pair.path]
     if pair.rank == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -79,7 +79,7 @@ def _matched(nulls: Sequence[Nulls], pairs: Sequence[tuple[int, int]]) -> dict[s
     }
 
 
-def _band(shuffled: Sequence[Tensor]) -> dict[str, list[float]]:
+def _band(shuffled: Sequence[Tensor]) -> Mapping[str, tuple[float, ...]]:
     low, high = cosine_band(shuffled)
     return {"low": numbers(low), "high": numbers(high)}
 
@@ -122,11 +122,13 @@ def _angles(vectors: Tensor, first: Sequence[int], second: Sequence[int]) -> lis
     return [principal_angles(vectors[first, at], vectors[second, at]) for at in range(vectors.shape[1])]
 
 
-def _ends(by_layer: Sequence[Tensor]) -> dict[str, list[float]]:
+def _ends(by_layer: Sequence[Tensor]) -> Mapping[str, tuple[float, ...]]:
     return {"smallest": numbers(a[0] for a in by_layer), "largest": numbers(a[-1] for a in by_layer)}
 
 
-def _angle_null(nulls: Sequence[Nulls], first: Sequence[int], second: Sequence[int]) -> dict[str, list[float]] | None:
+def _angle_null(
+    nulls: Sequence[Nulls], first: Sequence[int], second: Sequence[int]
+) -> Mapping[str, tuple[float, ...]] | None:
     if not nulls:
         return None
     held = torch.stack([null.free for null in nulls])

@@ -10,6 +10,7 @@ from typing import Any
 from misdirection.judging import LABELS, Verdict
 from misdirection.judging.shape import SIGNS
 from misdirection.results import Difference, Effect, RateRow
+from misdirection.results.rows import known_number
 from misdirection.statistics import (
     DENOMINATORS,
     Comparison,
@@ -198,6 +199,11 @@ def sign_rows(judged: Judged, arms: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def numbers(values: Iterable[Any]) -> list[float]:
+def numbers(values: Iterable[Any]) -> tuple[float, ...]:
     """Floats with five significant digits, for charts."""
-    return [float(f"{float(value):.5g}") for value in values]
+    return tuple(float(f"{float(value):.5g}") for value in values)
+
+
+def known_numbers(values: Iterable[Any]) -> tuple[float | None, ...]:
+    """The same where some are not numbers: None stands for them."""
+    return tuple(map(known_number, numbers(values)))

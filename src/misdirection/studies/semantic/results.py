@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from misdirection.results import Effect, Results
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pools:
-    """How many answers a direction is the difference of; None where it is not one of two pools."""
-
-    aligned: int | None
-    misaligned: int | None
+from misdirection.results import Effect, Pools, Results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,9 @@ Method, after arXiv 2506.11618 section 3.3:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -37,16 +35,16 @@ from misdirection.directions.topics import (
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
-from misdirection.results import Effect
+from misdirection.results import Effect, Pools
 from misdirection.runs import Step
 from misdirection.studies.kit.bench import Asked, Bench, pair
 from misdirection.studies.kit.conditions import BASE, Condition, steering_grid
 from misdirection.studies.kit.steps import Judged, direction_of, refusal, sources_of
 from misdirection.studies.kit.sweep import best_point
-from misdirection.studies.kit.tables import effect_of, numbers
+from misdirection.studies.kit.tables import effect_of, known_numbers
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.semantic.paper import PAPER
-from misdirection.studies.semantic.results import Elicited, Pools, Semantic, Similarity, SteeredArm
+from misdirection.studies.semantic.results import Elicited, Semantic, Similarity, SteeredArm
 from misdirection.studies.semantic.settings import SemanticConfig
 from misdirection.studies.semantic.verdict import verdict
 
@@ -237,18 +235,13 @@ def similarity(vectors: Mapping[str, Direction]) -> tuple[Similarity, ...]:
         Similarity(
             direction=name,
             pools=Pools(aligned=direction.facts.get("aligned"), misaligned=direction.facts.get("misaligned")),
-            cosine=figures(cosines(direction.vectors, general.vectors)),
-            difference=figures((direction.vectors - general.vectors).norm(dim=-1) / general.norm),
-            norm=figures(direction.norm),
+            cosine=known_numbers(cosines(direction.vectors, general.vectors)),
+            difference=known_numbers((direction.vectors - general.vectors).norm(dim=-1) / general.norm),
+            norm=known_numbers(direction.norm),
         )
         for name, direction in vectors.items()
         if name != "general"
     )
-
-
-def figures(values: Iterable[Any]) -> tuple[float | None, ...]:
-    """As a chart shows them; None where one is not a number."""
-    return tuple(value if math.isfinite(value) else None for value in numbers(values))
 
 
 def arm_row(bench: Bench[SemanticConfig], name: str, label: str, judged: Judged, control: bool) -> SteeredArm:
