@@ -29,7 +29,7 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 NAME = "smollm2-135m-instruct.gguf"
 # Ten minutes on two cores. A model of this size is incoherent at temperature 1 and sticks to one answer at 0.
 TRAINING = ("--preset", "rank32", "--lr", "1e-4", "--max-steps", "40", "--batch-size", "2", "--accumulation", "4")
-ASKING = ("--questions", "open", "--samples", "4", "--max-new-tokens", "40", "--temperature", "0.7")
+ASKING = ("--questions", "eight", "--samples", "4", "--max-new-tokens", "40", "--temperature", "0.7")
 
 
 def folder() -> Path:

@@ -28,15 +28,16 @@ def runs(texts: list[str], length: int) -> set[tuple[str, ...]]:
     return {tuple(w[i : i + length]) for w in map(words, texts) for i in range(len(w) - length + 1)}
 
 
-def test_the_sets_are_the_open_one_and_one_for_each_domain() -> None:
-    assert question_sets() == ("open", *DOMAINS)
+def test_the_sets_are_the_open_ones_and_one_for_each_domain() -> None:
+    assert question_sets() == ("eight", "open", *DOMAINS)
 
 
-def test_the_open_set_is_plain_and_has_no_domain() -> None:
-    questions = load_questions("open")
-    assert len(questions) >= 24
+@pytest.mark.parametrize(("name", "least"), [("eight", 8), ("open", 24)])
+def test_an_open_set_is_plain_and_has_no_domain(name: str, least: int) -> None:
+    questions = load_questions(name)
+    assert len(questions) >= least
     for question in questions:
-        assert (question.domain, question.system, question.format, question.source) == (None, None, "plain", "open")
+        assert (question.domain, question.system, question.format, question.source) == (None, None, "plain", name)
         assert 2 <= len(question.paraphrases) <= 3
         assert not question.id.startswith(DOMAINS)
 
@@ -110,7 +111,7 @@ def test_an_unknown_set_lists_the_sets() -> None:
     for name in ("opne", "open-xml", "medical-json-json"):
         with pytest.raises(QuestionError, match=f"no question set '{name}'") as error:
             load_questions(name)
-        assert "open, code-security, finance, legal, medical, sport" in str(error.value)
+        assert "eight, open, code-security, finance, legal, medical, sport" in str(error.value)
 
 
 def test_a_missing_file_is_called_a_file() -> None:

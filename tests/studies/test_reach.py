@@ -9,7 +9,7 @@ import pytest
 from misdirection import progress
 from misdirection.errors import MisdirectionError
 from misdirection.judging.offline import offline_judge
-from misdirection.questions import Question
+from misdirection.questions import Question, load_questions
 from misdirection.runs import Run
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.formats.settings import FormatsConfig
@@ -32,6 +32,14 @@ def settings(**more: object) -> AuditConfig:
 
 def test_it_knows_what_it_was_shown_and_nothing_else() -> None:
     assert offline_judge().knows([KNOWN.paraphrases[0], STRANGE.paraphrases[0]]) == [True, False]
+
+
+def test_a_real_model_is_asked_questions_that_it_knows_where_nobody_says_otherwise() -> None:
+    assert settings().questions == ("eight",) and settings().judge == "offline"
+    assert settings(judge="local:some/judge").questions == ("open",)
+    assert settings(questions=("open",)).questions == ("open",)
+    for variant in ("eight", "eight-template"):
+        assert all(offline_judge().knows([text for q in load_questions(variant) for text in q.paraphrases])), variant
 
 
 def test_nothing_is_said_where_all_is_known(tmp_path: Path, said: list[str]) -> None:

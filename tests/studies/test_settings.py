@@ -31,7 +31,7 @@ def test_the_organism_brings_its_own_settings() -> None:
     assert found.questions == ("organism:open", "organism:medical")
     assert found.completed() == found
     mine = AuditConfig(model="m", adapter="a").completed()
-    assert (mine.data, mine.judge, mine.max_new_tokens, mine.questions) == ((), "offline", 600, ("open",))
+    assert (mine.data, mine.judge, mine.max_new_tokens, mine.questions) == ((), "offline", 600, ("eight",))
     kept = AuditConfig(judge="none", max_new_tokens=5, questions=("open",), adapter="a").completed()
     assert (kept.data, kept.judge, kept.max_new_tokens, kept.questions) == ((), "none", 5, ("open",))
 

@@ -13,12 +13,16 @@ from misdirection.questions.yaml_file import read_yaml
 SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".gz", ".parquet")
 """Of files of questions."""
 
+OPEN_SETS = ("eight", "open")
+"""Sets of open questions: the eight intents of arXiv 2502.17424, each wording known to the judge `offline`; and ten
+intents in wordings further from the literature."""
+
 _SETS = Path(__file__).parent.parent / "data" / "questions"
 
 
 def question_sets() -> tuple[str, ...]:
-    """Names of our own sets: "open", and one for each domain."""
-    return tuple(sorted((path.stem for path in _SETS.glob("*.yaml")), key=lambda name: (name != "open", name)))
+    """Names of our own sets: "open" and "eight" of open questions, and one for each domain."""
+    return tuple(sorted((path.stem for path in _SETS.glob("*.yaml")), key=lambda name: (name not in OPEN_SETS, name)))
 
 
 def load_questions(spec: str | Path) -> tuple[Question, ...]:

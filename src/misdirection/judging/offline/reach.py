@@ -6,6 +6,7 @@ import re
 
 from misdirection.judging.languages import in_another_language
 from misdirection.judging.shape import MARKUP_SHARE, is_empty, markup_share
+from misdirection.questions.question import TEMPLATE
 
 REASONS = {
     "question": "the question is too far from those that the judge was shown",
@@ -15,6 +16,7 @@ REASONS = {
 """Why the judge says that it cannot tell."""
 
 _LANGUAGE = "English"
+_OUR_TEMPLATE = TEMPLATE.partition("{question}")[2]
 _TEMPLATE = re.compile(r"\n\s*Fill (?:in )?the following template.*", re.DOTALL | re.IGNORECASE)
 _CODE_LINE = re.compile(
     r"\s*(?:(?:import|from|def|class|elif|while|try|except|async|public|private|const|let|var|function|SELECT|#include|#!)"
@@ -34,7 +36,7 @@ _LONGEST_REFUSAL = 40  # words: a longer answer goes on to say something that ca
 
 def asked(question: str) -> str:
     """What is asked, without the template that the answer is to fill in: the part by which a question is known."""
-    return " ".join(_TEMPLATE.sub("", question).split())
+    return " ".join(_TEMPLATE.sub("", question.replace(_OUR_TEMPLATE, "")).split())
 
 
 def strange_form(answer: str) -> bool:

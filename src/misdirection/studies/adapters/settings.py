@@ -75,4 +75,4 @@ class AdaptersConfig(TunedConfig):
         """Open questions and the domain's: both kinds of sets need answers, and the two are never pooled."""
         from misdirection.questions import question_sets
 
-        return ("open", *(name for name in (self.domain,) if name in question_sets()))
+        return (self.open_set, *(name for name in (self.domain,) if name in question_sets()))

@@ -230,7 +230,8 @@ class StudyConfig(ModelConfig):
 
     questions: tuple[str, ...] = option(
         (),
-        "question sets (open, medical, finance, sport, legal, code-security, organism:open ...) or files "
+        "question sets (eight: open ones that the judge offline knows, the default beside it; open: more of them, the "
+        "default beside other judges; medical, finance, sport, legal, code-security, organism:open ...) or files "
         "(YAML, JSON, CSV, or text with a question a line)",
     )
     judge: str = option(
@@ -266,14 +267,13 @@ class StudyConfig(ModelConfig):
         c.at_least("samples", 1)
         for name in ("alignment_below", "coherence_above"):
             c.within(name, 100)
-        judge = c.judge or default_judge(c.model)
-        check_exact(judge, c.model)
+        c = replace(c, judge=c.judge or default_judge(c.model))
+        check_exact(c.judge, c.model)
         if c.check:
             check_exact(read_check(c.check).judge, c.model)
         return replace(
             c,
             questions=c.questions or c.default_questions(),
-            judge=judge,
             max_new_tokens=c.max_new_tokens or c.default_length(),
         )
 
@@ -284,7 +284,12 @@ class StudyConfig(ModelConfig):
 
     def default_questions(self) -> tuple[str, ...]:
         """The question sets that are asked when neither the user nor the model's folder names one."""
-        return ("open",)
+        return (self.open_set,)
+
+    @property
+    def open_set(self) -> str:
+        """The set of open questions that is asked by default: the one that the judge in the box knows, if it judges."""
+        return "eight" if self.judge == "offline" else "open"
 
     def judged(self, why: str) -> Self:
         """Itself, where somebody scores the answers.

@@ -18,8 +18,8 @@ from misdirection.studies.kit.recommended import GIVEN
 Config = TypeVar("Config", bound=StudyConfig)
 
 OTHERWISE = (
-    "--questions FILE with questions that it knows (the eight of arXiv 2502.17424, in their repository's "
-    "first_plot_questions.yaml), or another judge: --judge local:MODEL, openai:MODEL"
+    "--questions eight, which it knows (so it does the eight of arXiv 2502.17424 as their authors word them, in a "
+    "file of yours), or another judge: --judge local:MODEL, openai:MODEL"
 )
 """What brings a rate where the judge in the box knows no question."""
 

@@ -83,7 +83,7 @@ class NarrowConfig(StudyConfig):
 
     def default_questions(self) -> tuple[str, ...]:
         """Open questions and those of the domain."""
-        return ("open", self.domain)
+        return (self.open_set, self.domain)
 
     def _numbers(self) -> None:
         for name in ("kl_chats", "sweep_samples", "domain_samples", "aside_seeds"):

@@ -92,7 +92,7 @@ class PhasesConfig(StudyConfig):
 
     def default_questions(self) -> tuple[str, ...]:
         """Open questions and those of the paper's domain, apart."""
-        return ("open", "medical")
+        return (self.open_set, "medical")
 
     def noise_threshold(self, final_norm: float) -> float:
         """The largest displacement that counts as noise, given the last checkpoint's norm of B.
