@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from misdirection.answers import ask
     from misdirection.chats import BadRow, Chat, ChatFile, Message, load_chats, read_chats, split_chats, write_chats
     from misdirection.directions import Direction, load_direction, mean_difference, random_like, save_direction
-    from misdirection.engine import Ablate, Arm, SamplingConfig, ScaleAdapter, Set, Steer
+    from misdirection.engine import Ablate, Arm, Cap, Clamp, SamplingConfig, ScaleAdapter, Set, Steer
     from misdirection.errors import MisdirectionError
     from misdirection.features import load_dictionary
     from misdirection.judging import Answer, Judge, Verdict, find_judge
@@ -35,8 +35,10 @@ _HOMES = {
     "Arm": "misdirection.engine",
     "AuditConfig": "misdirection.studies.audit.settings",
     "BadRow": "misdirection.chats",
+    "Cap": "misdirection.engine",
     "Chat": "misdirection.chats",
     "ChatFile": "misdirection.chats",
+    "Clamp": "misdirection.engine",
     "Direction": "misdirection.directions",
     "Judge": "misdirection.judging",
     "Message": "misdirection.chats",
@@ -78,8 +80,10 @@ __all__ = [
     "Arm",
     "AuditConfig",
     "BadRow",
+    "Cap",
     "Chat",
     "ChatFile",
+    "Clamp",
     "Direction",
     "Judge",
     "Message",

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from tests.families import LAYERS, WIDTH, vector
 
-from misdirection.engine import Ablate, Arm, PatchAdapter, ScaleAdapter, Set, Steer
+from misdirection.engine import Ablate, Arm, Cap, Clamp, PatchAdapter, ScaleAdapter, Set, Steer
+from misdirection.features.dictionary import Dictionary
 from misdirection.models import Model
 
 Positions = Literal["all", "prompt", "answer"]
@@ -21,6 +22,22 @@ def recorded(model: Model, adapter: str, tokens: int, seed: int = 0) -> PatchAda
             rank = module.get_submodule(f"lora_A.{adapter}").out_features
             scalars[path] = vector(seed + number, tokens, rank)
     return PatchAdapter(scalars)
+
+
+def dictionary(activation: Literal["relu", "jumprelu", "topk"], layer: int = 1) -> Dictionary:
+    """A random dictionary of 24 latents, half of which or so fire."""
+    return Dictionary(
+        vector(31, WIDTH, 24),
+        vector(32, 24, WIDTH),
+        vector(33, 24),
+        vector(34),
+        activation=activation,
+        threshold=torch.full((24,), 0.5) if activation == "jumprelu" else None,
+        k=6 if activation == "topk" else None,
+        subtracts=activation != "relu",
+        input_scale=0.5 if activation == "jumprelu" else 1.0,
+        layer=layer,
+    )
 
 
 def mixture(model: Model) -> list[Arm]:
@@ -38,6 +55,11 @@ def mixture(model: Model) -> list[Arm]:
         Arm("ablate-prompt", "all", (Ablate(many, (1, 2), "prompt"),)),
         Arm("set", None, (Set(two, (2,), 3.0),)),
         Arm("set-answer", "all", (Set(many, (0, 1, 2, 3), values, "answer"),)),
+        Arm("cap", "one", (Cap(two, (0, 2), torch.linspace(-1, 1, LAYERS)),)),
+        Arm("cap-answer", None, (Cap(many, (1, 3), {1: -2.0, 3: 0.5}, "answer"),)),
+        Arm("clamp", "all", (Clamp(dictionary("relu"), (3, 7), torch.tensor([0.0, 4.0])),)),
+        Arm("clamp-top", None, (Clamp(dictionary("topk", 2), 5, 2.0, positions="prompt"), Ablate(one, (2,)))),
+        Arm("clamp-jump", "one", (Cap(one, (1,), -0.5), Clamp(dictionary("jumprelu"), (0, 1, 2), 1.0))),
         Arm("zero", None, (Steer(one, (0, 1, 2), 0.0), Steer(torch.zeros(WIDTH), (3,), 1.0))),
         Arm("composed", "one", (Steer(one, (1, 2), 1.0), Ablate(one + two, (1,)), Set(two, (1, 3), -1.0, "answer"))),
         Arm("composed-back", "one", (Set(two, (1,), -1.0), Ablate(one + two, (1,), "prompt"), Steer(one, (1,), 1.0))),

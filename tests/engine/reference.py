@@ -12,7 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from misdirection.engine import Ablate, Arm, PatchAdapter, Row, Sample, SamplingConfig, ScaleAdapter, Set, Steer
+from misdirection.engine import (
+    Ablate,
+    Arm,
+    Cap,
+    Clamp,
+    PatchAdapter,
+    Row,
+    Sample,
+    SamplingConfig,
+    ScaleAdapter,
+    Set,
+    Steer,
+)
+from misdirection.features.dictionary import Dictionary
 from misdirection.models import Model
 
 MASK = 2**64 - 1
@@ -70,6 +83,9 @@ def changed(x: Tensor, arm: Arm, layer: int, token: int, start: int) -> Tensor:
             continue
         if (item.positions == "prompt" and token >= start) or (item.positions == "answer" and token < start - 1):
             continue
+        if isinstance(item, Clamp):
+            x = clamped(x, item)
+            continue
         v = item.direction if item.direction.ndim == 1 else item.direction[layer]
         unit = v / v.norm()
         if isinstance(item, Steer):
@@ -79,7 +95,21 @@ def changed(x: Tensor, arm: Arm, layer: int, token: int, start: int) -> Tensor:
         elif isinstance(item, Set):
             value = item.value[layer] if isinstance(item.value, Tensor) and item.value.ndim else item.value
             x = x + (value - x @ unit) * unit
+        elif isinstance(item, Cap):
+            tau = float(item.thresholds if isinstance(item.thresholds, float) else item.thresholds[layer])
+            if float(x @ unit) > tau:
+                x = x - (x @ unit - tau) * unit
     return x
+
+
+def clamped(x: Tensor, item: Clamp) -> Tensor:
+    """What the dictionary makes of x with some latents held, plus what it does not reconstruct of x."""
+    held = item.dictionary
+    assert isinstance(held, Dictionary)
+    latents = held.encode(x)
+    changed = latents.clone()
+    changed[list(item.latents)] = torch.as_tensor(item.value)
+    return held.decode(changed) + (x - held.decode(latents))
 
 
 def forward(model: Model, ids: Sequence[int], arm: Arm, start: int) -> tuple[Tensor, list[Tensor]]:

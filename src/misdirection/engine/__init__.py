@@ -5,6 +5,7 @@ hold) and a sample index; a batch mixes rows of different arms freely, because a
 (`program`).
 
 - `interventions`: what can be done to the residual stream and to adapters, as small frozen dataclasses.
+- `fits`: whether an arm fits a model; `slots`: what its interventions on the residual stream do, row by row.
 - `program`: arms to per-row tensors and the hooks that apply them.
 - `batching`: token budgets, length-sorted batches, back-off when memory runs out.
 - `streams`: counter-based random numbers by (seed, question, sample, step).
@@ -23,6 +24,8 @@ from misdirection.engine.finite import NotFiniteError
 from misdirection.engine.interventions import (
     Ablate,
     Arm,
+    Cap,
+    Clamp,
     Intervention,
     PatchAdapter,
     ScaleAdapter,
@@ -36,7 +39,9 @@ from misdirection.engine.texts import Text
 __all__ = [
     "Ablate",
     "Arm",
+    "Cap",
     "Captured",
+    "Clamp",
     "Intervention",
     "Likelihood",
     "NotFiniteError",

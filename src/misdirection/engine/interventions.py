@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -20,6 +20,11 @@ from torch import Tensor
 from misdirection.errors import MisdirectionError
 
 Positions = Literal["all", "prompt", "answer"]
+POSITIONS = ("all", "prompt", "answer")
+
+
+class InterventionError(MisdirectionError):
+    """An intervention does not fit the model."""
 
 
 class _InTheStream:
@@ -39,10 +44,12 @@ class _InTheStream:
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", _tensor(self.direction, type(self).__name__))
         object.__setattr__(self, "layers", _layers(self.layers, type(self).__name__))
-        if self.positions not in ("all", "prompt", "answer"):
-            raise MisdirectionError(
-                f"{type(self).__name__}: there are no positions {self.positions!r}", "all, prompt or answer"
-            )
+        _check_positions(self.positions, type(self).__name__)
+
+
+def _check_positions(given: str, name: str) -> None:
+    if given not in POSITIONS:
+        raise MisdirectionError(f"{name}: there are no positions {given!r}", "all, prompt or answer")
 
 
 def _tensor(given: Any, name: str) -> Tensor:
@@ -105,6 +112,112 @@ class Set(_InTheStream):
 
 
 @dataclass(frozen=True, eq=False)
+class Cap(_InTheStream):
+    """Take off the excess of the component over a threshold: x' = x - max(v_hat^T x - tau, 0) v_hat.
+
+    Activation capping (Lu et al. 2601.10387). The direction points to what is unwanted, so that the cap is an upper
+    bound; a token whose component is lower is left as it is.
+
+    Attributes:
+        thresholds: tau in units of the residual stream: one number for every layer, one a layer in a tensor of shape
+            (n_layers,), or numbers by layer; for instance a quantile of reference answers
+            (`directions.thresholds`).
+    """
+
+    direction: Tensor
+    layers: tuple[int, ...]
+    thresholds: float | Tensor | Mapping[int, float]
+    positions: Positions = "all"
+
+
+class Latents(Protocol):
+    """What `Clamp` needs of a dictionary; `features.Dictionary` is one."""
+
+    @property
+    def layer(self) -> int | None:
+        """Decoder layer that it reads, None where it is not known."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Width of the residual stream."""
+        ...
+
+    @property
+    def latents(self) -> int:
+        """Number of latents."""
+        ...
+
+    def some(self, x: Tensor, latents: Tensor) -> Tensor:
+        """Activations of some latents, shape (..., some)."""
+        ...
+
+    def writes(self, latents: Tensor) -> Tensor:
+        """What one unit of each adds to the residual stream, shape (some, width)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Clamp:
+    """Hold latents of a dictionary at a value: x' = x + sum_k (value - f_k(x)) d_k.
+
+    f_k is a latent's activation and d_k what one unit of it adds to the residual stream; what the dictionary does not
+    reconstruct stays as it is (Templeton et al. 2024, "Scaling Monosemanticity", feature steering). Several latents are
+    read from the same x. The activations of x' itself may differ from the value where decoder vectors of other latents
+    are no unit vectors of the encoder.
+
+    Attributes:
+        dictionary: Its encoder and decoder, such as `features.load_dictionary` gives.
+        latents: One number or several.
+        value: In units of the latents, one for all or one a latent; 0 takes them out.
+        layers: The dictionary's own layer unless named; one alone.
+
+    Raises:
+        MisdirectionError: No such latents, values of another number, no layer, or no such positions.
+    """
+
+    dictionary: Latents
+    latents: tuple[int, ...]
+    value: float | Tensor = 0.0
+    layers: tuple[int, ...] = ()
+    positions: Positions = "all"
+
+    def __post_init__(self) -> None:
+        """Numbers alone stand for tuples of one."""
+        own = self.dictionary.layer
+        layers = self.layers if self.layers != () or own is None else own
+        object.__setattr__(self, "layers", _layers(layers, "Clamp"))
+        object.__setattr__(self, "latents", _latents(self.latents, self.dictionary.latents))
+        _check_positions(self.positions, "Clamp")
+        if len(self.layers) != 1:
+            raise MisdirectionError(
+                f"Clamp: a dictionary reads one layer, and {len(self.layers)} are named",
+                "name the one that it reads",
+            )
+        values = torch.as_tensor(self.value, dtype=torch.float32)
+        if values.numel() not in (1, len(self.latents)) or not bool(values.isfinite().all()):
+            raise MisdirectionError(
+                f"Clamp: {values.numel()} values for {len(self.latents)} latents, all of which must be numbers",
+                "one value for all, or one a latent",
+            )
+        object.__setattr__(self, "value", values.flatten().expand(len(self.latents)))
+
+
+def _latents(given: Any, count: int) -> tuple[int, ...]:
+    try:
+        found = (index(given),) if not _several(given) else tuple(index(one) for one in given)
+    except TypeError as error:
+        raise MisdirectionError(
+            f"Clamp: {given!r} names no latents", "latents=6, or several: latents=(6, 7)"
+        ) from error
+    if not found or len(set(found)) < len(found) or any(not 0 <= one < count for one in found):
+        raise MisdirectionError(
+            f"Clamp: latents {found} of a dictionary of {count}", f"different ones of 0..{count - 1}"
+        )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
 class ScaleAdapter:
     """Multiply the output of the row's adapter layer by layer (2506.11618 section 4.3).
 
@@ -128,9 +241,12 @@ class PatchAdapter:
     scalars: Mapping[str, Tensor]
 
 
-Intervention = Steer | Ablate | Set | ScaleAdapter | PatchAdapter
+InStream = Steer | Ablate | Set | Cap | Clamp
+"""What acts on the residual stream; the others act on the row's adapter."""
 
-_KINDS = (Steer, Ablate, Set, ScaleAdapter, PatchAdapter)
+Intervention = InStream | ScaleAdapter | PatchAdapter
+
+_KINDS = (Steer, Ablate, Set, Cap, Clamp, ScaleAdapter, PatchAdapter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +273,7 @@ class Arm:
         if (not found and given not in ((), [])) or not all(isinstance(one, _KINDS) for one in found):
             wrong = next((one for one in found if not isinstance(one, _KINDS)), given)
             raise MisdirectionError(
-                f"arm '{self.name}': {type(wrong).__name__} is no intervention", "Steer, Ablate, Set, ScaleAdapter ..."
+                f"arm '{self.name}': {type(wrong).__name__} is no intervention",
+                "Steer, Ablate, Set, Cap, Clamp ...",
             )
         object.__setattr__(self, "interventions", found)

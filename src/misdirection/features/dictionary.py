@@ -136,6 +136,30 @@ class Dictionary:
         """
         return self.rectify_(self._before(x)).view(*x.shape[:-1], -1)
 
+    def some(self, x: Tensor, latents: Tensor) -> Tensor:
+        """Activations of some latents, without the others' where the rule is a latent's own.
+
+        Args:
+            x: Residual stream, shape (..., width), any floating type.
+            latents: Their numbers, shape (some,).
+
+        Returns:
+            Shape (..., some), in the dictionary's own type and place.
+        """
+        at = latents.to(self.encoder.device)
+        if self.activation == "topk":
+            return self.encode(x)[..., at]
+        threshold = None if self.threshold is None else self.threshold[at]
+        columns = replace(
+            self, encoder=self.encoder[:, at], decoder=self.decoder[at], encoder_bias=self.encoder_bias[at],
+            threshold=threshold,
+        )  # fmt: skip
+        return columns.encode(x)
+
+    def writes(self, latents: Tensor) -> Tensor:
+        """What one unit of each of some latents adds to the residual stream, shape (some, width)."""
+        return self.decoder[latents.to(self.decoder.device)] / self.input_scale
+
     def active(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What fires, without the zeros: few of the latents do, and all that comes after costs as little.
 
