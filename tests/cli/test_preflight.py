@@ -42,6 +42,10 @@ def test_typos_are_answered_with_the_name_that_was_meant(wrong, tiny: Path) -> N
     wrong({"--questions": "opne"}, "'opne'", "did you mean 'open'?")
     wrong({"--convention": "soligo2024"}, "did you mean 'soligo2025'?")
     wrong({"--dtype": "bfloat61"}, "did you mean 'bfloat16'?")
+    wrong({"--thinking": "of"}, "--thinking: there is no 'of'", "did you mean 'off'?")
+    wrong({"--device": "cudda:1"}, "--device: there is no 'cudda:1'", "did you mean 'cuda'?")
+    wrong({"--date": "tomorrow"}, "'tomorrow' is no date", "write it as")
+    wrong({"--chat-template": tiny / "template.jinja"}, "template.jinja cannot be read")
     wrong({"--preset": "rank1x8"}, "did you mean 'rank1x9'?")
     wrong({"--adapter": tiny / "adaptor"}, "does not exist", "did you mean 'adapter'?")
     wrong({"--model": tiny / "bass"}, "does not exist", "did you mean 'base'?")
@@ -67,6 +71,10 @@ def test_lengths_and_layers_are_held_against_the_model(wrong, tiny: Path) -> Non
     wrong({"--layers": "1,77"}, "has no layer 77")
     found = StudyConfig(model=str(tiny / "base"), judge="none").default_length()
     assert found == min(settings.LONGEST, room // 2)
+
+
+def test_a_check_of_too_few_answers_is_refused_before_any_is_drawn(wrong) -> None:
+    wrong({"--check": "words@16", "--samples": 30}, "16 verdicts are too few for 2 arms", "give at least 90")
 
 
 def test_a_judge_that_nobody_answers_for_is_found_first(wrong) -> None:

@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from misdirection import progress
-from misdirection.artefacts import read_json
 from misdirection.chats.sources.hub import hub_rows, is_hub_id
-from misdirection.errors import MisdirectionError, MissingExtraError, command, did_you_mean
+from misdirection.errors import MisdirectionError, MissingExtraError, did_you_mean
 from misdirection.features.releases import RELEASES
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.judging import find_judge
 from misdirection.judging.check import read_check
 from misdirection.judging.ping import ping
 from misdirection.organism import dictionary_path
-from misdirection.positions import positions_in, text_settings
 from misdirection.runs import list_steps, must_be_run
-from misdirection.studies.kit.config import CONVENTIONS, DTYPES, ORGANISM, named
-from misdirection.studies.kit.finetune import FineTuneConfig
-from misdirection.studies.kit.inputs import resolve_chats, resolve_model, resolve_questions
+from misdirection.studies.kit.config import ORGANISM, named
+from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.preflight_settings import SETTINGS
 from misdirection.studies.kit.recommended import strangers
 from misdirection.studies.registry import studies
-from misdirection.training.presets import LOADED, PRESETS
 
 PARSED = 64_000_000
 """Bytes of data that are read through before anything else is done; larger files are read when it is their turn."""
@@ -51,11 +49,8 @@ def check(config: Any, out: str | Path | None = None) -> None:
         lambda: check_model(config.model, "model"),
         lambda: _tuned(config),
         lambda: _data(config),
-        lambda: _choices(config),
-        lambda: _layers(config),
-        lambda: _length(config),
-        lambda: _asked(config),
         lambda: _extra(config),
+        *(partial(one, config) for one in SETTINGS),
     ]
     for line in strangers(config.model, ("screen", "sae", *studies())):
         progress.say(f"  {line}")
@@ -218,58 +213,6 @@ def _reach_data(name: str, flag: str) -> None:
         )
 
 
-def _choices(config: Any) -> None:
-    known: Mapping[str, tuple[str, ...]] = {"dtype": DTYPES, "convention": CONVENTIONS, "preset": tuple(PRESETS)}
-    for name, choices in known.items():
-        value = getattr(config, name, None)
-        if value and value not in choices:
-            hint = did_you_mean(value, choices, "known")
-            raise MisdirectionError(f"--{name}: there is no '{value}'", hint)
-    for value in (getattr(config, "preset", ""), *getattr(config, "presets", ())):
-        if value in PRESETS and value not in LOADED and not isinstance(config, FineTuneConfig):
-            raise MisdirectionError(
-                f"--preset {value} leaves a steering vector, which is no model that could be asked",
-                f"of {', '.join(LOADED)}; or measure one with: {command('study', 'narrow', '--kinds', 'vector')}",
-            )
-    for value in getattr(config, "presets", ()):
-        if value not in PRESETS:
-            hint = did_you_mean(value, PRESETS, "known")
-            raise MisdirectionError(f"--presets: there is no '{value}'", hint)
-
-
-def _layers(config: Any) -> None:
-    given = [*getattr(config, "layers", ()), *([config.layer] if getattr(config, "layer", -1) >= 0 else [])]
-    check_layers_of(config.model, given)
-
-
-def check_layers_of(model: str, layers: Sequence[int]) -> None:
-    """Refuse layers that a model in a local folder does not have.
-
-    Raises:
-        MisdirectionError: It has no such layer.
-    """
-    facts = _facts(model)
-    count = next((facts[n] for n in ("num_hidden_layers", "n_layer", "num_layers") if isinstance(facts.get(n), int)), 0)
-    if count and (wrong := [layer for layer in layers if not 0 <= layer < count]):
-        raise MisdirectionError(
-            f"--layers: {model} has no layer {', '.join(map(str, wrong))}", f"its layers are 0 to {count - 1}"
-        )
-
-
-def _length(config: Any) -> None:
-    room, asked = positions_in(config.model), getattr(config, "max_new_tokens", 0)
-    if room and asked >= room:
-        raise MisdirectionError(
-            f"--max-new-tokens {asked} is beyond the {room:,} positions of {config.model}",
-            f"a prompt and its answer share them: give at most {room // 2}",
-        )
-
-
-def _asked(config: Any) -> None:
-    if questions := getattr(config, "questions", ()):
-        resolve_questions(questions)
-
-
 def _extra(config: Any) -> None:
     dictionaries = (getattr(config, "dictionary", ""), *getattr(config, "dictionaries", ()))
     check_dictionaries([spec for spec in dictionaries if spec])
@@ -351,12 +294,6 @@ def check_checker(text: str, out: str | Path | None) -> None:
     if not wanted.by_person:
         asked = out is not None and any(step.name == "check" for step in list_steps(out))
         check_judge(wanted.judge, out if asked else None)
-
-
-def _facts(model: str) -> Mapping[str, Any]:
-    file = Path(resolve_model(model)) / "config.json"
-    held: Any = read_json(file) if file.is_file() else {}
-    return dict(text_settings(held))
 
 
 def _is_path(name: str) -> bool:

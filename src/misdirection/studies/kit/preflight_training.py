@@ -9,7 +9,8 @@ from misdirection.artefacts import plain, read_json
 from misdirection.errors import MisdirectionError, command
 from misdirection.studies.kit.finetune import FineTuneConfig
 from misdirection.studies.kit.inputs import resolve_model
-from misdirection.studies.kit.preflight import check, check_layers_of, check_writable
+from misdirection.studies.kit.preflight import check, check_writable
+from misdirection.studies.kit.preflight_settings import check_layers_of
 from misdirection.training.presets import TrainConfig
 from misdirection.training.settings import choose
 
