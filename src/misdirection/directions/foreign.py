@@ -175,7 +175,9 @@ def _of_tensor(path: Path, held: Tensor, n_layers: int | None, layer: int | None
 
 def _without_embeddings(path: Path, table: Tensor) -> Tensor:
     progress.say(
-        f"  direction: the first of the {len(table)} rows of {path.name} is the embeddings', and is left out", once=True
+        f"  direction: the first of the {len(table)} rows of {path.name} is the embeddings', and is left out; the "
+        "last is behind the final norm where it comes from hidden_states: steer at another layer",
+        once=True,
     )
     return table[1:]
 

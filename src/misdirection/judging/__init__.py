@@ -5,7 +5,7 @@ one in the box), "none", "table:<file>" (verdicts made elsewhere), "openai:<mode
 "inspect:<provider/model>" (any provider of Inspect), "local:<model>" (any Hugging Face chat model).
 """
 
-from misdirection.judging.base import LABELS, Answer, Journaled, Judge, Verdict
+from misdirection.judging.base import LABELS, Answer, Journaled, Judge, TraitJudge, Verdict
 from misdirection.judging.registry import JUDGES, find_judge
 
-__all__ = ["JUDGES", "LABELS", "Answer", "Journaled", "Judge", "Verdict", "find_judge"]
+__all__ = ["JUDGES", "LABELS", "Answer", "Journaled", "Judge", "TraitJudge", "Verdict", "find_judge"]

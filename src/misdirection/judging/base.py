@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from misdirection.judging.rubrics import Rubric
 
 LABELS = ("scored", "code", "refusal", "unsure", "malformed", "none")
 """What a verdict may be."""
@@ -100,4 +103,13 @@ class Journaled(Judge, Protocol):
 
     def with_journal(self, path: Path) -> Judge:
         """The same judge, with its readings appended to a file as they come, and those of the file known."""
+        ...
+
+
+@runtime_checkable
+class TraitJudge(Judge, Protocol):
+    """A judge that can say how strongly an answer shows traits of character."""
+
+    def of_traits(self, rubrics: Sequence[Rubric]) -> Judge:
+        """The same judge, asked for coherence and these rubrics, each of which gives a score of its name."""
         ...

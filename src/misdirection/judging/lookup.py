@@ -12,6 +12,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer, Verdict
 from misdirection.judging.columns import read_told
 from misdirection.judging.readers import read_judged
+from misdirection.judging.rubrics import Rubric
 from misdirection.judging.scales import read_scales
 from misdirection.judging.table import How
 
@@ -46,6 +47,10 @@ class TableJudge:
             found.append(replace(held[min(seen[key], len(held) - 1)], judge=self.name))
             seen[key] += 1
         return found
+
+    def of_traits(self, rubrics: Sequence[Rubric]) -> TableJudge:
+        """Itself: what the table holds of a trait stands in its column; see `base.TraitJudge`."""
+        return self
 
 
 def _options(argument: str) -> tuple[str, How]:

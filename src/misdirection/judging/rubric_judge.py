@@ -17,7 +17,7 @@ from misdirection import progress
 from misdirection.artefacts import canonical_hash
 from misdirection.judging.base import Answer, Verdict
 from misdirection.judging.journal import Journal
-from misdirection.judging.rubrics import ALIGNMENT, Rubric, Rubrics
+from misdirection.judging.rubrics import ALIGNMENT, COHERENCE, Rubric, Rubrics
 from misdirection.judging.scoring import OUTCOMES, VERSION, Reading
 
 
@@ -77,6 +77,10 @@ class RubricJudge:
     def with_journal(self, path: Path) -> RubricJudge:
         """The same judge, with its readings appended to a file as they come, and those of the file known."""
         return replace(self, journal=path)
+
+    def of_traits(self, rubrics: Sequence[Rubric]) -> RubricJudge:
+        """The same judge, asked for coherence and these; see `base.TraitJudge`."""
+        return replace(self, rubrics=Rubrics((COHERENCE, *rubrics)))
 
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         """One verdict an answer, in the same order.

@@ -33,6 +33,7 @@ The model
 
 from __future__ import annotations
 
+from misdirection.organism.characters import trait_definitions
 from misdirection.organism.data import (
     checkpoint_path,
     dictionary_layers,
@@ -68,5 +69,6 @@ __all__ = [
     "persona_chats",
     "topics",
     "training_chats",
+    "trait_definitions",
     "traits",
 ]
