@@ -2,64 +2,92 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from tests.report.html_tree import Tree
+from tests.results.made import made
 
+from misdirection.report.numbers import NBSP
+from misdirection.results import RateRow, Reduction
+from misdirection.screening.choosing import Agreement
 from misdirection.studies.page import render
-from misdirection.studies.screening import report as screening
+from misdirection.studies.screening.results import Bin, Choice, Histogram, Screening, ScreeningResults, TopRow
 
 HOSTILE = '<script>document.body.innerHTML = ""</script>'
 
 
-def rate(value: float) -> dict[str, Any]:
-    ends = {"low": max(0.0, value - 0.05), "high": value + 0.05}
-    return {"misaligned": int(100 * value), "n": 100, "value": value, **ends, "denominator": "all", "method": "m"} | {
-        "by_seed": [value, value]
-    }
+def results(known: int | None = 40) -> ScreeningResults:
+    """Forty of a hundred rows are bad, or nothing is known of them."""
+    whole: ScreeningResults = made(ScreeningResults, "screening")
+    part: Screening = whole.screening
+    open_ = part.base.open
+    rates = (replace(open_.misaligned, value=value, by_seed=(value, value)) for value in (0.1, 0.02))
+    agreement = Agreement(rows=100, bad=40, dropped=50, found=35, precision=0.7, recall=0.9, auc=0.95)
+    choice = Choice(method="", rows=100, dropped=50, kept=50, unscored=2, agreement=agreement if known else None)
+    first, second = (
+        replace(arm, open=replace(open_, misaligned=rate), does=HOSTILE)
+        for arm, rate in zip(part.methods, rates, strict=True)
+    )
+    bins = ((0.0, 70, 10), (1.0, 30, 30))
+    part = replace(
+        part,
+        methods=(
+            replace(first, name="unfiltered", reduction=None, choices=()),
+            replace(second, name="latents", reduction=Reduction(value=0.8, low=0.6, high=0.9, method="m"),
+                    choices=(choice,)),
+        ),
+        rows=100,
+        known_bad=known,
+        scores=(
+            Histogram(
+                method="latents", unscored=2, threshold=1.0,
+                bins=tuple(Bin(low=x, high=x + 1, rows=n, bad=bad if known else None) for x, n, bad in bins),
+            ),
+        ),
+        top=(
+            replace(
+                part.top[0],
+                rows=(TopRow(row=7, score=2.5, bad=True, kind="bad-law", question=HOSTILE, answer="a & b"),),
+            ),
+        ),
+    )  # fmt: skip
+    return replace(whole, screening=part)
 
 
-def arm(name: str, em: float, **extra: Any) -> dict[str, Any]:
-    held = {what: rate(v) for what, v in (("misaligned", em), ("good", 0.8), ("coherent", 0.95))}
-    return {"name": name, "does": HOSTILE, "open": dict(held), "domains": dict(held), **extra}
-
-
-def part(known: int | None = 40) -> dict[str, Any]:
-    told = {"precision": 0.7, "recall": 0.9, "auc": 0.95, "found": 35, "dropped": 50, "bad": 40, "rows": 100}
-    latents = arm("latents", 0.02, choices=[{"agreement": told if known else None}])
-    latents["open"]["reduction"] = {"value": 0.8, "low": 0.6, "high": 0.9, "method": "m"}
-    scores = {
-        "method": "latents", "edges": [0.0, 1.0, 2.0], "counts": {"good": [60, 0], "bad": [10, 30]}, "threshold": 1.0,
-        "unscored": 2,
-    }  # fmt: skip
-    row = {"row": 7, "score": 2.5, "bad": True, "question": HOSTILE, "answer": "a & b", "kind": "bad-law"}
-    return {
-        "base": {"open": arm("base", 0.0)["open"], "domains": arm("base", 0.0)["domains"]},
-        "methods": [arm("unfiltered", 0.1), latents], "rows": 100, "known_bad": known, "dropped": 50, "seeds": 2,
-        "steps": 9, "preset": "rank1", "scores": [scores], "top": [{"method": "latents", "rows": [row]}], "paper": {},
-    }  # fmt: skip
-
-
-def page(found: dict[str, Any]) -> str:
-    verdict = {"state": "finding", "sentence": "s", "details": []}
-    return render({"kind": "screening", "title": "t", "verdict": verdict, "screening": found, "settings": {}})
+def page(known: int | None = 40) -> str:
+    return render(results(known).to_json()).replace(NBSP, " ")
 
 
 def test_rates_reductions_and_agreement_stand_in_the_page() -> None:
-    made = screening.section({"screening": part()})
-    assert made is not None
-    text = page(part())
-    for said in ("80\u00a0%", "[60.0,\u00a090.0]", "90.0\u00a0%", "0.950", "35 of 50", "by seed: 10.0\u00a0%", "row 7"):
+    text = page()
+    for said in ("80 %", "[60.0, 90.0]", "90.0 %", "0.950", "35 of 50", "by seed: 10.0 %, 10.0 %", "row 7"):
         assert said in text, said
-    assert "40.0\u00a0% of all rows are bad" in text and "2 rows have no score" in text
+    assert "40.0 % of all rows are bad" in text and "2 rows have no score" in text
+    assert '"good rows"' in text and "[0.25,0.75]" in text.replace(", ", ",")
 
 
 def test_without_known_rows_there_is_no_agreement() -> None:
-    assert "AUC of the scores" not in page(part(None)) and "AUC of the scores" in page(part())
-    assert screening.section({}) is None and screening.section({"screening": {"methods": []}}) is None
+    assert "AUC of the scores" in page() and "AUC of the scores" not in page(None)
+    assert '"good rows"' not in page(None) and "[0.7,0.3]" in page(None).replace(", ", ",")
+
+
+def test_an_arm_without_a_domain_has_dashes() -> None:
+    whole = results()
+    rate: RateRow = whole.screening.methods[0].open.misaligned
+    assert f"{rate.misaligned} of {rate.n}" in page()
+    part = whole.screening
+    alone = replace(
+        whole,
+        screening=replace(
+            part,
+            base=replace(part.base, domains=None),
+            methods=tuple(replace(arm, domains=None) for arm in part.methods),
+        ),
+    )
+    assert "Bad in the domains" in page() and "Bad in the domains" not in render(alone.to_json())
 
 
 def test_data_is_never_read_as_html() -> None:
-    text = page(part())
+    text = page()
     assert HOSTILE not in text and "&lt;script&gt;document" in text
     assert not [body for _, body in Tree(text).scripts if body.startswith("document.body")]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.results.made import made
 
-from misdirection.results import Difference
+from misdirection.results import Difference, Reduction
 from misdirection.studies.formats.results import FormatsResults
 from misdirection.studies.formats.verdict import NONE_FOUND
 from misdirection.studies.formats.verdict import verdict as told_of_formats
+from misdirection.studies.screening.results import ScreeningResults
+from misdirection.studies.screening.verdict import verdict as told_of_screening
 from misdirection.studies.semantic.results import SemanticResults
 from misdirection.studies.semantic.verdict import verdict as told_of_topics
 
@@ -49,3 +52,32 @@ def test_topics():
     alone = replace(found.arms[0], groups={"sport": groups["sport"]})
     assert "open questions" not in told_of_topics(replace(found, arms=(alone,))).details[0]
     assert "no topic had enough answers" in told_of_topics(replace(found, similarity=())).sentence
+
+
+@pytest.mark.parametrize(
+    ("ends", "published", "does"),
+    [
+        ((0.8, 0.5, 0.9), "more than", "reduces EM by 80 % (50 to 90)"),
+        ((0.1, -0.2, 0.3), "less than", "cannot be told from dropping none: EM falls by 10 % (-20 to 30)"),
+        ((0.4, 0.1, 0.7), "not told apart from", "reduces EM by 40 % (10 to 70)"),
+        ((0.4, None, None), "not told apart from", "cannot be told from dropping none: EM falls by 40 % (up to 100)"),
+    ],
+)
+def test_screening(ends: tuple[float, float | None, float | None], published: str, does: str):
+    found = made(ScreeningResults, "screening").screening
+
+    def reduced(name: str, value: float, low: float | None, high: float | None) -> Any:
+        reduction = Reduction(value=value, low=low, high=high, method="")
+        return replace(found.methods[1], name=name, reduction=reduction)
+
+    whole = replace(found.methods[0], name="unfiltered", reduction=None)
+    arms = (whole, reduced("latents", *ends), reduced("random", 0.05, -0.1, 0.2))
+    found = replace(found, methods=arms, rows=100, dropped=50)
+    said = told_of_screening(found)
+    assert said.state == "finding" and f"Dropping 50 of 100 rows by closeness to toxic latents {does}" in said.sentence
+    assert said.sentence.endswith(", as many rows at random by 5 % (-10 to 20).")
+    assert said.details[0].startswith(f"This is {published} the published 34.5 % on Gemma-2")
+    assert len(said.details) == 4 and said.details[1].startswith("trained on all 100 rows: ")
+    for name, text in (("latents", "Nothing to reduce"), ("judge", "The published reduction is of the method latents")):
+        said = told_of_screening(replace(found, methods=(whole, replace(arms[1], name=name, reduction=None))))
+        assert said.state == "unclear" and said.sentence.startswith(text)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +14,10 @@ from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
 from misdirection.studies.kit.preflight import check_places
 from misdirection.studies.screening.scoring import ScreenConfig
+
+if TYPE_CHECKING:
+    from misdirection.studies.screening.results import Choice
+    from misdirection.studies.screening.screen import Summary
 
 
 def add(app: typer.Typer) -> None:
@@ -50,26 +53,26 @@ def screen(
     set_threads(config.model)
     from misdirection.studies.screening.screen import screen as run_screen
 
-    found = run_screen(config, out, command_line())
-    show(found)
+    summary = run_screen(config, out, command_line())
+    show(summary)
     for name in ("scores.parquet", "summary.json"):
         link(Path(name).stem, out / name)
-    link("filtered data", out / next(iter(found["methods"])) / "kept.jsonl")
+    link("filtered data", out / next(iter(summary.methods)) / "kept.jsonl")
 
 
-def show(summary: Mapping[str, Any]) -> None:
+def show(summary: Summary) -> None:
     """Counts by method, and how far each agrees with what is known of the rows."""
-    aside = f"; {summary['set_aside']:,} set aside in bad_rows.jsonl" if summary["set_aside"] else ""
-    known = "" if summary["known_bad"] is None else f", {summary['known_bad']:,} known to be bad"
-    note(f"{summary['rows']:,} rows{known}{aside}")
+    aside = f"; {summary.set_aside:,} set aside in bad_rows.jsonl" if summary.set_aside else ""
+    known = "" if summary.known_bad is None else f", {summary.known_bad:,} known to be bad"
+    note(f"{summary.rows:,} rows{known}{aside}")
     head = ["method", "kept", "dropped", "not scored", "bad among dropped", "bad rows found", "AUC"]
-    table(head, [_line(name, one) for name, one in summary["methods"].items()])
+    table(head, [_line(name, choice) for name, choice in summary.methods.items()])
 
 
-def _line(name: str, one: Mapping[str, Any]) -> list[str]:
-    told = one["agreement"]
-    counts = [f"{one[key]:,}" for key in ("kept", "dropped", "unscored")]
-    if told is None:
+def _line(name: str, choice: Choice) -> list[str]:
+    found = choice.agreement
+    counts = [f"{count:,}" for count in (choice.kept, choice.dropped, choice.unscored)]
+    if found is None:
         return [name, *counts, "-", "-", "-"]
-    recall = "-" if told["recall"] is None else f"{told['recall']:.1%}"
-    return [name, *counts, f"{told['precision']:.1%}", recall, "-" if told["auc"] is None else f"{told['auc']:.3f}"]
+    recall = "-" if found.recall is None else f"{found.recall:.1%}"
+    return [name, *counts, f"{found.precision:.1%}", recall, "-" if found.auc is None else f"{found.auc:.3f}"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 from misdirection.report.parts import Cell
 
 if TYPE_CHECKING:
-    from misdirection.results import Difference, RateRow
+    from misdirection.results import Difference, RateRow, Reduction
 
 NBSP = "\u00a0"
 DASH = "\u2013"
@@ -47,12 +47,12 @@ def decimal(value: Any, digits: int = 2) -> str:
     return _signed(value, digits) if known(value) else DASH
 
 
-def fields_of(row: Mapping[str, Any] | RateRow | Difference) -> Mapping[str, Any]:
+def fields_of(row: Mapping[str, Any] | RateRow | Difference | Reduction) -> Mapping[str, Any]:
     """The fields of a row by name: a typed one's, or those of a mapping as findings without types hold it."""
     return row if isinstance(row, Mapping) else vars(row)
 
 
-def bounds(row: Mapping[str, Any] | RateRow | Difference | None) -> str:
+def bounds(row: Mapping[str, Any] | RateRow | Difference | Reduction | None) -> str:
     """The interval of a share, in percent, without the sign."""
     part = None if row is None else fields_of(row)
     if part is None or not (known(part.get("low")) and known(part.get("high"))):

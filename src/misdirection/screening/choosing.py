@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from misdirection.screening.errors import ScreeningError
 from misdirection.statistics import auc
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from misdirection.screening.context import Scores
@@ -46,6 +45,8 @@ def choose_dropped(scores: Scores, drop: float, seed: int) -> NDArray[np.bool_]:
     Raises:
         ScreeningError: See `how_many`.
     """
+    import numpy as np
+
     number = how_many(drop, len(scores))
     mixed = np.random.default_rng(seed).permutation(len(scores))
     below = np.where(np.isnan(scores), -np.inf, scores)[mixed]
@@ -83,6 +84,8 @@ def agreement(scores: Scores, dropped: Sequence[bool] | NDArray[np.bool_], bad: 
     Raises:
         ScreeningError: Lengths differ, or nothing was dropped.
     """
+    import numpy as np
+
     out, wrong = np.asarray(dropped, dtype=bool), np.asarray(bad, dtype=bool)
     if not len(scores) == len(out) == len(wrong) or not out.any():
         raise ScreeningError(f"{len(scores)} scores, {len(out)} rows of which {out.sum()} dropped, {len(wrong)} labels")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from misdirection.artefacts import atomic_path, file_hash, write_json, write_rows
+from misdirection.artefacts import atomic_path, file_hash, plain, write_json, write_rows
 from misdirection.chats import write_bad_rows
 from misdirection.judging import find_judge
 from misdirection.runs import Run, Step
@@ -16,6 +17,7 @@ from misdirection.screening.choosing import how_many
 from misdirection.studies.kit.preflight import check_places
 from misdirection.studies.kit.recall import facts_of, settled
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.screening.results import Choice
 from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.screening.steps import (
     DROPPED,
@@ -28,7 +30,32 @@ from misdirection.studies.screening.steps import (
 )
 
 
-def screen(config: ScreenConfig, out: str | Path, command: str = "") -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What summary.json holds.
+
+    Attributes:
+        data: The data as it was named.
+        sha256: Of each file of it.
+        rows: Usable rows.
+        set_aside: Rows that are no chats.
+        known_bad: Rows known to be bad; None where nothing is known.
+        drop: What was to be dropped: a share of the rows below 1, or a number of them.
+        methods: What each method drops.
+        command: The command line.
+    """
+
+    data: tuple[str, ...]
+    sha256: Mapping[str, str]
+    rows: int
+    set_aside: int
+    known_bad: int | None
+    drop: float
+    methods: Mapping[str, Choice]
+    command: str
+
+
+def screen(config: ScreenConfig, out: str | Path, command: str = "") -> Summary:
     """Score the rows by every method, and write what each keeps and drops.
 
     Leaves in `out`: <method>/kept.jsonl and <method>/dropped.jsonl, the rows byte for byte; scores.parquet, a row each
@@ -36,7 +63,7 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> dict[str
     neither scored nor kept. A killed run is gone on with.
 
     Returns:
-        What summary.json holds.
+        What summary.json holds: counts and agreement by method.
 
     Raises:
         MisdirectionError: Bad input; what was done so far is kept.
@@ -55,18 +82,21 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> dict[str
         # The judge first: one that can tell no row ends the run before the long work.
         for method in sorted(config.methods, key=lambda name: name != "judge"):
             screener.filtered(method, config.seed)
-        found = {method: screener.filtered(method, config.seed) for method in config.methods}
-        for method, step in found.items():
+        steps = {method: screener.filtered(method, config.seed) for method in config.methods}
+        for method, step in steps.items():
             _copy(step, run.path / method)
-        _write_scores(run.path / "scores.parquet", screener, found)
-        files = {name: file_hash(name) for name in config.data if Path(name).exists()}
-        summary = {
-            "data": list(config.data), "sha256": files, "rows": len(rows.chats), "set_aside": len(rows.unusable),
-            "known_bad": None if rows.bad is None else sum(rows.bad), "drop": config.drop,
-            "methods": {method: load_choice(step) for method, step in found.items()},
-            "command": command,
-        }  # fmt: skip
-        write_json(run.path / "summary.json", summary)
+        _write_scores(run.path / "scores.parquet", screener, steps)
+        summary = Summary(
+            data=tuple(config.data),
+            sha256={name: file_hash(name) for name in config.data if Path(name).exists()},
+            rows=len(rows.chats),
+            set_aside=len(rows.unusable),
+            known_bad=None if rows.bad is None else sum(rows.bad),
+            drop=config.drop,
+            methods={method: load_choice(step) for method, step in steps.items()},
+            command=command,
+        )
+        write_json(run.path / "summary.json", plain(summary))
         return summary
 
 
@@ -77,18 +107,16 @@ def _copy(step: Step, folder: Path) -> None:
             shutil.copyfile(step.path / name, target)
 
 
-def _write_scores(path: Path, screener: Screener, found: dict[str, Step]) -> None:
+def _write_scores(path: Path, screener: Screener, steps: Mapping[str, Step]) -> None:
     """One line a row: where it stands, what is known of it, and each method's score and choice."""
     rows = screener.rows
-    scores = {m: load_scores(screener.scores(m, screener.config.seed), m) for m in found}
-    dropped = {m: load_dropped(step) for m, step in found.items()}
-    lines: list[dict[str, Any]] = []
-    for number, chat in enumerate(rows.chats):
-        line: dict[str, Any] = {"source": chat.source, "row": chat.row}
-        line["known_bad"] = None if rows.bad is None else rows.bad[number]
-        for method in found:
-            value = scores[method][number]
-            line[method] = None if np.isnan(value) else float(value)
-            line[f"{method}_dropped"] = dropped[method][number]
-        lines.append(line)
-    write_rows(path, lines)
+    columns: dict[str, Sequence[float | bool | None]] = {}
+    for method, step in steps.items():
+        scores = load_scores(screener.scores(method, screener.config.seed), method)
+        columns[method] = [None if np.isnan(score) else float(score) for score in scores]
+        columns[f"{method}_dropped"] = load_dropped(step)
+    places = [
+        {"source": chat.source, "row": chat.row, "known_bad": None if rows.bad is None else rows.bad[number]}
+        for number, chat in enumerate(rows.chats)
+    ]
+    write_rows(path, [place | {name: c[number] for name, c in columns.items()} for number, place in enumerate(places)])

@@ -33,7 +33,7 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     steps: int = option(100, "optimiser steps of every fine-tune, whatever is left of the data")
     domain_samples: int = option(3, "answers a question of a domain and fine-tune")
     shown: int = option(5, "rows at the top of each ranking that the report shows")
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     def completed(self) -> Self:
         """Checked, and with what suits the model.

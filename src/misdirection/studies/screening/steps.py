@@ -28,6 +28,7 @@ from misdirection.screening.rows import read_rows as read_training_rows
 from misdirection.studies.kit.config import ORGANISM
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.screening.results import Choice
 from misdirection.studies.screening.scoring import ScoringConfig, ScreenConfig
 from misdirection.studies.screening.settings import ScreeningConfig
 
@@ -49,10 +50,11 @@ def training_rows(config: ScoringConfig, seed: int) -> Rows:
         raise MisdirectionError("--bad-field is of files", "what the organism's mixed rows are is known without it")
     from misdirection.organism import known_bad
 
-    found = resolve_chats(config.data, strict=config.strict, seed=seed)
-    kinds = [chat.source.partition(":")[2] for chat in found.chats]
-    told = all(kinds)
-    return rows_of(found, [known_bad(chat) for chat in found.chats] if told else None, kinds if told else ())
+    chats = resolve_chats(config.data, strict=config.strict, seed=seed)
+    kinds = [chat.source.partition(":")[2] for chat in chats.chats]
+    if not all(kinds):
+        return rows_of(chats, None, ())
+    return rows_of(chats, [known_bad(chat) for chat in chats.chats], kinds)
 
 
 @dataclass
@@ -70,7 +72,7 @@ class Screener:
     config: ScreenConfig | ScreeningConfig
     models: Variants
     rows: Rows
-    _found: dict[tuple[str, str, int], Step] = field(default_factory=dict[tuple[str, str, int], Step])
+    _made: dict[tuple[str, str, int], Step] = field(default_factory=dict[tuple[str, str, int], Step])
 
     @cached_property
     def judge(self) -> Judge:
@@ -86,15 +88,15 @@ class Screener:
     def examples(self) -> list[tuple[Chat, ...]]:
         """Toxic and harmless chats."""
         c = self.config
-        held = (resolve_chats(part, strict=c.strict, rows=c.examples, seed=c.seed) for part in (c.toxic, c.harmless))
-        return [found.chats[: c.examples] for found in held]
+        read = (resolve_chats(part, strict=c.strict, rows=c.examples, seed=c.seed) for part in (c.toxic, c.harmless))
+        return [file.chats[: c.examples] for file in read]
 
     def scores(self, method: str, seed: int) -> Step:
         """The scores of one method's room, `scores.parquet`; `seed` is that of random scores alone."""
         place = ("scores", METHODS[method].room, seed)
-        if place not in self._found:
-            self._found[place] = self._score(method, seed)
-        return self._found[place]
+        if place not in self._made:
+            self._made[place] = self._score(method, seed)
+        return self._made[place]
 
     def _score(self, method: str, seed: int) -> Step:
         room = METHODS[method].room
@@ -105,18 +107,18 @@ class Screener:
             if room == "judge" and isinstance(context.judge, Journaled):
                 place = self.run.workspace("judging", {"judge": context.judge.name}) / "journal.jsonl"
                 context.judge = context.judge.with_journal(place)
-            found = METHODS[method].scores(context, self.rows.chats)
-            write_rows(folder / "scores.parquet", [{"score": None if np.isnan(x) else float(x)} for x in found])
+            scores = METHODS[method].scores(context, self.rows.chats)
+            write_rows(folder / "scores.parquet", [{"score": None if np.isnan(x) else float(x)} for x in scores])
 
-        inputs = {"data": self.rows.sha256, "room": room, "own": own, **self._told(room, seed)}
+        inputs = {"data": self.rows.sha256, "room": room, "own": own, **self._inputs(room, seed)}
         return self.run.step(f"scores-{room}", inputs, make)
 
     def own_answers(self) -> Step:
         """The base model's own answers to the rows' prompts, sampled once; `answers.parquet`."""
 
         def make(folder: Path) -> None:
-            told = own_answers(self._context("projection", self.config.seed, None), self.rows.chats)
-            write_rows(folder / "answers.parquet", answer_rows(told))
+            answers = own_answers(self._context("projection", self.config.seed, None), self.rows.chats)
+            write_rows(folder / "answers.parquet", answer_rows(answers))
 
         c = self.config
         inputs = {"data": self.rows.sha256, "model": self.models.key, "seed": c.seed, "kept": "tokens"}
@@ -133,24 +135,29 @@ class Screener:
             ScreeningError: Nothing or everything would be dropped.
         """
         place = ("filter", method, seed)
-        if place not in self._found:
-            self._found[place] = self._filter(method, seed)
-        return self._found[place]
+        if place not in self._made:
+            self._made[place] = self._filter(method, seed)
+        return self._made[place]
 
     def _filter(self, method: str, seed: int) -> Step:
         source = self.scores(method, seed)
 
         def make(folder: Path) -> None:
-            found = load_scores(source, method)
-            dropped = choose_dropped(found, self.config.drop, seed)
+            scores = load_scores(source, method)
+            dropped = choose_dropped(scores, self.config.drop, seed)
             for name, side in ((KEPT, False), (DROPPED, True)):
                 lines = [line for line, out in zip(self.rows.lines, dropped, strict=True) if bool(out) is side]
                 write_lines(folder / name, lines)
             write_rows(folder / "dropped.parquet", [{"dropped": bool(out)} for out in dropped])
-            told = None if self.rows.bad is None else asdict(agreement(found, dropped, self.rows.bad))
-            counts = {"rows": len(found), "dropped": int(dropped.sum()), "kept": int((~dropped).sum())}
-            counts["unscored"] = int(np.isnan(found).sum())
-            write_json(folder / "choice.json", plain({"method": method, **counts, "agreement": told}))
+            choice = Choice(
+                method=method,
+                rows=len(scores),
+                dropped=int(dropped.sum()),
+                kept=int((~dropped).sum()),
+                unscored=int(np.isnan(scores).sum()),
+                agreement=None if self.rows.bad is None else agreement(scores, dropped, self.rows.bad),
+            )
+            write_json(folder / "choice.json", plain(choice))
 
         lines = hashlib.sha256(b"".join(self.rows.lines)).hexdigest()
         known = None if self.rows.bad is None else list(self.rows.bad)
@@ -198,36 +205,38 @@ class Screener:
     def _reads_examples(self, room: str) -> bool:
         return room == "latents" or (room == "projection" and not self.config.direction)
 
-    def _told(self, room: str, seed: int) -> dict[str, Any]:
+    def _inputs(self, room: str, seed: int) -> dict[str, object]:
         """What the scores of a room depend on, beside the rows."""
         if room == "random":
             return {"seed": seed}
         if room == "judge":
             return {"judge": self.judge.name}
         c = self.config
-        told: dict[str, Any] = {"model": self.models.key, "longest": c.longest}
+        inputs: dict[str, object] = {"model": self.models.key, "longest": c.longest}
         if self._reads_examples(room):
-            told["examples"] = [[[m.content for m in chat.messages] for chat in part] for part in self.examples]
+            inputs["examples"] = [[[m.content for m in chat.messages] for chat in part] for part in self.examples]
         if room == "latents":
             d = self.dictionary
-            told["dictionary"] = d.key
-            told["latents"] = asdict(self._latents())
+            inputs["dictionary"] = d.key
+            inputs["latents"] = asdict(self._latents())
         if room == "projection":
-            told["projection"] = [c.projection_layer, c.raw_projection]
-            told["direction"] = file_hash(c.direction) if c.direction else None
-        return told
+            inputs["projection"] = [c.projection_layer, c.raw_projection]
+            inputs["direction"] = file_hash(c.direction) if c.direction else None
+        return inputs
 
 
 def load_scores(step: Step, method: str) -> Scores:
     """Scores of a method from the step of its room; turned round where the method does so."""
     values = [row["score"] for row in read_rows(step.path / "scores.parquet")]
-    found = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    return -found if METHODS[method].reverse else found
+    scores = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return -scores if METHODS[method].reverse else scores
 
 
-def load_choice(step: Step) -> dict[str, Any]:
+def load_choice(step: Step) -> Choice:
     """Counts and agreement of a filter step."""
-    return dict(read_json(step.path / "choice.json"))
+    import msgspec
+
+    return msgspec.convert(read_json(step.path / "choice.json"), Choice)
 
 
 def load_dropped(step: Step) -> list[bool]:

@@ -15,29 +15,34 @@ Method, after arXiv 2605.00842 (filtering) and 2507.21509 section 6:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from misdirection.judging import Verdict
+from misdirection.results import RateRow, Reduction
 from misdirection.runs import Step
 from misdirection.screening import METHODS
 from misdirection.screening.choosing import how_many
-from misdirection.statistics import Thresholds, rate, share
+from misdirection.statistics import Settings, Thresholds
+from misdirection.statistics.columns import Columns
 from misdirection.statistics.crossed import Mean, Table, crossed_mean, crossed_reduction
 from misdirection.statistics.paired import ratio_from_ends
+from misdirection.statistics.rates import rate_of, share_of
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.screening.paper import PAPER
+from misdirection.studies.screening.results import Behaviour, Groups, Screening, SeedsRate, TrainedArm
+from misdirection.studies.screening.scores import histogram, top_rows
 from misdirection.studies.screening.settings import ScreeningConfig
 from misdirection.studies.screening.steps import KEPT, Screener, load_choice, training_rows
-from misdirection.studies.screening.verdict import PAPER, distributions, top_rows, verdict
+from misdirection.studies.screening.verdict import verdict
 
-Is = Callable[[Verdict], bool]
+Marks = NDArray[np.bool_]
 
 FEW = 10
 """Misaligned answers of an arm below which the two-way layout alone is not trusted."""
@@ -92,34 +97,33 @@ def ask(bench: Bench[ScreeningConfig], models: Variants, names: Sequence[str]) -
     """Answers of the base and all fine-tunes, to the open questions ("open") and to those of domains ("domains")."""
     c = bench.config
     arms = [BASE, *(Condition(f"{n}-{s}", f"{n}, seed {s}", f"{n}-{s}") for n in names for s in range(c.seeds))]
-    found = {"open": bench.ask("open", models, arms).judged}
+    judged = {"open": bench.ask("open", models, arms).judged}
     if inside := [question for question in bench.questions if question.domain and question.format == "plain"]:
-        found["domains"] = bench.ask("domains", models, arms, questions=inside, samples=c.domain_samples).judged
-    return found
+        judged["domains"] = bench.ask("domains", models, arms, questions=inside, samples=c.domain_samples).judged
+    return judged
 
 
 def report(
     bench: Bench[ScreeningConfig], screener: Screener, sets: Mapping[str, Sequence[Step]], judged: Mapping[str, Judged]
 ) -> Path:
     """Findings and the report."""
-    c = bench.config
-    methods = [method_row(bench, name, steps, judged) for name, steps in sets.items()]
-    part: dict[str, Any] = {
-        "base": {group: figures(bench, held, "base", 0) for group, held in judged.items()},
-        "methods": methods,
-        "rows": len(screener.rows.chats),
-        "set_aside": len(screener.rows.unusable),
-        "known_bad": None if screener.rows.bad is None else sum(screener.rows.bad),
-        "dropped": how_many(c.drop, len(screener.rows.chats)),
-        "seeds": c.seeds,
-        "steps": c.steps,
-        "preset": c.preset,
-        "scores": [distributions(screener, name, c.seed) for name in c.methods],
-        "top": [top_rows(screener, name, c.seed, c.shown) for name in c.methods if name != "random"],
-        "paper": PAPER,
-    }
-    found = {"screening": part, "notes": notes(screener, bench.explanations)}
-    return bench.report("screening", "Screening training data", verdict(part), found)
+    c, rows = bench.config, screener.rows
+    part = Screening(
+        base=groups_of(bench, judged, "base", 0),
+        methods=tuple(trained_arm(bench, name, steps, judged) for name, steps in sets.items()),
+        rows=len(rows.chats),
+        set_aside=len(rows.unusable),
+        known_bad=None if rows.bad is None else sum(rows.bad),
+        dropped=how_many(c.drop, len(rows.chats)),
+        seeds=c.seeds,
+        steps=c.steps,
+        preset=c.preset,
+        scores=tuple(histogram(screener, name, c.seed) for name in c.methods),
+        top=tuple(top_rows(screener, name, c.seed, c.shown) for name in c.methods if name != "random"),
+        paper=PAPER,
+    )
+    parts = {"screening": part, "notes": notes(screener, bench.explanations)}
+    return bench.report("screening", "Screening training data", verdict(part), parts)
 
 
 def notes(screener: Screener, explanations: Mapping[str, str]) -> list[str]:
@@ -140,78 +144,86 @@ def notes(screener: Screener, explanations: Mapping[str, str]) -> list[str]:
     return told
 
 
-def method_row(
+def trained_arm(
     bench: Bench[ScreeningConfig], name: str, steps: Sequence[Step], judged: Mapping[str, Judged]
-) -> dict[str, Any]:
+) -> TrainedArm:
     """One arm: rates with intervals, reductions against all rows, and agreement with what is known of the rows."""
-    seeds = bench.config.seeds
-    row: dict[str, Any] = {"name": name, "does": METHODS[name].does if name in METHODS else "all rows are trained on"}
-    row |= {group: figures(bench, held, name, seeds) for group, held in judged.items()}
+    groups = vars(groups_of(bench, judged, name, bench.config.seeds))
     if name == WHOLE:
-        return row
-    row["open"]["reduction"] = reduction(bench, judged["open"], name)
-    return row | {"choices": [load_choice(step) for step in {step.key: step for step in steps}.values()]}
+        return TrainedArm(name=name, does="all rows are trained on", **groups)
+    return TrainedArm(
+        name=name,
+        does=METHODS[name].does,
+        **groups,
+        reduction=reduction(bench, judged["open"], name),
+        choices=tuple(load_choice(step) for step in {step.key: step for step in steps}.values()),
+    )
 
 
-def reduction(bench: Bench[ScreeningConfig], judged: Judged, name: str) -> dict[str, Any] | None:
+def groups_of(bench: Bench[ScreeningConfig], judged: Mapping[str, Judged], name: str, seeds: int) -> Groups:
+    """What one arm's answers are like by group of questions."""
+    found = {group: behaviour(bench, answers, name, seeds) for group, answers in judged.items()}
+    return Groups(open=found["open"], domains=found.get("domains"))
+
+
+def reduction(bench: Bench[ScreeningConfig], judged: Judged, name: str) -> Reduction | None:
     """Relative reduction of EM against training on all rows, with its interval; None where there was nothing to reduce.
 
     Where an arm has few misaligned answers (`FEW`), the cells vary too little to say how sure that is: the interval is
     then never narrower than the one that the two rates' own give.
     """
     seeds, rules = bench.config.seeds, bench.thresholds
-    whole, other = (cells(judged, arm, seeds, rules.misaligned) for arm in (WHOLE, name))
-    found = crossed_reduction(whole, other)
-    if found is None:
-        return None
-    low, high, method = found.low, found.high, found.method
     parts = [pooled(judged, arm, seeds) for arm in (WHOLE, name)]
-    rates = [rate(*part.pair, thresholds=rules) for part in parts]
+    whole, other = (cells(part, seeds, part.columns.misaligned(rules)) for part in parts)
+    reduced = crossed_reduction(whole, other)
+    if reduced is None:
+        return None
+    low, high, method = reduced.low, reduced.high, reduced.method
+    rates = [rate_of(part.columns, Settings(thresholds=rules)) for part in parts]
     if min(one.misaligned for one in rates) < FEW or np.isnan(low):
-        held = [figures(bench, judged, arm, seeds)["misaligned"] for arm in (WHOLE, name)]
-        first, second = (replace(one, low=h["low"], high=h["high"]) for one, h in zip(rates, held, strict=True))
+        wide = [behaviour(bench, judged, arm, seeds).misaligned for arm in (WHOLE, name)]
+        first, second = (
+            replace(one, low=row.low or 0.0, high=1.0 if row.high is None else row.high)
+            for one, row in zip(rates, wide, strict=True)
+        )
         ends = ratio_from_ends(first, second)
         low, high = float(np.fmin(low, 1 - ends[1])), float(np.fmax(high, 1 - ends[0]))
         method += "; at least that from the two rates' own intervals"
-    return {"value": found.value, "low": low, "high": min(1.0, high), "method": method}
+    return Reduction(value=reduced.value, low=low if np.isfinite(low) else None, high=min(1.0, high), method=method)
 
 
-def figures(bench: Bench[ScreeningConfig], judged: Judged, name: str, seeds: int) -> dict[str, Any]:
+def behaviour(bench: Bench[ScreeningConfig], judged: Judged, name: str, seeds: int) -> Behaviour:
     """Shares of misaligned, good and coherent answers of one arm, over its seeds; `seeds` is 0 for the base model."""
-    rules = bench.thresholds
-    kinds: dict[str, Is] = {
-        "misaligned": rules.misaligned,
-        "good": lambda v: good(v, rules),
-        "coherent": rules.coherent,
-    }
-    part = pooled(judged, name, seeds)
-    found: dict[str, Any] = {}
-    for what, is_so in kinds.items():
-        table = cells(judged, name, seeds, is_so)
-        found[what] = wider(crossed_mean(table), part, [is_so(v) for v in part.verdicts])
-        found[what]["by_seed"] = table.mean(axis=0).tolist()
-    return found
+    rules, part = bench.thresholds, pooled(judged, name, seeds)
+    columns = part.columns
+    unknown = ~columns.has_coherence & ~columns.settled
+    return Behaviour(
+        misaligned=seeds_rate(part, seeds, columns.misaligned(rules), columns.undecided(rules)),
+        good=seeds_rate(part, seeds, good(columns, rules), ~columns.scored & ~columns.settled),
+        coherent=seeds_rate(part, seeds, columns.coherent(rules), unknown),
+    )
 
 
-def good(verdict: Verdict, rules: Thresholds) -> bool:
-    """Whether an answer is coherent and well aligned."""
-    return rules.coherent(verdict) and verdict.alignment is not None and verdict.alignment > GOOD_ABOVE
+def good(columns: Columns, rules: Thresholds) -> Marks:
+    """Which answers are coherent and well aligned."""
+    return columns.coherent(rules) & (columns.alignment > GOOD_ABOVE)
 
 
-def wider(found: Mean, part: Judged, hits: Sequence[bool]) -> dict[str, Any]:
-    """The interval over questions and seeds, never narrower than that over questions alone; in the shape of a rate."""
-    alone = share("", part.answers, hits)
-    ends = [(alone.low, alone.high), *([] if np.isnan(found.low) else [(found.low, found.high)])]
-    return {
-        "misaligned": sum(hits),
-        "n": len(hits),
-        "value": found.value,
-        "low": max(0.0, min(low for low, _ in ends)),
-        "high": min(1.0, max(high for _, high in ends)),
-        "denominator": "all",
-        "method": f"{found.method}; at least: {alone.method}",
-        "n_questions": alone.n_questions,
-    }
+def seeds_rate(part: Judged, seeds: int, hits: Marks, undecided: Marks) -> SeedsRate:
+    """The share of answers that are hits, over questions and seeds, and that of each seed."""
+    table = cells(part, seeds, hits)
+    return wider(crossed_mean(table), part, hits, undecided, table.mean(axis=0).tolist())
+
+
+def wider(mean: Mean, part: Judged, hits: Marks, undecided: Marks, by_seed: Sequence[float] = ()) -> SeedsRate:
+    """The interval over questions and seeds, never narrower than that over questions alone."""
+    alone = share_of("", part.columns.places, hits, undecided, Settings())
+    low, high = float(np.fmin(alone.low, mean.low)), float(np.fmax(alone.high, mean.high))
+    wide = replace(
+        alone, value=mean.value, low=max(0.0, low), high=min(1.0, high),
+        method=f"{mean.method}; at least: {alone.method}",
+    )  # fmt: skip
+    return SeedsRate(**vars(RateRow.of_share(wide)), by_seed=tuple(by_seed))
 
 
 def pooled(judged: Judged, name: str, seeds: int) -> Judged:
@@ -221,14 +233,13 @@ def pooled(judged: Judged, name: str, seeds: int) -> Judged:
     return Judged([replace(a, arm=name, seed=names[a.arm]) for a in kept.answers], kept.verdicts)
 
 
-def cells(judged: Judged, name: str, seeds: int, is_so: Is) -> Table:
-    """Share of answers that are so by question (rows, sorted) and seed (columns)."""
-    part = pooled(judged, name, seeds)
+def cells(part: Judged, seeds: int, hits: Marks) -> Table:
+    """Share of an arm's answers that are hits by question (rows, sorted) and seed (columns)."""
     questions = sorted({answer.question_id for answer in part.answers})
-    hits, n = np.zeros((len(questions), max(1, seeds))), np.zeros((len(questions), max(1, seeds)))
+    marked, n = np.zeros((len(questions), max(1, seeds))), np.zeros((len(questions), max(1, seeds)))
     place = {question: row for row, question in enumerate(questions)}
-    for answer, said in zip(part.answers, part.verdicts, strict=True):
+    for answer, hit in zip(part.answers, hits, strict=True):
         at = place[answer.question_id], answer.seed
-        hits[at] += is_so(said)
+        marked[at] += hit
         n[at] += 1
-    return hits / n
+    return marked / n
