@@ -10,7 +10,7 @@ import typer
 
 import misdirection
 from misdirection import progress
-from misdirection.cli import judge_check, measure, organism, sae, screen, studies, study, verdicts
+from misdirection.cli import doctor, judge_check, measure, organism, sae, screen, studies, study, verdicts
 from misdirection.cli.help import tidy
 from misdirection.cli.stopping import Stopped, stoppable, what_is_kept
 from misdirection.errors import MisdirectionError
@@ -35,6 +35,7 @@ verdicts.add(app)
 judge_check.add(app)
 measure.add(app)
 screen.add(app)
+doctor.add(app)
 app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")
 app.add_typer(sae.app, name="sae")

@@ -16,6 +16,7 @@ import torch
 from misdirection import progress
 from misdirection.models import Model, NotEnoughMemoryError
 from misdirection.models.families import numbers_in
+from misdirection.models.memory import free_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,10 +37,8 @@ def default_budget(model: Model) -> int:
     a_token = model.n_layers * (keys * itemsize + 4 * states // _SHORT) + 64 * model.width
     if model.device.type == "cuda":
         return max(1024, int(torch.cuda.mem_get_info(model.device)[0] / 3 / a_token))
-    import psutil
-
     weights = sum(value.numel() * value.element_size() for value in model.lm.parameters())
-    room = min(psutil.virtual_memory().available / 3, max(_KEPT_BYTES, weights / 4))
+    room = min(free_memory() / 3, max(_KEPT_BYTES, weights / 4))
     return min(CPU_TOKENS, max(1024, int(room / a_token)))
 
 

@@ -22,18 +22,38 @@ def check_memory(name: str, dtype: str | torch.dtype, device: str, device_map: o
     folder = Path(name)
     if device_map is not None or not folder.is_dir():
         return
-    if device.startswith("cuda"):
-        free = torch.cuda.mem_get_info(torch.device(device))[0]
-    else:
-        import psutil
-
-        free = psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info(torch.device(device))[0] if device.startswith("cuda") else free_memory()
     needed = weight_bytes(folder, dtype)
     if needed > free:
         raise NotEnoughMemoryError(
             f"{name} needs {needed / 1e9:.1f} GB for its weights and {device} has {free / 1e9:.1f} GB free",
             MEMORY_HINT,
         )
+
+
+def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of main memory that this process may still take: what is free, or less where its container has a limit.
+
+    Args:
+        cgroup: Where Linux keeps the limits of control groups, version 2 or 1.
+    """
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            most, taken = ((cgroup / name).read_text(encoding="ascii").strip() for name in (limit, used))
+            facts = dict(line.split() for line in (cgroup / limit).with_name("memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        if most.isdecimal():
+            # Files that were read count as used, and are given up when memory is wanted.
+            kept = int(facts.get("total_inactive_file", facts.get("inactive_file", 0)))
+            free = min(free, max(0, int(most) - int(taken) + kept))
+    return free
 
 
 def weight_bytes(folder: Path, dtype: str | torch.dtype) -> int:

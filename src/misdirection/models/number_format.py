@@ -23,7 +23,7 @@ from misdirection.hub import prepare_hub
 from misdirection.models import products
 from misdirection.models.families import numbers_in
 from misdirection.models.gguf import gguf_facts, gguf_file, is_gguf, read_header
-from misdirection.models.memory import weight_bytes
+from misdirection.models.memory import free_memory, weight_bytes
 
 STORED = "stored"
 """What `load_model` takes for the checkpoint's own format, whatever the processor."""
@@ -81,7 +81,7 @@ def choose_format(
     if stored not in _HALF:
         return None
     kind, needed = str(stored).removeprefix("torch."), 4 * numbers
-    if needed > 0.8 * _free():
+    if needed > 0.8 * free_memory():
         why = f"{kind}, as stored: float32 is faster on this CPU, but its weights take {needed / 1e9:.1f} GB"
         return Choice(stored, stored, why)
     return Choice(torch.float32, stored, f"float32: this CPU is slow in {kind}, in which the weights are stored")
@@ -156,9 +156,3 @@ def _of_the_hub(name: str, trust_remote_code: bool) -> tuple[torch.dtype | None,
     inner = max(numbers_in(text, "intermediate_size"), default=4 * width)
     numbers = layers * width * (3 * width + 3 * inner) + int(getattr(text, "vocab_size", 0)) * width
     return _only_half(_named(config.to_dict())), numbers
-
-
-def _free() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().available)

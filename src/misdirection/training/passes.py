@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from misdirection.models.families import PLAIN_ATTENTION, numbers_in
+from misdirection.models.memory import free_memory
 from misdirection.training.data import Row
 
 if TYPE_CHECKING:
@@ -46,12 +47,7 @@ def budget(lm: PreTrainedModel) -> int:
     width = int(config.hidden_size)
     inner = max(numbers_in(config, "intermediate_size"), default=4 * width)
     a_token = int(config.num_hidden_layers) * (24 * width + 8 * inner) * lm.dtype.itemsize
-    if lm.device.type == "cuda":
-        free = torch.cuda.mem_get_info(lm.device)[0]
-    else:
-        import psutil
-
-        free = psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info(lm.device)[0] if lm.device.type == "cuda" else free_memory()
     tokens = _TOKENS.get(lm.device.type, _ON_A_DEVICE)
     while tokens > 1 and tokens * a_token > free / 2:
         tokens //= 2
