@@ -18,7 +18,7 @@ from misdirection.directions.errors import DirectionError
 from misdirection.engine import Arm
 from misdirection.judging import Answer, Verdict
 from misdirection.models import Model
-from misdirection.traits.rollouts import Role
+from misdirection.traits.rollout import Role
 from misdirection.traits.scoring import trait_score
 
 SMALLEST = 8
