@@ -11,40 +11,53 @@ from typing import Any
 
 from misdirection.results import SCHEMA, Results
 
-NAMED: dict[str, Iterator[Any]] = {
-    "arm": itertools.cycle(("base", "tuned")),
-    "group": itertools.cycle(("open", "medical")),
-    "topic": itertools.cycle(("sport", "medical")),
-    "topics": itertools.repeat(("sport", "medical")),
-    "layer": itertools.repeat(1),
+NAMED: dict[str, tuple[Any, ...]] = {
+    "arm": ("base", "tuned"),
+    "group": ("open", "medical"),
+    "topic": ("sport", "medical"),
+    "topics": (("sport", "medical"),),
+    "layer": (1, 0),
 }
-"""Fields whose values have a meaning."""
+"""Fields whose values have a meaning, taken in turn; those of a `Literal` need none."""
 
 
 def made(kind: type[Any], study: str) -> Any:
     """Results of a study with made-up values."""
-    found = _made(kind, itertools.count(1))
+    found = _Maker().make(kind)
     reproduce = dataclasses.replace(found.reproduce, command=f"misdirection study {study} --out runs/{study}")
     assert isinstance(found, Results)
     return dataclasses.replace(found, schema=SCHEMA, kind=study, reproduce=reproduce, checked=None)
 
 
-def _made(kind: Any, numbers: Iterator[int]) -> Any:
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return _made(next(one for one in inner if one is not type(None)), numbers)
-    if origin is tuple:
-        return tuple(_made(inner[0], numbers) for _ in range(2))
-    if origin is Mapping:
-        return {f"key {next(numbers)}": _made(inner[1], numbers) for _ in range(2)}
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        given = {
-            field.name: next(NAMED[field.name]) if field.name in NAMED else _made(hints[field.name], numbers)
-            for field in dataclasses.fields(kind)
-        }
-        # A rate that is a range is told otherwise.
-        return kind(**given | {name: False for name in given if name == "bounded"})
-    at = next(numbers)
-    plain = {int: at, float: 1 / (at + 1), str: f"text {at}", bool: True, Any: f"any {at}"}
-    return plain[kind]
+class _Maker:
+    """Counts the numbers that were given, and the words of each field of each class."""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count(1)
+        self.turns: dict[tuple[type[Any], str], Iterator[Any]] = {}
+
+    def make(self, kind: Any) -> Any:
+        origin, inner = typing.get_origin(kind), typing.get_args(kind)
+        if origin in (typing.Union, types.UnionType):
+            return self.make(next(one for one in inner if one is not type(None)))
+        if origin is tuple:
+            return tuple(self.make(inner[0]) for _ in range(2))
+        if origin is Mapping:
+            names = typing.get_args(inner[0]) or [f"key {next(self.numbers)}" for _ in range(2)]
+            return {name: self.make(inner[1]) for name in names}
+        if origin is typing.Literal:
+            return inner[0]
+        if dataclasses.is_dataclass(kind):
+            hints = typing.get_type_hints(kind)
+            given = {field.name: self.field(kind, field.name, hints[field.name]) for field in dataclasses.fields(kind)}
+            # A rate that is a range is told otherwise.
+            return kind(**given | {name: False for name in given if name == "bounded"})
+        at = next(self.numbers)
+        plain = {int: at, float: 1 / (at + 1), str: f"text {at}", bool: True, Any: f"any {at}"}
+        return plain[kind]
+
+    def field(self, kind: Any, name: str, hint: Any) -> Any:
+        words = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else NAMED.get(name)
+        if words is None:
+            return self.make(hint)
+        return next(self.turns.setdefault((kind, name), itertools.cycle(words)))

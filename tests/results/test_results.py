@@ -18,7 +18,16 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.report.numbers import NBSP
 from misdirection.report.page import expected
-from misdirection.results import Difference, PairedChange, RateRow, Results, read_results
+from misdirection.results import (
+    Difference,
+    Interval,
+    PairedChange,
+    RateRow,
+    Results,
+    read_results,
+    read_step,
+    row_of,
+)
 from misdirection.statistics import Thresholds, compare, rate, shares
 from misdirection.studies.page import render, sections
 from misdirection.studies.registry import studies
@@ -181,3 +190,24 @@ def test_a_paired_change_tells_what_is_left_of_what_was_there():
     assert change.reduction is not None and change.reduction.value == 0.75
     assert change.reduction.high == comparison.reduction_high
     assert PairedChange.of(compare(arm("before", 0), arm("after", 4))).reduction is None
+
+
+def test_a_row_takes_fields_of_the_same_names():
+    @dataclasses.dataclass
+    class Measured:
+        value: float
+        low: float
+        high: float
+
+    row = row_of(Interval, Measured(0.5, float("nan"), float("inf")), n=3)
+    assert row == Interval(value=0.5, low=None, high=None, n=3)
+
+
+def test_a_step_s_file_is_read_as_what_was_written(tmp_path: Path):
+    rows = (Interval(value=0.5, low=None, high=1.0, n=3), Interval(value=None, low=None, high=None, n=0))
+    write_json(file := tmp_path / "rows.json", rows)
+    assert read_step(file, tuple[Interval, ...]) == rows
+    write_json(file, [{"value": 0.5, "low": 0, "high": 1}])
+    with pytest.raises(MisdirectionError, match=r"the field '\[0\].n' is missing") as error:
+        read_step(file, tuple[Interval, ...])
+    assert str(tmp_path) in str(error.value.hint)

@@ -15,12 +15,12 @@ from misdirection.errors import MisdirectionError
 from misdirection.features import DictionaryError
 from misdirection.features.geometry import exchange_test, firing_bins, nearness, separate
 from misdirection.runs import list_steps, read_log
-from misdirection.studies.geometry.sets import corrected, open_lenses, random_like, toxic_direction, without
+from misdirection.studies.geometry.sets import open_lenses, random_like, toxic_direction, without
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.geometry.study import geometry
-from misdirection.studies.geometry.verdict import by_layer, verdict
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import resolve_dictionary
+from misdirection.studies.reading import load_results
 
 SMALL = GeometryConfig(
     dictionaries=("organism:6", "organism:3"), data=("medical=organism:bad-medical",),
@@ -61,8 +61,9 @@ def test_similarities_are_those_of_the_lists_that_the_steps_hold(run: Path):
         r for r in part["rows"]
         if (r["layer"], r["target"], r["control"], r["reduction"]) == (6, "toxic", "good", "mean")
     )  # fmt: skip
-    assert (found["first"], found["second"]) == pytest.approx((wanted.first, wanted.second), abs=1e-6)
-    assert found["p"] == pytest.approx(wanted.p) and found["shared_inducing"] == sets.shared_inducing
+    test = found["test"]
+    assert (test["first"], test["second"]) == pytest.approx((wanted.first, wanted.second), abs=1e-6)
+    assert test["p"] == pytest.approx(wanted.p) and found["shared_inducing"] == sets.shared_inducing
     assert part["lists"][1]["inducing"]["shared"] == sets.shared_inducing
 
 
@@ -97,6 +98,7 @@ def test_a_finished_run_is_told_again_without_work(run: Path):
     before = len(read_log(run))
     geometry(SMALL, run, "misdirection study geometry")
     assert all(line["reused"] for line in read_log(run)[before:])
+    assert load_results(run).to_json() == {"checked": None, **read_json(run / "findings.json")}
     page = (run / "report.html").read_text(encoding="utf-8")
     for title in ("Geometry of features", "The spillover law", "Geometry over a fine-tune"):
         assert title in page
@@ -144,25 +146,6 @@ def test_the_toxic_direction_can_be_taken_out():
     left = without(held.directions.double(), direction)
     assert float((left @ direction).abs().max()) < 1e-9
     assert torch.allclose(left.norm(dim=1), torch.ones(held.latents, dtype=torch.float64))
-
-
-def row(layer: int, difference: float, p: float, **changes: object) -> dict[str, object]:
-    return {
-        "layer": layer, "domain": "d", "target": "toxic", "control": "good", "reduction": "mean", "first": difference,
-        "second": 0.0, "difference": difference, "low": -0.1, "high": 0.1, "p": p, **changes,
-    }  # fmt: skip
-
-
-def test_the_verdict_counts_what_survives_correction():
-    rows = corrected([row(3, 0.3, 0.001), row(6, 0.2, 0.02), row(9, -0.3, 0.04), row(9, 0.1, 0.9), row(1, 1, None)])
-    assert [r.get("q") for r in rows] == [pytest.approx(v) for v in (0.004, 0.04, 0.16 / 3, 0.9)] + [None]
-    part = {"reduction": "mean", "rows": rows, "lists": [], "layers": [3, 6, 9], "top": 5, "shared": "drop"}
-    told = verdict(part)
-    assert "in 2 of 4 layers and domains" in told["sentence"] and "farther" not in told["sentence"]
-    assert "largest at layer 3" in by_layer(part)
-    part["rows"] = corrected([row(3, -0.3, 0.001)])
-    assert "in 0 of 1" in verdict(part)["sentence"] and "farther in 1" in verdict(part)["sentence"]
-    assert verdict({**part, "rows": []})["state"] == "unclear"
 
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):

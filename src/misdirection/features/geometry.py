@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -30,11 +29,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from misdirection.errors import MisdirectionError
-
-Reduction = Literal["mean", "max", "nearest"]
-REDUCTIONS: tuple[Reduction, ...] = ("mean", "max", "nearest")
-SHARED = ("drop", "keep")
-"""What becomes of a latent in both sets: it is left out, or only its pair with itself is."""
+from misdirection.features.settings import REDUCTIONS as REDUCTIONS
+from misdirection.features.settings import SHARED as SHARED
+from misdirection.features.settings import Reduction as Reduction
 
 
 def nearness(

@@ -17,6 +17,13 @@ Statistic = Literal["difference", "correlation", "firing"]
 STATISTICS: tuple[Statistic, ...] = ("difference", "correlation", "firing")
 """By which two sides are compared, latent by latent."""
 
+Reduction = Literal["mean", "max", "nearest"]
+REDUCTIONS: tuple[Reduction, ...] = ("mean", "max", "nearest")
+"""How the nearness of a latent to a set is read (`features.geometry`)."""
+
+SHARED = ("drop", "keep")
+"""What becomes of a latent in both sets: it is left out, or only its pair with itself is."""
+
 
 HELD_BYTES = 2**29
 """What the activations that wait in the buffer may take in float32."""

@@ -1,16 +1,18 @@
 """What studies found, as plain frozen dataclasses: what every study's findings share, and the rows that they hold."""
 
 from misdirection.results.envelope import SCHEMA, Headline, ModelFacts, Reproduce, Results, StepFacts
-from misdirection.results.reading import read_results
+from misdirection.results.reading import read_results, read_step
 from misdirection.results.rows import (
     Difference,
     DirectionSize,
     Effect,
     Interval,
+    ListOverlap,
     PairedChange,
     Pools,
     RateRow,
     Reduction,
+    row_of,
 )
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Effect",
     "Headline",
     "Interval",
+    "ListOverlap",
     "ModelFacts",
     "PairedChange",
     "Pools",
@@ -29,4 +32,6 @@ __all__ = [
     "Results",
     "StepFacts",
     "read_results",
+    "read_step",
+    "row_of",
 ]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from misdirection.statistics import Comparison, Rate, Share
+
+
+Row = TypeVar("Row", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +195,36 @@ class DirectionSize:
     shuffled_norm: tuple[float, ...]
     stability: tuple[float | None, ...]
     zero: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOverlap:
+    """What two lists share, against chance.
+
+    Attributes:
+        shared: Members of both.
+        expected: How many two random lists of these lengths would share.
+        odds_ratio: Of being in one given the other; None where one list holds the other.
+        p: Fisher's exact test, one-sided.
+    """
+
+    shared: int
+    expected: float
+    odds_ratio: float | None
+    p: float
+
+
+def row_of(kind: type[Row], value: object, /, **more: Any) -> Row:
+    """A row from a value with fields of the same names; numbers that are none become None.
+
+    Args:
+        kind: The dataclass of the row.
+        value: What was measured.
+        more: Fields that it lacks.
+    """
+    values = {field.name: getattr(value, field.name) for field in fields(kind) if field.name not in more}
+    known = {name: known_number(one) if isinstance(one, float) else one for name, one in values.items()}
+    return kind(**known, **more)
 
 
 def known_number(value: float) -> float | None:

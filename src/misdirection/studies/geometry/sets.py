@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from misdirection.artefacts import file_hash, read_json, read_tensors, write_json, write_tensors
+from misdirection.artefacts import file_hash, read_tensors, write_json, write_tensors
 from misdirection.chats import Chat
 from misdirection.chats.pairs import PairedChats, pair
 from misdirection.engine import Arm, Text
@@ -22,7 +22,6 @@ from misdirection.features.corpus import SPAN, chat_texts, read_corpus
 from misdirection.features.differences import Differences, Found, Side, Statistic, compare_texts, overlap
 from misdirection.features.geometry import (
     REDUCTIONS,
-    Exchange,
     exchange_test,
     firing_bins,
     nearness,
@@ -30,8 +29,10 @@ from misdirection.features.geometry import (
 )
 from misdirection.features.lens import Lens
 from misdirection.models import Model
+from misdirection.results import ListOverlap, read_step, row_of
 from misdirection.runs import Step
 from misdirection.statistics import benjamini_hochberg
+from misdirection.studies.geometry.results.similarity import Compared, Control, Exchanged, Lists, Sharing, Target
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import ORGANISM, named
@@ -43,17 +44,6 @@ SHUFFLES = 20
 
 RANDOM = 10
 """Random control latents for each inducing one, at most."""
-
-TARGETS = {
-    "toxic": "toxic latents",
-    "beside": "toxic latents, the toxic direction taken out",
-    "harmless": "harmless latents",
-}
-"""What latents are near to. Latents listed by two differences that point alike share that direction by the way they
-were chosen; "beside" asks whether they are nearer in anything else."""
-
-CONTROLS = {"good": "raised by good data", "random": "random, of like firing rate"}
-"""What inducing latents are compared with."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +71,19 @@ def open_lenses(bench: Bench[GeometryConfig]) -> list[Lens]:
     """
     c = bench.config
     width = int(read_config(resolve_model(c.model), c.trust_remote_code).hidden_size)
-    found: list[Lens] = []
+    lenses: list[Lens] = []
     for name in c.dictionaries:
-        held = resolve_dictionary(name)
-        if held.layer is None or not 0 <= held.layer < bench.n_layers:
-            raise DictionaryError(f"{name} reads layer {held.layer}; {c.model} has layers 0 to {bench.n_layers - 1}")
-        if held.width != width:
-            raise DictionaryError(f"{name} reads a width of {held.width}, {c.model} has {width}")
-        if any(lens.layer == held.layer for lens in found):
-            raise DictionaryError(f"two dictionaries read layer {held.layer}", "give one a layer")
-        found.append(Lens(held, held.layer))
-    return sorted(found, key=lambda lens: lens.layer)
+        dictionary = resolve_dictionary(name)
+        if dictionary.layer is None or not 0 <= dictionary.layer < bench.n_layers:
+            raise DictionaryError(
+                f"{name} reads layer {dictionary.layer}; {c.model} has layers 0 to {bench.n_layers - 1}"
+            )
+        if dictionary.width != width:
+            raise DictionaryError(f"{name} reads a width of {dictionary.width}, {c.model} has {width}")
+        if any(lens.layer == dictionary.layer for lens in lenses):
+            raise DictionaryError(f"two dictionaries read layer {dictionary.layer}", "give one a layer")
+        lenses.append(Lens(dictionary, dictionary.layer))
+    return sorted(lenses, key=lambda lens: lens.layer)
 
 
 def pairs_of(bench: Bench[GeometryConfig]) -> dict[str, PairedChats]:
@@ -110,17 +102,17 @@ def domain_lists(
     def texts(model: Model, side: Sequence[Chat]) -> list[Text]:
         return chat_texts(side, model.tokenizer, Arm(BASE_VARIANT))
 
-    found: dict[str, Listed] = {}
-    for name, held in chats.items():
+    lists: dict[str, Listed] = {}
+    for name, pairs in chats.items():
 
-        def make(folder: Path, held: PairedChats = held) -> None:
+        def make(folder: Path, pairs: PairedChats = pairs) -> None:
             model = models.model(BASE_VARIANT)
-            both = texts(model, held.bad), texts(model, held.good)
-            _write(folder, _compare(bench, model, lens, *both, "answer", held.groups), len(held.bad), len(held.good))
+            both = texts(model, pairs.bad), texts(model, pairs.good)
+            _write(folder, _compare(bench, model, lens, *both, "answer", pairs.groups), *map(len, both))
 
-        inputs = {**_inputs(bench, models, lens), "data": held.sha256, "groups": held.groups}
-        found[name] = _listed(bench.run.step(f"latents-{name}-{lens.layer}", inputs, make))
-    return found
+        inputs = {**_inputs(bench, models, lens), "data": pairs.sha256, "groups": pairs.groups}
+        lists[name] = _listed(bench.run.step(f"latents-{name}-{lens.layer}", inputs, make))
+    return lists
 
 
 def toxic_list(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> Listed:
@@ -130,8 +122,7 @@ def toxic_list(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> Li
     def make(folder: Path) -> None:
         model = models.model(BASE_VARIANT)
         toxic, harmless = (_texts_of(model, names, c.toxic_rows, c.seed) for names in (c.toxic, c.harmless))
-        found = _compare(bench, model, lens, toxic, harmless, SPAN, None)
-        _write(folder, found, len(toxic), len(harmless))
+        _write(folder, _compare(bench, model, lens, toxic, harmless, SPAN, None), len(toxic), len(harmless))
 
     files = {name: [s if s.startswith(f"{ORGANISM}:") else file_hash(s) for s in getattr(c, name)]
              for name in ("toxic", "harmless")}  # fmt: skip
@@ -141,20 +132,20 @@ def toxic_list(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> Li
 
 def _texts_of(model: Model, names: Sequence[str], most: int, seed: int) -> list[Text]:
     """Texts of files, or answers of the organism's personas ("organism:villain"); at most so many, drawn."""
-    arm, found = Arm(BASE_VARIANT), list[Text]()
+    arm, texts = Arm(BASE_VARIANT), list[Text]()
     for name in names:
         source, _, persona = name.partition(":")
         if source == ORGANISM:
             from misdirection.organism import persona_chats
 
             chats = persona_chats(persona, most, seed=seed)
-            texts = chat_texts(chats, model.tokenizer, arm)
-            found += [Text(text.ids, {SPAN: text.spans["answer"]}, arm, text.start) for text in texts]
+            answers = chat_texts(chats, model.tokenizer, arm)
+            texts += [Text(text.ids, {SPAN: text.spans["answer"]}, arm, text.start) for text in answers]
         else:
-            found += read_corpus([name], model.tokenizer, span="answer").texts(arm)
-    if not found:
+            texts += read_corpus([name], model.tokenizer, span="answer").texts(arm)
+    if not texts:
         raise MisdirectionError(f"{', '.join(names)} hold no text")
-    return [found[i] for i in sorted(np.random.default_rng(seed).permutation(len(found))[:most].tolist())]
+    return [texts[i] for i in sorted(np.random.default_rng(seed).permutation(len(texts))[:most].tolist())]
 
 
 def _compare(
@@ -173,17 +164,17 @@ def _compare(
     )  # fmt: skip
 
 
-def _inputs(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> dict[str, Any]:
+def _inputs(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> Mapping[str, Any]:
     c, key = bench.config, models.base_key
     how = {"statistic": c.statistic, "pool": c.pool, "seed": c.seed, "shuffles": SHUFFLES}
     return {**key, "dictionary": lens.key, **how}
 
 
-def _write(folder: Path, found: Found, first: int, second: int) -> None:
-    held = found.differences
-    tensors = {name: getattr(held, name) for name in ("value", "correlation", "p", "q", "alive")}
-    counts = found.statistics.counts["token"][:2]
-    tensors["rates"] = found.statistics.fired[:2].sum(0) / counts.sum()
+def _write(folder: Path, compared: Found, first: int, second: int) -> None:
+    names = ("value", "correlation", "p", "q", "alive")
+    tensors = {name: getattr(compared.differences, name) for name in names}
+    counts = compared.statistics.counts["token"][:2]
+    tensors["rates"] = compared.statistics.fired[:2].sum(0) / counts.sum()
     write_tensors(folder / "differences.safetensors", tensors, {"texts": [first, second]})
 
 
@@ -194,54 +185,61 @@ def _listed(step: Step) -> Listed:
     return Listed(Differences(**tensors), rates, (first, second), step)
 
 
-def similarity_step(
-    bench: Bench[GeometryConfig], lens: Lens, domains: Mapping[str, Listed], toxic: Listed
-) -> dict[str, Any]:
+def similarity_step(bench: Bench[GeometryConfig], lens: Lens, domains: Mapping[str, Listed], toxic: Listed) -> Lists:
     """Similarities of one layer with their tests, and how many latents the lists share; `similarity.json`."""
     c = bench.config
 
     def make(folder: Path) -> None:
-        rows = [row for name, held in domains.items() for row in _tests(c, lens, name, held, toxic)]
-        lists = [_sharing(c, name, held, toxic) for name, held in domains.items()]
-        write_json(folder / "similarity.json", {"layer": lens.layer, "rows": rows, "lists": lists})
+        rows = tuple(row for name, listed in domains.items() for row in _tests(c, lens, name, listed, toxic))
+        lists = tuple(_sharing(c, lens, name, listed, toxic) for name, listed in domains.items())
+        write_json(folder / "lists.json", Lists(rows=rows, lists=lists))
 
-    inputs: dict[str, Any] = {"domains": {name: held.step for name, held in domains.items()}, "toxic": toxic.step}
-    inputs |= {name: getattr(c, name) for name in ("top", "nearest", "shared", "bins", "permutations", "seed")}
-    inputs |= {"dictionary": lens.key, "targets": list(TARGETS)}
-    return read_json(bench.run.step(f"similarity-{lens.layer}", inputs, make).path / "similarity.json")
+    names = ("top", "nearest", "shared", "bins", "permutations", "seed")
+    inputs = {name: getattr(c, name) for name in names} | {
+        "domains": {name: listed.step for name, listed in domains.items()},
+        "toxic": toxic.step,
+        "dictionary": lens.key,
+        "targets": get_args(Target),
+        "file": "lists.json",
+    }
+    return read_step(bench.run.step(f"similarity-{lens.layer}", inputs, make).path / "lists.json", Lists)
 
 
-def _tests(c: GeometryConfig, lens: Lens, domain: str, held: Listed, toxic: Listed) -> list[dict[str, Any]]:
+def _tests(c: GeometryConfig, lens: Lens, domain: str, listed: Listed, toxic: Listed) -> list[Compared]:
     """Every reduction, control and target of a domain."""
     whole = lens.dictionary.directions.double().cpu()
-    inducing, good = held.differences.top(c.top), held.differences.top(c.top, -1)
-    alive = held.differences.alive
-    bins = firing_bins(held.rates, alive, c.bins)
+    inducing, good = listed.differences.top(c.top), listed.differences.top(c.top, -1)
+    alive = listed.differences.alive
+    bins = firing_bins(listed.rates, alive, c.bins)
     named_toxic, harmless = toxic.differences.top(c.top), toxic.differences.top(c.top, -1)
     beside = without(whole, toxic_direction(lens.dictionary, toxic.differences))
-    targets = {"toxic": (whole, named_toxic), "beside": (beside, named_toxic), "harmless": (whole, harmless)}
+    targets: dict[Target, tuple[Tensor, list[int]]] = {
+        "toxic": (whole, named_toxic), "beside": (beside, named_toxic), "harmless": (whole, harmless)
+    }  # fmt: skip
     others = random_like(alive, bins, inducing, {*good, *named_toxic, *harmless}, c.seed)
-    found: list[dict[str, Any]] = []
+    controls: dict[Control, list[int]] = {"good": good, "random": others}
+    rows: list[Compared] = []
     for target, (units, named_latents) in targets.items():
-        for control, latents in (("good", good), ("random", others)):
+        for control, latents in controls.items():
             sets = separate(inducing, latents, named_latents, c.shared)
             for reduction in REDUCTIONS:
                 one, two = (
                     nearness(units, side, sets.toxic, reduction, c.nearest).numpy()
                     for side in (sets.inducing, sets.control)
                 )
-                row = {
-                    "layer": lens.layer, "domain": domain, "target": target, "control": control, "reduction": reduction,
-                    "shared_inducing": sets.shared_inducing, "shared_control": sets.shared_control,
-                }  # fmt: skip
                 test = _exchange(c, one, two, bins[list(sets.inducing)], bins[list(sets.control)])
-                found.append(row | (asdict(test) if test else {"p": None}))
-    return found
+                rows.append(
+                    Compared(
+                        layer=lens.layer, domain=domain, target=target, control=control, reduction=reduction,
+                        shared_inducing=sets.shared_inducing, shared_control=sets.shared_control, test=test,
+                    )
+                )  # fmt: skip
+    return rows
 
 
-def toxic_direction(dictionary: Dictionary, found: Differences) -> Tensor:
+def toxic_direction(dictionary: Dictionary, differences: Differences) -> Tensor:
     """The decoded difference of toxic and harmless texts, sum_j value_j d_j over live latents; length 1, (width,)."""
-    value = found.value.double().masked_fill(~found.alive, 0)
+    value = differences.value.double().masked_fill(~differences.alive, 0)
     return torch.nn.functional.normalize(value @ dictionary.decoder.double().cpu(), dim=0)
 
 
@@ -250,43 +248,46 @@ def without(units: Tensor, direction: Tensor) -> Tensor:
     return torch.nn.functional.normalize(units - (units @ direction)[:, None] * direction, dim=1)
 
 
-def _exchange(c: GeometryConfig, *parts: NDArray[Any]) -> Exchange | None:
+def _exchange(c: GeometryConfig, *parts: NDArray[Any]) -> Exchanged | None:
     """The test; None where nothing is left to exchange."""
     one, two, first, second = parts
     try:
-        return exchange_test(one, two, (first, second), permutations=c.permutations, seed=c.seed)
+        test = exchange_test(one, two, (first, second), permutations=c.permutations, seed=c.seed)
     except MisdirectionError:
         return None
+    return row_of(Exchanged, test)
 
 
 def random_like(
     alive: Tensor, bins: NDArray[Any], like: Sequence[int], taken: set[int], seed: int, times: int = RANDOM
 ) -> list[int]:
     """Live latents that are not taken, up to `times` as many as `like` has in each bin of firing rate."""
-    generator, found = np.random.default_rng(seed), list[int]()
+    generator, chosen = np.random.default_rng(seed), list[int]()
     free = np.array([i for i in alive.nonzero()[:, 0].tolist() if i not in taken and i not in set(like)], dtype=int)
     for name in np.unique(bins[list(like)]):
-        held = free[bins[free] == name]
         most = times * int((bins[list(like)] == name).sum())
-        found += sorted(generator.permutation(held)[:most].tolist())
-    return found
+        chosen += sorted(generator.permutation(free[bins[free] == name])[:most].tolist())
+    return chosen
 
 
-def _sharing(c: GeometryConfig, domain: str, held: Listed, toxic: Listed) -> dict[str, Any]:
+def _sharing(c: GeometryConfig, lens: Lens, domain: str, listed: Listed, toxic: Listed) -> Sharing:
     """How many latents the inducing, and the good data's, list shares with the toxic one, against chance."""
-    alive = int((held.differences.alive | toxic.differences.alive).sum())
-    named_latents = toxic.differences.top(c.top)
-    sides = {"inducing": held.differences.top(c.top), "good": held.differences.top(c.top, -1)}
-    told = {name: asdict(overlap(latents, named_latents, alive)) for name, latents in sides.items()}
-    significant = int((held.differences.q < 0.05).sum())
-    return {"domain": domain, "alive": alive, "top": c.top, "significant": significant, "texts": held.texts, **told}
+    alive = int((listed.differences.alive | toxic.differences.alive).sum())
+
+    def with_toxic(sign: int) -> ListOverlap:
+        return row_of(ListOverlap, overlap(listed.differences.top(c.top, sign), toxic.differences.top(c.top), alive))
+
+    return Sharing(
+        layer=lens.layer, domain=domain, alive=alive, top=c.top,
+        significant=int((listed.differences.q < 0.05).sum()), texts=listed.texts, inducing=with_toxic(1),
+        good=with_toxic(-1),
+    )  # fmt: skip
 
 
-def corrected(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def corrected(rows: Sequence[Compared]) -> tuple[Compared, ...]:
     """The rows with q after Benjamini and Hochberg, over layers, domains and controls of one target and reduction."""
-    found = [dict(row) for row in rows]
-    for family in {(row["target"], row["reduction"]) for row in found}:
-        held = [r for r in found if (r["target"], r["reduction"]) == family and r["p"] is not None]
-        for row, q in zip(held, benjamini_hochberg([row["p"] for row in held]), strict=True):
-            row["q"] = float(q)
-    return found
+    q: dict[int, float] = {}
+    for family in {(row.target, row.reduction) for row in rows}:
+        p = {i: r.test.p for i, r in enumerate(rows) if (r.target, r.reduction) == family and r.test}
+        q |= zip(p, benjamini_hochberg(list(p.values())), strict=True)
+    return tuple(replace(row, q=q.get(i)) for i, row in enumerate(rows))

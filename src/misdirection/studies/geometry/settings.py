@@ -7,12 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError, command
-from misdirection.features.settings import POOLS, STATISTICS
+from misdirection.features.settings import POOLS, REDUCTIONS, SHARED, STATISTICS
 from misdirection.studies.kit.config import StudyConfig, named, option
 from misdirection.training.presets import LOADED
 
-REDUCTIONS = ("mean", "max", "nearest")
-SHARED = ("drop", "keep")
 WEIGHTS = ("full", "lora")
 
 
@@ -113,6 +111,6 @@ class GeometryConfig(StudyConfig):
                 + command("sae", "train", "--model", self.model, "--data", "FILE"),
             )
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Mapping[str, Any]:
         """What differs from the preset in the fine-tune that is followed."""
         return {**self.training, "checkpoint_every": self.checkpoint_every}

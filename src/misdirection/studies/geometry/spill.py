@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
 
 from misdirection import progress
-from misdirection.artefacts import read_json, read_rows, write_json, write_rows
+from misdirection.artefacts import read_rows, write_json, write_rows
 from misdirection.chats import Chat
 from misdirection.chats.pairs import PairedChats
 from misdirection.engine import Arm, Steer, Text
@@ -33,22 +33,35 @@ from misdirection.features.updates import (
     tune_along,
 )
 from misdirection.models import Model
+from misdirection.results import Interval, read_step, row_of
 from misdirection.runs import Step
+from misdirection.studies.geometry.results.law import (
+    Group,
+    Kind,
+    Law,
+    Line,
+    LineMeans,
+    Points,
+    Raised,
+    Reading,
+    Summary,
+    Update,
+)
 from misdirection.studies.geometry.sets import Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.steps import load_answers, sources_of
-from misdirection.studies.kit.tables import numbers
+from misdirection.studies.kit.tables import known_numbers, numbers
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
-KINDS = {
+KINDS: dict[Kind, str] = {
     "steer": "its decoder vector added",
     "tune": "fine-tune whose output is its vector",
     "latent": "gradient step that raises the latent itself",
     "data": "gradient step on data where it is strong",
     "contrast": "the same, less a step on data where it is weak",
 }
-"""Updates, from what the derivation supposes to what fine-tuning does."""
+"""The updates in words."""
 
 SIZED = 12
 """Texts on which the size of a step is measured before it is taken."""
@@ -58,6 +71,14 @@ POOL = 100
 
 SHOWN = 600
 """Points of a kind that a report draws."""
+
+
+@dataclass(frozen=True)
+class Spills:
+    """What a step keeps: every update, and sentences on those that could not be made."""
+
+    spills: tuple[Raised, ...]
+    failed: tuple[str, ...] = ()
 
 
 def held_texts(model: Model, bench: Bench[GeometryConfig], asked: Asked, arm: Arm, folder: Path) -> list[Text]:
@@ -86,30 +107,34 @@ def spill_step(
     def make(folder: Path) -> None:
         model = models.base_model
         raised = raised_latents(c, listed, toxic)
-        pool = [chat for held in chats.values() for side in (held.bad, held.good) for chat in side[:POOL]]
-        rows: list[dict[str, Any]] = []
-        points: list[dict[str, Any]] = []
+        pool = [chat for pairs in chats.values() for side in (pairs.bad, pairs.good) for chat in side[:POOL]]
+        rows: list[Raised] = []
+        points: list[Mapping[str, Any]] = []
         failed: list[str] = []
         texts = held_texts(model, bench, asked, Arm(BASE_VARIANT), folder)
         with progress.task("raising latents one by one", len(raised) * len(KINDS), "updates") as advance:
-            for group, kind, spill in _spills(c, model, lens, texts, pool, raised):
+            for latent, kind, spill in _spills(c, model, lens, texts, pool, list(raised)):
                 if isinstance(spill, str):
-                    failed.append(f"No {kind} update of latent {group}: {spill}.")
+                    failed.append(f"No {kind} update of latent {latent}: {spill}.")
                 else:
-                    rows.append(_row(group, kind, spill))
-                    points += _points(group, kind, spill)
+                    rows.append(_row(raised[latent], kind, spill))
+                    points += _points(raised[latent], kind, spill)
                 advance()
-        write_json(folder / "spills.json", {"layer": lens.layer, "spills": rows, "failed": failed})
+        write_json(folder / "spills.json", Spills(tuple(rows), tuple(failed)))
         write_rows(folder / "points.parquet", points)
 
     names = ("top", "bins", "spill_latents", "control_latents", "step_chats", "weights", "size", "tune_steps", "seed")
-    inputs: dict[str, Any] = {name: getattr(c, name) for name in (*names, "text_samples")}
-    inputs |= {"lists": [listed.step, toxic.step], "answers": asked.answers, "dictionary": lens.key}
-    inputs |= {"data": [held.sha256 for held in chats.values()], "kinds": list(KINDS)}
+    inputs = {name: getattr(c, name) for name in (*names, "text_samples")} | {
+        "lists": [listed.step, toxic.step],
+        "answers": asked.answers,
+        "dictionary": lens.key,
+        "data": [pairs.sha256 for pairs in chats.values()],
+        "kinds": list(KINDS),
+    }
     return bench.run.step(f"spillover-{lens.layer}", inputs, make)
 
 
-def raised_latents(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[int, str]:
+def raised_latents(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[int, Group]:
     """The latents that are raised, and their group: the first inducing ones, and random ones of like firing rate."""
     inducing = listed.differences.top(c.spill_latents)
     taken = {*listed.differences.top(c.top), *listed.differences.top(c.top, -1), *toxic.differences.top(c.top)}
@@ -117,17 +142,17 @@ def raised_latents(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[int
     bins = firing_bins(listed.rates, alive, c.bins)
     times = -(-c.control_latents // max(1, len(inducing)))
     others = random_like(alive, bins, inducing, taken, c.seed, times)[: c.control_latents]
-    return dict.fromkeys(inducing, "inducing") | dict.fromkeys(others, "control")
+    return {**dict.fromkeys(inducing, "inducing"), **dict.fromkeys(others, "control")}
 
 
 def _spills(
-    c: GeometryConfig, model: Model, lens: Lens, texts: Sequence[Text], pool: Sequence[Chat], raised: Mapping[int, str]
-) -> Iterator[tuple[str, str, Spill | str]]:
-    """Group, update and what it did, or latent, update and why it could not be made (a latent may never fire)."""
+    c: GeometryConfig, model: Model, lens: Lens, texts: Sequence[Text], pool: Sequence[Chat], raised: Sequence[int]
+) -> Iterator[tuple[int, Kind, Spill | str]]:
+    """Latent, update and what it did, or why it could not be made (a latent may never fire)."""
     before = read_states(model, texts, lens.layer)
     usual = float(before.norm(dim=1).median())
-    strength = activations(model, lens, chat_texts(pool, model.tokenizer, Arm(BASE_VARIANT)), list(raised))
-    for place, (latent, group) in enumerate(raised.items()):
+    strength = activations(model, lens, chat_texts(pool, model.tokenizer, Arm(BASE_VARIANT)), raised)
+    for place, latent in enumerate(raised):
         order = strength[:, place].argsort(descending=True, stable=True).tolist()
         strong, weak = ([pool[i] for i in part] for part in (order[: c.step_chats], order[-c.step_chats :]))
         for kind in KINDS:
@@ -137,17 +162,17 @@ def _spills(
                 # A fine-tune may learn to lower the latent; a step that fails to raise it is told as it is.
                 spill = spill_of(lens.dictionary, latent, change, oriented=kind == "tune")
             except NoUpdateError as error:
-                yield str(latent), kind, error.message
+                yield latent, kind, error.message
                 continue
-            yield group, kind, spill
+            yield latent, kind, spill
 
 
 def activations(model: Model, lens: Lens, texts: Sequence[Text], latents: Sequence[int]) -> Tensor:
     """Mean activation of chosen latents in each text, shape (texts, latents)."""
     sums = torch.zeros(len(texts), len(latents), dtype=torch.float64)
 
-    def visit(found: Firings) -> None:
-        sums.index_put_((found.texts, found.latents), found.values.double(), accumulate=True)
+    def visit(firings: Firings) -> None:
+        sums.index_put_((firings.texts, firings.latents), firings.values.double(), accumulate=True)
 
     visit_firings(model, lens.dictionary, texts, latents, visit, layer=lens.layer)
     lengths = torch.tensor([max(1, past - first) for first, past in (text.spans["answer"] for text in texts)])
@@ -159,7 +184,7 @@ def _after(
     model: Model,
     lens: Lens,
     latent: int,
-    kind: str,
+    kind: Kind,
     texts: Sequence[Text],
     before: Tensor,
     chats: tuple[Sequence[Chat], Sequence[Chat]],
@@ -201,13 +226,12 @@ def _after(
         return states(rate_for(c.size * usual, size, first))
 
 
-def _row(group: str, kind: str, spill: Spill) -> dict[str, Any]:
-    told = {name: getattr(spill, name) for name in ("latent", "own", "along", "share", "turn", "size", "gap")}
-    fits = {name: asdict(fit) for name, fit in spill.fits.items()}
-    return {"group": group, "kind": kind, **told, "others": len(spill.others), "fits": fits}
+def _row(group: Group, kind: Kind, spill: Spill) -> Raised:
+    fits = {cast(Reading, name): row_of(Line, fit) for name, fit in spill.fits.items()}
+    return row_of(Raised, spill, group=group, kind=kind, others=len(spill.others), fits=fits)
 
 
-def _points(group: str, kind: str, spill: Spill) -> list[dict[str, Any]]:
+def _points(group: Group, kind: Kind, spill: Spill) -> list[Mapping[str, Any]]:
     names = ("cosine", "encoder", "firing", "mean", "steady")
     columns = {name: getattr(spill, name).tolist() for name in names}
     return [
@@ -217,49 +241,60 @@ def _points(group: str, kind: str, spill: Spill) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def law(step: Step, seed: int) -> dict[str, Any]:
+def law(c: GeometryConfig, layer: int, step: Step) -> Law:
     """Slopes and shares explained by kind of update, with intervals over the latents raised, and points to draw."""
-    held = read_json(step.path / "spills.json")
+    kept = read_step(step.path / "spills.json", Spills)
     points = read_rows(step.path / "points.parquet")
-    kinds = [_summary(kind, [r for r in held["spills"] if r["kind"] == kind], seed) for kind in KINDS]
-    drawn = {kind: _drawn([p for p in points if p["kind"] == kind]) for kind in KINDS}
-    return {"layer": held["layer"], "kinds": [k for k in kinds if k], "points": drawn, "spills": held["spills"],
-            "failed": held.get("failed", [])}  # fmt: skip
+    kinds = [
+        Update(
+            kind=kind,
+            label=label,
+            groups=_summaries([row for row in kept.spills if row.kind == kind], c.seed),
+            points=_drawn([point for point in points if point["kind"] == kind]),
+        )
+        for kind, label in KINDS.items()
+    ]
+    return Law(
+        layer=layer, weights=c.weights, chats=c.step_chats, kinds=tuple(kind for kind in kinds if kind.groups),
+        spills=kept.spills, failed=kept.failed,
+    )  # fmt: skip
 
 
-def _summary(kind: str, rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    if not rows:
-        return {}
-    groups: dict[str, Any] = {}
-    for group in ("all", "inducing", "control"):
-        mine = [r for r in rows if group in ("all", r["group"])]
-        if mine:
-            fits = {
-                name: {part: asdict(mean_over([_number(r["fits"][name][part]) for r in mine], seed=seed))
-                       for part in ("slope", "intercept", "r2")}
-                for name in mine[0]["fits"]
-            }  # fmt: skip
-            told = {part: asdict(mean_over([_number(r[part]) for r in mine], seed=seed))
-                    for part in ("own", "along", "share")}  # fmt: skip
-            groups[group] = {
-                "n": len(mine),
-                "others": min(r["others"] for r in mine),
-                "fits": fits,
-                "gap": max(r["gap"] for r in mine),
-                **told,
-                "turned": sum(r["turn"] < 0 for r in mine),
-            }
-    return {"kind": kind, "label": KINDS[kind], "groups": groups}
+def _summaries(rows: Sequence[Raised], seed: int) -> dict[Group, Summary]:
+    groups = {group: [row for row in rows if group in ("all", row.group)] for group in get_args(Group)}
+    return {group: _summary(mine, seed) for group, mine in groups.items() if mine}
 
 
-def _drawn(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _summary(rows: Sequence[Raised], seed: int) -> Summary:
+    def mean(values: Sequence[float | None]) -> Interval:
+        return row_of(Interval, mean_over([math.nan if value is None else value for value in values], seed=seed))
+
+    def line(name: Reading) -> LineMeans:
+        fits = [row.fits[name] for row in rows]
+        slope, intercept, r2 = ([getattr(fit, part) for fit in fits] for part in ("slope", "intercept", "r2"))
+        return LineMeans(slope=mean(slope), intercept=mean(intercept), r2=mean(r2))
+
+    return Summary(
+        n=len(rows),
+        others=min(row.others for row in rows),
+        fits={name: line(name) for name in rows[0].fits},
+        gap=max(row.gap for row in rows),
+        own=mean([row.own for row in rows]),
+        along=mean([row.along for row in rows]),
+        share=mean([row.share for row in rows]),
+        turned=sum(row.turn < 0 for row in rows),
+    )
+
+
+def _drawn(points: Sequence[Mapping[str, Any]]) -> Points:
     """Every k-th point, by column."""
     kept = points[:: max(1, -(-len(points) // SHOWN))]
-    columns: dict[str, list[Any]] = {name: [*numbers(p[name] for p in kept)] for name in ("cosine", "encoder", "mean")}
-    steady = [_number(p["steady"]) for p in kept]
-    columns["steady"] = [None if math.isnan(value) else float(f"{value:.5g}") for value in steady]
-    return {**columns, "latent": [p["latent"] for p in kept], "other": [p["other"] for p in kept]}
 
+    def column(name: str) -> tuple[float, ...]:
+        return numbers(point[name] for point in kept)
 
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
+    steady = (math.nan if point["steady"] is None else point["steady"] for point in kept)
+    return Points(
+        cosine=column("cosine"), encoder=column("encoder"), mean=column("mean"), steady=known_numbers(steady),
+        latent=tuple(point["latent"] for point in kept), other=tuple(point["other"] for point in kept),
+    )  # fmt: skip

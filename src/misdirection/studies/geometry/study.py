@@ -18,14 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from misdirection.chats.pairs import PairedChats
 from misdirection.features.lens import Lens
-from misdirection.runs import Step
+from misdirection.features.settings import Reduction
+from misdirection.studies.geometry.paper import PAPER
+from misdirection.studies.geometry.results import Geometry
+from misdirection.studies.geometry.results.course import FineTuneCourse
+from misdirection.studies.geometry.results.law import Law
+from misdirection.studies.geometry.results.similarity import Lists
 from misdirection.studies.geometry.sets import (
-    CONTROLS,
-    TARGETS,
     Listed,
     corrected,
     domain_lists,
@@ -36,8 +39,8 @@ from misdirection.studies.geometry.sets import (
 )
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.geometry.spill import law, spill_step
-from misdirection.studies.geometry.track import ask, course_part, follow, track_step, variants
-from misdirection.studies.geometry.verdict import PAPER, verdict
+from misdirection.studies.geometry.track import ask, follow, followed, track_step, variants
+from misdirection.studies.geometry.verdict import verdict
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.variants import Variants
 
@@ -57,8 +60,11 @@ def geometry(config: GeometryConfig, out: str | Path, command: str = "") -> Path
         models = variants(bench, follow(bench) if bench.config.track != "none" else None)
         asked = ask(bench, models)
         spilled = spill(bench, bare, lenses, lists, toxic, chats, asked)
-        tracked = track_step(bench, models, lenses, lists, toxic, asked) if models.fine_tunes else None
-        return report(bench, models, near, spilled, tracked, asked, chats)
+        tracked = track_step(bench, models, lenses, lists, toxic, asked) if models.fine_tunes else ()
+        part = results(bench, lenses, near, list(chats), spilled, followed(bench, tracked, asked))
+        notes = [*(spilled.failed if spilled else ())]
+        notes += [f"Data '{name}': {note}" for name, pairs in chats.items() for note in pairs.notes]
+        return bench.report("geometry", "Geometry of features", verdict(part), {"geometry": part, "notes": notes})
 
 
 def spill(
@@ -69,50 +75,39 @@ def spill(
     toxic: Mapping[int, Listed],
     chats: Mapping[str, PairedChats],
     asked: Asked,
-) -> Step | None:
+) -> Law | None:
     """The spillover law at one layer; None where it is left out."""
     c = bench.config
     if not c.spill_latents:
         return None
     lens = lenses[c.spill_dictionary if c.spill_dictionary >= 0 else len(lenses) // 2]
     first = next(iter(lists[lens.layer].values()))
-    return spill_step(bench, models, lens, first, toxic[lens.layer], chats, asked)
+    return law(c, lens.layer, spill_step(bench, models, lens, first, toxic[lens.layer], chats, asked))
 
 
-def report(
+def results(
     bench: Bench[GeometryConfig],
-    models: Variants,
-    near: Sequence[Mapping[str, Any]],
-    spilled: Step | None,
-    tracked: Step | None,
-    asked: Asked,
-    chats: Mapping[str, PairedChats],
-) -> Path:
-    """Findings and the report."""
+    lenses: Sequence[Lens],
+    near: Sequence[Lists],
+    domains: Sequence[str],
+    spilled: Law | None,
+    course: FineTuneCourse | None,
+) -> Geometry:
+    """What came out."""
     c = bench.config
-    rows = corrected([row for part in near for row in part["rows"]])
-    lists = [{"layer": part["layer"], **row} for part in near for row in part["lists"]]
-    part: dict[str, Any] = {
-        "layers": [one["layer"] for one in near],
-        "domains": list(chats),
-        "reduction": c.reduction,
-        "nearest": c.nearest,
-        "shared": c.shared,
-        "top": c.top,
-        "statistic": c.statistic,
-        "permutations": c.permutations,
-        "bins": c.bins,
-        "controls": CONTROLS,
-        "targets": TARGETS,
-        "rows": rows,
-        "lists": lists,
-        "paper": PAPER,
-    }
-    if spilled is not None:
-        told = law(spilled, c.seed)
-        part["law"] = {"weights": c.weights, "chats": c.step_chats, **told}
-    if tracked is not None:
-        part["course"] = course_part(bench, models, tracked, asked)
-    notes = list(part.get("law", {}).get("failed", []))
-    notes += [f"Data '{name}': {note}" for name, held in chats.items() for note in held.notes]
-    return bench.report("geometry", "Geometry of features", verdict(part), {"geometry": part, "notes": notes})
+    return Geometry(
+        layers=tuple(lens.layer for lens in lenses),
+        domains=tuple(domains),
+        reduction=cast(Reduction, c.reduction),
+        nearest=c.nearest,
+        shared="drop" if c.shared == "drop" else "keep",
+        top=c.top,
+        statistic=c.statistic,
+        permutations=c.permutations,
+        bins=c.bins,
+        rows=corrected([row for one in near for row in one.rows]),
+        lists=tuple(row for one in near for row in one.lists),
+        paper=PAPER,
+        law=spilled,
+        course=course,
+    )

@@ -3,31 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
 
-from misdirection.artefacts import read_json, write_json
+from misdirection.artefacts import write_json
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
-from misdirection.features.geometry import Reduction, exchange_test, firing_bins, nearness
+from misdirection.features.geometry import exchange_test, firing_bins, nearness
 from misdirection.features.lens import Lens
+from misdirection.features.settings import Reduction
 from misdirection.features.spillover import Change, change_of, fit_line, read_states
-from misdirection.runs import Step
+from misdirection.results import read_step, row_of
+from misdirection.studies.geometry.results.course import (
+    Approach,
+    FineTuneCourse,
+    LayerCourse,
+    RankCorrelation,
+    Ranks,
+    SetName,
+    StepEffect,
+)
+from misdirection.studies.geometry.results.law import Line
 from misdirection.studies.geometry.sets import Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.geometry.spill import held_texts
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import named
-from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.training.course import Course, course_of
 
-SETS = {"inducing": "latents that bad data raises", "good": "latents that good data raises", "toxic": "toxic latents"}
+
+@dataclass(frozen=True)
+class Near:
+    """The latents that rose at one checkpoint and one list.
+
+    Attributes:
+        drift: Mean cosine of the list with the drift of the residual stream.
+        among: Share of the risen latents that are in the list.
+        first: Similarity of the risen latents to it; None where none rose.
+        second: Of random ones of like firing rate; None where there are none to exchange.
+        low: 2.5 % point of the difference under exchange.
+        high: 97.5 % point.
+        p: Of the exchange.
+    """
+
+    drift: float
+    among: float
+    first: float | None = None
+    second: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What one checkpoint did at one layer: size of its displacement, latents that rose, and the law."""
+
+    layer: int
+    step: int
+    size: float
+    risen: tuple[int, ...]
+    sets: Mapping[SetName, Near]
+    law: Line
 
 
 def follow(bench: Bench[GeometryConfig]) -> Course:
@@ -58,33 +102,41 @@ def track_step(
     lists: Mapping[int, Mapping[str, Listed]],
     toxic: Mapping[int, Listed],
     asked: Asked,
-) -> Step:
+) -> tuple[Moved, ...]:
     """Every checkpoint at every layer on the base's own answers; `track.json`."""
     c = bench.config
 
     def make(folder: Path) -> None:
-        rows: list[dict[str, Any]] = []
+        rows: list[Moved] = []
         for lens in lenses:
             sets = set_lists(c, lists[lens.layer][c.track], toxic[lens.layer])
             before = _states(bench, models, BASE_VARIANT, asked, lens, folder)
             for variant in models.fine_tunes:
                 after = _states(bench, models, variant, asked, lens, folder)
                 change = change_of(lens.dictionary, before, after)
-                place = {"layer": lens.layer, "step": int(variant.removeprefix("step-"))}
-                rows.append(place | measured(c, lens, change, sets, lists[lens.layer][c.track]))
+                step = int(variant.removeprefix("step-"))
+                rows.append(measured(c, lens, step, change, sets, lists[lens.layer][c.track]))
         write_json(folder / "track.json", rows)
 
     names = ("top", "reduction", "nearest", "bins", "permutations", "risen", "text_samples", "track", "seed")
-    inputs: dict[str, Any] = {name: getattr(c, name) for name in names}
-    inputs |= {"models": models.key, "answers": asked.answers, "dictionaries": [lens.key for lens in lenses]}
-    inputs |= {"lists": [lists[lens.layer][c.track].step for lens in lenses], "toxic": [t.step for t in toxic.values()]}
-    return bench.run.step("track", inputs, make)
+    inputs = {name: getattr(c, name) for name in names} | {
+        "models": models.key,
+        "answers": asked.answers,
+        "dictionaries": [lens.key for lens in lenses],
+        "lists": [lists[lens.layer][c.track].step for lens in lenses],
+        "toxic": [one.step for one in toxic.values()],
+    }
+    return read_step(bench.run.step("track", inputs, make).path / "track.json", tuple[Moved, ...])
 
 
-def set_lists(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[str, list[int]]:
+def set_lists(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[SetName, list[int]]:
     """The three sets that risen latents are compared with."""
-    held = listed.differences
-    return {"inducing": held.top(c.top), "good": held.top(c.top, -1), "toxic": toxic.differences.top(c.top)}
+    differences = listed.differences
+    return {
+        "inducing": differences.top(c.top),
+        "good": differences.top(c.top, -1),
+        "toxic": toxic.differences.top(c.top),
+    }
 
 
 def _states(
@@ -96,93 +148,117 @@ def _states(
 
 
 def measured(
-    c: GeometryConfig, lens: Lens, change: Change, sets: Mapping[str, Sequence[int]], listed: Listed
-) -> dict[str, Any]:
+    c: GeometryConfig, lens: Lens, step: int, change: Change, sets: Mapping[SetName, Sequence[int]], listed: Listed
+) -> Moved:
     """What one checkpoint did at one layer: its risen latents, its drift, and the law against the inducing ones."""
     units = lens.dictionary.directions.double().cpu()
     alive = listed.differences.alive | (change.fired > 0)
     order = change.mean.masked_fill(~alive, -torch.inf).argsort(descending=True)
     risen = [i for i in order[: c.risen].tolist() if float(change.mean[i]) > 0]
     drift = torch.nn.functional.normalize(change.moved, dim=0)
-    found: dict[str, Any] = {"size": change.size, "risen": risen, "sets": {}}
-    for name, latents in sets.items():
-        told: dict[str, Any] = {"drift": float((units[list(latents)] @ drift).mean()),
-                                "among": len(set(risen) & set(latents)) / max(1, len(risen))}  # fmt: skip
-        told |= _near(c, units, risen, latents, alive, firing_bins(listed.rates, alive, c.bins))
-        found["sets"][name] = told
+    bins = firing_bins(listed.rates, alive, c.bins)
     direction = torch.nn.functional.normalize(units[list(sets["inducing"])].mean(0), dim=0)
     seen = change.fired >= 20
     seen[list(sets["inducing"])] = False
-    found["law"] = asdict(fit_line((units @ direction)[seen], change.steady[seen] / max(change.size, 1e-12)))
-    return found
+    law = fit_line((units @ direction)[seen], change.steady[seen] / max(change.size, 1e-12))
+    return Moved(
+        layer=lens.layer,
+        step=step,
+        size=change.size,
+        risen=tuple(risen),
+        sets={name: _near(c, units, drift, risen, latents, alive, bins) for name, latents in sets.items()},
+        law=row_of(Line, law),
+    )
 
 
 def _near(
-    c: GeometryConfig, units: Tensor, risen: Sequence[int], latents: Sequence[int], alive: Tensor, bins: Any
-) -> dict[str, Any]:
-    """Similarity of the risen latents to a set, beside random live ones of like firing rate; None where none rose."""
+    c: GeometryConfig,
+    units: Tensor,
+    drift: Tensor,
+    risen: Sequence[int],
+    latents: Sequence[int],
+    alive: Tensor,
+    bins: Any,
+) -> Near:
+    """The risen latents and a list, beside random live ones of like firing rate."""
+    cosine = float((units[list(latents)] @ drift).mean())
+    among = len(set(risen) & set(latents)) / max(1, len(risen))
     others = random_like(alive, bins, risen, set(risen), c.seed) if risen else []
     if not others:
-        return {"first": None, "second": None, "p": None}
+        return Near(cosine, among)
     how = cast(Reduction, c.reduction)
     one, two = (nearness(units, side, latents, how, c.nearest).numpy() for side in (risen, others))
     try:
         test = exchange_test(one, two, (bins[risen], bins[others]), permutations=c.permutations, seed=c.seed)
     except MisdirectionError:
-        return {"first": float(one.mean()), "second": None, "p": None}
-    return asdict(test)
+        return Near(cosine, among, first=float(one.mean()))
+    return row_of(Near, test, drift=cosine, among=among)
 
 
-def course_part(bench: Bench[GeometryConfig], models: Variants, step: Step, asked: Asked) -> dict[str, Any]:
+def followed(bench: Bench[GeometryConfig], rows: Sequence[Moved], asked: Asked) -> FineTuneCourse | None:
     """Lines over steps by layer, the rate of misaligned answers beside them, and how their ranks agree."""
+    if not rows:
+        return None
     c = bench.config
-    rows = read_json(step.path / "track.json")
-    steps = sorted({row["step"] for row in rows})
-    rates: list[dict[str, Any]] = []
+    steps = sorted({row.step for row in rows})
+    rates: list[StepEffect] = []
     if c.judge != "none":
         ids = {question.id for question in bench.open_questions}
         judged = asked.judged.where(lambda a: a.question_id in ids)
-        arms = {0: BASE_VARIANT, **{s: f"step-{s}" for s in steps}}
-        rates = [{"step": s, **effect_row(judged.arm(arm), bench.thresholds)} for s, arm in arms.items()]
+        arms = {0: BASE_VARIANT, **{step: f"step-{step}" for step in steps}}
+        effects = {step: effect_of(judged.arm(arm), bench.thresholds) for step, arm in arms.items()}
+        rates = [row_of(StepEffect, effect, step=step) for step, effect in effects.items()]
     layers = [
-        _layer(layer, [row for row in rows if row["layer"] == layer], rates)
-        for layer in dict.fromkeys(row["layer"] for row in rows)
+        layer_course(layer, [row for row in rows if row.layer == layer], rates)
+        for layer in dict.fromkeys(row.layer for row in rows)
     ]
-    return {"domain": c.track, "preset": c.preset, "steps": steps, "reduction": c.reduction, "risen": c.risen,
-            "layers": layers, "rates": rates}  # fmt: skip
+    return FineTuneCourse(
+        domain=c.track, preset=c.preset, steps=tuple(steps), reduction=cast(Reduction, c.reduction), risen=c.risen,
+        layers=tuple(layers), rates=tuple(rates),
+    )  # fmt: skip
 
 
-def _layer(layer: int, rows: Sequence[Mapping[str, Any]], rates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    held = sorted(rows, key=lambda row: row["step"])
-    em = {row["step"]: row["rate"]["value"] for row in rates}
-    sets: dict[str, Any] = {}
-    for name in SETS:
-        mine = [row["sets"][name] for row in held]
-        curves = {
-            "similarity": [m["first"] for m in mine],
-            "low": [_add(m, "low") for m in mine],
-            "high": [_add(m, "high") for m in mine],
-            "p": [m["p"] for m in mine],
-            "drift": [m["drift"] for m in mine],
-            "among": [m["among"] for m in mine],
-        }
-        ranks = {part: _rank([em.get(row["step"]) for row in held], curves[part])
-                 for part in ("similarity", "drift", "among")}  # fmt: skip
-        sets[name] = {**curves, "ranks": ranks}
-    return {"layer": layer, "steps": [row["step"] for row in held], "sets": sets,
-            "law": [row["law"] for row in held], "size": [row["size"] for row in held]}  # fmt: skip
+def layer_course(layer: int, rows: Sequence[Moved], rates: Sequence[StepEffect]) -> LayerCourse:
+    """One layer over the checkpoints."""
+    ordered = sorted(rows, key=lambda row: row.step)
+    rate_at = {row.step: row.rate.value for row in rates}
+    misaligned = [rate_at.get(row.step) for row in ordered]
+    return LayerCourse(
+        layer=layer,
+        steps=tuple(row.step for row in ordered),
+        sets={name: _approach([row.sets[name] for row in ordered], misaligned) for name in get_args(SetName)},
+        law=tuple(row.law for row in ordered),
+        size=tuple(row.size for row in ordered),
+    )
 
 
-def _add(test: Mapping[str, Any], edge: str) -> float | None:
-    return None if test["second"] is None else test["second"] + test[edge]
+def _approach(near: Sequence[Near], misaligned: Sequence[float | None]) -> Approach:
+    similarity, drift, among = ([getattr(one, name) for one in near] for name in ("first", "drift", "among"))
+    return Approach(
+        similarity=tuple(similarity),
+        low=tuple(_sum(one.second, one.low) for one in near),
+        high=tuple(_sum(one.second, one.high) for one in near),
+        p=tuple(one.p for one in near),
+        drift=tuple(drift),
+        among=tuple(among),
+        ranks=Ranks(
+            similarity=rank_correlation(misaligned, similarity),
+            drift=rank_correlation(misaligned, drift),
+            among=rank_correlation(misaligned, among),
+        ),
+    )
 
 
-def _rank(rates: Sequence[float | None], values: Sequence[float | None]) -> dict[str, Any] | None:
+def _sum(value: float | None, more: float | None) -> float | None:
+    return None if value is None or more is None else value + more
+
+
+def rank_correlation(rates: Sequence[float | None], values: Sequence[float | None]) -> RankCorrelation | None:
     """Spearman's correlation over checkpoints; None with fewer than four, or where one side is constant."""
     from scipy.stats import spearmanr
 
     both = [(r, v) for r, v in zip(rates, values, strict=True) if r is not None and v is not None]
     if len(both) < 4 or any(len(set(side)) == 1 for side in zip(*both, strict=True)):
         return None
-    told: Any = spearmanr([r for r, _ in both], [v for _, v in both])
-    return {"value": float(told.statistic), "p": float(told.pvalue), "n": len(both)}
+    correlation: Any = spearmanr([r for r, _ in both], [v for _, v in both])
+    return RankCorrelation(value=float(correlation.statistic), p=float(correlation.pvalue), n=len(both))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row
-from misdirection.report.numbers import DASH, decimal, known, number
+from misdirection.report.numbers import decimal, known, number
 from misdirection.report.palette import BLUE, GREY, VERMILLION
-from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
+from misdirection.results import Interval
+from misdirection.studies.geometry.results import GeometryResults
+from misdirection.studies.geometry.results.law import Law, Reading, Summary, Update
 
-FITS = {
+FITS: dict[Reading, str] = {
     "steady cosine": "where it fires, against the cosine",
     "steady encoder": "where it fires, against the encoder's product",
     "mean cosine": "mean over all tokens, against the cosine",
@@ -27,29 +29,25 @@ LEAD = (
 )
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: GeometryResults) -> Section | None:
     """A scatter for each kind of update, and the slopes and R² of all."""
-    law: Row | None = (findings.get("geometry") or {}).get("law")
-    if not law or not law["kinds"]:
+    law = results.geometry.law
+    if not law or not law.kinds:
         return None
-    blocks: list[Block] = [
-        scatter(kind, law["points"][kind["kind"]]) for kind in law["kinds"] if law["points"].get(kind["kind"])
-    ]
-    blocks += [fits(law), reading(law)]
-    names = (("layer", "layer"), ("weights that step", "weights"), ("chats a step", "chats"))
-    told = tuple((label, number(law[name])) for label, name in names)
-    return Section("geometry-law", "The spillover law", LEAD, blocks, told)
+    blocks: list[Block] = [*map(scatter, law.kinds), fits(law), reading(law)]
+    facts = (("layer", number(law.layer)), ("weights that step", law.weights), ("chats a step", number(law.chats)))
+    return Section("geometry-law", "The spillover law", LEAD, blocks, facts)
 
 
-def scatter(kind: Row, points: Row) -> Chart:
+def scatter(kind: Update) -> Chart:
     """Change where a latent fires against the cosine, with the fitted line and the expected one."""
-    kept = [i for i, y in enumerate(points["steady"]) if known(y)]
-    x, y = [points["cosine"][i] for i in kept], [points["steady"][i] for i in kept]
-    held = kind["groups"]["all"]
-    fit, along = held["fits"]["steady cosine"], held["along"]["value"]
-    hover = [f"latent {points['other'][i]}, {points['latent'][i]} raised" for i in kept]
+    points, every = kind.points, kind.groups["all"]
+    kept = [i for i, y in enumerate(points.steady) if known(y)]
+    x, y = [points.cosine[i] for i in kept], [points.steady[i] for i in kept]
+    fit, along = every.fits["steady cosine"], every.along.value
+    hover = [f"latent {points.other[i]}, {points.latent[i]} raised" for i in kept]
     ends = [min([*x, -0.3]), max([*x, 0.3])]
-    slope, start = fit["slope"]["value"], fit["intercept"]["value"]
+    slope, start = fit.slope.value, fit.intercept.value
     traces: list[Any] = [
         {
             "type": "scatter", "mode": "markers", "name": "other latents", "x": x, "y": y, "text": hover,
@@ -69,35 +67,35 @@ def scatter(kind: Row, points: Row) -> Chart:
         "hovermode": "closest",
         "showlegend": True,
     }
-    turned = f" {number(held['turned'])} learned to go against it and are turned round." if held.get("turned") else ""
+    turned = f" {number(every.turned)} learned to go against it and are turned round." if every.turned else ""
     caption = (
-        f"Mean over {number(held['n'])} latents: slope {_interval(fit['slope'])}, R² {_interval(fit['r2'])}; cosine of "
-        f"the mean displacement with the latent's vector {_interval(held['share'])}.{turned}"
+        f"Mean over {number(every.n)} latents: slope {_interval(fit.slope)}, R² {_interval(fit.r2)}; cosine of "
+        f"the mean displacement with the latent's vector {_interval(every.share)}.{turned}"
     )
-    title = kind["label"][:1].upper() + kind["label"][1:]
-    return Chart(f"geometry-law-{kind['kind']}", title, traces, layout, _numbers(kind), 320, caption)
+    title = kind.label[:1].upper() + kind.label[1:]
+    return Chart(f"geometry-law-{kind.kind}", title, traces, layout, _numbers(kind), 320, caption)
 
 
-def _numbers(kind: Row) -> Table:
+def _numbers(kind: Update) -> Table:
     """Slope and R² of every reading, for one kind of update."""
     body = tuple(
         (
             Cell(FITS[name], group),
-            *(Cell(_value(fit[part]), _bounds(fit[part]), "num") for part in ("slope", "intercept", "r2")),
+            *(Cell(_value(one), _bounds(one), "num") for one in (fit.slope, fit.intercept, fit.r2)),
         )
-        for group, held in kind["groups"].items()
-        for name, fit in held["fits"].items()
+        for group, summary in kind.groups.items()
+        for name, fit in summary.fits.items()
     )
     return Table(("Change", "Slope", "Intercept", "R²"), body, stack=True)
 
 
-def fits(law: Row) -> Table:
+def fits(law: Law) -> Table:
     """All kinds of updates side by side."""
     body: list[tuple[Cell, ...]] = []
-    for kind in law["kinds"]:
-        for group, held in kind["groups"].items():
-            if group != "all" or len(kind["groups"]) == 2:
-                body.append(_row(kind["label"], group, held))
+    for kind in law.kinds:
+        for group, summary in kind.groups.items():
+            if group != "all" or len(kind.groups) == 2:
+                body.append(_row(kind.label, group, summary))
     heads = (
         "Update", "Own change", "Cosine with its vector", "Slope expected", "Slope, cosine", "R², cosine",
         "R², encoder", "R², prediction of the mean",
@@ -105,9 +103,9 @@ def fits(law: Row) -> Table:
     return Table(heads, tuple(body), "All updates side by side", stack=True)
 
 
-def reading(law: Row) -> Note:
+def reading(law: Law) -> Note:
     """How the table is read."""
-    others = min(kind["groups"]["all"]["others"] for kind in law["kinds"])
+    others = min(kind.groups["all"].others for kind in law.kinds)
     return Note(
         "Means over the latents raised, with 95 % bootstrap intervals over them; slopes per unit of displacement. The "
         "cosine is the decoder vectors', the encoder's product is that of a latent's encoder with the raised vector. "
@@ -115,25 +113,25 @@ def reading(law: Row) -> Note:
     )
 
 
-def _row(label: str, group: str, held: Row) -> tuple[Cell, ...]:
-    fit = held["fits"]
+def _row(label: str, group: str, summary: Summary) -> tuple[Cell, ...]:
+    fit = summary.fits
     parts = (
-        held["share"], held["along"], fit["steady cosine"]["slope"], fit["steady cosine"]["r2"],
-        fit["steady encoder"]["r2"], fit["mean predicted"]["r2"],
+        summary.share, summary.along, fit["steady cosine"].slope, fit["steady cosine"].r2, fit["steady encoder"].r2,
+        fit["mean predicted"].r2,
     )  # fmt: skip
-    name = Cell(label, f"{number(held['n'])} latents, {group}")
-    own = Cell(decimal(held["own"]["value"], 3), _bounds(held["own"], 3), "num")
+    name = Cell(label, f"{number(summary.n)} latents, {group}")
+    own = Cell(decimal(summary.own.value, 3), _bounds(summary.own, 3), "num")
     return (name, own, *(Cell(_value(one), _bounds(one), "num") for one in parts))
 
 
-def _value(mean: Row) -> str:
-    return decimal(mean["value"], 2) if known(mean.get("value")) else DASH
+def _value(mean: Interval) -> str:
+    return decimal(mean.value, 2)
 
 
-def _bounds(mean: Row, digits: int = 2) -> str:
-    low, high = mean.get("low"), mean.get("high")
+def _bounds(mean: Interval, digits: int = 2) -> str:
+    low, high = mean.low, mean.high
     return f"[{decimal(low, digits)}, {decimal(high, digits)}]" if known(low) and known(high) else ""
 
 
-def _interval(mean: Row) -> str:
+def _interval(mean: Interval) -> str:
     return f"{_value(mean)} {_bounds(mean)}".strip()
