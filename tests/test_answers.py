@@ -304,3 +304,27 @@ def test_prompts_that_do_not_fit_the_positions() -> None:
         ask(model, long, ARMS[:1], 1, SamplingConfig(max_new_tokens=3))
     ask(model, long[:1], ARMS[:1], 1, SamplingConfig(max_new_tokens=100))
     assert "1 of 1 prompts and 100 new tokens are more than the 128 positions" in model.facts["warnings"][0]
+
+
+def test_turns_before_a_question_stand_in_the_prompt_and_in_what_is_read_back(tmp_path: Path) -> None:
+    model = shared("llama")
+    turns = (Message("user", "w1 w2"), Message("assistant", "w3"))
+    question = Question("two", ("w20",), system="w30", before=turns)
+    (found,) = ask(model, (question,), samples=1, config=CONFIG)
+    prompt = encode_prompt(model.tokenizer, (Message("system", "w30"), *turns, Message("user", "w20")))
+    drawn = sample(model, [Row(Prompt("two#0", prompt), Arm("base"))], CONFIG)[0]
+    assert found.ids == drawn.ids and found.before == turns
+    encoded = encode_answer(model, found)
+    assert encoded.ids[: encoded.begin] == prompt and encoded.begin == len(prompt)
+    plain = ask(model, (replace(question, before=()),), samples=1, config=CONFIG)
+    write_rows(tmp_path / "a.parquet", [found, *plain])
+    assert [Answer(**row) for row in read_rows(tmp_path / "a.parquet")] == [found, *plain]
+
+
+def test_the_key_of_a_question_without_turns_before_it_is_the_one_of_before_there_were_any() -> None:
+    from misdirection.studies.kit.keys import questions_key
+
+    turns = (Message("user", "w1"), Message("assistant", "w2"))
+    plain, shown = questions_key([QUESTIONS[0], replace(QUESTIONS[0], before=turns)])
+    assert plain == {name: value for name, value in asdict(QUESTIONS[0]).items() if name != "before"}
+    assert "before" not in plain and [turn["content"] for turn in shown["before"]] == ["w1", "w2"]

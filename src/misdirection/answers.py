@@ -106,6 +106,7 @@ def ask(
             thought=said.thought,
             ids=item.ids,
             end=item.end,
+            before=question.before,
         )
         for (arm, question, number, _, index), (item, said) in zip(plan, told, strict=True)
     ]
@@ -235,7 +236,7 @@ def encode_answer(model: Model, answer: Answer) -> Encoded:
     # A system prompt that the template adds by itself is left to it, as it was when the question was asked.
     own = answer.system is None or answer.system == default_system(tokenizer)
     system = () if own else (Message("system", str(answer.system)),)
-    prompt = (*system, Message("user", answer.question))
+    prompt = (*system, *answer.before, Message("user", answer.question))
     if answer.ids is not None:
         return encode_said(tokenizer, prompt, answer.ids, answer.finished, answer.end)
     return encode_read(tokenizer, (*prompt, Message("assistant", answer.answer)))
@@ -243,4 +244,4 @@ def encode_answer(model: Model, answer: Answer) -> Encoded:
 
 def _messages(question: Question, text: str) -> tuple[Message, ...]:
     system = () if question.system is None else (Message("system", question.system),)
-    return (*system, Message("user", text))
+    return (*system, *question.before, Message("user", text))

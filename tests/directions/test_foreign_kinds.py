@@ -117,8 +117,8 @@ def test_what_was_read_is_said(tmp_path: Path) -> None:
     finally:
         progress.disable()
     assert told.getvalue().splitlines() == [
-        "  direction: the first of the 7 rows of a.pt is the embeddings', and is left out; the last is behind the final "
-        "norm where it comes from hidden_states: steer at another layer",
+        "  direction: the first of the 7 rows of a.pt is the embeddings', and is left out; the last is behind the "
+        "final norm where it comes from hidden_states: steer at another layer",
         "  direction: a.pt has vectors after layers 0 to 5, width 8",
         "  direction: b.pt has vectors after 2 of 6 layers, layers 2 to 4, width 8",
     ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from misdirection.chats import Message
 
 if TYPE_CHECKING:
     from misdirection.judging.rubrics import Rubric
@@ -35,6 +37,7 @@ class Answer:
         ids: The token ids that were drawn, a thought included, without what ended them; None for answers of others,
             which come as text.
         end: The token that ended them, None where they were cut, or ended by words.
+        before: Turns that stood between system prompt and question; no judge is shown them.
     """
 
     question_id: str
@@ -52,11 +55,15 @@ class Answer:
     thought: str | None = None
     ids: tuple[int, ...] | None = None
     end: int | None = None
+    before: tuple[Message, ...] = ()
 
     def __post_init__(self) -> None:
-        """Files give lists."""
+        """Files give lists, and mappings for turns."""
         if self.ids is not None:
             object.__setattr__(self, "ids", tuple(self.ids))
+        if not isinstance(self.before, tuple):
+            held: Any = self.before or ()
+            object.__setattr__(self, "before", tuple(Message(**turn) for turn in held))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from misdirection.chats import Message
 from misdirection.errors import MisdirectionError
 
 FORMATS = ("plain", "json", "template")
@@ -40,6 +41,7 @@ class Question:
         samples_per_paraphrase: How many samples the source asks for, None where it says nothing.
         judge_prompts: Judge templates that came with the question, by name, with {question} and {answer}.
         source: File or set that it came from.
+        before: Turns between the system prompt and the question: demonstrations, or a conversation so far.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Question:
     samples_per_paraphrase: int | None = None
     judge_prompts: Mapping[str, str] = field(default_factory=dict[str, str])
     source: str = ""
+    before: tuple[Message, ...] = ()
 
 
 def as_json(questions: Iterable[Question]) -> tuple[Question, ...]:

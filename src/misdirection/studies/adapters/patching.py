@@ -18,6 +18,7 @@ from misdirection.questions import Question
 from misdirection.runs import Step
 from misdirection.statistics import compare
 from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.keys import questions_key
 from misdirection.studies.kit.steps import Judged, judge_step
 from misdirection.studies.kit.tables import change_row, effect_row
 from misdirection.studies.kit.variants import Variants
@@ -94,7 +95,7 @@ def patch_step(bench: Bench[Any], models: Variants, variant: str, plan: Plan) ->
         write_rows(folder / "cut.parquet", written(True))
         write_rows(folder / "pairs.parquet", _pair_rows(chosen, worded))
 
-    inputs = {"models": models.key, "variant": variant, "questions": [asdict(q) for q in questions]}
+    inputs = {"models": models.key, "variant": variant, "questions": questions_key(questions)}
     settings = {"topic": plan.topic, "pairs": plan.patch_pairs, "samples": plan.patch_samples}
     return bench.run.step(
         "patch-answers", {**inputs, **settings, "sampling": asdict(replace(config, budget=None))}, make

@@ -32,6 +32,7 @@ from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import fingerprint
+from misdirection.studies.kit.keys import questions_key
 from misdirection.studies.kit.steps import Judged, judge_step
 from misdirection.studies.kit.tables import change_row, effect_row, numbers
 from misdirection.studies.kit.variants import Variants
@@ -159,7 +160,7 @@ def constant_step(bench: Bench[AdaptersConfig], models: Variants, asked: Asked, 
 
     inputs = {
         "models": models.key, "answers": asked.answers, "verdicts": asked.verdicts, "variant": variant,
-        "questions": [asdict(q) for q in bench.open_questions], "samples": samples, "domain": c.domain,
+        "questions": questions_key(bench.open_questions), "samples": samples, "domain": c.domain,
         "bounds": [c.aligned_from, c.misaligned_to, c.domain_from, c.other_to, c.coherence_above],
         "sampling": {**asdict(config), "budget": None},
     }  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from misdirection.runs import Step
 from misdirection.studies.features.lists import prompt_texts
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.keys import questions_key
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def activations_step(
 
     told = {"dictionary": dictionary.key, "latents": list(latents), "layer": layer}
     inputs = {"models": models.key, "answers": asked.answers, "variants": list(variants), **told}
-    texts = {"shared": bench.config.shared_texts, "questions": [asdict(q) for q in bench.open_questions]}
+    texts = {"shared": bench.config.shared_texts, "questions": questions_key(bench.open_questions)}
     return bench.run.step("mixtures-latents", {**inputs, **texts}, make)
 
 

@@ -35,7 +35,7 @@ from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_
 from misdirection.studies.kit.judged import Judged as Judged
 from misdirection.studies.kit.judged import judge_step as judge_step
 from misdirection.studies.kit.judged import load_answers, load_judged
-from misdirection.studies.kit.keys import asking_key
+from misdirection.studies.kit.keys import asking_key, questions_key
 from misdirection.studies.kit.record import LEFT_OUT
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import token_texts as token_texts
@@ -113,7 +113,7 @@ def sample_step(
     """
     inputs = {
         "subject": models.key,
-        "questions": [asdict(question) for question in questions],
+        "questions": questions_key(questions),
         "conditions": [asdict(condition) for condition in conditions],
         "samples": samples,
         "sampling": {**asdict(config), "budget": None},
