@@ -168,8 +168,17 @@ def canonical_hash(value: Any) -> str:
     Raises:
         MisdirectionError: A value of another kind, named by its place.
     """
-    text = json.dumps(_canonical(value, "value", for_hash=True), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def canonical(value: Any, where: str = "value") -> Any:
+    """A value as the JSON that `canonical_hash` hashes; `where` is what it is called in messages.
+
+    Raises:
+        MisdirectionError: A value of another kind, named by its place.
+    """
+    return _canonical(value, where, for_hash=True)
 
 
 def file_hash(path: str | Path) -> str:

@@ -13,58 +13,31 @@ checksum of its manifest, and when the steps that it was made from still hold th
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from misdirection import progress, published
-from misdirection.artefacts import canonical_hash, file_hash, plain, read_json, sync, write_json
+from misdirection.artefacts import canonical_hash, plain, read_json, write_json
 from misdirection.errors import MisdirectionError
 from misdirection.locks import Lock
 from misdirection.published import must_be_run as must_be_run
+from misdirection.store.cached import Cached, planned
+from misdirection.store.steps import FORMAT, check_step, make_step, now, steps_in, versions
+from misdirection.store.steps import MANIFEST as MANIFEST
+from misdirection.store.steps import Step as Step
+from misdirection.store.steps import list_steps as list_steps
 
-FORMAT = 1
-"""Version of the folder's layout, part of every key: a later layout makes its steps anew."""
-
-MANIFEST = "manifest.json"
-PACKAGES = ("misdirection", "torch", "transformers", "peft", "numpy", "scipy", "safetensors", "pyarrow")
-
-_checked: dict[Path, tuple[Any, Any]] = {}
-
-
-@dataclass(frozen=True)
-class Step:
-    """A finished step.
-
-    Attributes:
-        name: What the step does.
-        path: Folder of its files.
-        key: Hash of its name and inputs (hex).
-        reused: True when it was there already.
-        content: Hash of its files; a step made from this one is made again when it changes.
-    """
-
-    name: str
-    path: Path
-    key: str
-    reused: bool
-    content: str = ""
-
-    def __canonical__(self) -> Any:
-        """What stands for this step among the inputs of another: its name and key, never its place on the disk."""
-        return {"step": self.name, "key": self.key}
+T = TypeVar("T")
 
 
 @dataclass
@@ -81,6 +54,7 @@ class Run:
     _lock: Lock = field(repr=False)
     _record: dict[str, Any] = field(repr=False)
     _new: list[Path] = field(default_factory=list[Path], repr=False)
+    _measured: dict[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @classmethod
     def open(cls, path: str | Path, facts: Mapping[str, Any]) -> Run:
@@ -127,16 +101,38 @@ class Run:
 
     def _step(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Step:
         key, folder = self._place(name, inputs, "steps")
-        sources = {step.key: step.content for step in _steps_in(inputs)}
+        sources = {step.key: step.content for step in steps_in(inputs)}
         content = self._usable(folder, key, sources)
         if content is not None:
             self._log(name, key, reused=True, seconds=0.0)
             return Step(name, folder, key, True, content)
         started = time.monotonic()
-        content = _make(folder, name, key, inputs, sources, make)
+        content = make_step(folder, name, key, inputs, sources, make)
         shutil.rmtree(self.path / "work" / folder.name, ignore_errors=True)
         self._log(name, key, reused=False, seconds=time.monotonic() - started)
         return Step(name, folder, key, False, content)
+
+    def cached(self, function: Callable[..., T], label: str = "", /, **arguments: Any) -> Cached[T]:
+        """What a function gives for these arguments: found, or made now. Its value is loaded when it is asked for.
+
+        The key is made of the function's name and version (`store.measurement`) and of the content of every argument,
+        defaults included: dataclasses by their fields, models and others by their `__canonical__`, files by their
+        bytes, what `cached` gave by its key and content. The function is handed the values of the latter, and knows
+        nothing of runs.
+
+        Args:
+            function: Gives something that its return annotation describes and `store.values` can keep.
+            label: Name of the step where the function's own tells too little, as "steered-answers".
+            arguments: All of them, by name, but for a `Folder` or `Workspace`, which the run gives.
+
+        Raises:
+            MisdirectionError: An argument is missing, unknown, or cannot be told apart by its content; or what the
+                function gives cannot be kept.
+        """
+        call = planned(function, label, arguments, self._measured)
+        work = None if call.workspace is None else self.workspace(call.name, call.inputs)
+        step = self.step(call.name, call.inputs, lambda folder: call.make(folder, work))
+        return Cached(step.name, step.path, step.key, step.reused, step.content, call.kind)
 
     def workspace(self, name: str, inputs: Mapping[str, Any]) -> Path:
         """A folder that outlives a kill, for what a long step wants to resume from (checkpoints, verdicts so far).
@@ -172,7 +168,7 @@ class Run:
     def close(self, finished: bool = True) -> None:
         """Record the end (`finished=False` leaves the run marked as unfinished) and let other writers in."""
         if self._lock.held:
-            self._record["finished"] = _now() if finished else None
+            self._record["finished"] = now() if finished else None
             self._save()
             self._lock.release()
 
@@ -220,7 +216,7 @@ class Run:
         return None
 
     def _log(self, name: str, key: str, reused: bool, seconds: float) -> None:
-        line = {"name": name, "key": key, "reused": reused, "seconds": round(seconds, 3), "at": _now()}
+        line = {"name": name, "key": key, "reused": reused, "seconds": round(seconds, 3), "at": now()}
         with (self.path / "steps.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
 
@@ -229,104 +225,11 @@ class Run:
         write_json(self.path / "run.json", self._record)
 
 
-def list_steps(path: str | Path) -> list[Step]:
-    """The steps of a run folder, in the order in which they were made, without opening it for writing."""
-    found: list[tuple[str, Step]] = []
-    for file in Path(path).glob(f"steps/[!.]*/{MANIFEST}"):
-        try:
-            manifest = read_json(file)
-            step = Step(manifest["name"], file.parent.resolve(), manifest["key"], True, manifest["content"])
-            found.append((str(manifest["made"]), step))
-        except (MisdirectionError, KeyError, TypeError):
-            progress.say(f"  step {file.parent.name}: its manifest cannot be read; it will be made again")
-    return [step for _, step in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
-
-
 def read_log(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a run's steps.jsonl; a line cut short by a kill is left out."""
     file = Path(path) / "steps.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return [cast(dict[str, Any], json.loads(line)) for line in lines if line.startswith("{") and line.endswith("}")]
-
-
-def check_step(folder: Path) -> tuple[dict[str, Any], str]:
-    """The manifest of a step's folder, and what is wrong with the folder ("" when nothing is).
-
-    Every file is read and its SHA-256 compared, once a process: while sizes and times stay as they were, the answer is
-    kept.
-    """
-    signature = _signature(folder)
-    if _checked.get(folder, (None, None))[0] != signature:
-        _checked[folder] = (signature, _check(folder))
-    return _checked[folder][1]
-
-
-def _check(folder: Path) -> tuple[dict[str, Any], str]:
-    try:
-        manifest: dict[str, Any] = read_json(folder / MANIFEST)
-        digest = manifest.pop("digest")
-    except (MisdirectionError, KeyError, TypeError, AttributeError):
-        return {}, "its manifest is missing or damaged"
-    if digest != canonical_hash(manifest):
-        return manifest, "its manifest is damaged"
-    wrong = _wrong_files(folder, manifest["files"])
-    return manifest, f"{', '.join(wrong[:3])} missing, added or damaged" if wrong else ""
-
-
-def _wrong_files(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    # A stray dot file (a file manager's, say) is no damage.
-    present = {name for name in _files(folder) if name in expected or not Path(name).name.startswith(".")}
-    strangers = present ^ set(expected)
-    changed = {name for name in present & set(expected) if file_hash(folder / name) != expected[name]["sha256"]}
-    return sorted(strangers | changed)
-
-
-def _make(
-    folder: Path,
-    name: str,
-    key: str,
-    inputs: Mapping[str, Any],
-    sources: Mapping[str, str],
-    make: Callable[[Path], None],
-) -> str:
-    """Fill a temporary folder, seal it with a manifest, put it in place; returns the hash of its files."""
-    started = time.monotonic()
-    temporary = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        make(temporary)
-        files = {n: {"sha256": file_hash(f := temporary / n), "bytes": f.stat().st_size} for n in _files(temporary)}
-        if not files:
-            raise MisdirectionError(f"step '{name}' wrote no file", "it must write into its folder")
-        manifest: dict[str, Any] = {"name": name, "key": key, "inputs": plain(inputs), "sources": dict(sources)}
-        manifest |= {
-            "format": FORMAT,
-            "files": files,
-            "content": canonical_hash(files),
-            "made": _now(),
-            "versions": _versions(),
-        }
-        manifest["seconds"] = round(time.monotonic() - started, 3)
-        write_json(temporary / MANIFEST, manifest | {"digest": canonical_hash(manifest)})
-        for path in [*temporary.rglob("*"), temporary]:
-            sync(path)
-        _replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _checked[folder] = (_signature(folder), (manifest, ""))
-    return manifest["content"]
-
-
-def _replace(temporary: Path, folder: Path) -> None:
-    """Rename a folder into place; one that stands there moves to a temporary name first and is then removed."""
-    if folder.exists():
-        old = folder.with_name(f".tmp-old-{folder.name}")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-        shutil.rmtree(old)
-    temporary.rename(folder)
-    sync(folder.parent)
 
 
 def _sweep(path: Path) -> None:
@@ -345,7 +248,7 @@ def _sweep(path: Path) -> None:
 
 def _record(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The content of run.json at the start: of this process, with the start of the run kept when it is resumed."""
-    record: dict[str, Any] = {"format": FORMAT, "started": _now(), "finished": None, "opened": 0, "published": {}}
+    record: dict[str, Any] = {"format": FORMAT, "started": now(), "finished": None, "opened": 0, "published": {}}
     if (path / "run.json").exists():
         try:
             old = read_json(path / "run.json")
@@ -359,42 +262,4 @@ def _record(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
             "update misdirection, or give another folder",
         )
     record["opened"] += 1
-    return record | {"versions": _versions(), "command": facts.get("command", sys.argv), "pid": os.getpid()}
-
-
-def _steps_in(value: Any) -> list[Step]:
-    if isinstance(value, Step):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(cast(Mapping[Any, Any], value).values())
-    if isinstance(value, list | tuple | set | frozenset):
-        parts = cast(list[Any], value)
-        return [step for part in parts for step in _steps_in(part)]
-    if is_dataclass(value) and not isinstance(value, type):
-        return [step for f in fields(value) for step in _steps_in(getattr(value, f.name))]
-    return []
-
-
-def _files(folder: Path) -> list[str]:
-    """Relative names of the files of a step, sorted, but for its manifest."""
-    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return sorted(name for name in names if name != MANIFEST)
-
-
-def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    stats = ((name, (folder / name).stat()) for name in [*_files(folder), MANIFEST] if (folder / name).exists())
-    return tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+    return record | {"versions": versions(), "command": facts.get("command", sys.argv), "pid": os.getpid()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from misdirection.chats import Message
 
@@ -89,6 +89,22 @@ class Verdict:
     judge: str = ""
     outcomes: tuple[tuple[str, str], ...] = ()
     mass: tuple[tuple[str, float], ...] = ()
+
+    def to_row(self) -> dict[str, Any]:
+        """As a row of a table: what stands by name in a mapping each."""
+        return vars(self) | {name: dict(getattr(self, name)) for name in _BY_NAME}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """From such a row; a table whose rows differ in names holds None under those that a row lacks."""
+        held = {name: row.get(name) or {} for name in _BY_NAME}
+        pairs: dict[str, Any] = {
+            name: tuple((key, value) for key, value in told.items() if value is not None) for name, told in held.items()
+        }
+        return cls(**{**row, **pairs})
+
+
+_BY_NAME = ("scores", "outcomes", "mass")
 
 
 class Judge(Protocol):

@@ -48,6 +48,12 @@ class Model:
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     peft: Any = None
 
+    def __canonical__(self) -> Any:
+        """What it is among the arguments of a measurement: its weights and how it is asked, as they are now."""
+        from misdirection.models.contents import contents_of
+
+        return contents_of(self)
+
     def warn(self, told: str) -> None:
         """Add a sentence to what a report must say of the model, once."""
         if told not in self.facts.setdefault("warnings", []):

@@ -1,0 +1,118 @@
+"""A measurement that a run keeps: what is planned before it is made, and the handle of what it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from misdirection.errors import MisdirectionError
+from misdirection.store.arguments import content
+from misdirection.store.kinds import layout
+from misdirection.store.measurement import Role, Signature, place_of
+from misdirection.store.steps import Step, steps_in
+from misdirection.store.values import read_value, write_value
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cached(Step, Generic[T]):
+    """What a function gave, in the folder of a step; given to another measurement, that one is handed the value.
+
+    Attributes:
+        kind: Type of the value.
+    """
+
+    kind: Any = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def value(self) -> T:
+        """The value, read when it is first asked for.
+
+        Raises:
+            MisdirectionError: A file was removed or damaged since the run looked at it.
+        """
+        return cast(T, read_value(self.path, self.kind))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A measurement about to be made, or found.
+
+    Attributes:
+        name: Of the step.
+        inputs: All that the result depends on.
+        kind: Type of the value.
+        workspace: The parameter that takes a folder that outlives a kill, None where there is none.
+        make: Writes the value into a folder, with such a folder where one is wanted.
+    """
+
+    name: str
+    inputs: Mapping[str, Any]
+    kind: Any
+    workspace: str | None
+    make: Callable[[Path, Path | None], None]
+
+
+def planned(
+    function: Callable[..., Any], label: str, arguments: Mapping[str, Any], places: dict[str, str] | None = None
+) -> Call:
+    """A measurement with these arguments, nothing of it made yet.
+
+    Args:
+        function: What measures.
+        label: Name of the step; the function's own, with "-" for "_", where it is empty.
+        arguments: By name; handles among them, at any depth, stand for their values.
+        places: Where the run's measurements are defined, by name; written to.
+
+    Raises:
+        MisdirectionError: See `Run.cached`.
+    """
+    told = Signature.of(function)
+    _alone(told.name, place_of(function), {} if places is None else places)
+    bound = told.bind(arguments)
+    keyed = {name: value for name, value in bound.items() if name not in told.roles}
+    inputs: dict[str, Any] = {
+        "function": told.name,
+        "version": told.version,
+        "gives": layout(told.kind, f"what {told.name} gives"),
+        "arguments": {name: content(name, value) for name, value in keyed.items()},
+        "made_from": steps_in(keyed),
+    }
+    if told.code:
+        inputs["code"] = told.code
+    folder, work = (told.parameter_of(role) for role in (Role.FOLDER, Role.WORKSPACE))
+
+    def make(place: Path, workspace: Path | None) -> None:
+        given = {name: _value(value) for name, value in bound.items()}
+        given |= {folder: place} if folder else {}
+        given |= {work: workspace} if work else {}
+        write_value(place, function(**given), told.kind, told.name)
+
+    return Call(label or told.name.replace("_", "-"), inputs, told.kind, work, make)
+
+
+def _alone(name: str, place: str, places: dict[str, str]) -> None:
+    """Refuse a second function of the same name, whose steps would be taken for those of the first."""
+    if (held := places.setdefault(name, place)) != place:
+        raise MisdirectionError(
+            f"two measurements are called {name}: {held} and {place}", "give one another name: @measurement(name=...)"
+        )
+
+
+def _value(argument: Any) -> Any:
+    """An argument with the values of the handles in it, at any depth of lists, mappings and dataclasses."""
+    if isinstance(argument, Cached):
+        return cast(Cached[Any], argument).value
+    if not any(isinstance(step, Cached) for step in steps_in(argument)):
+        return argument
+    if isinstance(argument, Mapping):
+        return {key: _value(held) for key, held in cast(Mapping[Any, Any], argument).items()}
+    if isinstance(argument, list | tuple | set | frozenset):
+        return type(argument)(_value(held) for held in cast(list[Any], argument))
+    if is_dataclass(argument) and not isinstance(argument, type):
+        return replace(argument, **{one.name: _value(getattr(argument, one.name)) for one in fields(argument)})
+    return argument
