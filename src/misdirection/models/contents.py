@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from misdirection.models.asking import asked_of
 from misdirection.models.errors import ModelError
+from misdirection.tokens import asked_as, template_of
 
 if TYPE_CHECKING:
     from misdirection.models.resident import Model
@@ -27,14 +27,14 @@ def contents_of(model: Model) -> dict[str, Any]:
     tokenizer: Any = model.tokenizer
     words = tokenizer.backend_tokenizer.to_str() if hasattr(tokenizer, "backend_tokenizer") else tokenizer.get_vocab()
     adapters: Mapping[str, Any] = getattr(model.peft or model.lm, "peft_config", {})
-    asked = asked_of(model)
+    asked = asked_as(tokenizer)
     return {
         "kind": type(model.lm).__name__,
         "settings": _settings(cast(Any, model.lm.config).to_dict()),
         "weights": weights_hash(model.lm.state_dict(), model.name),
         "adapters": {name: _settings(held.to_dict()) for name, held in adapters.items()},
         "vocabulary": hashlib.sha256(str(words).encode()).hexdigest(),
-        "asked": {name: asked[name] for name in ("sha256", "ends", "thinking", "date", "system")},
+        "asked": [template_of(tokenizer), model.eos_ids, asked.thinking, asked.date],
     }
 
 

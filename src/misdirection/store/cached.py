@@ -24,9 +24,19 @@ class Cached(Step, Generic[T]):
 
     Attributes:
         kind: Type of the value.
+        field: Of the dataclass that is stored, the field that this handle stands for; empty for all of it.
     """
 
     kind: Any = field(default=None, repr=False, compare=False)
+    field: str = ""
+
+    def __canonical__(self) -> Any:
+        """What stands for it among the arguments of another measurement."""
+        return {**super().__canonical__(), "field": self.field} if self.field else super().__canonical__()
+
+    def part(self, name: str) -> Cached[Any]:
+        """A handle of one field of the value, of which that field alone is read."""
+        return replace(self, field=name)
 
     @cached_property
     def value(self) -> T:
@@ -35,7 +45,7 @@ class Cached(Step, Generic[T]):
         Raises:
             MisdirectionError: A file was removed or damaged since the run looked at it.
         """
-        return cast(T, read_value(self.path, self.kind))
+        return cast(T, read_value(self.path, self.kind, self.field))
 
 
 @dataclass(frozen=True)

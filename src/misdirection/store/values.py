@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import field as made_by
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -56,15 +57,23 @@ def write_value(folder: Path, value: Any, kind: Any, what: str) -> None:
         )
 
 
-def read_value(folder: Path, kind: Any) -> Any:
+def read_value(folder: Path, kind: Any, field: str = "") -> Any:
     """The value that stands in a step's folder; tensors on the CPU.
+
+    Args:
+        folder: Of the step.
+        kind: Type of the value, with which it was written.
+        field: Of a dataclass, the one field to read; empty for all.
 
     Raises:
         MisdirectionError: A file is missing or damaged, or does not fit the type.
     """
     import msgspec
 
-    told = _Reader(folder, _row_kinds(kind)).read(read_json(folder / VALUE))
+    told, rows = read_json(folder / VALUE), _row_kinds(kind)
+    if field:
+        told, kind = told[field], dict(hints(kind))[field]
+    told = _Reader(folder, rows).read(told)
     try:
         return msgspec.convert(told, kind, str_keys=True, dec_hook=_as_it_is)
     except msgspec.ValidationError as error:
@@ -123,7 +132,7 @@ def _bare(value: Any) -> Any:
 @dataclass
 class _Writer:
     folder: Path
-    tensors: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    tensors: dict[str, Tensor] = made_by(default_factory=dict[str, "Tensor"])
 
     def top(self, value: Any, kind: Any, what: str) -> Any:
         """The whole value: lists of rows in it, or in a field of it, become tables."""
