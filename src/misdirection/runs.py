@@ -183,7 +183,7 @@ class Run:
 
     def _leave_nothing(self) -> None:
         """Remove a new folder in which nothing was made, whole or in part, and the folders made for it."""
-        ours = {self.path / name for name in ("run.json", ".lock", "steps", "work")}
+        ours = {self.path / name for name in ("run.json", "settings.yaml", ".lock", "steps", "work")}
         found = set(self.path.rglob("*"))
         if any(path not in ours and not path.is_dir() for path in found):
             return

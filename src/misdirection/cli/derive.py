@@ -10,12 +10,17 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from misdirection.cli.config_file import CONFIG, config_option
 from misdirection.errors import MisdirectionError
 from misdirection.errors import command as command_text
 from misdirection.studies.kit.recommended import advised
 
 LISTS: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: str, tuple[int, ...]: int, tuple[float, ...]: float}
 """Settings that hold several values: their option is repeated, or its values stand with commas between them."""
+
+
+QUIET = "_quiet"
+"""Attribute of a command: the defaults of its settings."""
 
 
 def with_options(
@@ -40,16 +45,20 @@ def with_options(
         f for f in fields(settings) if f.metadata.get("option", "help" in f.metadata) and (not only or f.name in only)
     ]
     signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    named = (p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD)
+    own = [p for p in named if p.name != CONFIG]
     known = {f.name for f in fields(settings)}
     model, values = advised(settings)
     brought = {name: f"; for the {model}: {words}" for name, words in values.items()}
     added = [_parameter(f, types[f.name], panel, blank, known, brought.get(f.name, "")) for f in chosen]
+    quiet: dict[str, Any] = getattr(command, QUIET, {}) | {f.name: f.default for f in fields(settings)}
+    added.append(config_option(quiet))
     lists = {f.name: LISTS[types[f.name]] for f in chosen if types[f.name] in LISTS}
 
     repeats = {f.name: str(f.metadata["repeated"]) for f in chosen if f.metadata.get("repeated")}
 
     def run(**values: Any) -> None:
+        values.pop(CONFIG, None)
         for name, rest in repeats.items():
             values |= first_of(values[name], name, rest if rest in known else "")
         read = {name: several(values[name], kind, f"--{name}") for name, kind in lists.items()}
@@ -60,6 +69,7 @@ def with_options(
     run.__signature__ = signature.replace(  # pyright: ignore[reportFunctionMemberAccess]
         parameters=[p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *added)]
     )
+    setattr(run, QUIET, quiet)
     run.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
     return run
 

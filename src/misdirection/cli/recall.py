@@ -17,13 +17,13 @@ Settings = TypeVar("Settings")
 
 
 def typed(context: typer.Context, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `values` that the user gave, be it the default."""
+    """Those of `values` that the user gave, typed or in the file of --config, be it the default."""
     return {name: value for name, value in values.items() if _given(context, name)}
 
 
 def _given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
-    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
+    return source is not None and source.name != "DEFAULT"
 
 
 def remembered(

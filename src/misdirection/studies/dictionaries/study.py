@@ -17,11 +17,11 @@ from misdirection.features.quality import measure
 from misdirection.features.settings import DictionarySettings
 from misdirection.features.training import sae_lens, train_dictionary
 from misdirection.models import Model
-from misdirection.runs import Run
 from misdirection.studies.dictionaries.settings import SaeConfig
 from misdirection.studies.kit.config import ORGANISM
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary
-from misdirection.studies.kit.recall import facts_of, settled
+from misdirection.studies.kit.recall import settled
+from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.variants import Variants
 
 Figures = dict[str, dict[str, Any]]
@@ -53,7 +53,7 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
     train, held = split_corpus(corpus, config.held_out, settings.seed)
     layers = config.layers or ((base.n_layers - 1) // 2,)
     shared = {"subject": models.key, "variant": config.variant}
-    with Run.open(out, {**facts_of(config, command), "settings": asdict(settings)}) as run:
+    with open_run(out, config, command, settings=asdict(settings)) as run:
         if corpus.bad:
             write_bad_rows(run.path / "bad_rows.jsonl", corpus.bad)
         found: list[Trained] = []

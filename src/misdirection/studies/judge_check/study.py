@@ -21,14 +21,14 @@ from misdirection.artefacts import file_hash, plain, read_json, write_json, writ
 from misdirection.judging import find_judge
 from misdirection.judging.checked import keep_record, revision_of
 from misdirection.results import SCHEMA
-from misdirection.runs import Run, read_log
+from misdirection.runs import read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.judge_check.measures import measure
 from misdirection.studies.judge_check.part import Part, take_part
 from misdirection.studies.judge_check.settings import CheckConfig
 from misdirection.studies.kit.judged import judge_step, load_verdicts
-from misdirection.studies.kit.recall import facts_of
 from misdirection.studies.kit.record import reproduce
+from misdirection.studies.kit.settings_file import open_run
 
 KEPT = ("n", "scored", "labels", "kappa", "rates", "confusion", "scales", "calibration")
 """Figures of the record."""
@@ -46,7 +46,7 @@ def judge_check(config: CheckConfig, out: str | Path, command: str = "") -> Path
     with progress.phase("reading the corpus"):
         part = take_part(config.corpus, config.n, config.how)
     progress.say(f"  {config.corpus}: {part.told}; {len(part.answers)} of {part.size:,} answers with both scores taken")
-    with Run.open(out, facts_of(config, command)) as run:
+    with open_run(out, config, command) as run:
         logged = len(read_log(run.path))
         answers = run.step(
             "answers", {"part": part.key}, lambda folder: write_rows(folder / "answers.parquet", part.answers)

@@ -36,9 +36,10 @@ from misdirection.studies.kit.config import StudyConfig, TunedConfig
 from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
 from misdirection.studies.kit.reach import within_reach
-from misdirection.studies.kit.recall import facts_of, recommended_values, settled
+from misdirection.studies.kit.recall import recommended_values, settled
 from misdirection.studies.kit.recommended import explanations
 from misdirection.studies.kit.record import asked_as, left_out, reproduce
+from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.steps import (
     Judged,
     direction_step,
@@ -118,7 +119,7 @@ class Bench(Generic[Config]):
         judge = find_judge(config.judge)
         convention(config.convention)
         config = settled(config, out)
-        with Run.open(out, facts_of(config, command) | {"judge": judge.name}) as run:
+        with open_run(out, config, command, judge=judge.name) as run:
             yield cls(run, config, command, len(read_log(run.path)))
 
     @cached_property

@@ -12,10 +12,11 @@ import numpy as np
 from misdirection.artefacts import atomic_path, file_hash, plain, write_json, write_rows
 from misdirection.chats import write_bad_rows
 from misdirection.judging import find_judge
-from misdirection.runs import Run, Step
+from misdirection.runs import Step
 from misdirection.screening.choosing import how_many
 from misdirection.studies.kit.preflight import check_places
-from misdirection.studies.kit.recall import facts_of, settled
+from misdirection.studies.kit.recall import settled
+from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.results import Choice
 from misdirection.studies.screening.scoring import ScreenConfig
@@ -75,7 +76,7 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> Summary:
     if "judge" in config.methods:
         find_judge(config.judge)
     config = settled(config, out)
-    with Run.open(out, facts_of(config, command)) as run:
+    with open_run(out, config, command) as run:
         if rows.unusable:
             write_bad_rows(run.path / "bad_rows.jsonl", rows.unusable)
         screener = Screener(run, config, Variants(config.model, options=config.model_options), rows)

@@ -1,0 +1,111 @@
+"""`--config FILE`, and the file of settings that each run leaves: what is read is what was written."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from tests.cli.conftest import Cli
+from tests.cli.test_errors import two_lines
+
+from misdirection.cli.main import app
+from misdirection.studies.kit.recall import held_in
+from misdirection.studies.kit.settings_file import NAME, read_settings, settings_of, write_settings
+from misdirection.studies.registry import studies
+
+
+def parsed(words: list[str], file: Path, *more: str) -> Any:
+    """The context of a command that was given the file."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    return command.make_context(words[-1], ["--config", str(file), *more])
+
+
+COMMANDS = {
+    name: ["study", name] if study.listed else [name] for name, study in studies().items() if name != "imported"
+}
+COMMANDS.pop("judge_check")
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_reads_what_a_run_of_it_wrote(name: str, tmp_path: Path) -> None:
+    kind = studies()[name].settings
+    config = replace(kind().completed(), samples=7, temperature=0.25, seed=0)
+    words = COMMANDS[name]
+    file = write_settings(tmp_path, config, f"misdirection {' '.join(words)} --samples 7")
+    assert file.name == NAME and file.read_text().startswith(f"# misdirection {' '.join(words)} --config settings.yaml")
+    context = parsed(words, file)
+    wanted = settings_of(config)
+    offered = {key: value for key, value in context.params.items() if key.replace("_", "-") in wanted}
+    assert len(offered) > 10
+    for key, value in offered.items():
+        told = wanted[key.replace("_", "-")]
+        # Lists are parsed from texts, whatever they hold; --judge is a list, since it may be repeated.
+        same = [str(one) for one in (told if isinstance(told, list) else [told])] if isinstance(value, list) else told
+        assert value == same, key
+        assert context.get_parameter_source(key).name == "DEFAULT_MAP"
+    missing = {key for key in wanted if key.replace("-", "_") not in context.params} - {"training"}
+    defaults = {item.name: item.default for item in fields(kind)}
+    assert all(defaults[key.replace("-", "_")] == getattr(config, key.replace("-", "_")) for key in missing)
+
+
+def test_what_is_typed_goes_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("samples: 7\n--temperature: 0.5\nlayers: [1, 2]\nquestions: open\nseed:\n")
+    params = parsed(["audit"], file, "--samples", "9", "--questions", "legal").params
+    assert (params["samples"], params["temperature"], params["seed"]) == (9, 0.5, 0)
+    assert params["layers"] == ["1", "2"] and params["questions"] == ["legal"]
+
+
+def test_the_settings_of_a_fine_tune_stand_under_training(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("preset: rank32\ntraining:\n  lr: 0.001\n  max_steps: 3\n")
+    params = parsed(["audit"], file).params
+    assert (params["preset"], params["lr"], params["max_steps"]) == ("rank32", 0.001, "3")
+    assert parsed(["study", "narrow"], file_without_preset(tmp_path)).params["samples"] == 4
+
+
+def file_without_preset(folder: Path) -> Path:
+    file = folder / "narrow.yaml"
+    file.write_text("samples: 4\ntraining: {vector: {lr: 0.02}}\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sampels: 3", ("sets 'sampels', which is no option here", "did you mean 'samples'?")),
+        ("- 1", ("holds no names and values", "a YAML file of option names")),
+        ("a: [1", ("line 2 is no YAML", "settings.yaml")),
+        ("max-new-tokens: 3\nmax_new_tokens: 4", ("sets 'max_new_tokens' twice", "settings.yaml")),
+        ("samples: many", ("--samples", "valid integer")),
+    ],
+)
+def test_what_cannot_be_read_is_said(cli: Cli, tmp_path: Path, text: str, said: tuple[str, ...]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{text}\n")
+    done = cli("audit", "--config", str(file), "--out", str(tmp_path / "run"))
+    assert done.code == 2 and all(part in done.err for part in said), done.err
+    assert not (tmp_path / "run").exists()
+    two_lines(cli("audit", "--config", str(tmp_path / "none.yaml")), "none.yaml cannot be read")
+
+
+def test_a_run_is_made_again_from_the_file_that_it_left(cli: Cli, tiny: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tiny)
+    given = ["--model", "base", "--adapter", "adapter", "--questions", "questions.yaml", "--samples", "2", "--judge",
+             "words", "--max-new-tokens", "6"]  # fmt: skip
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert cli("sample", *given, "--out", str(first)).code == 0
+    left = yaml.safe_load((first / NAME).read_text())
+    assert left["model"] == str(tiny / "base") and left["questions"] == [str(tiny / "questions.yaml")]
+    monkeypatch.chdir(tmp_path)
+    assert cli("sample", "--config", str(first / NAME), "--out", str(second)).code == 0
+    assert (first / "answers.parquet").read_bytes() == (second / "answers.parquet").read_bytes()
+    one, two = held_in(first), held_in(second)
+    assert one is not None and two is not None and one.values["samples"] == two.values["samples"] == 2
+    assert read_settings(first / NAME) == read_settings(second / NAME)
