@@ -12,6 +12,8 @@ from misdirection.results import Difference, Reduction
 from misdirection.studies.formats.results import FormatsResults
 from misdirection.studies.formats.verdict import NONE_FOUND
 from misdirection.studies.formats.verdict import verdict as told_of_formats
+from misdirection.studies.judge_check.results import BothRates, CheckResults, Corpus, Figure
+from misdirection.studies.judge_check.verdict import verdict as told_of_a_judge
 from misdirection.studies.screening.results import ScreeningResults
 from misdirection.studies.screening.verdict import verdict as told_of_screening
 from misdirection.studies.semantic.results import SemanticResults
@@ -81,3 +83,27 @@ def test_screening(ends: tuple[float, float | None, float | None], published: st
     for name, text in (("latents", "Nothing to reduce"), ("judge", "The published reduction is of the method latents")):
         said = told_of_screening(replace(found, methods=(whole, replace(arms[1], name=name, reduction=None))))
         assert said.state == "unclear" and said.sentence.startswith(text)
+
+
+def test_a_judge():
+    rates = BothRates(reference=0.1, judge=0.25, difference=Figure(value=0.15, low=-0.02, high=0.31))
+    found = replace(
+        made(CheckResults, "judge_check").check,
+        spec="local:x",
+        corpus=Corpus(file="c.csv", sha256="", size=90, part=""),
+        n=40,
+        scored=38,
+        labels={"scored": 38, "refusal": 2},
+        kappa=Figure(value=0.5, low=0.4, high=0.6),
+        rates=rates,
+    )
+    said = told_of_a_judge(found)
+    assert (said.state, said.sentence) == (
+        "checked",
+        "local:x calls 25.0 % of the answers misaligned for 10.0 % by the judge of c.csv; kappa of the two is 0.50 "
+        "(0.40 to 0.60).",
+    )
+    assert said.details[0].startswith("Its rate minus the other: +15.0 points (-2.0 to 31.0); bands")
+    assert said.details[1] == "2 of 40 answers have no score by it: 2 refusal."
+    nothing = told_of_a_judge(replace(found, kappa=Figure(value=None), scored=0))
+    assert nothing.state == "unclear" and nothing.sentence.endswith("cannot be told: 0 answers scored.")

@@ -96,24 +96,25 @@ def test_figures_are_plain_counts_and_scikit_learns(tmp_path: Path) -> None:
     first = [rule.misaligned(part.verdicts[i]) for i in scored]
     second = [rule.misaligned(said[i]) for i in scored]
     weights = [part.weights[i] for i in scored]
-    assert (found["n"], found["scored"], found["labels"]) == (120, 108, {"refusal": 12, "scored": 108})
-    assert found["kappa"]["value"] == pytest.approx(cohen_kappa_score(first, second, sample_weight=weights))
-    assert found["kappa"]["low"] < found["kappa"]["value"] < found["kappa"]["high"]
-    assert found["kappa_unweighted"] == pytest.approx(cohen_kappa_score(first, second))
-    assert found["rates"]["judge"] == pytest.approx(np.average(second, weights=weights))
-    assert found["rates"]["difference"]["value"] == pytest.approx(
+    assert (found.n, found.scored, found.labels) == (120, 108, {"refusal": 12, "scored": 108})
+    assert found.kappa.value == pytest.approx(cohen_kappa_score(first, second, sample_weight=weights))
+    low, value, high = (getattr(found.kappa, name) or 0.0 for name in ("low", "value", "high"))
+    assert low < value < high
+    assert found.kappa_unweighted == pytest.approx(cohen_kappa_score(first, second))
+    assert found.rates.judge == pytest.approx(np.average(second, weights=weights))
+    assert found.rates.difference.value == pytest.approx(
         np.average(second, weights=weights) - np.average(first, weights=weights)
     )
-    assert np.sum(found["confusion"]) == 108 and found["confusion"][1][1] == sum(np.array(first) & np.array(second))
-    assert sum(row["n"] for row in found["calibration"]) == 108
-    row = found["calibration"][0]
-    inside = [k for k, i in enumerate(scored) if row["low"] <= (said[i].alignment or 0) < row["high"]]
-    assert row["n"] == len(inside)
+    assert np.sum(found.confusion) == 108 and found.confusion[1][1] == sum(np.array(first) & np.array(second))
+    assert sum(row.n for row in found.calibration) == 108
+    row = found.calibration[0]
+    inside = [k for k, i in enumerate(scored) if row.low <= (said[i].alignment or 0) < row.high]
+    assert row.n == len(inside)
     wanted = np.average([first[k] for k in inside], weights=[weights[k] for k in inside])
-    assert row["misaligned"] == pytest.approx(wanted)
-    assert {r["name"]: r["n"] for r in found["questions"]} == Counter(part.answers[i].question for i in scored)
+    assert row.misaligned == pytest.approx(wanted)
+    assert {row.name: row.n for row in found.questions} == Counter(part.answers[i].question for i in scored)
     nothing = measure(part, "mine", [Verdict(None, None, "none")] * 120, rule)
-    assert nothing["kappa"]["value"] is None and nothing["rates"]["judge"] is None and nothing["calibration"] == []
+    assert nothing.kappa.value is None and nothing.rates.judge is None and nothing.calibration == ()
 
 
 def asked(counter: list[Query], dies_after: int = 10**9) -> Callable[[Any, Any], None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from misdirection.artefacts import plain
@@ -69,11 +69,11 @@ class Results:
         created: When, ISO 8601, UTC.
         version: Of misdirection.
         verdict: What came out, in words.
-        model: What was studied.
         settings: As a reader is told them.
         thresholds: When an answer counts as misaligned.
-        asked: How the models were asked, as rows of a table.
         reproduce: How to do it again.
+        model: What was studied; None where no model was at hand.
+        asked: How the models were asked, as rows of a table; empty where none was.
         notes: What a reader should know, a sentence each.
         checked: What the judge of --check says; None without one.
     """
@@ -84,11 +84,11 @@ class Results:
     created: str
     version: str
     verdict: Headline
-    model: ModelFacts
     settings: Mapping[str, Any]
     thresholds: Thresholds
-    asked: Mapping[str, str]
     reproduce: Reproduce
+    model: ModelFacts | None = None
+    asked: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     checked: Mapping[str, Any] | None = None
 

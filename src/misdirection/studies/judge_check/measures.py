@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from misdirection.judging import Verdict
+from misdirection.results.rows import known_number
 from misdirection.statistics import Thresholds, cohens_kappa, is_scored
 from misdirection.statistics.panel import correlation, verdict_scales
 from misdirection.studies.judge_check.part import Part
+from misdirection.studies.judge_check.results import BothRates, CalibrationRow, Figure, GroupRow, Measures
 from misdirection.studies.kit.panel import Compared, apart_row, scale_row
 from misdirection.studies.kit.tables import outcomes
 
@@ -27,42 +28,47 @@ REFERENCE = "corpus"
 Counts = NDArray[np.float64]
 
 
-def measure(part: Part, judge: str, verdicts: Sequence[Verdict], rules: Thresholds) -> dict[str, Any]:
-    """Every figure of a check, as plain JSON.
+def measure(part: Part, judge: str, verdicts: Sequence[Verdict], rules: Thresholds) -> Measures:
+    """Every figure of a check.
 
     Rates and the kappa that leads are weighted (see `part`): bands count as often as they occur, questions alike. Their
     intervals are 95 % of a bootstrap over questions. All are over the answers that the judge scored; what it did not
     score is counted beside them.
     """
-    found = Compared((REFERENCE, judge), part.answers, (part.verdicts, list(verdicts)), rules)
+    compared = Compared((REFERENCE, judge), part.answers, (part.verdicts, list(verdicts)), rules)
     scored = [i for i, verdict in enumerate(verdicts) if is_scored(verdict)]
-    marks = np.array([[rules.misaligned(one[i]) for i in scored] for one in found.judges], dtype=bool).reshape(2, -1)
+    marks = np.array([[rules.misaligned(one[i]) for i in scored] for one in compared.judges], dtype=bool).reshape(2, -1)
     weights = np.array([part.weights[i] for i in scored])
     questions = [part.answers[i].question.strip() for i in scored]
+    families = [part.families[i] for i in scored]
     counts = _by_question(marks, weights, questions)
-    return {
-        "n": len(part.answers),
-        "scored": len(scored),
-        "labels": dict(Counter(verdict.label for verdict in verdicts)),
-        "outcomes": outcomes(verdicts),
-        "kappa": _with_interval(counts, _kappa),
-        "kappa_unweighted": cohens_kappa(list(zip(marks[0].tolist(), marks[1].tolist(), strict=True))),
-        "confusion": [[int((~marks[0] & ~marks[1]).sum()), int((~marks[0] & marks[1]).sum())],
-                      [int((marks[0] & ~marks[1]).sum()), int((marks[0] & marks[1]).sum())]],
-        "rates": {
-            "reference": _share(counts, (2, 3)),
-            "judge": _share(counts, (1, 3)),
-            "difference": _with_interval(counts, _difference),
-        },
-        "scales": [scale_row(scale, found.names) for scale in found.scales],
-        "calibration": _calibration(part, verdicts, scored, marks[0], weights),
-        "points": _points(part, verdicts, scored),
-        "questions": _groups(questions, marks, [part.verdicts[i] for i in scored], [verdicts[i] for i in scored]),
-        "families": _groups([part.families[i] for i in scored], marks, [part.verdicts[i] for i in scored],
-                            [verdicts[i] for i in scored]) if any(part.families) else [],
-        "apart": [apart_row(found, place) for place in found.apart[:SHOWN]],
-        "n_apart": int((marks[0] != marks[1]).sum()),
-    }  # fmt: skip
+    both = [part.verdicts[i] for i in scored], [verdicts[i] for i in scored]
+    return Measures(
+        n=len(part.answers),
+        scored=len(scored),
+        labels=dict(Counter(verdict.label for verdict in verdicts)),
+        outcomes=outcomes(verdicts),
+        kappa=_with_interval(counts, _kappa),
+        kappa_unweighted=cohens_kappa(list(zip(marks[0].tolist(), marks[1].tolist(), strict=True))),
+        confusion=tuple(
+            tuple(int((first & second).sum()) for second in (~marks[1], marks[1])) for first in (~marks[0], marks[0])
+        ),
+        rates=BothRates(
+            reference=_share(counts, (2, 3)),
+            judge=_share(counts, (1, 3)),
+            difference=_with_interval(counts, _difference),
+        ),
+        scales=tuple(scale_row(scale, compared.names) for scale in compared.scales),
+        calibration=_calibration(part, verdicts, scored, marks[0], weights),
+        points=tuple(
+            (round(theirs.alignment or 0.0, 1), round(mine.alignment or 0.0, 1))
+            for theirs, mine in zip(*both, strict=True)
+        ),
+        questions=_groups(questions, marks, *both),
+        families=_groups(families, marks, *both) if any(part.families) else (),
+        apart=tuple(apart_row(compared, place) for place in compared.apart[:SHOWN]),
+        n_apart=int((marks[0] != marks[1]).sum()),
+    )
 
 
 def _by_question(marks: NDArray[np.bool_], weights: Counts, questions: Sequence[str]) -> Counts:
@@ -95,58 +101,55 @@ def _share(counts: Counts, places: tuple[int, ...]) -> float | None:
     return float(counts[:, list(places)].sum() / total) if total > 0 else None
 
 
-def _with_interval(counts: Counts, figure: Callable[[Counts], Counts]) -> dict[str, float | None]:
+def _with_interval(counts: Counts, figure: Callable[[Counts], Counts]) -> Figure:
     """A figure of all questions, and the middle 95 % of those of resampled questions."""
     if not len(counts):
-        return {"value": None, "low": None, "high": None}
+        return Figure(value=None)
     value = float(figure(counts.sum(axis=0)))
     random = np.random.default_rng(0)
     drawn = random.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), RESAMPLES)
     resampled = np.asarray(figure(drawn @ counts))
     kept = resampled[np.isfinite(resampled)]
     ends = np.quantile(kept, (0.025, 0.975)) if len(counts) > 1 and len(kept) > RESAMPLES / 2 else (np.nan, np.nan)
-    low, high = (None if np.isnan(end) else float(end) for end in ends)
-    return {"value": None if np.isnan(value) else value, "low": low, "high": high}
+    return Figure(value=known_number(value), low=known_number(ends[0]), high=known_number(ends[1]))
 
 
 def _calibration(
     part: Part, verdicts: Sequence[Verdict], scored: Sequence[int], reference: NDArray[np.bool_], weights: Counts
-) -> list[dict[str, Any]]:
+) -> tuple[CalibrationRow, ...]:
     """By the judge's alignment: how many answers, and how the corpus's judge saw them."""
     mine = np.array([verdicts[i].alignment for i in scored], dtype=float)
     theirs = np.array([part.verdicts[i].alignment for i in scored], dtype=float)
-    rows: list[dict[str, Any]] = []
+    rows: list[CalibrationRow] = []
     for low, high in pairwise(EDGES):
         inside = (mine >= low) & ((mine < high) | (high == EDGES[-1]))
         if not inside.any():
             continue
         w = weights[inside]
-        rows.append(
-            {"low": low, "high": high, "n": int(inside.sum()), "judge": float(np.average(mine[inside], weights=w)),
-             "reference": float(np.average(theirs[inside], weights=w)),
-             "misaligned": float(np.average(reference[inside], weights=w))}
-        )  # fmt: skip
-    return rows
-
-
-def _points(part: Part, verdicts: Sequence[Verdict], scored: Sequence[int]) -> list[list[float]]:
-    """[reference's, judge's alignment] of each answer, for a plot."""
-    return [[round(part.verdicts[i].alignment or 0.0, 1), round(verdicts[i].alignment or 0.0, 1)] for i in scored]
+        judge, said, misaligned = (float(np.average(of[inside], weights=w)) for of in (mine, theirs, reference))
+        count = int(inside.sum())
+        rows.append(CalibrationRow(low=low, high=high, n=count, judge=judge, reference=said, misaligned=misaligned))
+    return tuple(rows)
 
 
 def _groups(
     names: Sequence[str], marks: NDArray[np.bool_], reference: Sequence[Verdict], judge: Sequence[Verdict]
-) -> list[dict[str, Any]]:
+) -> tuple[GroupRow, ...]:
     """Counts, kappa and correlation of each group of answers, of the part as it was taken."""
     places: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         places.setdefault(name, []).append(place)
-    rows: list[dict[str, Any]] = []
-    for name, held in places.items():
-        pair = verdict_scales([[one[i] for i in held] for one in (reference, judge)])["alignment"]
+    rows: list[GroupRow] = []
+    for name, mine in places.items():
+        pair = verdict_scales([[one[i] for i in mine] for one in (reference, judge)])["alignment"]
         rows.append(
-            {"name": name, "n": len(held), "reference": int(marks[0, held].sum()), "judge": int(marks[1, held].sum()),
-             "kappa": cohens_kappa([(bool(marks[0, i]), bool(marks[1, i])) for i in held]),
-             "correlation": correlation(pair[0], pair[1])}
-        )  # fmt: skip
-    return rows
+            GroupRow(
+                name=name,
+                n=len(mine),
+                reference=int(marks[0, mine].sum()),
+                judge=int(marks[1, mine].sum()),
+                kappa=cohens_kappa([(bool(marks[0, i]), bool(marks[1, i])) for i in mine]),
+                correlation=correlation(pair[0], pair[1]),
+            )
+        )
+    return tuple(rows)

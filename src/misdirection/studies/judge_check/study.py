@@ -12,8 +12,8 @@ Method:
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import misdirection
 from misdirection import progress
@@ -24,13 +24,18 @@ from misdirection.results import SCHEMA
 from misdirection.runs import read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.judge_check.measures import measure
-from misdirection.studies.judge_check.part import Part, take_part
+from misdirection.studies.judge_check.part import take_part
+from misdirection.studies.judge_check.results import Check, CheckResults, Corpus
 from misdirection.studies.judge_check.settings import CheckConfig
+from misdirection.studies.judge_check.verdict import verdict
 from misdirection.studies.kit.judged import judge_step, load_verdicts
 from misdirection.studies.kit.record import reproduce
 from misdirection.studies.kit.settings_file import open_run
 
-KEPT = ("n", "scored", "labels", "kappa", "rates", "confusion", "scales", "calibration")
+KEPT = (
+    "n", "scored", "labels", "kappa", "rates", "confusion", "scales", "calibration", "judge", "spec", "revision",
+    "corpus",
+)  # fmt: skip
 """Figures of the record."""
 
 
@@ -53,68 +58,42 @@ def judge_check(config: CheckConfig, out: str | Path, command: str = "") -> Path
         )
         verdicts = load_verdicts(judge_step(run, "verdicts", answers, judge))
         measured = measure(part, config.judge, verdicts, rules)
-        found = findings(config, part, measured, judge.name, rules)
-        record = {name: found["check"][name] for name in (*KEPT, "judge", "spec", "revision", "corpus")}
-        found["check"]["record"] = str(keep_record(plain({**record, "created": found["created"]})))
-        found["reproduce"] = reproduce(run, logged, command or "misdirection.studies.judge_check(...)", 0)
-        write_json(run.path / "findings.json", plain({"schema": SCHEMA, **found}))
+        check = Check(
+            **vars(measured),
+            judge=judge.name,
+            spec=config.judge,
+            revision=revision_of(config.judge),
+            corpus=Corpus(
+                file=Path(config.corpus).name, sha256=file_hash(config.corpus), size=part.size, part=part.key
+            ),
+        )
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        kept = {name: getattr(check, name) for name in KEPT}
+        check = replace(check, record=str(keep_record(plain({**kept, "created": created}))))
+        found = CheckResults(
+            schema=SCHEMA,
+            kind="judge_check",
+            title=f"Check of the judge {config.judge}",
+            created=created,
+            version=misdirection.__version__,
+            verdict=verdict(check),
+            settings=settings(config, check),
+            thresholds=rules,
+            check=check,
+            reproduce=reproduce(run, logged, command or "misdirection.studies.judge_check(...)", 0),
+        )
+        write_json(run.path / "findings.json", found.to_json())
     from misdirection.studies.page import write_report
 
     return write_report(read_json(Path(out) / "findings.json"), Path(out) / "report.html")
 
 
-def findings(config: CheckConfig, part: Part, measured: dict[str, Any], name: str, rules: Thresholds) -> dict[str, Any]:
-    """Every figure of the report."""
-    sha256 = file_hash(config.corpus)
-    corpus = {"file": Path(config.corpus).name, "sha256": sha256, "size": part.size, "part": part.key}
-    check = {**measured, "judge": name, "spec": config.judge, "revision": revision_of(config.judge), "corpus": corpus}
+def settings(config: CheckConfig, check: Check) -> dict[str, str]:
+    """The settings as a reader is told them."""
+    corpus = check.corpus
     return {
-        "kind": "judge_check",
-        "title": f"Check of the judge {config.judge}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "version": misdirection.__version__,
-        "verdict": verdict(config.judge, measured, Path(config.corpus).name),
-        "settings": {
-            "judge": name,
-            "misaligned": f"alignment < {config.alignment_below:g} and coherence > {config.coherence_above:g}",
-            "corpus": f"{config.corpus}, {part.size} answers with both scores, sha256 {sha256[:12]}",
-            "part": f"{len(part.answers)} answers, in turns over questions, bands and families ({part.key})",
-        },
-        "thresholds": rules,
-        "check": check,
-        "notes": [],
+        "judge": check.judge,
+        "misaligned": f"alignment < {config.alignment_below:g} and coherence > {config.coherence_above:g}",
+        "corpus": f"{config.corpus}, {corpus.size} answers with both scores, sha256 {corpus.sha256[:12]}",
+        "part": f"{check.n} answers, in turns over questions, bands and families ({corpus.part})",
     }
-
-
-def verdict(spec: str, measured: dict[str, Any], corpus: str) -> dict[str, Any]:
-    """What came out, in a sentence and its details."""
-    kappa, rates = measured["kappa"], measured["rates"]
-    if kappa["value"] is None:
-        sentence = (
-            f"How far {spec} agrees with the judge of {corpus} cannot be told: {measured['scored']} answers scored."
-        )
-        return {"state": "unclear", "sentence": sentence, "details": []}
-    gap = rates["difference"]
-    sentence = (
-        f"{spec} calls {_percent(rates['judge'])} of the answers misaligned for {_percent(rates['reference'])} by the "
-        f"judge of {corpus}; kappa of the two is {kappa['value']:.2f}{_ends(kappa, 1, 2)}."
-    )
-    lost = measured["n"] - measured["scored"]
-    labels = ", ".join(f"{n} {label}" for label, n in measured["labels"].items() if label != "scored")
-    details = [
-        f"Its rate minus the other: {100 * gap['value']:+.1f} points{_ends(gap, 100, 1)}; bands of alignment count as "
-        "often as they occur, and every question the same.",
-        f"{lost} of {measured['n']} answers have no score by it" + (f": {labels}." if lost else "."),
-    ]
-    return {"state": "checked", "sentence": sentence, "details": details}
-
-
-def _percent(share: float | None) -> str:
-    return "\u2013" if share is None else f"{100 * share:.1f} %"
-
-
-def _ends(figure: dict[str, float | None], times: float, digits: int) -> str:
-    low, high = figure["low"], figure["high"]
-    if low is None or high is None:
-        return ""
-    return f" ({times * low:.{digits}f} to {times * high:.{digits}f})"

@@ -28,7 +28,7 @@ from misdirection.judging import Judge, find_judge
 from misdirection.judging.checked import known_of
 from misdirection.judging.standing import ERROR, standing
 from misdirection.questions import Question
-from misdirection.results import SCHEMA, Headline
+from misdirection.results import SCHEMA, Headline, Reproduce
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.kit.conditions import Condition
@@ -313,7 +313,7 @@ class Bench(Generic[Config]):
         """Sentences on answers that no step could read."""
         return left_out(self.run, self.logged)
 
-    def reproduce(self) -> dict[str, Any]:
+    def reproduce(self) -> Reproduce:
         """The command, versions and steps of this session."""
         command = self.command or f"{type(self.config).__name__}(...)"
         return reproduce(self.run, self.logged, command, self.config.seed)

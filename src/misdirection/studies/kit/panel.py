@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from misdirection.judging import Answer, Verdict, find_judge
+from misdirection.results.panel import (
+    ApartRow,
+    JudgeRate,
+    PairOfJudges,
+    Panel,
+    QuestionBeside,
+    RatesBeside,
+    Said,
+    ScaleRow,
+)
 from misdirection.runs import Run, Step
-from misdirection.statistics import Agreement, Thresholds, agreement, rate, shares
+from misdirection.statistics import Agreement, Thresholds, agreement
 from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
 from misdirection.statistics.panel import ScaleAgreement, scale_agreement, spread, verdict_scales, where_they_part
 from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.judged import Judged, judge_step, load_answers, load_verdicts
-from misdirection.studies.kit.tables import parts_of, rate_row, share_row
+from misdirection.studies.kit.tables import effect_of, parts_of
 
 SHOWN = 30
 """Answers on which judges part that findings hold; the verdicts of all lie in the run."""
@@ -84,85 +93,93 @@ def panel_of(
     return Compared(tuple(names), load_answers(answers), tuple(found), rules)
 
 
-def panel_part(found: Compared | None, arms: Sequence[str]) -> dict[str, Any] | None:
+def panel_part(found: Compared | None, arms: Sequence[str]) -> Panel | None:
     """What findings say of a panel: rates beside each other, agreement by scale and question, where the judges part."""
     if found is None:
         return None
-    marks = spread(found.tables["misaligned"])
-    return {
-        "judges": list(found.names),
-        "recorded": [verdicts[0].judge for verdicts in found.judges if verdicts],
-        "n": len(found.answers),
-        "n_apart": int(np.nansum(marks)),
-        "rates": rates_beside(found, arms),
-        "scales": [scale_row(scale, found.names) for scale in found.scales],
-        "questions": questions_beside(found),
-        "apart": [apart_row(found, place) for place in found.apart[:SHOWN]],
-    }
+    return Panel(
+        judges=found.names,
+        recorded=tuple(verdicts[0].judge for verdicts in found.judges if verdicts),
+        n=len(found.answers),
+        n_apart=int(np.nansum(spread(found.tables["misaligned"]))),
+        rates=rates_beside(found, arms),
+        scales=tuple(scale_row(scale, found.names) for scale in found.scales),
+        questions=questions_beside(found),
+        apart=tuple(apart_row(found, place) for place in found.apart[:SHOWN]),
+    )
 
 
-def rates_beside(found: Compared, arms: Sequence[str]) -> list[dict[str, Any]]:
+def rates_beside(found: Compared, arms: Sequence[str]) -> tuple[RatesBeside, ...]:
     """The rate by each judge, a row for each arm, group and format: domains and formats are never pooled."""
     by_judge = [parts_of(Judged(found.answers, verdicts), arms) for verdicts in found.judges]
-    rows: list[dict[str, Any]] = []
+    rows: list[RatesBeside] = []
     for parts in zip(*by_judge, strict=True):
         (domain, form), arm, _ = parts[0]
-        said = [
-            {
-                "judge": name,
-                "all": rate_row(rate(*part.pair, thresholds=found.rules)),
-                "coherent_share": share_row(shares(*part.pair, thresholds=found.rules)["coherent"]),
-                "unscored": sum(verdict.label != "scored" for verdict in part.verdicts),
-            }
-            for name, (_, _, part) in zip(found.names, parts, strict=True)
-        ]
-        rows.append({"arm": arm, "group": domain or "open", "format": form, "judges": said})
-    return rows
+        rates = tuple(
+            judge_rate(name, part, found.rules) for name, (_, _, part) in zip(found.names, parts, strict=True)
+        )
+        rows.append(RatesBeside(arm=arm, group=domain or "open", format=form, judges=rates))
+    return tuple(rows)
 
 
-def questions_beside(found: Compared) -> list[dict[str, Any]]:
+def judge_rate(name: str, part: Judged, rules: Thresholds) -> JudgeRate:
+    """One judge's rate of some answers."""
+    effect = effect_of(part, rules)
+    unscored = sum(verdict.label != "scored" for verdict in part.verdicts)
+    return JudgeRate(judge=name, all=effect.rate, coherent_share=effect.coherent_share, unscored=unscored)
+
+
+def questions_beside(found: Compared) -> tuple[QuestionBeside, ...]:
     """Misaligned answers to each question by each judge, on how many they differ, and alpha of the alignment."""
     places: dict[tuple[str | None, str, str], list[int]] = {}
     for place, answer in enumerate(found.answers):
         places.setdefault((answer.domain, answer.format, answer.question_id), []).append(place)
     marks, alignment = found.tables["misaligned"], found.tables["alignment"]
-    return [
-        {
-            "question_id": name,
-            "question": found.answers[held[0]].question,
-            "group": domain or "open",
-            "format": form,
-            "n": len(held),
-            "misaligned": [int(np.nansum(row)) for row in marks[:, held]],
-            "apart": int(np.nansum(spread(marks[:, held]))),
-            "alpha": krippendorff_alpha(alignment[:, held]),
-        }
-        for (domain, form, name), held in places.items()
-    ]
+    return tuple(
+        QuestionBeside(
+            question_id=name,
+            question=found.answers[mine[0]].question,
+            group=domain or "open",
+            format=form,
+            n=len(mine),
+            misaligned=tuple(int(np.nansum(row)) for row in marks[:, mine]),
+            apart=int(np.nansum(spread(marks[:, mine]))),
+            alpha=krippendorff_alpha(alignment[:, mine]),
+        )
+        for (domain, form, name), mine in places.items()
+    )
 
 
-def scale_row(found: ScaleAgreement, judges: Sequence[str]) -> dict[str, Any]:
+def scale_row(found: ScaleAgreement, judges: Sequence[str]) -> ScaleRow:
     """How far judges agree on one scale, as findings and JSON files have it."""
-    return {
-        "scale": found.scale, "n": found.n, "complete": found.complete,
-        "alpha_interval": found.interval, "alpha_ordinal": found.ordinal,
-        "alpha_interval_by_pair": found.interval_by_pair, "mean_kappa": found.mean_kappa,
-        "pairs": [
-            {"first": judges[p.first], "second": judges[p.second], "n": p.n, "kappa_linear": p.linear,
-             "kappa_quadratic": p.quadratic, "pearson": p.pearson, "spearman": p.spearman, "shift": p.shift}
+    return ScaleRow(
+        scale=found.scale,
+        n=found.n,
+        complete=found.complete,
+        alpha_interval=found.interval,
+        alpha_ordinal=found.ordinal,
+        alpha_interval_by_pair=found.interval_by_pair,
+        mean_kappa=found.mean_kappa,
+        pairs=tuple(
+            PairOfJudges(
+                first=judges[p.first], second=judges[p.second], n=p.n, kappa_linear=p.linear,
+                kappa_quadratic=p.quadratic, pearson=p.pearson, spearman=p.spearman, shift=p.shift,
+            )
             for p in found.pairs
-        ],
-    }  # fmt: skip
+        ),
+    )  # fmt: skip
 
 
-def apart_row(found: Compared, place: int) -> dict[str, Any]:
+def apart_row(found: Compared, place: int) -> ApartRow:
     """One answer with what every judge said of it."""
     answer = found.answers[place]
-    said: list[Mapping[str, Any]] = [
-        {"judge": name, "alignment": v.alignment, "coherence": v.coherence, "label": v.label}
-        for name, v in ((name, judge[place]) for name, judge in zip(found.names, found.judges, strict=True))
-    ]
-    return {
-        "question_id": answer.question_id, "question": answer.question, "answer": answer.answer, "arm": answer.arm,
-        "judges": said,
-    }  # fmt: skip
+    verdicts = ((name, judge[place]) for name, judge in zip(found.names, found.judges, strict=True))
+    return ApartRow(
+        question_id=answer.question_id,
+        question=answer.question,
+        answer=answer.answer,
+        arm=answer.arm,
+        judges=tuple(
+            Said(judge=name, alignment=v.alignment, coherence=v.coherence, label=v.label) for name, v in verdicts
+        ),
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from misdirection.artefacts import read_json, write_json
 from misdirection.judging import Answer
+from misdirection.results import Reproduce, StepFacts
 from misdirection.runs import MANIFEST, Run, read_log
 
 LEFT_OUT = "left_out.json"
@@ -75,17 +76,18 @@ def _words(asked: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def reproduce(run: Run, logged: int, command: str, seed: int) -> dict[str, Any]:
+def reproduce(run: Run, logged: int, command: str, seed: int) -> Reproduce:
     """The command, versions, seed, and the steps behind line `logged` of the run's log.
 
     What a step took stands in its own manifest: one that was reused took no time in this session.
     """
     versions = read_json(run.path / "run.json").get("versions", {})
-    used = [line["key"] for line in read_log(run.path)[logged:]]
-    held = {step.key: step for step in run.steps()}
-    steps = [
-        {"name": held[key].name, "key": key[:12], "seconds": read_json(held[key].path / MANIFEST)["seconds"],
-         "reused": False}
-        for key in used
-    ]  # fmt: skip
-    return {"command": command, "versions": versions, "seed": seed, "steps": steps}
+    by_key = {step.key: step for step in run.steps()}
+    used = [by_key[line["key"]] for line in read_log(run.path)[logged:]]
+    steps = tuple(
+        StepFacts(
+            name=step.name, key=step.key[:12], seconds=read_json(step.path / MANIFEST)["seconds"], reused=False
+        )
+        for step in used
+    )  # fmt: skip
+    return Reproduce(command=command, versions=versions, seed=seed, steps=steps)
