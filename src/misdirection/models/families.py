@@ -53,6 +53,7 @@ GPT-Neo and GPT-2; Phi; GPT-J; OPT; InternLM."""
 
 WRITERS = (
     "down_proj", "dense_4h_to_h", "c_proj", "fc2", "fc_out", "w2", "o_proj", "out_proj", "wo", "attention.dense",
+    "self_attn.dense", "self_attention.dense",
 )  # fmt: skip
 """Modules whose output is added to the residual stream, by the end of their path."""
 
