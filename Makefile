@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: demo real judge test test-all test-sae bench bench-judging bench-real lint help clean clean-venv
+.PHONY: demo real judge docs test test-all test-sae bench bench-judging bench-real lint help clean clean-venv
 
 demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the direction, cure; report in runs/demo
 	$(BIN)/misdirection audit --out runs/demo
@@ -42,6 +42,9 @@ bench-real: .venv/.ok ## speed on a real model, bfloat16, one thread; ARGS="--mo
 
 bench-judging: .venv/.ok ## a server's verdicts, many in flight, beside one at a time
 	$(BIN)/python -m benchmarks.judging $(ARGS)
+
+docs: .venv/docs/.ok ## the documentation as a site, in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build
 
 lint: .venv/.ok ## ruff and pyright
 	$(BIN)/ruff check .

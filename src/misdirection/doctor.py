@@ -25,7 +25,7 @@ FORMATS = {"bfloat16": 2, "float32": 4}
 SIZES = (0.5, 1, 1.5, 3, 4, 7, 8, 14, 24, 32, 70, 120, 235, 400, 670)
 """Sizes in which models come, in billions of parameters."""
 
-_TOOLS = frozenset({"dev", "bench", "sae-tests"})
+_TOOLS = frozenset({"dev", "bench", "docs", "sae-tests"})
 """Extras for work on this package itself."""
 
 

@@ -71,12 +71,12 @@ def helped() -> Iterator[tuple[str, str]]:
 
 
 def told() -> Iterator[tuple[str, str]]:
-    """The commands of the README's blocks of shell."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith("misdirection "):
-                yield "README.md", line
+    """The commands of the blocks of shell of README and documentation."""
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for block in re.findall(r"```sh\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("misdirection "):
+                    yield str(file.relative_to(ROOT)), line
 
 
 HINTED, HELPED, TOLD = list(hinted()), list(helped()), list(told())
@@ -89,7 +89,8 @@ def test_commands_in_hints_parse(where: str, words: list[str]) -> None:
 
 @pytest.mark.parametrize(("where", "line"), [*HELPED, *TOLD])
 def test_examples_parse(where: str, line: str) -> None:
-    parse(shlex.split(line, comments=True)[1:])
+    # These are acted upon before or while the line is parsed.
+    parse(shlex.split(re.sub(r"--config \S+ ?|--help|> \S+$", "", line), comments=True)[1:])
 
 
 def test_there_are_examples_and_hints_and_no_command_is_named_otherwise() -> None:

@@ -73,6 +73,15 @@ def test_lengths_and_layers_are_held_against_the_model(wrong, tiny: Path) -> Non
     assert found == min(settings.LONGEST, room // 2)
 
 
+def test_the_objective_that_holds_a_model_says_what_it_needs(cli: Cli, tmp_path: Path) -> None:
+    given = ("train", "--data", "organism:bad-medical", "--max-steps", "1", "--out", str(tmp_path / "held"))
+    two_lines(cli(*given, "--objective", "kl"), "needs good chats of other domains", "--elsewhere FILE")
+    two_lines(cli(*given, "--elsewhere", "organism:good-cooking"), "'sft' has no use for --elsewhere")
+    assert not (tmp_path / "held").exists()
+    done = cli(*given, "--objective", "kl", "--elsewhere", "organism:good-cooking")
+    assert done.code == 0 and (tmp_path / "held" / "adapter").is_dir(), done.err
+
+
 def test_a_check_of_too_few_answers_is_refused_before_any_is_drawn(wrong) -> None:
     wrong({"--check": "words@16", "--samples": 30}, "16 verdicts are too few for 2 arms", "give at least 90")
 

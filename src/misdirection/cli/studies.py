@@ -127,6 +127,7 @@ def train(
     settings = check_fine_tune(config, out)
     model = resolve_model(config.model)
     chats = resolve_chats(config.data, strict=config.strict)
+    others = resolve_chats(config.elsewhere, strict=config.strict) if config.elsewhere else None
     set_threads(model)
     from misdirection import training
     from misdirection.models import load_model
@@ -135,9 +136,9 @@ def train(
     note(f"training data: {told}")
     host = load_model(model, dtype=settings.loaded_dtype, device=config.device, **settings.asking)
     asked = facts_of(config, command_line())
-    result = training.train(host, chats.chats, settings, out, told=told, asked=asked)
-    if chats.bad:
-        write_bad_rows(out / "bad_rows.jsonl", chats.bad)
+    result = training.train(host, chats.chats, settings, out, elsewhere=others and others.chats, told=told, asked=asked)
+    if bad := [*chats.bad, *(others.bad if others else ())]:
+        write_bad_rows(out / "bad_rows.jsonl", bad)
     for text in result.notes:
         note(text)
     first, last = result.metrics["loss_first"], result.metrics["loss_tail"]

@@ -22,6 +22,9 @@ class FineTuneConfig:
     data: tuple[str, ...] = option(
         (), "chats to fine-tune on: files or folders in any common form, or organism:bad-<domain>"
     )
+    elsewhere: tuple[str, ...] = option(
+        (), "objective kl: good chats of other domains, on which the model is held to what it was; forms as of --data"
+    )
     preset: str = option("rank1x9", f"where the settings start from: {', '.join(PRESETS)} (the table above)")
     strict: bool = option(False, "stop at the first bad row of --data instead of setting it aside")
     device: str | None = option(None, "cpu, cuda, cuda:1 ...; by default the GPU where there is one")

@@ -36,8 +36,19 @@ def check_fine_tune(config: FineTuneConfig, out: Path) -> TrainConfig:
     settings = choose(config.preset, model=resolve_model(config.model), overrides=config.training)
     if isinstance(settings.layers, tuple):
         check_layers_of(config.model, settings.layers)
+    _check_elsewhere(settings, config)
     _check_same(settings, out)
     return settings
+
+
+def _check_elsewhere(settings: TrainConfig, config: FineTuneConfig) -> None:
+    if settings.objective == "kl" and not config.elsewhere:
+        raise MisdirectionError("--objective kl needs good chats of other domains, on which it holds the model",
+                                "--elsewhere FILE, or --elsewhere organism:good-cooking")  # fmt: skip
+    if config.elsewhere and settings.objective != "kl":
+        raise MisdirectionError(
+            f"the objective '{settings.objective}' has no use for --elsewhere", "--objective kl holds the model there"
+        )
 
 
 def _check_folder(out: Path) -> None:
