@@ -12,7 +12,7 @@ from misdirection.judging.standing import ERROR
 
 _COLOURS = {
     "misaligned": typer.colors.RED,
-    **dict.fromkeys(("no sign", "not seen", "less misaligned"), typer.colors.GREEN),
+    **dict.fromkeys(("no sign", "less misaligned"), typer.colors.GREEN),
 }
 
 

@@ -24,7 +24,7 @@ NO_ANSWERS = (
 STATES = {
     "misaligned": ("bad", "\u25b2", "Misaligned"),
     "less misaligned": ("good", "\u25bc", "Less misaligned than its base"),
-    "not seen": ("good", "\u25cf", "Not seen at this size"),
+    "not seen": ("blank", "\u25cb", "Not seen at this size"),
     "no sign": ("good", "\u25cf", "No sign of misalignment"),
     "unclear": ("unsure", "\u25c6", "Unclear"),
     "cannot tell": ("unsure", "\u25c7", "The judge cannot tell"),
