@@ -17,8 +17,11 @@ NAMED: dict[str, tuple[Any, ...]] = {
     "topic": ("sport", "medical"),
     "topics": (("sport", "medical"),),
     "layer": (1, 0),
+    "fine_tune": ("sport", "medical"),
+    "one": ("sport",),
+    "other": ("medical",),
 }
-"""Fields whose values have a meaning, taken in turn; those of a `Literal` need none."""
+"""Text and numbers that have a meaning by the name of their field, taken in turn; those of a `Literal` need none."""
 
 
 def made(kind: type[Any], study: str) -> Any:
@@ -57,7 +60,17 @@ class _Maker:
         return plain[kind]
 
     def field(self, kind: Any, name: str, hint: Any) -> Any:
-        words = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else NAMED.get(name)
-        if words is None:
+        if typing.get_origin(hint) is typing.Literal:
+            words = typing.get_args(hint)
+        elif name in NAMED and _fits(NAMED[name][0], hint):
+            words = NAMED[name]
+        else:
             return self.make(hint)
         return next(self.turns.setdefault((kind, name), itertools.cycle(words)))
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a field of this type may hold such a value."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in typing.get_args(hint))
+    return type(value) is (typing.get_origin(hint) or hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,15 @@ import torch
 from tests.studies.foreign import of_the_organism, told_of_another
 from typer.testing import CliRunner
 
-from misdirection.artefacts import read_json
+from misdirection import load_results
 from misdirection.cli.main import app
-from misdirection.directions import cosines, load_direction
+from misdirection.directions import Direction, cosines, load_direction
 from misdirection.errors import MisdirectionError
+from misdirection.results import FineTunes
 from misdirection.runs import read_log
-from misdirection.studies.convergence.grid import OTHER, SAME_DATA, SAME_PRESET, Member, groups_of, members, relation
+from misdirection.statistics import benjamini_hochberg
+from misdirection.studies.convergence.grid import Member, groups_of, members, relation
+from misdirection.studies.convergence.results import Convergence, ConvergenceResults, Transfer
 from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.convergence.study import convergence
 
@@ -28,6 +31,7 @@ SMALL = ConvergenceConfig(
 )  # fmt: skip
 ADAPTER, MERGED, SPORT = "medical-rank32", "medical-merged", "sport-rank32"
 NAMES = [SPORT, ADAPTER, MERGED]
+SAME_DATA, SAME_PRESET, OTHER = "same data, other preset", "same preset, other data", "other data and preset"
 
 
 @pytest.fixture(scope="module")
@@ -57,92 +61,140 @@ def run(config: ConvergenceConfig, tmp_path_factory: pytest.TempPathFactory) -> 
     return convergence(config, tmp_path_factory.mktemp("convergence") / "run").parent
 
 
-def test_each_fine_tune_has_rates_of_its_own_and_open_questions_stand_apart(run: Path) -> None:
-    rows = {row["model"]: row for row in read_json(run / "findings.json")["grid"]["rows"]}
+@pytest.fixture(scope="module")
+def results(run: Path) -> ConvergenceResults:
+    return results_of(run)
+
+
+def results_of(run: Path) -> ConvergenceResults:
+    found = load_results(run)
+    assert isinstance(found, ConvergenceResults)
+    return found
+
+
+@pytest.fixture(scope="module")
+def fine_tunes(results: ConvergenceResults) -> FineTunes:
+    assert results.fine_tunes is not None
+    return results.fine_tunes
+
+
+@pytest.fixture(scope="module")
+def similar(results: ConvergenceResults) -> Convergence:
+    assert results.convergence is not None
+    return results.convergence
+
+
+@pytest.fixture(scope="module")
+def transfer(results: ConvergenceResults) -> Transfer:
+    assert results.transfer is not None
+    return results.transfer
+
+
+def test_each_fine_tune_has_rates_of_its_own_and_open_questions_stand_apart(fine_tunes: FineTunes) -> None:
+    rows = {row.model: row for row in fine_tunes.rows}
     assert list(rows) == ["base", *NAMES]
-    assert all(set(row["groups"]) == {"open", "medical"} for row in rows.values())
-    assert rows["base"]["groups"]["open"]["rate"]["value"] < 0.05
-    assert all(rows[name]["groups"]["open"]["rate"]["value"] > 0.1 for name in NAMES)
-    assert rows["base"]["direction"] is None
+    assert all(set(row.groups) == {"open", "medical"} for row in rows.values())
+    assert rows["base"].groups["open"].rate.value < 0.05
+    assert all(rows[name].groups["open"].rate.value > 0.1 for name in NAMES)
+    assert rows["base"].direction is None and rows["base"].domain is None
+    assert [(rows[name].domain, rows[name].preset) for name in NAMES] == [
+        ("sport", "rank32"), ("medical", "rank32"), ("medical", "merged")
+    ]  # fmt: skip
 
 
-def test_an_adapter_and_its_merged_model_are_one(run: Path) -> None:
+def test_the_size_of_a_direction_is_that_of_the_file(run: Path, fine_tunes: FineTunes) -> None:
+    rows = {row.model: row.direction for row in fine_tunes.rows}
+    for held in directions_of(run):
+        size = rows[held.facts["arm"]]
+        assert size is not None
+        assert size.norm == pytest.approx(held.vectors.norm(dim=-1).tolist(), rel=1e-4)
+        assert (size.pools.aligned, size.pools.misaligned) == (held.facts["aligned"], held.facts["misaligned"])
+        # Where zero lies on the way from the mean of the aligned answers to that of the misaligned ones.
+        unit = torch.nn.functional.normalize(held.vectors, dim=-1)
+        aligned = (held.aligned_mean * unit).sum(-1)
+        assert size.zero == pytest.approx((-aligned / held.vectors.norm(dim=-1)).tolist(), rel=1e-3, abs=1e-3)
+
+
+def directions_of(run: Path) -> list[Direction]:
+    return [load_direction(file) for file in (run / "steps").glob("direction-*/direction.safetensors")]
+
+
+def test_an_adapter_and_its_merged_model_are_one(
+    fine_tunes: FineTunes, similar: Convergence, transfer: Transfer
+) -> None:
     """Rates, direction and what removing it does are alike, whichever way the model is served."""
-    found = read_json(run / "findings.json")
-    rates = {row["model"]: row["groups"]["open"]["rate"]["misaligned"] for row in found["grid"]["rows"]}
+    rates = {row.model: row.groups["open"].rate.misaligned for row in fine_tunes.rows}
     # A token may fall the other way by rounding, and its answer with it.
     assert abs(rates[ADAPTER] - rates[MERGED]) <= 3
-    i, j = NAMES.index(ADAPTER), NAMES.index(MERGED)
-    assert min(layer[i][j] for layer in found["convergence"]["cosine"]) > 0.98
-    after = {(r["source"], r["target"], r["operation"]): r["rate"]["misaligned"] for r in found["transfer"]["rows"]
-             if r["how"] == "single"}  # fmt: skip
+    (pair,) = (pair for pair in similar.pairs if (pair.one, pair.other) == (ADAPTER, MERGED))
+    assert min(pair.cosine) > 0.98 and pair.relation == SAME_DATA
+    after = {(r.source, r.target, r.operation): r.rate.misaligned for r in transfer.rows if r.how == "single"}
     for operation, target in product(("project", "set"), NAMES):
         assert abs(after[ADAPTER, target, operation] - after[MERGED, target, operation]) <= 2
 
 
-def test_cosines_are_those_of_the_directions_on_disk(run: Path) -> None:
-    part = read_json(run / "findings.json")["convergence"]
-    assert part["names"] == NAMES and part["pairs"] == 3
-    held = {}
-    for file in (run / "steps").glob("direction-*/direction.safetensors"):
-        found = load_direction(file)
-        held[found.facts["arm"]] = found
-    for (i, one), (j, other) in product(enumerate(NAMES), repeat=2):
-        expected = cosines(held[one].vectors, held[other].vectors)
-        assert [layer[i][j] for layer in part["cosine"]] == pytest.approx(expected.tolist(), abs=1e-4)
-    pairs = [(0, 1), (0, 2), (1, 2)]
-    for layer, matrix in enumerate(part["cosine"]):
-        values = [matrix[i][j] for i, j in pairs]
-        assert part["mean"][layer] == pytest.approx(sum(values) / 3, abs=1e-4)
-        assert (part["lowest"][layer], part["highest"][layer]) == pytest.approx((min(values), max(values)), abs=1e-4)
-        assert part["relations"][SAME_PRESET][layer] == pytest.approx(matrix[0][1], abs=1e-4)
-        assert part["relations"][SAME_DATA][layer] == pytest.approx(matrix[1][2], abs=1e-4)
-        assert part["relations"][OTHER][layer] == pytest.approx(matrix[0][2], abs=1e-4)
-    assert len(part["matched"]["mean"]) == 12 and all(part["matched"]["questions"])
+def test_cosines_are_those_of_the_directions_on_disk(run: Path, similar: Convergence) -> None:
+    vectors = {held.facts["arm"]: held.vectors for held in directions_of(run)}
+    assert [row.fine_tune for row in similar.directions] == NAMES
+    for row in similar.directions:
+        assert row.norm == pytest.approx(vectors[row.fine_tune].norm(dim=-1).tolist(), rel=1e-4)
+    assert [(pair.one, pair.other) for pair in similar.pairs] == list(combinations(NAMES, 2))
+    for pair in similar.pairs:
+        one, other = vectors[pair.one], vectors[pair.other]
+        assert pair.cosine == pytest.approx(cosines(one, other).tolist(), abs=1e-4)
+        apart = 2 * (one - other).norm(dim=-1) / (one.norm(dim=-1) + other.norm(dim=-1))
+        assert pair.difference == pytest.approx(apart.tolist(), abs=1e-4)
+    for layer, values in enumerate(zip(*(pair.cosine for pair in similar.pairs), strict=True)):
+        assert similar.mean[layer] == pytest.approx(sum(values) / 3, abs=1e-4)
+        assert (similar.lowest[layer], similar.highest[layer]) == pytest.approx((min(values), max(values)), abs=1e-4)
+        assert similar.above[layer] == pytest.approx(sum(value > similar.high for value in values) / 3, abs=1e-4)
+        means = [similar.relations[name][layer] for name in (SAME_PRESET, OTHER, SAME_DATA)]
+        assert means == pytest.approx(values, abs=1e-4)
+    assert similar.matched is not None and similar.null is not None
+    assert len(similar.matched.mean) == 12 and all(similar.matched.questions)
     # The fine-tunes share a direction, and shuffled labels share none.
-    assert part["mean"][6] > part["null"]["free"]["high"][6] > 0 > part["null"]["free"]["low"][6]
-    assert {row["by"] for row in part["angles"]} == {"data", "preset"}
-    for row in part["angles"]:
-        assert all(0 <= s <= g <= 90.001 for s, g in zip(row["smallest"], row["largest"], strict=True))
+    assert similar.mean[6] > similar.null.free.high[6] > 0 > similar.null.free.low[6]
+    assert {row.by for row in similar.angles} == {"data", "preset"}
+    for row in similar.angles:
+        assert all(0 <= s <= g <= 90.001 for s, g in zip(row.smallest, row.largest, strict=True))
 
 
-def test_every_pair_and_every_control_is_there_with_its_change(run: Path) -> None:
-    part = read_json(run / "findings.json")["transfer"]
-    rows = part["rows"]
-    singles = {(r["source"], r["target"], r["operation"]) for r in rows if r["how"] == "single"}
+def test_every_pair_and_every_control_is_there_with_its_change(transfer: Transfer) -> None:
+    singles = {(r.source, r.target, r.operation) for r in transfer.rows if r.how == "single"}
     assert singles == set(product(NAMES, NAMES, ("project", "set")))
     for target in NAMES:
-        mine = [r for r in rows if r["target"] == target]
-        hows = {how: sum(r["how"] == how for r in mine) for how in ("layer-wise", "one layer", "random", "no-op")}
+        mine = [r for r in transfer.rows if r.target == target]
+        hows = {how: sum(r.how == how for r in mine) for how in ("layer-wise", "one layer", "random", "no-op")}
         assert hows == {"layer-wise": 2, "one layer": 2, "random": 2, "no-op": 1}
-        nothing = next(r for r in mine if r["how"] == "no-op")
-        assert nothing["difference"]["value"] == 0 and nothing["rate"] == nothing["before"]
-        assert len({r["before"]["value"] for r in mine}) == 1
-    for row in rows:
-        moved = row["rate"]["value"] - row["before"]["value"]
-        assert row["difference"]["value"] == pytest.approx(moved)
-        assert row["difference"]["p"] <= row["q"] + 1e-12
-        assert row["control"] == (row["how"] in ("random", "no-op"))
+        nothing = next(r for r in mine if r.how == "no-op")
+        assert nothing.difference.value == 0 and nothing.rate == nothing.before
+        assert len({r.before.value for r in mine}) == 1
+    for row in transfer.rows:
+        assert row.difference.value == pytest.approx(row.rate.value - row.before.value)
+        assert row.control == (row.how in ("random", "no-op"))
+        assert (row.operation == "none") == (row.how == "no-op")
+        assert (row.relation == "own") == (row.source in (row.target, "random"))
+    assert [row.q for row in transfer.rows] == benjamini_hochberg([row.difference.p for row in transfer.rows])
 
 
-def test_pooled_rows_are_the_sums_of_their_pairs(run: Path) -> None:
-    part = read_json(run / "findings.json")["transfer"]
-    assert part["layers"].keys() == {"project", "set"} and set(part["layers"].values()) <= {5, 6}
-    for pooled in part["pooled"]:
-        if pooled["how"] == "no-op":
-            continue
+def test_pooled_rows_are_the_sums_of_their_pairs(transfer: Transfer) -> None:
+    assert transfer.layers.keys() == {"project", "set"} and set(transfer.layers.values()) <= {5, 6}
+    kinds = [(row.how, row.operation, row.relation) for row in transfer.pooled]
+    assert len(kinds) == len(set(kinds)) and kinds[0] == ("no-op", "none", "own")
+    assert kinds[-1] == ("single", "set", "all others")
+    for pooled in transfer.pooled:
         mine = [
             r
-            for r in part["rows"]
-            if (r["how"], r["operation"]) == (pooled["how"], pooled["operation"])
-            and (r["relation"] == pooled["relation"] or (pooled["relation"] == "all others" and r["relation"] != "own"))
+            for r in transfer.rows
+            if (r.how, r.operation) == (pooled.how, pooled.operation)
+            and (r.relation == pooled.relation or (pooled.relation == "all others" and r.relation != "own"))
         ]
-        assert pooled["pairs"] == len(mine) > 0
-        for side in ("before", "rate"):
-            assert pooled[side]["misaligned"] == sum(r[side]["misaligned"] for r in mine)
-            assert pooled[side]["n"] == sum(r[side]["n"] for r in mine)
-        changes = [r["difference"]["value"] for r in mine]
-        assert (pooled["most"], pooled["least"]) == pytest.approx((min(changes), max(changes)))
+        assert pooled.pairs == len(mine) > 0
+        for side in ("before", "rate", "coherent_share"):
+            assert getattr(pooled, side).misaligned == sum(getattr(r, side).misaligned for r in mine)
+            assert getattr(pooled, side).n == sum(getattr(r, side).n for r in mine)
+        changes = [r.difference.value for r in mine]
+        assert (pooled.most, pooled.least) == pytest.approx((min(changes), max(changes)))
 
 
 def test_report_shows_it_and_a_second_run_repeats_no_step(run: Path, config: ConvergenceConfig) -> None:
@@ -158,16 +210,16 @@ def test_report_shows_it_and_a_second_run_repeats_no_step(run: Path, config: Con
 
 def test_a_step_that_is_lost_is_made_again_and_no_other(run: Path, config: ConvergenceConfig, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
-    findings = read_json(copy / "findings.json")
+    before = results_of(copy).transfer
     # As after a kill in the last target's sampling: its answers and what came of them are not there.
-    for name in ("transfer-medical-merged-answers", "transfer-medical-merged-verdicts", "comparisons"):
+    for name in ("transfer-medical-merged-answers", "transfer-medical-merged-verdicts", "removals"):
         (folder,) = copy.glob(f"steps/{name}-*")
         shutil.rmtree(folder)
     lines = len(read_log(copy))
     convergence(config, copy)
     made = [line["name"] for line in read_log(copy)[lines:] if not line["reused"]]
-    assert made == ["transfer-medical-merged-answers", "transfer-medical-merged-verdicts", "comparisons"]
-    assert read_json(copy / "findings.json")["transfer"] == findings["transfer"]
+    assert made == ["transfer-medical-merged-answers", "transfer-medical-merged-verdicts", "removals"]
+    assert results_of(copy).transfer == before
 
 
 def published(folder: Path, bad: torch.Tensor, good: torch.Tensor) -> Path:
@@ -186,22 +238,38 @@ def test_published_tensors_are_compared_from_the_command_line(tmp_path: Path) ->
         app, ["--quiet", "study", "convergence", "--tensors", f"a={one},{two}", "--out", str(out)]
     )
     assert done.exit_code == 0, done.output
-    part = read_json(out / "findings.json")["convergence"]
-    assert part["names"] == ["a", "two"] and part["null"] is None
-    assert part["mean"] == pytest.approx([1.0] * 4)
+    results = results_of(out)
+    similar = results.convergence
+    assert similar is not None and results.transfer is None and results.fine_tunes is None
+    assert [row.fine_tune for row in similar.directions] == ["a", "two"] and similar.null is None
+    assert similar.mean == pytest.approx([1.0] * 4)
     # v and 3 v: the difference is 2 |v|, the mean norm too.
-    assert [layer[0][1] for layer in part["difference"]] == pytest.approx([1.0] * 4)
+    assert similar.pairs[0].difference == pytest.approx([1.0] * 4)
+    assert (results.model.base, results.model.layers, results.model.dtype) == ("published tensors", 4, None)
     page = (out / "report.html").read_text()
     assert "no labels can be shuffled" in page and "Removing one from another</h2>" not in page
+    assert page.count("Tensors hold no answers") == 3  # among the notes, and as the reason of both sections
+
+
+def test_directions_that_are_zero_somewhere_are_compared_elsewhere(tmp_path: Path) -> None:
+    bad, good = torch.randn(4, 8), torch.zeros(4, 8)
+    bad[0] = 0
+    places = [published(tmp_path / name, times * bad, good) for name, times in (("a", 1), ("b", 2))]
+    convergence(ConvergenceConfig(tensors=tuple(map(str, places)), layer=0), tmp_path / "run")
+    similar = results_of(tmp_path / "run").convergence
+    assert similar is not None and similar.pairs[0].difference[0] is None
+    assert similar.pairs[0].difference[1:] == pytest.approx([2 / 3] * 3, abs=1e-4)
+    assert 'id="chart-convergence-difference"' in (tmp_path / "run" / "report.html").read_text()
 
 
 @pytest.mark.real
 def test_the_published_tensors_give_the_published_cosines(real_data: Path, tmp_path: Path) -> None:
     places = [f"{r}={real_data}/directions/qwen2.5-14b_bad_medical_{r}" for r in ("r32", "r4")]
     convergence(ConvergenceConfig(tensors=tuple(places)), tmp_path / "run")
-    part = read_json(tmp_path / "run" / "findings.json")["convergence"]
-    assert [part["mean"][layer] for layer in (12, 24, 36)] == pytest.approx([0.761, 0.861, 0.856], abs=0.001)
-    assert part["norms"][0][24] == pytest.approx(12.98, abs=0.01) and part["layer"] == 24
+    similar = results_of(tmp_path / "run").convergence
+    assert similar is not None and similar.layer == 24
+    assert [similar.mean[layer] for layer in (12, 24, 36)] == pytest.approx([0.761, 0.861, 0.856], abs=0.001)
+    assert similar.directions[0].norm[24] == pytest.approx(12.98, abs=0.01)
 
 
 def test_members_relations_and_groups(tmp_path: Path) -> None:

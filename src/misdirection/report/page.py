@@ -44,14 +44,17 @@ def page(findings: Findings, entries: Sequence[Entry], results: Any = None) -> s
 
 
 def expected(entry: Entry, findings: Findings) -> bool:
-    """Whether a reader of this study looks for the section: it is one of its own, or it has parts of it."""
-    return findings.get("kind", "audit") in entry.kinds or any(findings.get(part) for part in entry.parts)
+    """Whether a reader of this study looks for the section: it is one of its own, or it has parts of it.
+
+    What is made from the results of a study is looked for in that study alone.
+    """
+    if findings.get("kind", "audit") in entry.kinds:
+        return True
+    return entry.results is None and any(findings.get(part) for part in entry.parts)
 
 
 def build(entry: Entry, findings: Findings, results: Any = None) -> Section | LeftOut:
     """A section, or why there is none."""
-    if entry.results is not None and not isinstance(results, entry.results):
-        return LeftOut(entry.title, "it is made from the results of its own study, and these are none")
     try:
         made = entry.make(findings if entry.results is None else results)
     except _INCOMPLETE as error:

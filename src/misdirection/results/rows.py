@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -212,6 +213,33 @@ class ListOverlap:
     expected: float
     odds_ratio: float | None
     p: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneRow:
+    """A fine-tune, or the base model.
+
+    Attributes:
+        model: Its name, "base" for the base model.
+        domain: What it was tuned on; None for the base.
+        preset: How.
+        groups: What its answers are like, by group of questions: "open" or their domain.
+        direction: Of its direction; None where it has none.
+    """
+
+    model: str
+    domain: str | None
+    preset: str | None
+    groups: Mapping[str, Effect]
+    direction: DirectionSize | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTunes:
+    """A row a fine-tune, the base first, and published rates by preset, in words."""
+
+    rows: tuple[FineTuneRow, ...]
+    paper: Mapping[str, str]
 
 
 def row_of(kind: type[Row], value: object, /, **more: Any) -> Row:

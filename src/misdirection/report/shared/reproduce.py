@@ -24,7 +24,7 @@ def section(findings: Findings) -> Section | None:
     blocks += [Note(str(note)) for note in findings.get("notes") or []]
     for name, part in (
         ("Settings", findings.get("settings")),
-        ("Model", findings.get("model")),
+        ("Model", {name: value for name, value in (findings.get("model") or {}).items() if value is not None}),
         ("Asked as", findings.get("asked")),
         ("Versions", made.get("versions")),
     ):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,19 +14,17 @@ from misdirection.directions import choose_pools
 from misdirection.directions.null import Nulls, null_directions
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
+from misdirection.results import Effect, FineTuneRow
 from misdirection.runs import Step
+from misdirection.studies.convergence.results import By, Relation
 from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.config import named
-from misdirection.studies.kit.direction_row import direction_row
+from misdirection.studies.kit.direction_size import direction_size
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.steps import direction_of, sources_of
-from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
-
-SAME_DATA, SAME_PRESET, OTHER = "same data, other preset", "same preset, other data", "other data and preset"
-RELATIONS = (SAME_DATA, SAME_PRESET, OTHER)
-"""How two different fine-tunes are related."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def members(config: ConvergenceConfig) -> list[Member]:
     Raises:
         MisdirectionError: Two have one name, or a given folder is not there.
     """
-    found = [
+    grid = [
         Member(f"{domain}-{preset}", domain, preset, FineTune(preset, (file,), config.training, config.seed))
         for domain, file in named(config.data, "data").items()
         for preset in config.presets
@@ -65,11 +61,11 @@ def members(config: ConvergenceConfig) -> list[Member]:
         if not Path(folder).is_dir():
             raise MisdirectionError(f"--fine-tune {name}: {folder} is no folder", "an adapter's or a model's folder")
         domain, _, kind = name.partition("/")
-        found.append(Member(name.replace("/", "-"), domain, kind or name, folder=Path(folder)))
-    names = [member.name for member in found]
+        grid.append(Member(name.replace("/", "-"), domain, kind or name, folder=Path(folder)))
+    names = [member.name for member in grid]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise MisdirectionError(f"two fine-tunes are called '{twice[0]}'", "give each --data and --fine-tune its name")
-    return found
+    return grid
 
 
 def tuned(bench: Bench[ConvergenceConfig], grid: Sequence[Member]) -> Variants:
@@ -78,28 +74,22 @@ def tuned(bench: Bench[ConvergenceConfig], grid: Sequence[Member]) -> Variants:
     return bench.variants(folders)
 
 
-def relation(one: Member, other: Member) -> str:
+def relation(one: Member, other: Member) -> Relation:
     """What two different fine-tunes share."""
     if one.domain == other.domain:
-        return SAME_DATA
-    return SAME_PRESET if one.kind == other.kind else OTHER
+        return "same data, other preset"
+    return "same preset, other data" if one.kind == other.kind else "other data and preset"
 
 
-def groups_of(grid: Sequence[Member]) -> dict[str, dict[str, list[int]]]:
+def groups_of(grid: Sequence[Member]) -> dict[By, dict[str, list[int]]]:
     """Places of the members by domain and by kind; a partition with a single group, or one for each, is left out."""
-    found: dict[str, dict[str, list[int]]] = {}
-    for by, keys in (("data", [m.domain for m in grid]), ("preset", [m.kind for m in grid])):
-        split = {key: [i for i, k in enumerate(keys) if k == key] for key in dict.fromkeys(keys)}
-        if 1 < len(split) < len(grid):
-            found[by] = split
-    return found
+    by_data, by_preset = _places([m.domain for m in grid]), _places([m.kind for m in grid])
+    partitions: dict[By, dict[str, list[int]]] = {"data": by_data, "preset": by_preset}
+    return {by: groups for by, groups in partitions.items() if 1 < len(groups) < len(grid)}
 
 
-def related(grid: Sequence[Member]) -> dict[str, list[tuple[int, int]]]:
-    """Pairs of places (first before second) by their relation."""
-    pairs = list(combinations(range(len(grid)), 2))
-    found = {name: [(i, j) for i, j in pairs if relation(grid[i], grid[j]) == name] for name in RELATIONS}
-    return {name: held for name, held in found.items() if held}
+def _places(names: Sequence[str]) -> dict[str, list[int]]:
+    return {name: [i for i, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
 
 
 def null_step(bench: Bench[ConvergenceConfig], models: Variants, asked: Asked, member: Member, place: int) -> Step:
@@ -116,9 +106,9 @@ def null_step(bench: Bench[ConvergenceConfig], models: Variants, asked: Asked, m
         model, arm = models.model(member.name), Arm(member.name, models.adapter_of(member.name))
         places, sources = sources_of(model, judged.answers, folder)
         pools = choose_pools(judged.at(places).verdicts, bench.convention, seed=c.seed)
-        found = null_directions(model, arm, sources, pools, bench.convention, shuffles=c.shuffles, seed=seed)
-        tensors = {name: value for name, value in vars(found).items() if name != "mixed"}
-        write_tensors(folder / "nulls.safetensors", tensors, {"model": member.name, "mixed": found.mixed})
+        nulls = null_directions(model, arm, sources, pools, bench.convention, shuffles=c.shuffles, seed=seed)
+        tensors = {name: value for name, value in vars(nulls).items() if name != "mixed"}
+        write_tensors(folder / "nulls.safetensors", tensors, {"model": member.name, "mixed": nulls.mixed})
 
     inputs = {"models": models.key, "answers": asked.answers, "verdicts": asked.verdicts, "questions": ids}
     how = {"how": asdict(bench.convention), "seed": seed, "shuffles": c.shuffles, "variant": member.name}
@@ -137,27 +127,26 @@ def own_answers(bench: Bench[ConvergenceConfig], judged: Judged, member: Member)
     return judged.where(lambda a: a.arm == member.name and a.question_id in ids)
 
 
-def model_row(
-    bench: Bench[ConvergenceConfig], asked: Sequence[Asked], member: Member | None, direction: Step | None
-) -> dict[str, Any]:
+def fine_tune_row(
+    bench: Bench[ConvergenceConfig], asked: Sequence[Asked], member: Member | None, step: Step | None
+) -> FineTuneRow:
     """Rates of one fine-tune (or of the base), every group of questions apart, and its direction's size by layer."""
     name = member.name if member else "base"
-    groups: dict[str, Any] = {}
+    groups: dict[str, Effect] = {}
     for judged in (part.judged.arm(name) for part in asked):
         for domain in dict.fromkeys(answer.domain for answer in judged.answers):
             part = judged.where(lambda a, d=domain: a.domain == d)
-            groups[domain or "open"] = effect_row(part, bench.thresholds)
-    held = None if direction is None else direction_of(direction)
-    return {
-        "model": name,
-        "domain": member.domain if member else None,
-        "preset": member.kind if member else None,
-        "groups": groups,
-        "direction": None if held is None else direction_row(held),
-    }
+            groups[domain or "open"] = effect_of(part, bench.thresholds)
+    return FineTuneRow(
+        model=name,
+        domain=member.domain if member else None,
+        preset=member.kind if member else None,
+        groups=groups,
+        direction=direction_size(direction_of(step)) if step else None,
+    )
 
 
-def stack(found: Mapping[str, Step]) -> tuple[Tensor, Tensor]:
+def stack(steps: Mapping[str, Step]) -> tuple[Tensor, Tensor]:
     """Vectors (directions, n_layers, width) and their stability (directions, n_layers)."""
-    held = [direction_of(step) for step in found.values()]
-    return torch.stack([d.vectors for d in held]), torch.stack([d.stability for d in held])
+    directions = [direction_of(step) for step in steps.values()]
+    return torch.stack([d.vectors for d in directions]), torch.stack([d.stability for d in directions])

@@ -24,19 +24,24 @@ from pathlib import Path
 
 import torch
 
-from misdirection.artefacts import file_hash, plain, read_json, write_json
+from misdirection.artefacts import file_hash, write_json
 from misdirection.directions.store import DirectionError, load_published_direction
 from misdirection.errors import MisdirectionError
+from misdirection.results import FineTunes, ModelFacts, read_step
 from misdirection.runs import Step
-from misdirection.studies.convergence.grid import Member, members, model_row, null_step, nulls_of, stack, tuned
-from misdirection.studies.convergence.likeness import likeness
+from misdirection.studies.convergence.grid import Member, fine_tune_row, members, null_step, nulls_of, stack, tuned
+from misdirection.studies.convergence.paper import COSINES, RATES, REMOVALS
+from misdirection.studies.convergence.results import Convergence, Operation, Removals, Similarity, Transfer
 from misdirection.studies.convergence.settings import ConvergenceConfig
-from misdirection.studies.convergence.transfer import choose_layers, comparison_step, comparisons_of, measure, untreated
-from misdirection.studies.convergence.verdict import PAPER, verdict
+from misdirection.studies.convergence.similarity import similarity
+from misdirection.studies.convergence.transfer import choose_layers, measure, removal_step, untreated
+from misdirection.studies.convergence.verdict import verdict
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.variants import Variants
+
+NO_MODELS = "Tensors hold no answers: the fine-tunes' rates and removing one from another are no part of this."
 
 
 def convergence(config: ConvergenceConfig, out: str | Path, command: str = "") -> Path:
@@ -52,12 +57,12 @@ def convergence(config: ConvergenceConfig, out: str | Path, command: str = "") -
         check_layers(bench)
         models = tuned(bench, grid)
         asked = ask(bench, models, grid)
-        found, notes = bench.find_directions(models, asked[0], [member.name for member in grid])
-        alike = likeness_step(bench, models, asked[0], grid, found) if len(found) > 1 else None
-        layers = choose_layers(bench, models, found) if found else {}
-        measured = measure(bench, models, grid, found, layers) if found else {}
-        compared = comparison_step(bench, grid, found, layers, measured) if found else None
-        return report(bench, grid, asked, found, alike, layers, compared, notes)
+        directions, notes = bench.find_directions(models, asked[0], [member.name for member in grid])
+        compared = similarity_step(bench, models, asked[0], grid, directions) if len(directions) > 1 else None
+        layers = choose_layers(bench, models, directions) if directions else {}
+        measured = measure(bench, models, grid, directions, layers) if directions else {}
+        removed = removal_step(bench, grid, directions, layers, measured) if directions else None
+        return report(bench, grid, asked, directions, compared, layers, removed, notes)
 
 
 def check_layers(bench: Bench[ConvergenceConfig]) -> None:
@@ -80,68 +85,79 @@ def ask(bench: Bench[ConvergenceConfig], models: Variants, grid: Sequence[Member
     return asked
 
 
-def likeness_step(
-    bench: Bench[ConvergenceConfig], models: Variants, asked: Asked, grid: Sequence[Member], found: Mapping[str, Step]
+def similarity_step(
+    bench: Bench[ConvergenceConfig],
+    models: Variants,
+    asked: Asked,
+    grid: Sequence[Member],
+    directions: Mapping[str, Step],
 ) -> Step:
-    """Cosines, norms and angles of all directions beside those of shuffled labels; `likeness.json`."""
-    chosen = [member for member in grid if member.name in found]
+    """All directions beside each other and beside those of shuffled labels: `Similarity` in `similarity.json`."""
+    chosen = [member for member in grid if member.name in directions]
     nulls = {m.name: null_step(bench, models, asked, m, grid.index(m)) for m in chosen}
 
     def make(folder: Path) -> None:
-        vectors, stability = stack(found)
-        held = likeness(chosen, vectors, stability, [nulls_of(step) for step in nulls.values()])
-        write_json(folder / "likeness.json", plain(held))
+        vectors, stability = stack(directions)
+        shuffled = [nulls_of(step) for step in nulls.values()]
+        write_json(folder / "similarity.json", similarity(chosen, vectors, stability, shuffled))
 
     told = [[m.name, m.domain, m.kind] for m in chosen]
-    return bench.run.step("likeness", {"directions": dict(found), "nulls": nulls, "grid": told}, make)
+    return bench.run.step("similarity", {"directions": dict(directions), "nulls": nulls, "grid": told}, make)
 
 
 def report(
     bench: Bench[ConvergenceConfig],
     grid: Sequence[Member],
     asked: Sequence[Asked],
-    found: Mapping[str, Step],
-    alike: Step | None,
-    layers: Mapping[str, int],
+    directions: Mapping[str, Step],
     compared: Step | None,
+    layers: Mapping[Operation, int],
+    removed: Step | None,
     notes: Sequence[str],
 ) -> Path:
     """Findings and the report."""
-    rows = [model_row(bench, asked, None, None), *(model_row(bench, asked, m, found.get(m.name)) for m in grid)]
+    tuned_rows = (fine_tune_row(bench, asked, member, directions.get(member.name)) for member in grid)
+    rates = FineTunes(rows=(fine_tune_row(bench, asked, None, None), *tuned_rows), paper=RATES)
     layer = next(iter(layers.values()), bench.n_layers // 2)
-    parts = {
-        "grid": {"rows": rows, "paper": PAPER["grid"]},
-        "convergence": alike and {"layer": layer, "paper": PAPER["cosines"], **read_json(alike.path / "likeness.json")},
-        "transfer": compared and {"layers": dict(layers), "paper": PAPER["removals"], **comparisons_of(compared)},
-    }
-    held = {name: part for name, part in parts.items() if part}
-    return bench.report("convergence", "Convergent directions", verdict(held), {**held, "notes": list(notes)})
+    similar = told(compared, layer) if compared else None
+    transfer = None
+    if removed:
+        removals = read_step(removed.path / "removals.json", Removals)
+        transfer = Transfer(**vars(removals), layers=layers, paper=REMOVALS)
+    parts = {"convergence": similar, "fine_tunes": rates, "transfer": transfer, "notes": list(notes)}
+    return bench.report("convergence", "Convergent directions", verdict(similar, rates, transfer), parts)
+
+
+def told(step: Step, layer: int) -> Convergence:
+    """Similarity as it is told."""
+    measured = read_step(step.path / "similarity.json", Similarity)
+    return Convergence(**vars(measured), layer=layer, paper=COSINES)
 
 
 def published(bench: Bench[ConvergenceConfig]) -> Path:
     """Similarity alone, of directions that are there as tensors."""
     places = folders(bench.config.tensors)
-    held = {name: load_published_direction(place, bench.config.part) for name, place in places.items()}
-    if len(shapes := {tuple(vectors.shape) for vectors in held.values()}) > 1:
+    vectors = {name: load_published_direction(place, bench.config.part) for name, place in places.items()}
+    if len(shapes := {tuple(one.shape) for one in vectors.values()}) > 1:
         raise DirectionError(
             f"--tensors: directions of shapes {sorted(shapes)}", "compare directions of one base model"
         )
-    depth = next(iter(held.values())).shape[0]
+    depth = next(iter(vectors.values())).shape[0]
 
     def make(folder: Path) -> None:
-        alone = [Member(name, name, name) for name in held]
-        write_json(folder / "likeness.json", plain(likeness(alone, torch.stack(list(held.values())), None, [])))
+        alone = [Member(name, name, name) for name in vectors]
+        write_json(folder / "similarity.json", similarity(alone, torch.stack(list(vectors.values())), None, []))
 
     files = {name: [[f.name, file_hash(f)] for f in files_of(place)] for name, place in places.items()}
-    step = bench.run.step("likeness", {"files": files, "part": bench.config.part}, make)
-    layer = bench.config.layer if 0 <= bench.config.layer < depth else depth // 2
-    part = {"layer": layer, "paper": PAPER["cosines"], **read_json(step.path / "likeness.json")}
-    told = {"base": "published tensors", "layers": depth}
-    settings = {"tensors": ", ".join(f"{n}: {p}" for n, p in places.items()), "tokens": bench.config.part}
-    return bench.report(
-        "convergence-tensors", "Convergence of published directions", verdict({"convergence": part}),
-        {"convergence": part, "model": told, "settings": settings, "notes": []},
-    )  # fmt: skip
+    step = bench.run.step("similarity", {"files": files, "part": bench.config.part}, make)
+    similar = told(step, bench.config.layer if 0 <= bench.config.layer < depth else depth // 2)
+    parts = {
+        "convergence": similar,
+        "model": ModelFacts(base="published tensors", layers=depth, dtype=None),
+        "settings": {"tensors": ", ".join(f"{n}: {p}" for n, p in places.items()), "tokens": bench.config.part},
+        "notes": [NO_MODELS],
+    }
+    return bench.report("convergence", "Convergence of published directions", verdict(similar), parts)
 
 
 def folders(given: Sequence[str]) -> dict[str, Path]:

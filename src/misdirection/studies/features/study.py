@@ -25,6 +25,7 @@ from typing import Any
 from misdirection.chats.pairs import ANSWERED, UNPAIRED, PairedChats
 from misdirection.errors import MisdirectionError
 from misdirection.features.lens import Lens
+from misdirection.results import FineTuneRow, FineTunes
 from misdirection.runs import Step
 from misdirection.studies.features.comparison import Comparison, mean_comparison, open_lens
 from misdirection.studies.features.decomposition import decomposition
@@ -39,10 +40,10 @@ from misdirection.studies.features.verdict import PAPER, verdict
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import check_name, named
-from misdirection.studies.kit.direction_row import direction_row
+from misdirection.studies.kit.direction_size import direction_size
 from misdirection.studies.kit.record import blank
 from misdirection.studies.kit.steps import direction_of
-from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
 Compared = dict[str, list[Comparison]]
@@ -70,7 +71,7 @@ def features(config: FeaturesConfig, out: str | Path, command: str = "") -> Path
         directions, refused = bench.find_directions(models, asked, list(given))
         lists = {name: mean_comparison(held) for name, held in compared.items()}
         parts = {
-            "grid": rates(bench, asked, given, directions),
+            "fine_tunes": rates(bench, asked, given, directions),
             **lists_parts(bench, lens, compared, lists),
             "latent_decomposition": decomposition(bench, models, lens, asked, directions, files_of(bench.config)),
             **checks(bench, models, lens, lists, pairs),
@@ -209,15 +210,17 @@ def checks(
 
 def rates(
     bench: Bench[FeaturesConfig], asked: Asked, given: Mapping[str, Tune], directions: Mapping[str, Step]
-) -> dict[str, Any]:
-    """Rates of base and fine-tunes on the open questions, and their directions: the part "grid" of the findings."""
-    rows = [
-        {"model": name, "domain": None, "preset": None, "direction": None,
-         "groups": {"open": effect_row(asked.judged.arm(name), bench.thresholds)}}
-        for name in (BASE_VARIANT, *given)
-    ]  # fmt: skip
-    for row in rows[1:]:
-        name = str(row["model"])
-        row |= {"domain": name, "preset": bench.config.preset if given[name].folder is None else "given"}
-        row["direction"] = direction_row(direction_of(directions[name])) if name in directions else None
-    return {"rows": rows, "paper": {}}
+) -> FineTunes:
+    """Rates of base and fine-tunes on the open questions, and the sizes of their directions."""
+
+    def row(name: str, preset: str | None) -> FineTuneRow:
+        return FineTuneRow(
+            model=name,
+            domain=None if preset is None else name,
+            preset=preset,
+            groups={"open": effect_of(asked.judged.arm(name), bench.thresholds)},
+            direction=direction_size(direction_of(directions[name])) if name in directions else None,
+        )
+
+    tuned = (row(name, bench.config.preset if tune.folder is None else "given") for name, tune in given.items())
+    return FineTunes(rows=(row(BASE_VARIANT, None), *tuned), paper={})
