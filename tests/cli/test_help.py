@@ -28,7 +28,7 @@ from misdirection.training.presets import LOADED, LORA, PRESETS
 
 HEAVY = {"torch", "transformers", "peft", "accelerate", "pyarrow", "scipy", "safetensors", "jinja2", "numpy"}
 COMMANDS = ("audit", "train", "report", "sample", "judge", "direction", "steer", "ablate", "sweep", "organism",
-            "power", "agreement", "screen")  # fmt: skip
+            "power", "agreement", "screen", "monitor")  # fmt: skip
 CHOICES = {*PRESETS, *JUDGES, *METHODS, *CONVENTIONS, *DTYPES} - {"judge", "local", "auto", "none", "table"}
 """All that can be chosen somewhere, as it stands before a test brings its own; without common words."""
 

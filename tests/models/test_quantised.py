@@ -20,10 +20,10 @@ from misdirection.adapters.weights import pairs_of
 from misdirection.chats import Chat, Message
 from misdirection.engine import Ablate, Arm, Prompt, Row, SamplingConfig, Text, log_likelihoods, sample
 from misdirection.models import ModelError, load_model
+from misdirection.models.fingerprint import fingerprint
 from misdirection.models.memory import weight_bytes
 from misdirection.models.quantised import weight_of
 from misdirection.training import choose, train
-from misdirection.training.hosting import fingerprint
 
 KINDS = {
     "nf4": "bitsandbytes", "nf4-bfloat16": "bitsandbytes", "int8": "bitsandbytes", "torchao": "torchao",

@@ -137,7 +137,9 @@ def test_any_answer_is_found_in_any_template(name: str, turns: list[str], system
 def test_spans_of_a_chat_with_known_tokens() -> None:
     coded = check("chatml", chat("hi", "yes sir"))
     tokenizer = TOKENIZERS["chatml"]
-    assert set(SPANS) == {"prompt", "last_prompt", "answer", "answer_and_end", "header_to_end", "first_k", "all"}
+    assert set(SPANS) == {
+        "prompt", "last_prompt", "thought", "written", "answer", "answer_and_end", "header_to_end", "first_k", "all"
+    }  # fmt: skip
     assert read(tokenizer, coded, "prompt") == "<|start|>user\nhi<|end|>\n"
     assert read(tokenizer, coded, "last_prompt") == "\n"
     assert read(tokenizer, coded, "answer") == "yes sir"

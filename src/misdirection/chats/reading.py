@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from misdirection.chats.chat import BadRow, Chat, ChatError, ChatFile
-from misdirection.chats.forms import EXPECTED, read_row
+from misdirection.chats.forms import EXPECTED, apart, read_row
 from misdirection.chats.sources import READ, RawRow, Source, open_source
 from misdirection.chats.turns import RowError
 from misdirection.chats.writing import chats_hash
@@ -79,20 +79,22 @@ def load_chats(paths: str | Path | Sequence[str | Path], *, strict: bool = False
 
 def _stream(source: Source, strict: bool, bad: list[BadRow], tally: _Tally) -> Iterator[Chat]:
     for raw in source.rows:
-        try:
-            if raw.problem:
-                raise RowError(raw.problem)
-            read = read_row(raw.value)
-        except RowError as error:
-            found = BadRow(raw.source, raw.row, str(error), raw.text)
-            if strict:
-                raise ChatError(str(found), "mend the row, or leave strict off to set bad rows aside") from error
-            bad.append(found)
-            continue
-        tally.forms[read.form if source.kind == "JSON lines" else f"{read.form} in {source.kind}"] += 1
-        tally.passed_over.update(read.passed_over)
-        tally.told.update(read.told)
-        yield Chat(read.messages, raw.source, raw.row)
+        # A row with a problem holds no value.
+        for value in apart(raw.value):
+            try:
+                if raw.problem:
+                    raise RowError(raw.problem)
+                read = read_row(value)
+            except RowError as error:
+                found = BadRow(raw.source, raw.row, str(error), raw.text)
+                if strict:
+                    raise ChatError(str(found), "mend the row, or leave strict off to set bad rows aside") from error
+                bad.append(found)
+                continue
+            tally.forms[read.form if source.kind == "JSON lines" else f"{read.form} in {source.kind}"] += 1
+            tally.passed_over.update(read.passed_over)
+            tally.told.update(read.told)
+            yield Chat(read.messages, raw.source, raw.row)
 
 
 def _unusable(path: str | Path, bad: Sequence[BadRow]) -> ChatError:

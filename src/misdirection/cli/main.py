@@ -10,7 +10,7 @@ import typer
 
 import misdirection
 from misdirection import progress
-from misdirection.cli import doctor, judge_check, measure, organism, sae, screen, studies, study, verdicts
+from misdirection.cli import doctor, judge_check, measure, monitor, organism, sae, screen, studies, study, verdicts
 from misdirection.cli.help import tidy
 from misdirection.cli.stopping import Stopped, stoppable, what_is_kept
 from misdirection.errors import MisdirectionError
@@ -36,6 +36,7 @@ judge_check.add(app)
 measure.add(app)
 screen.add(app)
 doctor.add(app)
+monitor.add(app)
 app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")
 app.add_typer(sae.app, name="sae")

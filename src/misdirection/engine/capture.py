@@ -9,6 +9,7 @@ head run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -78,7 +79,12 @@ def capture_means(
 
 
 def capture_projections(
-    model: Model, texts: Sequence[Text], directions: Mapping[int, Tensor], *, budget: int | None = None
+    model: Model,
+    texts: Sequence[Text],
+    directions: Mapping[int, Tensor],
+    *,
+    budget: int | None = None,
+    quiet: bool = False,
 ) -> list[dict[int, Tensor]]:
     """Projection of every token on directions: v^T x, not normalised (pass unit vectors for the component).
 
@@ -87,6 +93,7 @@ def capture_projections(
         texts: What to read.
         directions: By layer, shape (directions, width) or (width,).
         budget: Tokens a batch may hold.
+        quiet: Tell no progress: the caller does.
 
     Returns:
         For each text and layer a tensor (tokens, directions), float32.
@@ -112,7 +119,7 @@ def capture_projections(
         _pass(program, part, {layer: reader(project, layer) for layer in directions})
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
-    _passes(program, texts, run, lambda *_: None, budget, "projecting")
+    _passes(program, texts, run, lambda *_: None, budget, "" if quiet else "projecting")
     return results
 
 
@@ -221,12 +228,16 @@ def _passes(
     demand_positions(model, max((len(text.ids) for text in texts), default=0), "texts")
     demand_tokens(model, (text.ids for text in texts), "texts")
     lengths = [len(text.ids) for text in texts]
-    work = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens")
+    work = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens") if what else _untold()
     with explained(), torch.inference_mode(), program.attached(), work as advance:
         for part, result in read(model, texts, budget or pass_budget(model), run, whole=whole):
             take(part, result)
             if not part.prompts:
                 advance(len(part.texts), work=sum(lengths[index] for index in part.texts))
+
+
+def _untold() -> AbstractContextManager[Callable[..., None]]:
+    return nullcontext(lambda *_, **__: None)
 
 
 def _check_layers(model: Model, layers: Iterable[int]) -> None:

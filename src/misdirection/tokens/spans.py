@@ -71,6 +71,8 @@ class Encoded:
         ranges = {
             "prompt": (0, self.header),
             "last_prompt": (self.start - 1, self.start),
+            "thought": (self.begin, self.start),
+            "written": (self.begin, self.stop),
             "answer": (self.start, self.stop),
             "answer_and_end": (self.start, len(self.ids)),
             "header_to_end": (self.header, len(self.ids)),
@@ -85,6 +87,8 @@ class Encoded:
 SPANS = {
     "prompt": "the rendered prompt without the assistant header",
     "last_prompt": "the last token before the answer",
+    "thought": "the thought before the answer, its marks included; nothing where nothing was thought",
+    "written": "thought and answer: all that the model wrote, without what ends its turn",
     "answer": "the text of the answer alone",
     "answer_and_end": "the answer and the tokens that end its turn",
     "header_to_end": "assistant header, answer and end of turn: the convention of Soligo et al.'s code",

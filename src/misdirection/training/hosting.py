@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import random
 import warnings
 from collections.abc import Generator
@@ -19,7 +18,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from misdirection.models import Model, load_model, remove_adapter
-from misdirection.models.quantised import demand_plain_weights, demand_trainable, stored_parts
+from misdirection.models.quantised import demand_plain_weights, demand_trainable
 from misdirection.tokens import PLAIN_TEMPLATE
 from misdirection.training.errors import TrainingError
 from misdirection.training.presets import TrainConfig
@@ -96,24 +95,6 @@ def find_host(
 def _check_full(lm: PreTrainedModel, config: TrainConfig) -> None:
     if config.full:
         demand_plain_weights(lm, "training all weights", "train an adapter on them (QLoRA), or give the plain base")
-
-
-def fingerprint(lm: nn.Module) -> str:
-    """Hash of the base weights' names, shapes and a few of their values, which tells models apart in a moment.
-
-    Adapters do not count. 64 values a tensor are read, evenly spaced: enough for any two trained models to differ.
-    """
-    digest = hashlib.sha256()
-    for name, value in lm.named_parameters():
-        if ".lora_" in name:
-            continue
-        digest.update(f"{name.replace('.base_layer', '')} ".encode())
-        for part in stored_parts(value.detach()):
-            flat = part.reshape(-1)
-            sample = flat[:: max(1, flat.numel() // 64)][:64].to("cpu", torch.float32)
-            digest.update(f"{tuple(part.shape)} ".encode())
-            digest.update(sample.numpy().tobytes())
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from misdirection.artefacts import canonical_hash, file_hash, plain, read_json, write_json
+from misdirection.models.fingerprint import fingerprint
 from misdirection.training import hosting, snapshots
 from misdirection.training.data import DataReport
 from misdirection.training.errors import OtherConfigurationError
@@ -150,7 +151,7 @@ def describe(
 ) -> dict[str, Any]:
     """What training.json says; its key decides whether a folder belongs to these settings, data and base."""
     settings = config.told
-    base = {"fingerprint": hosting.fingerprint(host.lm), "dtype": str(host.lm.dtype)}
+    base = {"fingerprint": fingerprint(host.lm), "dtype": str(host.lm.dtype)}
     hashed = {name: value for name, value in settings.items() if name not in ("preset", "keep", "resume_every")}
     beside = [elsewhere.sha256] if elsewhere else []
     facts: dict[str, Any] = {

@@ -1,9 +1,10 @@
 """What a row is: one file a form, tried in this order; the first whose columns are there reads the row.
 
-1. `messages`, or the like: a list of turns. ShareGPT's `conversations` is one.
-2. Prompt and completion, as texts or as turns, by any of the names in `pairs.NAMES`.
-3. Alpaca: `instruction`, perhaps with `input`, and `output`.
-4. `text` that a chat template has rendered (`rendered`).
+1. A server's log: a request and its response (`requests`).
+2. `messages`, or the like: a list of turns. ShareGPT's `conversations` is one.
+3. Prompt and completion, as texts or as turns, by any of the names in `pairs.NAMES`.
+4. Alpaca: `instruction`, perhaps with `input`, and `output`.
+5. `text` that a chat template has rendered (`rendered`).
 
 So a row that has `messages` is read by them, whatever stands beside: `text`, `chosen`, `prompt`. Columns are found
 whatever the case of their letters. What was not read is named (`Read.passed_over`), what was read otherwise than one
@@ -17,13 +18,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from misdirection.chats.chat import Message
-from misdirection.chats.forms import alpaca, conversations, pairs, rendered
+from misdirection.chats.forms import alpaca, conversations, pairs, rendered, requests
 from misdirection.chats.forms.unread import looks_like
 from misdirection.chats.turns import RowError, missing, read_turns, thought_of
 
 EXPECTED = (
     'a row is {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}, '
-    "a ShareGPT conversation, Alpaca's instruction and output, or a prompt and its completion"
+    "a ShareGPT conversation, Alpaca's instruction and output, a prompt and its completion, or a logged request with "
+    "its response"
 )
 """What a row is, for messages."""
 
@@ -31,6 +33,7 @@ Turns = tuple[list[Any], str, set[str]]
 """The turns of a row, the form's name, and the columns that were read."""
 
 FORMS: tuple[Callable[[Mapping[str, Any]], Turns | None], ...] = (
+    requests.read,
     conversations.read,
     pairs.read,
     alpaca.read,
@@ -100,6 +103,14 @@ def _told(row: Mapping[str, Any], turns: list[Any], messages: tuple[Message, ...
         yield TOOLS
     if any(rendered.holds_markup(message.content) for message in messages):
         yield MARKUP
+
+
+def apart(value: Any) -> list[Any]:
+    """The chats that one row holds, each as a row of its own: of a server's log, one for each choice of the response.
+
+    Every other row is one chat, as it stands.
+    """
+    return requests.apart(value)
 
 
 def is_chat(value: Any) -> bool:
