@@ -227,8 +227,8 @@ class ConvergenceResults(Results):
     """
 
     convergence: Convergence | None
-    fine_tunes: FineTunes | None = None
-    transfer: Transfer | None = None
+    fine_tunes: FineTunes | None
+    transfer: Transfer | None
 
 
 RESULTS = ConvergenceResults

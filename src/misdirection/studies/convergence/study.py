@@ -153,6 +153,8 @@ def published(bench: Bench[ConvergenceConfig]) -> Path:
     similar = told(step, bench.config.layer if 0 <= bench.config.layer < depth else depth // 2)
     parts = {
         "convergence": similar,
+        "fine_tunes": None,
+        "transfer": None,
         "model": ModelFacts(base="published tensors", layers=depth, dtype=None),
         "settings": {"tensors": ", ".join(f"{n}: {p}" for n, p in places.items()), "tokens": bench.config.part},
         "notes": [NO_MODELS],
