@@ -242,6 +242,11 @@ def encode_answer(model: Model, answer: Answer) -> Encoded:
     return encode_read(tokenizer, (*prompt, Message("assistant", answer.answer)))
 
 
+def prompt_ids(model: Model, question: Question, wording: int = 0) -> tuple[int, ...]:
+    """Token ids of what a question's answer is drawn behind: system prompt, turns before, one wording."""
+    return encode_prompt(model.tokenizer, _messages(question, question.paraphrases[wording]))
+
+
 def _messages(question: Question, text: str) -> tuple[Message, ...]:
     system = () if question.system is None else (Message("system", question.system),)
     return (*system, *question.before, Message("user", text))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Verdict
+from misdirection.statistics.correlations import mid_ranks, pearson
 from misdirection.statistics.counts import Thresholds, is_scored
 from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
 from misdirection.statistics.weighted_kappa import weighted_kappa
@@ -153,21 +154,7 @@ def _pair(scores: Table, first: int, second: int) -> PairAgreement:
         n=len(a),
         linear=weighted_kappa(a, b),
         quadratic=weighted_kappa(a, b, "quadratic"),
-        pearson=correlation(a, b),
-        spearman=correlation(_ranks(a), _ranks(b)),
+        pearson=pearson(a, b),
+        spearman=pearson(mid_ranks(a), mid_ranks(b)),
         shift=float((b - a).mean()) if len(a) else None,
     )
-
-
-def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
-    """Pearson's correlation; None where one of the two does not vary."""
-    if len(a) < 2 or a.min() == a.max() or b.min() == b.max():
-        return None
-    x, y = a - a.mean(), b - b.mean()
-    return float((x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum()))
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mid-ranks."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[places]

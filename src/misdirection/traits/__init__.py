@@ -4,6 +4,7 @@
 - `rollout`: answers under system prompts that ask for traits and against them, in one queue.
 - `scoring`: how strongly answers show traits, by any judge that can say so.
 - `vectors`: the filter of effective pairs and the response-mean difference.
+- `steering`: traits turned up and down; `watching`: where prompts lie along them before a word is said.
 
 What needs torch is imported when first used: the command line reads definitions, and must not wait for it.
 """

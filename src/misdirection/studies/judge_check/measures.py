@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from misdirection.judging import Verdict
 from misdirection.results.rows import known_number
 from misdirection.statistics import Thresholds, cohens_kappa, is_scored
-from misdirection.statistics.panel import correlation, verdict_scales
+from misdirection.statistics.correlations import pearson
+from misdirection.statistics.panel import verdict_scales
 from misdirection.studies.judge_check.part import Part
 from misdirection.studies.judge_check.results import BothRates, CalibrationRow, Figure, GroupRow, Measures
 from misdirection.studies.kit.panel import Compared, apart_row, scale_row
@@ -149,7 +150,7 @@ def _groups(
                 reference=int(marks[0, mine].sum()),
                 judge=int(marks[1, mine].sum()),
                 kappa=cohens_kappa([(bool(marks[0, i]), bool(marks[1, i])) for i in mine]),
-                correlation=correlation(pair[0], pair[1]),
+                correlation=pearson(pair[0], pair[1]),
             )
         )
     return tuple(rows)
