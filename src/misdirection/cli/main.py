@@ -10,6 +10,7 @@ import typer
 
 import misdirection
 from misdirection import progress
+from misdirection.cli import app as app_command
 from misdirection.cli import doctor, judge_check, measure, monitor, organism, sae, screen, studies, study, verdicts
 from misdirection.cli.help import tidy
 from misdirection.cli.stopping import Stopped, stoppable, what_is_kept
@@ -37,6 +38,7 @@ measure.add(app)
 screen.add(app)
 doctor.add(app)
 monitor.add(app)
+app_command.add(app)
 app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")
 app.add_typer(sae.app, name="sae")

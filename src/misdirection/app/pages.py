@@ -1,0 +1,44 @@
+"""Templates to pages: everything that a model or a user wrote is escaped."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, cast
+
+from misdirection.app.answers import KINDS
+from misdirection.report.numbers import bounds, counts, decimal, percent, rate_value, shorten
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+STATIC = {
+    "report.css": ("misdirection.report", "templates/report.css", "text/css"),
+    "app.css": ("misdirection.app", "static/app.css", "text/css"),
+    "app.js": ("misdirection.app", "static/app.js", "text/javascript"),
+}
+"""Files of ours by name: the package, the path in it, and what they are."""
+
+
+def render(name: str, **given: Any) -> str:
+    """A page of ours."""
+    return _environment().get_template(f"{name}.html.j2").render(page=name, **given)
+
+
+@cache
+def static_file(name: str) -> tuple[str, str]:
+    """The text of one of `STATIC`, and its media type."""
+    package, path, kind = STATIC[name]
+    return files(package).joinpath(path).read_text(encoding="utf-8"), kind
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader
+
+    made: Any = Environment(
+        loader=PackageLoader("misdirection.app"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    shown = (percent, decimal, rate_value, bounds, counts, shorten)
+    made.globals |= {one.__name__: one for one in shown} | {"kinds": KINDS}
+    return cast("Environment", made)

@@ -1,0 +1,52 @@
+"""The command that shows runs in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from misdirection import progress
+from misdirection.cli.show import note
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("app")(show)
+
+
+def show(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs; several stand side by side.")],
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Where to listen on 127.0.0.1; 0 takes any port that is free. By default 8642, or any.",
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the browser; --no-browser only prints the address.")] = True,
+) -> None:
+    r"""Look at runs in the browser: rates side by side, and every answer to read, filter and search.
+
+    A run may be unfinished: what it holds so far is shown. Looking changes nothing in it.
+
+    Only this machine can reach the app, and only with the token in the address that is printed, which is new at every
+    start. For a run on another machine: ssh -L 8642:127.0.0.1:8642 THERE, start it there with --no-browser, and open
+    the address here. Ctrl-C ends it. It needs pip install 'misdirection\[app]'.
+
+    Examples:
+      misdirection app runs/audit
+
+      misdirection app runs/before runs/after --port 9000
+    """
+    from misdirection.app.serving import serve
+
+    progress.say(f"{progress.name()}: {', '.join(map(str, runs))}")
+
+    def say(address: str) -> None:
+        typer.secho(address, bold=True)
+        note("Ctrl-C ends it")
+
+    serve(runs, port, show=browser, say=say)
