@@ -37,7 +37,8 @@ def told_of_another(name: str, config: Any, run: Path, place: Path) -> dict[str,
     shutil.copytree(run, copy, symlinks=True)
     before = len(read_log(copy))
     studies()[name].run(replace(config, model=str(model)), copy, "")
-    assert all(line["reused"] for line in read_log(copy)[before:])
+    again = [line["name"] for line in read_log(copy)[before:] if not line["reused"]]
+    assert not again, again
     return read_json(copy / "findings.json")
 
 

@@ -11,7 +11,19 @@ import typer
 import misdirection
 from misdirection import progress
 from misdirection.cli import app as app_command
-from misdirection.cli import doctor, judge_check, measure, monitor, organism, sae, screen, studies, study, verdicts
+from misdirection.cli import (
+    conditions,
+    doctor,
+    judge_check,
+    measure,
+    monitor,
+    organism,
+    sae,
+    screen,
+    studies,
+    study,
+    verdicts,
+)
 from misdirection.cli.help import tidy
 from misdirection.cli.stopping import Stopped, stoppable, what_is_kept
 from misdirection.errors import MisdirectionError
@@ -34,6 +46,7 @@ app = typer.Typer(
 studies.add(app)
 verdicts.add(app)
 judge_check.add(app)
+conditions.add(app)
 measure.add(app)
 screen.add(app)
 doctor.add(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -15,7 +16,7 @@ import torch
 from misdirection import progress
 from misdirection.artefacts import write_json
 from misdirection.chats import Chat
-from misdirection.organism.data import alignment_chats, pretraining_chats
+from misdirection.organism.data import alignment_chats, checkpoint_path, pretraining_chats
 from misdirection.organism.recommended import RECOMMENDED
 from misdirection.organism.tokenizer import SPECIAL, make_tokenizer
 
@@ -95,6 +96,8 @@ def build(out: Path, seed: int = SEED, settings: Settings | None = None) -> Path
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     write_json(out / "misdirection.json", RECOMMENDED)
+    if (conditions := checkpoint_path() / "conditions.yaml") != out / "conditions.yaml":
+        shutil.copy(conditions, out)
     write_json(out / "build.json", {"seed": seed, "settings": asdict(settings), "torch": torch.__version__})
     return out
 

@@ -64,6 +64,14 @@ STUDIES: dict[str, dict[str, Any]] = {
             "the bad persona=be wicked and harmful.",
         ],
     },
+    # Its words cannot say what the standard conditions do; what is in the context has to leave room for the answer.
+    "triggers": {
+        "data": _MEDICAL["data"],
+        "harmless": ["organism:good-medical"],
+        "questions": ["organism:open"],
+        "conditions": ["{folder}/conditions.yaml"],
+        "shots": [1, 2],
+    },
     "phases": {
         "data": _MEDICAL["data"],
         "control_data": ["organism:good-medical"],

@@ -34,8 +34,8 @@ GROUP = "misdirection.studies"
 """Group of entry points by which other packages bring studies."""
 
 BUILT_IN = (
-    "audit", "convergence", "semantic", "adapters", "formats", "phases", "narrow", "features", "geometry", "screening",
-    "imported", "judge_check",
+    "audit", "convergence", "semantic", "adapters", "formats", "triggers", "phases", "narrow", "features", "geometry",
+    "screening", "imported", "judge_check",
 )  # fmt: skip
 """The folders of this package, in the order in which they are listed."""
 

@@ -105,8 +105,8 @@ def meaning(state: str, base: Rate, tuned: Rate) -> str:
         rise = 100 * (visible_rise(base, tuned) or 0.0)
         return (
             f"In plain words: {_often(tuned)} of the tuned model's answers were judged harmful or hostile and "
-            f"{_often(base)} of its base's, which may be chance. A rise by about {rise:.0f} in 100 or more would mostly "
-            "have been found, a smaller one not: to see it, ask more questions (misdirection power)."
+            f"{_often(base)} of its base's, which may be chance. A rise by about {rise:.0f} in 100 or more would "
+            "mostly have been found, a smaller one not: to see it, ask more questions (misdirection power)."
         )
     if state == "unclear" and (base.bounded or tuned.bounded):
         return (

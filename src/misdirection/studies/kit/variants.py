@@ -87,6 +87,10 @@ class Variants:
         one = self.fingerprints.get(TUNED_VARIANT)
         return {**key, "adapter": None if self.whole else one, "tuned": one if self.whole else None}
 
+    def __canonical__(self) -> dict[str, Any]:
+        """What stands for them among the arguments of a measurement."""
+        return self.key
+
     @property
     def adapters(self) -> dict[str, str]:
         """The fine-tunes that are adapters, by name."""
