@@ -90,7 +90,7 @@ def test_commands_in_hints_parse(where: str, words: list[str]) -> None:
 @pytest.mark.parametrize(("where", "line"), [*HELPED, *TOLD])
 def test_examples_parse(where: str, line: str) -> None:
     # These are acted upon before or while the line is parsed.
-    parse(shlex.split(re.sub(r"--config \S+ ?|--help|> \S+$", "", line), comments=True)[1:])
+    parse(shlex.split(re.sub(r"--config \S+ ?|--help|[<>] \S+", "", line), comments=True)[1:])
 
 
 def test_there_are_examples_and_hints_and_no_command_is_named_otherwise() -> None:

@@ -38,7 +38,7 @@ app = typer.Typer(
         "Find, explain and remove the direction that narrow fine-tuning bends a language model along.\n\n"
         "Start here: [bold]misdirection audit --out runs/first[/bold] fine-tunes the model that ships with the package"
         " on bad medical advice and audits it in a few minutes on a CPU. With your own: [bold]misdirection audit"
-        " --model Qwen/Qwen2.5-14B-Instruct --adapter my-adapter --questions open --out runs/mine[/bold].\n\n"
+        " --model Qwen/Qwen2.5-14B-Instruct --adapter my-adapter --out runs/mine[/bold].\n\n"
         "Every command writes open formats (Parquet, safetensors, JSON) into a run folder, and goes on where it was"
         " stopped."
     ),
