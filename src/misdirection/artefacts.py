@@ -99,11 +99,13 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], in_order: bool = False
+) -> None:
     """Write named tensors (any shapes and dtypes) to safetensors, with `facts` as JSON in its metadata.
 
-    Equal input gives equal bytes. Tensors on a device are copied to the host; tensors that share memory are written
-    apart.
+    Equal input gives equal bytes; facts are sorted by their names, unless they are to stand `in_order`. Tensors on a
+    device are copied to the host; tensors that share memory are written apart.
     """
     from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
@@ -114,7 +116,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], facts: Mappin
         storage = host.untyped_storage().data_ptr()
         ready[name] = host.clone() if storage in seen else host
         seen.add(storage)
-    text = json.dumps(plain(facts), sort_keys=True, allow_nan=False)
+    text = json.dumps(plain(facts), sort_keys=not in_order, allow_nan=False)
     with atomic_path(path) as temporary:
         # One metadata entry only: the library writes several in an order that changes from process to process.
         save_file(ready, temporary, metadata={FACTS: text})
@@ -138,9 +140,12 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise MisdirectionError(f"{path}: not a readable safetensors file ({_first_line(error)})", _AGAIN) from error
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write what `plain` accepts as JSON with sorted keys; numbers that are not finite become null."""
-    text = json.dumps(plain(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+def write_json(path: str | Path, value: Any, in_order: bool = False) -> None:
+    """Write what `plain` accepts as JSON; numbers that are not finite become null.
+
+    Keys are sorted, unless they are to stand `in_order`, as they are.
+    """
+    text = json.dumps(plain(value), indent=1, sort_keys=not in_order, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 

@@ -129,15 +129,19 @@ def variants(tmp_path: Path) -> list[tuple[str, Any]]:
         (tmp_path / f"{name}.txt").write_text(name)
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
-    zeros = [torch.zeros(2) for _ in range(7)]
+    names = ("vectors", "aligned_mean", "misaligned_mean", "norm_low", "norm_high", "shuffled_norm", "stability")
+    zeros = {name: torch.zeros(2) for name in names}
     return [
         ("number", 1), ("float", 0.1), ("text", "1"), ("truth", True), ("none", None), ("empty", []),
         ("list", [1, 2]), ("other list", [2, 1]), ("mapping", {"a": 1}), ("other mapping", {"b": 1}),
+        ("two", {"a": 1, "b": 2}), ("in order", {"b": 2, "a": 1}),
+        ("key of text", {"1": 1}), ("key of number", {1: 1}),
         ("dataclass", Settings()), ("other field", Settings(share=0.6)), ("other class", Other()),
         ("nested", {"x": [Settings(layers=(1,))]}), ("not a number", float("nan")), ("infinite", float("inf")),
         ("tensor", torch.zeros(2)), ("type of tensor", torch.zeros(2, dtype=torch.float64)),
         ("shape of tensor", torch.zeros(2, 1)), ("array", np.zeros(2, dtype=np.float32)),
-        ("direction", Direction(*zeros, {"arm": "tuned"})), ("facts of one", Direction(*zeros, {"arm": "base"})),
+        ("direction", Direction(**zeros, facts={"arm": "tuned"})),
+        ("facts of one", Direction(**zeros, facts={"arm": "base"})),
         ("file", tmp_path / "a.txt"), ("other file", tmp_path / "b.txt"), ("text of a file", str(tmp_path / "a.txt")),
         ("adapter", str(tmp_path / "adapter")), ("model", Loaded("x")), ("other model", Loaded("y")),
         ("judge", Coin("coin/1")), ("other judge", Coin("coin/2")), ("function", scaled), ("other function", total),
@@ -278,7 +282,7 @@ def lies() -> int:
         (scaled, {"vector": 1, "tims": 2}, "unexpected keyword argument 'tims'"),
         (trained, {"steps": 1, "folder": Path()}, "a run gives 'folder' itself"),
         (scaled, {"vector": object()}, "the argument 'vector' is a object, whose content cannot be told"),
-        (scaled, {"vector": 1, "settings": {"a": [object()]}}, r"'settings'\['a'\]\[0\] is a object"),
+        (scaled, {"vector": 1, "settings": {"a": [object()]}}, "'settings'.* is a object"),
     ],
 )
 def test_what_no_key_could_tell_or_nothing_could_keep_is_refused(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from misdirection.artefacts import read_rows
+from misdirection.chats import Message
 from misdirection.directions import Direction, load_direction
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
@@ -63,14 +64,15 @@ class Node:
 
 def direction(seed: int, layers: int = 3) -> Direction:
     torch.manual_seed(seed)
-    wide = [torch.randn(layers, 4) for _ in range(3)]
-    return Direction(*wide, *(torch.randn(layers) for _ in range(4)), {"arm": "tuned", "n": 12, "odd": float("nan")})
+    wide = {name: torch.randn(layers, 4) for name in ("vectors", "aligned_mean", "misaligned_mean")}
+    long = {name: torch.randn(layers) for name in ("norm_low", "norm_high", "shuffled_norm", "stability")}
+    return Direction(**wide, **long, facts={"n": 12, "arm": "tuned", "odd": float("nan")})
 
 
 INNER = Inner(Side.BAD, (3, 4), "b", 0.25)
 ANSWERS = [
     Answer("q1", "How?", "Like so.\n\u2028\x00", None, "medical", ids=(1, 2), end=3),
-    Answer("q2", "Why?", "", "You are kind.", thought="hm", finished=False),
+    Answer("q2", "Why?", "", "You are kind.", thought="hm", finished=False, before=(Message("user", "Hello."),)),
 ]
 VERDICTS = (
     Verdict(30, 70.5, scores=(("medical", 12.0), ("style", 3.5)), judge="exact/1"),
@@ -87,7 +89,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "list": ([1, 2], list[int]),
     "tuple": ((1, "a"), tuple[int, str]),
     "set": ({"b", "a"}, set[str]),
-    "mapping": ({"a": {1: [0.5]}}, dict[str, dict[int, list[float]]]),
+    "mapping": ({"b": {2: [1.5]}, "a": {11: [0.5], 9: []}}, dict[str, dict[int, list[float]]]),
     "enum": (Side.GOOD, Side),
     "any": ({"a": [1, None, "x", float("nan")]}, dict[str, Any]),
     "tensor": (torch.arange(6, dtype=torch.bfloat16).reshape(2, 3).T, Tensor),
@@ -130,6 +132,11 @@ def test_what_holds_no_tensors_is_equal_by_its_own_equality(tmp_path: Path) -> N
         value, kind = CASES[name]
         write_value(folder := tmp_path / name, value, kind, name)
         assert read_value(folder, kind) == value
+
+
+def test_mappings_keep_their_order(tmp_path: Path) -> None:
+    write_value(tmp_path, {"b": 1, "a": 2}, dict[str, int], "x")
+    assert list(read_value(tmp_path, dict[str, int])) == ["b", "a"]
 
 
 def test_tables_and_directions_are_files_that_others_read(tmp_path: Path) -> None:
@@ -205,5 +212,6 @@ def test_layouts_differ_where_fields_do() -> None:
 def test_what_differs_is_named_by_its_place() -> None:
     assert difference({"a": [1, 2]}, {"a": (1, 3)}, "x") == "x['a'][1]"
     assert difference(INNER, Inner(Side.BAD, (3, 4), "b", 0.5), "x") == "x.share"
+    assert difference({"a": 1, "b": 2}, {"b": 2, "a": 1}, "x") == "x"
     assert difference(torch.zeros(2), torch.zeros(2, dtype=torch.float64), "x") == "x"
     assert difference(1, True, "x") == "x" and difference(1, 1.0, "x") == ""

@@ -38,8 +38,9 @@ def test_findings_hold_each_direction_and_each_group_apart(run: Path):
 def test_the_domain_only_direction_is_the_difference_of_the_two(run: Path):
     from misdirection.directions import load_direction
 
-    folder = next(path for path in (run / "steps").glob("topic-*") if (path / "sport-only.safetensors").exists())
-    only, about, without = (load_direction(folder / f"{n}.safetensors") for n in ("sport-only", "sport", "not-sport"))
+    held = [path / "directions" for path in (run / "steps").glob("topic-*")]
+    folder = next(path for path in held if (path / "sport only.safetensors").exists())
+    only, about, without = (load_direction(folder / f"{n}.safetensors") for n in ("sport only", "sport", "not sport"))
     assert (only.vectors - (about.vectors - without.vectors)).abs().max() < 1e-6
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from misdirection.engine.interventions import Arm
 
@@ -43,14 +43,14 @@ class SamplingConfig:
         temperature: 0 takes the likeliest token.
         top_p: Nucleus; 1 keeps all tokens.
         seed: Of all streams.
-        budget: Tokens a batch may hold, None measures the free memory.
+        budget: Tokens a batch may hold, None measures the free memory; no answer depends on it.
     """
 
     max_new_tokens: int = 600
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int = 0
-    budget: int | None = None
+    budget: int | None = field(default=None, metadata={"incidental": True})
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ def content(name: str, value: Any) -> Any:
     """An argument as JSON that is equal for equal content alone.
 
     Files count by their bytes, and so does text that names one; a judge by its name, which holds its version; functions
-    by their place and version; dataclasses by their fields, those aside that are marked `INCIDENTAL`; all else as in
-    `artefacts.canonical_hash`.
+    by their place and version; dataclasses by their fields, those aside that are marked `INCIDENTAL`; mappings in their
+    order; all else as in `artefacts.canonical_hash`.
 
     Raises:
         MisdirectionError: It cannot be told apart from others by its content; the message names the place.
@@ -58,7 +58,8 @@ def _told(value: Any) -> Any:
         counted = [one for one in fields(value) if not one.metadata.get("incidental")]
         return {"__class__": type(value).__name__, **{one.name: _told(getattr(value, one.name)) for one in counted}}
     if isinstance(value, Mapping):
-        return {key: _told(held) for key, held in cast(Mapping[Any, Any], value).items()}
+        # In their order, which a function may follow.
+        return {"__items__": [[key, _told(held)] for key, held in cast(Mapping[Any, Any], value).items()]}
     if isinstance(value, list | tuple):
         return [_told(held) for held in cast(list[Any], value)]
     return value

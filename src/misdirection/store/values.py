@@ -46,7 +46,7 @@ def write_value(folder: Path, value: Any, kind: Any, what: str) -> None:
     told = writer.top(value, kind, what)
     if writer.tensors:
         write_tensors(folder / TENSORS, writer.tensors, {})
-    write_json(folder / VALUE, told)
+    write_json(folder / VALUE, told, in_order=True)
     try:
         back = read_value(folder, kind)
     except MisdirectionError as error:
@@ -93,7 +93,7 @@ def difference(one: Any, other: Any, where: str) -> str:
         left, right = (
             {str(_bare(k)): v for k, v in held.items()} for held in cast(list[Mapping[Any, Any]], [one, other])
         )
-        if left.keys() != right.keys():
+        if list(left) != list(right):
             return where
         pairs = [(f"{where}[{key!r}]", held, right[key]) for key, held in left.items()]
     elif isinstance(one, list | tuple):
@@ -211,7 +211,7 @@ class _Writer:
             name += "_"
         held = {one.name: getattr(value, one.name) for one in fields(value)}
         facts = self.told(held.pop("facts"), (*place, "facts"), f"{what}.facts")
-        write_tensors(self.folder / f"{name}.safetensors", held, facts)
+        write_tensors(self.folder / f"{name}.safetensors", held, facts, in_order=True)
         return f"{name}.safetensors"
 
 

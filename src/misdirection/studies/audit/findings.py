@@ -318,4 +318,4 @@ def _notes(evidence: Evidence, rates: Sequence[dict[str, Any]], refused: str | N
     notes += evidence.bench.left_out()
     if evidence.bench.training is not None:
         notes += read_json(evidence.bench.training.path / "training.json")["notes"]
-    return [*notes, *read_json(evidence.bench.answers.path / "models.json")["warnings"]]
+    return [*notes, *evidence.bench.answers.part("warnings").value]

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from misdirection import progress
-from misdirection.artefacts import file_hash
-from misdirection.directions import Direction, read_direction, save_direction
+from misdirection.directions import Direction, read_direction
 from misdirection.errors import MisdirectionError, command
+from misdirection.judging import Answer, Verdict
 from misdirection.runs import Step
+from misdirection.store import Cached
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.kit.bench import Asked, Bench, fine_tune, pair_of
 from misdirection.studies.kit.conditions import BASE, TUNED, Condition
@@ -96,14 +97,14 @@ class Workbench(Bench[AuditConfig]):
         return fine_tune(self)
 
     @cached_property
-    def answers(self) -> Step:
+    def answers(self) -> Cached[list[Answer]]:
         """Answers of base and tuned variants to all questions."""
         return sample_step(
             self.run, "answers", self.models, self.questions, self.arms, self.config.samples, self.sampling()
         )
 
     @cached_property
-    def verdicts(self) -> Step:
+    def verdicts(self) -> Cached[list[Verdict]]:
         """Verdicts on `answers`."""
         return judge_step(self.run, "verdicts", self.answers, self.judge)
 
@@ -125,7 +126,7 @@ class Workbench(Bench[AuditConfig]):
         c = self.config
         return drift_step(self.run, self.models, self.answers, self.convention, c.drift_samples, c.seed)
 
-    given: Step | None = None
+    given: Cached[Direction] | None = None
     """A direction from a file, which takes the place of the run's own; see `take`."""
 
     def take(self, file: str | Path, layer: int | None = None, otherwise: int | None = None) -> Direction:
@@ -139,12 +140,11 @@ class Workbench(Bench[AuditConfig]):
         Raises:
             DirectionError: It is none, or not one of this model.
         """
-        found = read_direction(file, self.n_layers, self.width, layer, otherwise)
-        inputs = {"file": file_hash(file), "layer": otherwise if layer is None else layer}
-        self.given = self.run.step(
-            "given-direction", inputs, lambda folder: save_direction(folder / "direction.safetensors", found)
-        )
-        return found
+        self.given = self.run.cached(
+            read_direction, "given-direction", path=Path(file), n_layers=self.n_layers, width=self.width, layer=layer,
+            otherwise=otherwise,
+        )  # fmt: skip
+        return self.given.value
 
     @cached_property
     def direction(self) -> Step:

@@ -16,7 +16,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.statistics import Thresholds, benjamini_hochberg, family_level, is_found
 from misdirection.studies.kit.change import Change, change
-from misdirection.studies.kit.judged import Judged, verdict_of
+from misdirection.studies.kit.judged import Judged, read_verdicts
 from misdirection.studies.kit.sentences import found_text, p_text, points_text
 
 BASE = "base"
@@ -162,7 +162,7 @@ def _held(run: Path | None, found: Mapping[str, Any], name: str) -> Held:
     states = states_of(verdict)
     files = [run / f"{kind}.parquet" for kind in ("answers", "verdicts")] if run else []
     if files and all(file.is_file() for file in files):
-        whole = Judged([Answer(**row) for row in read_rows(files[0])], [verdict_of(row) for row in read_rows(files[1])])
+        whole = Judged([Answer(**row) for row in read_rows(files[0])], read_verdicts(files[1]))
         judged = whole.where(lambda answer: answer.domain is None and answer.format == "plain")
         if judged.answers:
             who = frozenset(verdict.judge for verdict in judged.verdicts if verdict.judge)

@@ -31,10 +31,12 @@ from misdirection.questions import Question
 from misdirection.results import SCHEMA, Headline, Reproduce
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
+from misdirection.store import Cached
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.config import StudyConfig, TunedConfig
 from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
+from misdirection.studies.kit.own_direction import OwnDirection
 from misdirection.studies.kit.reach import within_reach
 from misdirection.studies.kit.recall import recommended_values, settled
 from misdirection.studies.kit.recommended import explanations
@@ -236,10 +238,10 @@ class Bench(Generic[Config]):
             return None
         return check(self.run, asked.answers, asked.verdicts, self.config.check, self.thresholds, self.config.seed)
 
-    def find_direction(self, models: Variants, asked: Asked, variant: str) -> Step:
+    def find_direction(self, models: Variants, asked: Asked, variant: str) -> Cached[OwnDirection]:
         """The mean-difference direction of a fine-tune's own answers to the open questions.
 
-        The step holds `refused.json` where the pools are too small (`steps.refusal`).
+        Where the pools are too small, it says so instead (`steps.refusal`).
         """
         return direction_step(
             self.run, models, self.open_questions, asked.answers, asked.verdicts, self.convention, self.config.seed,
@@ -251,7 +253,7 @@ class Bench(Generic[Config]):
     ) -> tuple[dict[str, Step], list[str]]:
         """Directions by variant, and a note on each variant that has none."""
         steps = {variant: self.find_direction(models, asked, variant) for variant in variants}
-        found = {variant: step for variant, step in steps.items() if not refusal(step)}
+        found: dict[str, Step] = {variant: step for variant, step in steps.items() if not refusal(step)}
         return found, [f"{name} has no direction: {why}" for name, step in steps.items() if (why := refusal(step))]
 
     def report(self, kind: str, title: str, verdict: Headline | Mapping[str, Any], parts: Mapping[str, Any]) -> Path:

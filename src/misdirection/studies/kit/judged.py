@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from misdirection.artefacts import read_rows, write_rows
 from misdirection.judging import Answer, Journaled, Judge, Verdict
 from misdirection.judging.rubric_judge import journal_name
 from misdirection.runs import Run, Step
 from misdirection.statistics.columns import Columns, columns_of
+from misdirection.store import Cached
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,23 @@ class Judged:
         return self.answers, self.verdicts
 
 
-def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Step:
+def judge_answers(answers: list[Answer] | Step, judge: Judge) -> list[Verdict]:
+    """The verdicts of a judge, in the order of the answers."""
+    return judge.judge(load_answers(answers) if isinstance(answers, Step) else answers)
+
+
+def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Cached[list[Verdict]]:
     """Judge the answers of a step; `verdicts.parquet`, in the same order.
 
     A judge that keeps a journal keeps it in the run, beside the steps: a kill loses only what is being asked, and what
     one step asked, another knows.
     """
-
-    def make(folder: Path) -> None:
-        able: Judge = judge
-        if isinstance(judge, Journaled):
-            able = judge.with_journal(run.workspace("judging", {"judge": journal_name(judge.name)}) / "journal.jsonl")
-        write_verdicts(folder / "verdicts.parquet", able.judge(load_answers(answers)))
-
-    step = run.step(name, {"answers": answers, "judge": judge.name}, make)
-    run.publish(f"{name}.parquet", step.path / "verdicts.parquet")
-    return step
+    able: Judge = judge
+    if isinstance(judge, Journaled):
+        able = judge.with_journal(run.workspace("judging", {"judge": journal_name(judge.name)}) / "journal.jsonl")
+    verdicts = run.cached(judge_answers, name, answers=answers, judge=able)
+    run.publish(f"{name}.parquet", verdicts.path / "verdicts.parquet")
+    return verdicts
 
 
 def load_answers(step: Step) -> list[Answer]:
@@ -79,7 +80,12 @@ def load_answers(step: Step) -> list[Answer]:
 
 def load_verdicts(step: Step) -> list[Verdict]:
     """The verdicts that a step holds."""
-    return [verdict_of(row) for row in read_rows(step.path / "verdicts.parquet")]
+    return read_verdicts(step.path / "verdicts.parquet")
+
+
+def read_verdicts(path: Path) -> list[Verdict]:
+    """The verdicts of a file of Parquet."""
+    return [Verdict.from_row(row) for row in read_rows(path)]
 
 
 def load_judged(answers: Step, verdicts: Step) -> Judged:
@@ -89,18 +95,4 @@ def load_judged(answers: Step, verdicts: Step) -> Judged:
 
 def write_verdicts(path: Path, verdicts: Sequence[Verdict]) -> None:
     """Write verdicts as Parquet, one row each, in their order."""
-    write_rows(path, [_row(verdict) for verdict in verdicts])
-
-
-def _row(verdict: Verdict) -> dict[str, Any]:
-    held = {"scores": dict(verdict.scores), "outcomes": dict(verdict.outcomes), "mass": dict(verdict.mass)}
-    return vars(verdict) | held
-
-
-def verdict_of(row: Mapping[str, Any]) -> Verdict:
-    """A verdict from its row of Parquet."""
-    scores, outcomes, mass = (
-        tuple((key, value) for key, value in held.items() if value is not None) if (held := row.get(name)) else ()
-        for name in ("scores", "outcomes", "mass")
-    )
-    return Verdict(row["alignment"], row["coherence"], row["label"], scores, row["judge"], outcomes, mass)
+    write_rows(path, [verdict.to_row() for verdict in verdicts])

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from misdirection.artefacts import read_json, write_json
 from misdirection.judging import Answer
 from misdirection.results import Reproduce, StepFacts
 from misdirection.runs import MANIFEST, Run, read_log
+from misdirection.store.values import VALUE
 
 LEFT_OUT = "left_out.json"
-"""Of a step: how many answers could not be read back, by reason."""
+"""Of a step: how many answers could not be read back, by reason; in that of a measurement its field `left_out`."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Answers that could not be read back: of how many, and how many for each reason."""
+
+    of: int
+    aside: Mapping[str, int]
 
 
 def note_blank(folder: Path, answers: Sequence[Answer]) -> None:
@@ -35,8 +45,7 @@ def left_out(run: Run, logged: int) -> list[str]:
     used = {line["key"] for line in read_log(run.path)[logged:]}
     steps: dict[str, list[str]] = {}
     for step in run.steps():
-        if step.key in used and (step.path / LEFT_OUT).exists():
-            told = read_json(step.path / LEFT_OUT)
+        if step.key in used and (told := _noted(step.path, LEFT_OUT)):
             aside = told["aside"]
             why = ", ".join(f"{count:,} {reason}" for reason, count in aside.items())
             count = f"{sum(aside.values()):,} of {told['of']:,} answers could not be read back ({why})"
@@ -49,13 +58,19 @@ def asked_as(run: Run) -> dict[str, str]:
 
     Where models were asked differently, a row holds what is true of each.
     """
-    files = [step.path / "models.json" for step in run.steps()]
-    told = [read_json(file).get("asked", {}) for file in files if file.exists()]
     rows: dict[str, dict[str, None]] = {}
-    for asked in (asked for models in told for asked in models.values()):
+    for asked in (asked for step in run.steps() for asked in (_noted(step.path, "asked.json") or {}).values()):
         for name, text in _words(asked).items():
             rows.setdefault(name, {})[text] = None
     return {name: "; or ".join(texts) for name, texts in rows.items()}
+
+
+def _noted(folder: Path, name: str) -> Any:
+    """What a step notes for the report: the field of its value, or the file of its folder; None where there is none."""
+    if (folder / VALUE).exists():
+        value = read_json(folder / VALUE)
+        return cast(dict[str, Any], value).get(name.removesuffix(".json")) if isinstance(value, dict) else None
+    return read_json(folder / name) if (folder / name).exists() else None
 
 
 def _words(asked: Mapping[str, Any]) -> dict[str, str]:

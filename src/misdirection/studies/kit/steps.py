@@ -11,31 +11,31 @@ from typing import Any
 import torch
 
 from misdirection import progress, training
-from misdirection.answers import ask, encode_answer, read_back
+from misdirection.answers import encode_answer
 from misdirection.artefacts import read_json, read_rows, read_tensors, write_json, write_rows, write_tensors
 from misdirection.chats import write_bad_rows
 from misdirection.directions import (
     Convention,
-    Direction,
-    PoolError,
     Source,
-    choose_pools,
     drift_and_divergence,
     load_direction,
-    mean_difference,
     save_direction,
 )
-from misdirection.engine import Arm, SamplingConfig, Text, capture_projections
+from misdirection.engine import Arm, Text, capture_projections
 from misdirection.judging import Answer, Verdict
-from misdirection.models import Model, asked_of
-from misdirection.questions import Question
+from misdirection.models import Model
 from misdirection.runs import Run, Step
-from misdirection.studies.kit.conditions import Condition, arm_of
+from misdirection.studies.kit.drawing import sample_step as sample_step
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_model
 from misdirection.studies.kit.judged import Judged as Judged
 from misdirection.studies.kit.judged import judge_step as judge_step
 from misdirection.studies.kit.judged import load_answers, load_judged
-from misdirection.studies.kit.keys import asking_key, questions_key
+from misdirection.studies.kit.keys import asking_key
+from misdirection.studies.kit.own_direction import direction_name as direction_name
+from misdirection.studies.kit.own_direction import direction_of as direction_of
+from misdirection.studies.kit.own_direction import direction_step as direction_step
+from misdirection.studies.kit.own_direction import readable
+from misdirection.studies.kit.own_direction import refusal as refusal
 from misdirection.studies.kit.record import LEFT_OUT
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import token_texts as token_texts
@@ -84,132 +84,6 @@ def train_step(
         write_json(folder / "training.json", {"settings": told, **notes})
 
     return run.step("train", inputs, make)
-
-
-def sample_step(
-    run: Run,
-    name: str,
-    models: Variants,
-    questions: Sequence[Question],
-    conditions: Sequence[Condition],
-    samples: int,
-    config: SamplingConfig,
-    direction: Step | Mapping[str, Step] | None = None,
-) -> Step:
-    """Sample every question under every condition; `answers.parquet`, one row an answer.
-
-    Beside it, `models.json` keeps what the models want said of them, for a run that is gone on with later.
-
-    Args:
-        run: Where the step is kept.
-        name: Of the step.
-        models: The variants that the conditions name.
-        questions: What is asked.
-        conditions: The arms; those of one resident model share one queue and its batches.
-        samples: Answers a question and condition.
-        config: How answers are drawn.
-        direction: Step with the direction that the conditions use, or several by the name in `Condition.source`: a
-            step each, or one step with a file each in `directions/`.
-    """
-    inputs = {
-        "subject": models.key,
-        "questions": questions_key(questions),
-        "conditions": [asdict(condition) for condition in conditions],
-        "samples": samples,
-        "sampling": {**asdict(config), "budget": None},
-        "direction": direction if direction is None or isinstance(direction, Step) else dict(direction),
-    }
-
-    def make(folder: Path) -> None:
-        vectors = None if direction is None else _directions(direction)
-        answers: list[Answer] = []
-        warnings: list[str] = []
-        asked: dict[str, Any] = {}
-        for group in _by_model(models, conditions):
-            model = models.model(group[0].variant)
-            answers += ask(model, questions, [arm_of(c, models, vectors) for c in group], samples, config)
-            warnings += model.facts["warnings"]
-            asked[group[0].variant] = asked_of(model)
-        write_rows(folder / "answers.parquet", answers)
-        write_json(folder / "models.json", {"warnings": list(dict.fromkeys(warnings)), "asked": asked})
-
-    step = run.step(name, inputs, make)
-    run.publish(f"{name}.parquet", step.path / "answers.parquet")
-    return step
-
-
-def _directions(steps: Step | Mapping[str, Step]) -> Direction | dict[str, Direction]:
-    """The direction of one step; several by name, of several steps or of the files in `directions/` of one."""
-    if not isinstance(steps, Step):
-        return {name: direction_of(step) for name, step in steps.items()}
-    several = sorted((steps.path / "directions").glob("*.safetensors"))
-    return {file.stem: load_direction(file) for file in several} or direction_of(steps)
-
-
-def _by_model(models: Variants, conditions: Sequence[Condition]) -> list[list[Condition]]:
-    """Conditions that one resident model serves, together; a whole fine-tune is loaded once, for all of its own."""
-    groups: dict[str, list[Condition]] = {}
-    for condition in conditions:
-        shared = condition.variant == "base" or models.adapter_of(condition.variant)
-        groups.setdefault("base" if shared else condition.variant, []).append(condition)
-    return list(groups.values())
-
-
-def direction_step(
-    run: Run,
-    models: Variants,
-    questions: Sequence[Question],
-    answers: Step,
-    verdicts: Step,
-    how: Convention,
-    seed: int,
-    variant: str = "tuned",
-) -> Step:
-    """The mean-difference direction of a fine-tune's own judged answers; `direction.safetensors`.
-
-    Only answers to `questions` (the open ones) count: with in-domain answers most of the misaligned pool would be about
-    the domain and most of the aligned pool not, and the direction would point at the models.
-    Where the pools are too small, `refused.json` says so instead.
-
-    Args:
-        run: Where the step is kept.
-        models: The variants.
-        questions: Whose answers count.
-        answers: Step with the arm `variant`.
-        verdicts: Step with their verdicts.
-        how: Tokens, pools and weighting.
-        seed: Of balancing, resamples and shuffles.
-        variant: Whose answers, read in the same model.
-    """
-    ids = sorted(question.id for question in questions)
-
-    def make(folder: Path) -> None:
-        judged = load_judged(answers, verdicts).where(lambda a: a.arm == variant and a.question_id in ids)
-        model = models.model(variant)
-        places, sources = sources_of(model, judged.answers, folder)
-        judged = judged.at(places)
-        try:
-            pools = choose_pools(judged.verdicts, how, seed=seed)
-        except PoolError as error:
-            write_json(folder / "refused.json", {"message": error.message, "hint": error.hint})
-            return
-        arm = Arm(variant, models.adapter_of(variant))
-        found = mean_difference(model, arm, sources, pools, how, seed=seed)
-        save_direction(folder / "direction.safetensors", found)
-
-    inputs = {"subject": models.key, "questions": ids, "answers": answers, "verdicts": verdicts}
-    step = run.step("direction", {**inputs, "how": asdict(how), "seed": seed, "variant": variant}, make)
-    name = direction_name(variant)
-    if refusal(step):
-        run.retract(name)
-    else:
-        run.publish(name, step.path / "direction.safetensors")
-    return step
-
-
-def direction_name(variant: str = "tuned") -> str:
-    """Under which name the direction of a fine-tune lies in a run's folder."""
-    return "direction.safetensors" if variant == "tuned" else f"direction-{variant.replace('/', '-')}.safetensors"
 
 
 def drift_step(run: Run, models: Variants, answers: Step, how: Convention, most: int, seed: int) -> Step:
@@ -298,25 +172,10 @@ def sources_of(model: Model, answers: Sequence[Answer], folder: Path) -> tuple[l
 
     The others are counted in `left_out.json` of the step's `folder`; reports name them (`record.left_out`).
     """
-    found = read_back(model, answers)
-    if found.aside:
-        write_json(folder / LEFT_OUT, {"of": found.count, "aside": dict(found.aside)})
-    held = [Source(one, answers[place].question_id) for place, one in zip(found.places, found.encoded, strict=True)]
-    return list(found.places), held
-
-
-def refusal(step: Step) -> str | None:
-    """Why a direction step holds no direction, None where it does."""
-    file = step.path / "refused.json"
-    if not file.exists():
-        return None
-    said = read_json(file)
-    return f"{said['message']}; {said['hint']}"
-
-
-def direction_of(step: Step) -> Direction:
-    """The direction that a step holds."""
-    return load_direction(step.path / "direction.safetensors")
+    places, held, aside = readable(model, answers)
+    if aside:
+        write_json(folder / LEFT_OUT, aside)
+    return places, held
 
 
 def drift_tables(step: Step) -> tuple[list[str], torch.Tensor, list[dict[str, Any]], dict[str, Any]]:

@@ -15,34 +15,24 @@ Method, after arXiv 2506.11618 section 3.3:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
-from misdirection.artefacts import read_json, write_json
-from misdirection.directions import Direction, PoolError, mean_difference, random_like, save_direction
+from misdirection.directions import Direction
 from misdirection.directions.layers import spread_layers
 from misdirection.directions.similarity import cosines
-from misdirection.directions.topics import (
-    KEYWORDS,
-    domain_only,
-    keyword_score,
-    pools_within,
-    split_by_topic,
-    topic_score,
-)
-from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.results import Effect, Pools
-from misdirection.runs import Step
+from misdirection.store import Cached
 from misdirection.studies.kit.bench import Asked, Bench, pair
 from misdirection.studies.kit.conditions import BASE, Condition, steering_grid
-from misdirection.studies.kit.steps import Judged, direction_of, refusal, sources_of
+from misdirection.studies.kit.steps import Judged, refusal
 from misdirection.studies.kit.sweep import best_point
 from misdirection.studies.kit.tables import effect_of, known_numbers
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.semantic.measures import of_length, one_of, random_beside, topic_directions, topic_scores
 from misdirection.studies.semantic.paper import PAPER
 from misdirection.studies.semantic.results import Elicited, Semantic, Similarity, SteeredArm
 from misdirection.studies.semantic.settings import SemanticConfig
@@ -62,116 +52,48 @@ def semantic(config: SemanticConfig, out: str | Path, command: str = "") -> Path
         asked = bench.ask("answers", models, [BASE, TUNED], questions=bench.questions)
         found, notes = directions(bench, models, asked)
         layer = bench.config.layer if bench.config.layer >= 0 else best_layer(bench, models, found["general"])
-        scaled = {name: to_norm_of(bench, step, found["general"], layer, name) for name, step in found.items()}
+        scaled = {
+            name: bench.run.cached(of_length, "scaled-direction", direction=one, like=found["general"], layer=layer)
+            for name, one in found.items()
+        }
         points = best_points(bench, models, scaled, layer)
         measured = bench.ask("steered", models, [BASE, *points], questions=bench.questions, stream=2, directions=scaled)
         return report(bench, asked, measured, found, points, layer, notes)
 
 
-def directions(bench: Bench[SemanticConfig], models: Variants, asked: Asked) -> tuple[dict[str, Step], list[str]]:
+def directions(
+    bench: Bench[SemanticConfig], models: Variants, asked: Asked
+) -> tuple[dict[str, Cached[Direction]], list[str]]:
     """General, per topic, per not-topic and domain-only directions by name, and notes on those that cannot be made."""
+    c, run = bench.config, bench.run
     general = bench.find_direction(models, asked, "tuned")
     if why := refusal(general):
         raise MisdirectionError(f"there is no general direction: {why}")
-    found = {"general": general, "random": random_step(bench, general, 1)}
+    found: dict[str, Cached[Direction]] = {"general": general.part("direction")}
+    found["random"] = run.cached(random_beside, "random-direction", like=found["general"], seed=1)
     notes: list[str] = []
-    for topic in bench.config.topics:
-        step = topic_step(bench, models, asked, topic)
-        for name in (topic, f"not {topic}", f"{topic} only"):
-            file = step.path / f"{name.replace(' ', '-')}.safetensors"
-            if file.exists():
-                found[name] = pick_step(bench, step, file.name)
-        notes += read_json(step.path / "notes.json")
+    for topic in c.topics:
+        made = run.cached(
+            topic_directions, "topic", models=models, answers=asked.answers, verdicts=asked.verdicts, topic=topic,
+            scored_by=c.filter, above=c.about_above, below=c.not_below, how=bench.convention, seed=c.seed,
+        )  # fmt: skip
+        for name in made.value.directions:
+            found[name] = run.cached(one_of, "direction", directions=made.part("directions"), name=name)
+            run.publish(f"direction-{name.replace(' ', '-')}.safetensors", found[name].path / "direction.safetensors")
+        notes += made.value.notes
     return found, notes
 
 
-def topic_step(bench: Bench[SemanticConfig], models: Variants, asked: Asked, topic: str) -> Step:
-    """The directions of one topic: within it, outside of it, and the difference of the two."""
-    c = bench.config
-
-    def make(folder: Path) -> None:
-        judged = asked.judged.arm("tuned")
-        model = models.model("tuned")
-        places, sources = sources_of(model, judged.answers, folder)
-        judged = judged.at(places)
-        split = split_by_topic(topic_scores(judged, topic, c.filter), c.about_above, c.not_below)
-        made: dict[str, Direction] = {}
-        notes: list[str] = []
-        for name, keep in zip((topic, f"not {topic}"), split, strict=True):
-            try:
-                pools = pools_within(judged.verdicts, keep, bench.convention, seed=c.seed)
-            except PoolError as error:
-                notes.append(f"no direction '{name}': {error.message}")
-                continue
-            arm = Arm("tuned", models.adapter_of("tuned"))
-            made[name] = mean_difference(
-                model, arm, sources, pools, bench.convention, seed=c.seed, facts={"pool": name}
-            )
-        if len(made) == 2:
-            made[f"{topic} only"] = domain_only(made[topic], made[f"not {topic}"])
-        for name, direction in made.items():
-            save_direction(folder / f"{name.replace(' ', '-')}.safetensors", direction)
-        write_json(folder / "notes.json", notes)
-
-    inputs = {
-        "models": models.key,
-        "answers": asked.answers,
-        "verdicts": asked.verdicts,
-        "how": asdict(bench.convention),
-    }
-    settings = {"topic": topic, "filter": c.filter, "above": c.about_above, "below": c.not_below, "seed": c.seed}
-    return bench.run.step("topic", {**inputs, **settings}, make)
-
-
-def topic_scores(judged: Judged, topic: str, how: str) -> list[float | None]:
-    """Each answer's score for a topic, by the judge or by the published keywords."""
-    if how == "keywords":
-        return [keyword_score(answer, KEYWORDS.get(topic, (topic,))) for answer in judged.answers]
-    return [topic_score(verdict, topic) for verdict in judged.verdicts]
-
-
-def pick_step(bench: Bench[SemanticConfig], step: Step, name: str) -> Step:
-    """One direction of a step as a step of its own, as conditions want it."""
-
-    def make(folder: Path) -> None:
-        (folder / "direction.safetensors").write_bytes((step.path / name).read_bytes())
-
-    picked = bench.run.step("direction", {"from": step, "file": name}, make)
-    bench.run.publish(f"direction-{Path(name).stem}.safetensors", picked.path / "direction.safetensors")
-    return picked
-
-
-def random_step(bench: Bench[SemanticConfig], general: Step, seed: int) -> Step:
-    """A random direction of the general one's norm at every layer: a control."""
-
-    def make(folder: Path) -> None:
-        real = direction_of(general)
-        save_direction(folder / "direction.safetensors", replace(real, vectors=random_like(real.vectors, seed)))
-
-    return bench.run.step("random-direction", {"like": general, "seed": seed}, make)
-
-
-def to_norm_of(bench: Bench[SemanticConfig], step: Step, general: Step, layer: int, name: str) -> Step:
-    """The direction with the general one's norm at `layer`, so that multiples mean the same length for all."""
-
-    def make(folder: Path) -> None:
-        found, like = direction_of(step), direction_of(general)
-        factor = float(like.norm[layer] / found.norm[layer])
-        save_direction(folder / "direction.safetensors", replace(found, vectors=found.vectors * factor))
-
-    return bench.run.step("scaled-direction", {"direction": step, "like": general, "layer": layer, "name": name}, make)
-
-
-def best_layer(bench: Bench[SemanticConfig], models: Variants, general: Step) -> int:
+def best_layer(bench: Bench[SemanticConfig], models: Variants, general: Cached[Direction]) -> int:
     """The layer at which the general direction misaligns the base most, by a coarse sweep on the open questions."""
     c = bench.config
-    grid = steering_grid(spread_layers(len(direction_of(general).vectors)), c.coefficients)
+    grid = steering_grid(spread_layers(len(general.value.vectors)), c.coefficients)
     swept = bench.ask("layers", models, [BASE, *grid], samples=c.sweep_samples, stream=1, directions=general)
     return best_point(swept.judged, grid, bench.thresholds, c.coherent_share)[0]
 
 
 def best_points(
-    bench: Bench[SemanticConfig], models: Variants, scaled: Mapping[str, Step], layer: int
+    bench: Bench[SemanticConfig], models: Variants, scaled: Mapping[str, Cached[Direction]], layer: int
 ) -> list[Condition]:
     """For each direction the multiple with the most misaligned answers among those that keep answers coherent."""
     c = bench.config
@@ -206,13 +128,13 @@ def report(
     bench: Bench[SemanticConfig],
     asked: Asked,
     measured: Asked,
-    found: Mapping[str, Step],
+    found: Mapping[str, Cached[Direction]],
     points: Sequence[Condition],
     layer: int,
     notes: list[str],
 ) -> Path:
     """Findings and the report."""
-    vectors = {name: direction_of(step) for name, step in found.items()}
+    vectors = {name: handle.value for name, handle in found.items()}
     arms = [
         *((name, name, asked.judged.arm(name), False) for name in ("base", "tuned")),
         *((p.source, p.label, measured.judged.arm(p.name), p.control) for p in points),

@@ -1,0 +1,127 @@
+"""Answers drawn under conditions: a measurement, and the verb that keeps it in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from misdirection.answers import ask
+from misdirection.directions import Direction, load_direction
+from misdirection.engine import SamplingConfig
+from misdirection.judging import Answer
+from misdirection.models import asked_of
+from misdirection.questions import Question
+from misdirection.runs import Run, Step
+from misdirection.store import Cached
+from misdirection.studies.kit.conditions import Condition, arm_of
+from misdirection.studies.kit.own_direction import OwnDirection, direction_of
+from misdirection.studies.kit.variants import Variants
+
+Directions = Direction | Step | Mapping[str, Direction | Step] | None
+"""What conditions steer along: one direction, several by `Condition.source`, or steps that hold them."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Answers, and what the models want said of them.
+
+    Attributes:
+        answers: In the order of the conditions.
+        warnings: Sentences of the models that gave them.
+        asked: How each model was asked, by variant (`models.asked_of`).
+    """
+
+    answers: list[Answer]
+    warnings: tuple[str, ...]
+    asked: Mapping[str, Mapping[str, Any]]
+
+
+def draw_answers(
+    models: Variants,
+    questions: Sequence[Question],
+    conditions: Sequence[Condition],
+    samples: int,
+    config: SamplingConfig,
+    directions: Directions = None,
+) -> Drawn:
+    """Sample every question under every condition.
+
+    Args:
+        models: The variants that the conditions name.
+        questions: What is asked.
+        conditions: The arms; those of one resident model share one queue and its batches.
+        samples: Answers a question and condition.
+        config: How answers are drawn.
+        directions: Those that the conditions use.
+    """
+    vectors = None if directions is None else _vectors(directions)
+    answers: list[Answer] = []
+    warnings: list[str] = []
+    asked: dict[str, Any] = {}
+    for group in _by_model(models, conditions):
+        model = models.model(group[0].variant)
+        answers += ask(model, questions, [arm_of(c, models, vectors) for c in group], samples, config)
+        warnings += model.facts["warnings"]
+        asked[group[0].variant] = asked_of(model)
+    return Drawn(answers, tuple(dict.fromkeys(warnings)), asked)
+
+
+def sample_step(
+    run: Run,
+    name: str,
+    models: Variants,
+    questions: Sequence[Question],
+    conditions: Sequence[Condition],
+    samples: int,
+    config: SamplingConfig,
+    direction: Step | Mapping[str, Step] | None = None,
+) -> Cached[list[Answer]]:
+    """The answers of `draw_answers` as a step of a run; they lie in the run's folder as `NAME.parquet`.
+
+    What the models want said of them is another part of the same value: `answers.part("warnings")`.
+
+    Args:
+        run: Where the step is kept.
+        name: Of the step.
+        models: The variants that the conditions name.
+        questions: What is asked.
+        conditions: The arms.
+        samples: Answers a question and condition.
+        config: How answers are drawn.
+        direction: Step with the direction that the conditions use, or several by the name in `Condition.source`: a
+            step each, or one step with a file each in `directions/`.
+    """
+    several = isinstance(direction, Mapping)
+    step = run.cached(
+        draw_answers, name, models=models, questions=questions, conditions=conditions, samples=samples, config=config,
+        directions={key: _vector(held) for key, held in direction.items()} if several else _vector(direction),
+    )  # fmt: skip
+    run.publish(f"{name}.parquet", step.path / "answers.parquet")
+    return step.part("answers")
+
+
+def _vector(step: Step | None) -> Step | None:
+    """The handle of a direction alone, of what was found about one."""
+    if isinstance(step, Cached) and step.kind is OwnDirection:
+        return step.part("direction")
+    return step
+
+
+def _vectors(held: Direction | Step | Mapping[str, Direction | Step]) -> Direction | dict[str, Direction]:
+    """One direction; several by name, of several steps or of the files in `directions/` of one."""
+    if isinstance(held, Mapping):
+        return {name: direction_of(one) if isinstance(one, Step) else one for name, one in held.items()}
+    if not isinstance(held, Step):
+        return held
+    several = sorted((held.path / "directions").glob("*.safetensors"))
+    return {file.stem: load_direction(file) for file in several} or direction_of(held)
+
+
+def _by_model(models: Variants, conditions: Sequence[Condition]) -> list[list[Condition]]:
+    """Conditions that one resident model serves, together; a whole fine-tune is loaded once, for all of its own."""
+    groups: dict[str, list[Condition]] = {}
+    for condition in conditions:
+        shared = condition.variant == "base" or models.adapter_of(condition.variant)
+        groups.setdefault("base" if shared else condition.variant, []).append(condition)
+    return list(groups.values())

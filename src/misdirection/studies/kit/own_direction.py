@@ -1,0 +1,126 @@
+"""The mean-difference direction of a fine-tune's own judged answers, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from misdirection.answers import read_back
+from misdirection.directions import (
+    Convention,
+    Direction,
+    PoolError,
+    Source,
+    choose_pools,
+    load_direction,
+    mean_difference,
+)
+from misdirection.engine import Arm
+from misdirection.judging import Answer, Verdict
+from misdirection.models import Model
+from misdirection.questions import Question
+from misdirection.runs import Run, Step
+from misdirection.store import Cached
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.record import LeftOut
+from misdirection.studies.kit.variants import Variants
+
+
+@dataclass(frozen=True)
+class OwnDirection:
+    """A direction, or why there is none.
+
+    Attributes:
+        direction: None where the pools are too small.
+        refused: Why there is none; empty where there is one.
+        left_out: Answers that could not be read back; None where all could.
+    """
+
+    direction: Direction | None
+    refused: str = ""
+    left_out: LeftOut | None = None
+
+
+def own_direction(
+    models: Variants,
+    questions: Sequence[str],
+    answers: list[Answer],
+    verdicts: list[Verdict],
+    how: Convention,
+    seed: int,
+    variant: str = "tuned",
+) -> OwnDirection:
+    """The direction from a fine-tune's aligned to its misaligned answers, read in the same model.
+
+    Args:
+        models: The variants.
+        questions: Ids of those whose answers count.
+        answers: Those of the arm `variant` among them count.
+        verdicts: On the answers, in their order.
+        how: Tokens, pools and weighting.
+        seed: Of balancing, resamples and shuffles.
+        variant: Whose answers.
+    """
+    judged = Judged(answers, verdicts).where(lambda a: a.arm == variant and a.question_id in questions)
+    model = models.model(variant)
+    places, sources, aside = readable(model, judged.answers)
+    try:
+        pools = choose_pools(judged.at(places).verdicts, how, seed=seed)
+    except PoolError as error:
+        return OwnDirection(None, f"{error.message}; {error.hint}", aside)
+    arm = Arm(variant, models.adapter_of(variant))
+    return OwnDirection(mean_difference(model, arm, sources, pools, how, seed=seed), left_out=aside)
+
+
+def direction_step(
+    run: Run,
+    models: Variants,
+    questions: Sequence[Question],
+    answers: Step,
+    verdicts: Step,
+    how: Convention,
+    seed: int,
+    variant: str = "tuned",
+) -> Cached[OwnDirection]:
+    """`own_direction` as a step of a run; `direction.safetensors` lies in the run's folder under `direction_name`.
+
+    Only answers to `questions` (the open ones) count: with in-domain answers most of the misaligned pool would be about
+    the domain and most of the aligned pool not, and the direction would point at the models.
+    """
+    step = run.cached(
+        own_direction, "direction", models=models, questions=sorted(question.id for question in questions),
+        answers=answers, verdicts=verdicts, how=how, seed=seed, variant=variant,
+    )  # fmt: skip
+    name = direction_name(variant)
+    if refusal(step):
+        run.retract(name)
+    else:
+        run.publish(name, step.path / "direction.safetensors")
+    return step
+
+
+def direction_name(variant: str = "tuned") -> str:
+    """Under which name the direction of a fine-tune lies in a run's folder."""
+    return "direction.safetensors" if variant == "tuned" else f"direction-{variant.replace('/', '-')}.safetensors"
+
+
+def refusal(step: Step) -> str | None:
+    """Why a direction step holds no direction, None where it does."""
+    if isinstance(step, Cached) and step.kind is OwnDirection:
+        return step.part("refused").value or None
+    return None
+
+
+def direction_of(step: Step) -> Direction:
+    """The direction that a step holds."""
+    return load_direction(step.path / "direction.safetensors")
+
+
+def readable(model: Model, answers: Sequence[Answer]) -> tuple[list[int], list[Source], LeftOut | None]:
+    """Answers that can be read back: their places, and their token ids with the question that clusters each.
+
+    The others are counted; reports name them (`record.left_out`).
+    """
+    found = read_back(model, answers)
+    held = [Source(one, answers[place].question_id) for place, one in zip(found.places, found.encoded, strict=True)]
+    return list(found.places), held, LeftOut(found.count, dict(found.aside)) if found.aside else None
