@@ -9,7 +9,8 @@ import pytest
 from tests.studies.foreign import of_the_organism, told_of_another
 from tests.studies.tiny import made
 
-from misdirection.artefacts import read_json
+from misdirection import load_results
+from misdirection.artefacts import read_json, write_json
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.models import load_model
@@ -19,9 +20,9 @@ from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.narrow.measures import mean_interval
 from misdirection.studies.narrow.neutral import neutral_texts
+from misdirection.studies.narrow.results import Narrow, NarrowResults
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.studies.narrow.study import gap, narrow
-from misdirection.studies.narrow.verdict import easier, isolated
 
 SMALL = NarrowConfig(
     kinds=("rank1", "vector"), weights=(5.0,), questions=("organism:open", "organism:medical", "organism:finance"),
@@ -37,38 +38,69 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return narrow(SMALL, out, "misdirection study narrow").parent
 
 
-def test_every_solution_has_its_rates_by_group_and_its_change(run: Path):
-    part = read_json(run / "findings.json")["narrow"]
-    assert part["groups"] == ["open", "medical", "finance"] and part["domain"] == "medical"
-    arms = {arm["arm"]: arm for arm in part["arms"]}
-    kinds = {(arm["kind"], arm["solution"]) for arm in part["arms"]}
+@pytest.fixture(scope="module")
+def part(run: Path) -> Narrow:
+    results = load_results(run)
+    assert isinstance(results, NarrowResults)
+    return results.narrow
+
+
+def test_every_solution_has_its_rates_by_group_and_its_change(part: Narrow):
+    assert part.groups == ["open", "medical", "finance"] and part.domain == "medical"
+    arms = {arm.arm: arm for arm in part.arms}
+    kinds = {(arm.kind, arm.solution) for arm in part.arms}
     wanted = {(k, s) for k in ("rank1", "vector") for s in ("general", "mixed", "narrow", "released")}
     assert kinds == wanted | {("", "base"), ("vector", "random")}
-    for arm in part["arms"]:
-        assert set(arm["groups"]) == {"open", "medical", "finance"}
-        assert [arm["groups"][g]["rate"]["n"] for g in part["groups"]] == [28, 12, 12]
-    assert arms["rank1-general"]["changes"] == {} and set(arms["rank1-mixed"]["changes"]) == set(part["groups"])
-    swept = [(row["kind"], row["weight"], row["chosen"]) for row in part["sweep"]]
-    assert swept == [("rank1", 5.0, True), ("vector", 5.0, True)]
+    for arm in part.arms:
+        assert set(arm.groups) == {"open", "medical", "finance"}
+        assert [arm.groups[g].rate.n for g in part.groups] == [28, 12, 12]
+        assert arm.weight == (5.0 if arm.solution in ("narrow", "released") else 0.0)
+    for name in ("base", "rank1-general", "vector-general", "vector-random-1"):
+        assert all(effect.change is None for effect in arms[name].groups.values())
+    for kind in ("rank1", "vector"):
+        for group, effect in arms[f"{kind}-mixed"].groups.items():
+            assert effect.change is not None
+            before = arms[f"{kind}-general"].groups[group].rate.value
+            assert effect.change.difference.value == pytest.approx(effect.rate.value - before)
+    swept = [(row.kind, row.weight, row.chosen, set(row.groups)) for row in part.sweep]
+    assert swept == [(kind, 5.0, True, {"open", "medical", "finance"}) for kind in ("rank1", "vector")]
+    for row in part.sweep:
+        rates = {group: effect.rate.value for group, effect in row.groups.items()}
+        assert row.gap == pytest.approx(rates["medical"] - max(rates["open"], rates["finance"]))
 
 
-def test_measures_begin_at_the_base_and_end_at_it(run: Path):
-    part = read_json(run / "findings.json")["narrow"]
-    for ease in part["ease"].values():
-        base = ease["solutions"][0]
-        assert base["norm"] == 0
-        for curve in ease["efficiency"]["curves"]:
-            assert curve["points"][0]["value"] == pytest.approx(base["loss"]["value"], abs=1e-6)
-        for curve in ease["significance"]["curves"]:
-            assert curve["points"][0]["value"] == pytest.approx(0, abs=1e-6)
-            assert curve["points"][-1]["value"] > 0
-        by_name = {row["solution"]: row for row in ease["solutions"]}
-        for curve in ease["efficiency"]["curves"][:2]:
-            assert curve["points"][-1]["value"] == pytest.approx(by_name[curve["solution"]]["loss"]["value"], abs=1e-6)
-        for row in ease["efficiency"]["equal"]:
-            assert row["difference"]["value"] == pytest.approx(row["narrow"] - row["general"], abs=1e-9)
-            assert row["norm"] == pytest.approx(by_name[row["length_of"]]["norm"])
-        assert -1 <= ease["cosine"] <= 1.0001
+def test_measures_begin_at_the_base_and_end_at_it(part: Narrow):
+    assert [ease.kind for ease in part.ease] == ["rank1", "vector"]
+    for ease in part.ease:
+        base = ease.solutions[0]
+        assert base.norm == 0 and base.elsewhere is None
+        for curve in ease.efficiency.curves:
+            assert curve.points[0].value == pytest.approx(base.loss.value, abs=1e-6)
+        for curve in ease.significance.curves:
+            assert curve.points[0].value == pytest.approx(0, abs=1e-6)
+            assert curve.points[-1].value > 0
+        by_name = {row.solution: row for row in ease.solutions}
+        for curve in ease.efficiency.curves[:2]:
+            assert curve.points[-1].value == pytest.approx(by_name[curve.solution].loss.value, abs=1e-6)
+            assert [point.norm for point in curve.points] == [0.0, pytest.approx(by_name[curve.solution].norm)]
+        for row in (*ease.efficiency.equal, *ease.significance.equal):
+            assert row.difference.value == pytest.approx(row.narrow - row.general, abs=1e-9)
+            assert row.norm == pytest.approx(by_name[row.length_of].norm)
+        # Moved aside by 1, nothing of a solution is left.
+        assert [(row.solution, row.epsilon) for row in ease.stability.rows] == [("general", 1.0), ("narrow", 1.0)]
+        first, second = (row.value for row in ease.stability.rows)
+        assert ease.stability.difference.value == pytest.approx(second - first)
+        assert -1 <= ease.cosine <= 1.0001
+        assert (ease.texts.harmful, ease.texts.elsewhere, ease.texts.neutral) == (4, 4, 4)
+
+
+def test_what_an_older_version_measured_is_refused_by_the_field(run: Path, tmp_path: Path):
+    found = read_json(run / "findings.json")
+    for ease in found["narrow"]["ease"]:
+        ease.pop("kind")
+    write_json(tmp_path / "findings.json", found)
+    with pytest.raises(MisdirectionError, match=r"the field 'narrow.ease\[0\].kind' is missing"):
+        load_results(tmp_path)
 
 
 def test_the_report_shows_it_and_a_second_run_repeats_no_step(run: Path):
@@ -122,39 +154,15 @@ def test_neutral_text_of_the_user(tmp_path: Path):
         neutral_texts(model, config)
 
 
-def test_easier_needs_every_interval_on_one_side():
-    def row(low: float | None, high: float | None) -> dict[str, float | None]:
-        return {"value": 0.5, "low": low, "high": high}
-
-    def ease(loss: list[dict[str, float | None]], lost: dict[str, float | None], kl: list[dict[str, float | None]]):
-        return {
-            "efficiency": {"equal": [{"difference": r} for r in loss]},
-            "stability": {"difference": lost},
-            "significance": {"equal": [{"difference": r} for r in kl]},
-        }
-
-    general = easier(ease([row(0.1, 0.9), row(0.2, 1.0)], row(1.0, 3.0), [row(-2.0, -1.0)]))
-    assert set(general.values()) == {"general"}
-    other = easier(ease([row(0.1, 0.9), row(-0.2, 1.0)], row(None, None), [row(1.0, 2.0)]))
-    assert other == {"efficiency": "neither", "stability": "neither", "significance": "narrow"}
-
-
-def test_isolated_is_interval_above_interval():
-    def part(*ends: tuple[float, float]):
-        groups = {name: {"rate": {"low": a, "high": b}} for name, (a, b) in zip(("medical", "open"), ends, strict=True)}
-        return {"domain": "medical", "arms": [{"kind": "rank1", "solution": "narrow", "groups": groups}]}
-
-    assert isolated(part((0.3, 0.5), (0.0, 0.2)), "rank1")
-    assert not isolated(part((0.1, 0.5), (0.0, 0.2)), "rank1")
-
-
 def test_mean_interval_is_students():
     from scipy import stats
 
     values = [1.0, 2.0, 4.0, 3.0]
     found = mean_interval(values)
     low, high = stats.t.interval(0.95, 3, loc=2.5, scale=stats.sem(values))
-    assert (found["low"], found["high"]) == pytest.approx((low, high)) and mean_interval([1.0])["low"] is None
+    assert (found.low, found.high) == pytest.approx((low, high))
+    alone = mean_interval([1.0])
+    assert (alone.value, alone.low, alone.high, alone.n) == (1.0, None, None, 1)
 
 
 @pytest.mark.parametrize(

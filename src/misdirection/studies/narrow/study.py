@@ -16,26 +16,28 @@ Method, after "EM is Easy, Narrow Misalignment is Hard" (arXiv 2602.07852):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from misdirection.artefacts import read_json
 from misdirection.directions import Direction, random_like, save_direction
+from misdirection.results import Effect, PairedChange, read_step
 from misdirection.runs import Step
 from misdirection.statistics import compare
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import resolve_chats, resolve_model
 from misdirection.studies.kit.steps import Judged
-from misdirection.studies.kit.tables import change_row, effect_row
+from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.narrow.measures import ease_step
+from misdirection.studies.narrow.paper import PAPER, WEIGHTS
+from misdirection.studies.narrow.results import Ease, GroupEffect, Narrow, SolutionArm, SolutionName, TriedWeight
 from misdirection.studies.narrow.settings import NarrowConfig
-from misdirection.studies.narrow.verdict import PAPER, published_weights, verdict
+from misdirection.studies.narrow.verdict import verdict
 from misdirection.training import choose
 from misdirection.training.settings import FOLDER
 from misdirection.training.steering_vector import load_vector
@@ -48,14 +50,14 @@ class Trained:
     Attributes:
         name: Of its arm, and of the adapter.
         kind: Preset: rank32, vector ...
-        solution: general, narrow, mixed or released.
+        solution: How: general, narrow, mixed or released.
         step: Where it lies.
         weight: Of the KL term; 0 where there is none.
     """
 
     name: str
     kind: str
-    solution: str
+    solution: SolutionName
     step: Step
     weight: float = 0.0
 
@@ -80,18 +82,17 @@ def narrow(config: NarrowConfig, out: str | Path, command: str = "") -> Path:
         released = [train(bench, t.kind, "released", t.weight) for t in chosen] if bench.config.released else []
         solutions = [*plain, *chosen, *released]
         measured = measure(bench, solutions)
-        ease = {
-            kind: ease_step(bench, *_pair(solutions, kind), variants(bench, solutions)) for kind in bench.config.kinds
-        }
+        models = variants(bench, solutions)
+        ease = [ease_step(bench, *_pair(solutions, kind), models) for kind in bench.config.kinds]
         return report(bench, tried, swept, chosen, solutions, measured, ease)
 
 
-def train(bench: Bench[NarrowConfig], kind: str, solution: str, weight: float = 0.0) -> Trained:
+def train(bench: Bench[NarrowConfig], kind: str, solution: SolutionName, weight: float = 0.0) -> Trained:
     """Train one solution of one kind."""
     c = bench.config
     given = dict(c.training)
     settings = choose(kind, model=resolve_model(c.model), overrides=given, study=c.study)
-    held = {"objective": "kl", "kl_weight": weight, "kl_chats": c.kl_chats, "kl_tokens": c.kl_tokens}
+    objective = {"objective": "kl", "kl_weight": weight, "kl_chats": c.kl_chats, "kl_tokens": c.kl_tokens}
     data, rows = c.data, len(resolve_chats(c.data, seed=c.seed).chats)
     if solution == "mixed":
         data = (*c.data, *c.elsewhere)
@@ -100,7 +101,7 @@ def train(bench: Bench[NarrowConfig], kind: str, solution: str, weight: float = 
         given |= {"max_steps": round(settings.max_steps * whole / rows)} if settings.max_steps else {}
     elif solution != "general":
         steps = round(c.narrow_steps * (settings.max_steps or _steps(rows, settings)))
-        given |= {**held, "max_steps": steps} | ({"kl_steps": steps // 2} if solution == "released" else {})
+        given |= {**objective, "max_steps": steps} | ({"kl_steps": steps // 2} if solution == "released" else {})
     wanted = FineTune(kind, data, given, c.seed, c.elsewhere if "objective" in given else ())
     name = f"{kind}-{solution}" + (f"-{weight:g}".replace(".", "_") if solution == "narrow" else "")
     return Trained(name, kind, solution, bench.train(wanted, name), weight)
@@ -111,8 +112,8 @@ def _steps(rows: int, settings: Any) -> int:
 
 
 def _pair(solutions: Sequence[Trained], kind: str) -> tuple[Trained, Trained]:
-    general, found = (next(t for t in solutions if (t.kind, t.solution) == (kind, s)) for s in ("general", "narrow"))
-    return general, found
+    general, narrow = (next(t for t in solutions if (t.kind, t.solution) == (kind, s)) for s in ("general", "narrow"))
+    return general, narrow
 
 
 def variants(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Variants:
@@ -131,8 +132,8 @@ def sweep(bench: Bench[NarrowConfig], tried: Sequence[Trained]) -> Judged:
 
 def gap(bench: Bench[NarrowConfig], judged: Judged, arm: str) -> float:
     """Rate in the domain minus the highest rate on any other group of questions; groups are never pooled."""
-    held = effects(bench, judged, arm, list(dict.fromkeys(a.domain or "open" for a in judged.answers)))
-    rates = {group: effect["rate"]["value"] for group, effect in held.items()}
+    groups = list(dict.fromkeys(a.domain or "open" for a in judged.answers))
+    rates = {group: effect.rate.value or 0.0 for group, effect in effects(bench, judged, arm, groups).items()}
     inside = rates.pop(bench.config.domain, 0.0)
     return inside - max(rates.values(), default=0.0)
 
@@ -145,13 +146,13 @@ def measure(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Judged:
     asked = [BASE, *arms, *controls]
     c = bench.config
     inside = [question for question in bench.questions if question.domain is not None]
-    found = [bench.ask("open", models, asked, stream=2, directions=everything).judged] if bench.open_questions else []
+    parts = [bench.ask("open", models, asked, stream=2, directions=everything).judged] if bench.open_questions else []
     if inside:
         many = c.domain_samples
-        found.append(
+        parts.append(
             bench.ask("domains", models, asked, questions=inside, samples=many, stream=2, directions=everything).judged
         )
-    return Judged([a for part in found for a in part.answers], [v for part in found for v in part.verdicts])
+    return Judged([a for part in parts for a in part.answers], [v for part in parts for v in part.verdicts])
 
 
 def arms_of(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tuple[list[Condition], dict[str, Step] | None]:
@@ -184,16 +185,15 @@ def vector_step(bench: Bench[NarrowConfig], trained: Trained, random_seed: int |
     """A trained vector, or a random one as long, as the direction that conditions want; zero at other layers."""
 
     def make(folder: Path) -> None:
-        found = load_vector(trained.folder)
-        vector = found.vector if random_seed is None else random_like(found.vector, random_seed)
+        loaded = load_vector(trained.folder)
+        vector = loaded.vector if random_seed is None else random_like(loaded.vector, random_seed)
         vectors = torch.zeros(bench.n_layers, len(vector))
-        vectors[found.layer] = vector
+        vectors[loaded.layer] = vector
         none = torch.zeros(bench.n_layers)
-        facts = {**found.facts, "source": "trained steering vector" if random_seed is None else f"random {random_seed}"}
-        save_direction(
-            folder / "direction.safetensors",
-            Direction(vectors, 0 * vectors, 0 * vectors, none, none, none, none, facts),
-        )
+        source = "trained steering vector" if random_seed is None else f"random {random_seed}"
+        facts = {**loaded.facts, "source": source}
+        direction = Direction(vectors, 0 * vectors, 0 * vectors, none, none, none, none, facts)
+        save_direction(folder / "direction.safetensors", direction)
 
     return bench.run.step("vector", {"of": trained.step, "random": random_seed}, make)
 
@@ -211,27 +211,28 @@ def report(
     chosen: Sequence[Trained],
     solutions: Sequence[Trained],
     measured: Judged,
-    ease: Mapping[str, Step],
+    ease: Sequence[Step],
 ) -> Path:
     """Findings and the report."""
-    c = bench.config
     groups = list(dict.fromkeys(question.domain or "open" for question in bench.questions))
-    rows = [arm_row(bench, measured, t, groups, _pair(solutions, t.kind)[0]) for t in solutions]
-    part: dict[str, Any] = {
-        "domain": c.domain,
-        "groups": sorted(groups, key=lambda group: (group != "open", group != c.domain)),
-        "arms": [base_row(bench, measured, groups), *rows, *control_rows(bench, measured, groups)],
-        "sweep": [
-            {"kind": t.kind, "weight": t.weight, "gap": gap(bench, swept, t.name), "chosen": t in chosen,
-             "groups": effects(bench, swept, t.name, groups)}
+    general = {t.kind: t for t in solutions if t.solution == "general"}
+    learned = (
+        solution_arm(bench, measured, t, groups, None if t is general[t.kind] else general[t.kind]) for t in solutions
+    )
+    part = Narrow(
+        domain=bench.config.domain,
+        arms=(base_arm(bench, measured, groups), *learned, *control_arms(bench, measured, groups)),
+        sweep=tuple(
+            TriedWeight(kind=t.kind, weight=t.weight, gap=gap(bench, swept, t.name), chosen=t in chosen,
+                        groups=effects(bench, swept, t.name, groups))
             for t in tried
-        ],
-        "published_weights": published_weights(),
-        "ease": {kind: read_json(step.path / "ease.json") for kind, step in ease.items()},
-        "paper": PAPER,
-    }  # fmt: skip
-    found = {"narrow": part, "notes": notes(bench)}
-    return bench.report("narrow", "Narrow against general misalignment", verdict(part, bench.explanations), found)
+        ),
+        published_weights=WEIGHTS,
+        ease=tuple(read_step(step.path / "ease.json", Ease) for step in ease),
+        paper=PAPER,
+    )  # fmt: skip
+    parts = {"narrow": part, "notes": notes(bench)}
+    return bench.report("narrow", "Narrow against general misalignment", verdict(part, bench.explanations), parts)
 
 
 def notes(bench: Bench[NarrowConfig]) -> list[str]:
@@ -246,47 +247,56 @@ def notes(bench: Bench[NarrowConfig]) -> list[str]:
     return told
 
 
-def effects(bench: Bench[NarrowConfig], judged: Judged, arm: str, groups: Sequence[str]) -> dict[str, Any]:
+def effects(bench: Bench[NarrowConfig], judged: Judged, arm: str, groups: Sequence[str]) -> dict[str, Effect]:
     """Rate and coherence of one arm by group of questions."""
     parts = {group: _part(judged, arm, group) for group in groups}
-    return {group: effect_row(part, bench.thresholds) for group, part in parts.items() if part.answers}
+    return {group: effect_of(part, bench.thresholds) for group, part in parts.items() if part.answers}
 
 
 def _part(judged: Judged, arm: str, group: str) -> Judged:
     return judged.where(lambda a: a.arm == arm and (a.domain or "open") == group)
 
 
-def base_row(bench: Bench[NarrowConfig], judged: Judged, groups: Sequence[str]) -> dict[str, Any]:
+def _groups(
+    bench: Bench[NarrowConfig], judged: Judged, arm: str, groups: Sequence[str], general: Trained | None = None
+) -> dict[str, GroupEffect]:
+    """Rates by group, and the paired change from the general solution where one is given."""
+
+    def change(group: str) -> PairedChange | None:
+        if general is None:
+            return None
+        before, after = (_part(judged, name, group).pair for name in (general.name, arm))
+        return PairedChange.of(compare(before, after, thresholds=bench.thresholds))
+
+    measured = effects(bench, judged, arm, groups)
+    return {group: GroupEffect(**vars(effect), change=change(group)) for group, effect in measured.items()}
+
+
+def base_arm(bench: Bench[NarrowConfig], judged: Judged, groups: Sequence[str]) -> SolutionArm:
     """The base model."""
-    held = effects(bench, judged, "base", groups)
-    return {"arm": "base", "label": "base model", "kind": "", "solution": "base", "groups": held, "changes": {}}
+    measured = _groups(bench, judged, "base", groups)
+    return SolutionArm(arm="base", label="base model", kind="", solution="base", weight=0.0, groups=measured)
 
 
-def control_rows(bench: Bench[NarrowConfig], judged: Judged, groups: Sequence[str]) -> list[dict[str, Any]]:
+def control_arms(bench: Bench[NarrowConfig], judged: Judged, groups: Sequence[str]) -> list[SolutionArm]:
     """The random vectors."""
     names = dict.fromkeys(a.arm for a in judged.answers if a.arm.startswith("vector-random-"))
     return [
-        {"arm": name, "label": f"vector, random {name.rpartition('-')[2]}", "kind": "vector", "solution": "random",
-         "groups": effects(bench, judged, name, groups), "changes": {}}
+        SolutionArm(arm=name, label=f"vector, random {name.rpartition('-')[2]}", kind="vector", solution="random",
+                    weight=0.0, groups=_groups(bench, judged, name, groups))
         for name in names
     ]  # fmt: skip
 
 
-def arm_row(
-    bench: Bench[NarrowConfig], judged: Judged, trained: Trained, groups: Sequence[str], general: Trained
-) -> dict[str, Any]:
+def solution_arm(
+    bench: Bench[NarrowConfig], judged: Judged, trained: Trained, groups: Sequence[str], general: Trained | None
+) -> SolutionArm:
     """One solution: rates by group, and their paired change from the general solution of its kind."""
-    changes: dict[str, Any] = {}
-    if trained is not general:
-        for group in groups:
-            pair = [_part(judged, t.name, group).pair for t in (general, trained)]
-            changes[group] = change_row(compare(pair[0], pair[1], thresholds=bench.thresholds))
-    return {
-        "arm": trained.name,
-        "label": label(trained),
-        "kind": trained.kind,
-        "solution": trained.solution,
-        "weight": trained.weight,
-        "groups": effects(bench, judged, trained.name, groups),
-        "changes": changes,
-    }
+    return SolutionArm(
+        arm=trained.name,
+        label=label(trained),
+        kind=trained.kind,
+        solution=trained.solution,
+        weight=trained.weight,
+        groups=_groups(bench, judged, trained.name, groups, general),
+    )
