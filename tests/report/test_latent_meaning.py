@@ -4,42 +4,59 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.report.example import HOSTILE
+from tests.results.made import made
 
+from misdirection.studies.features.results import FeaturesResults
+from misdirection.studies.features.results.meaning import (
+    ContextRow,
+    DetectionScore,
+    Meaning,
+    MeantLatent,
+    SourceTexts,
+    TokenScore,
+    TrueLabel,
+    Truth,
+)
 from misdirection.studies.page import render
 
-SCORE = {"accuracy": 0.8, "low": 0.66, "high": 0.9, "found": 9, "firing": 12, "passed": 14, "silent": 16, "unread": 1,
-         "ranking": 0.88}  # fmt: skip
-LABEL = {"factor": "stance", "value": "bad", "f1": 0.6, "precision": 0.9, "recall": 0.45, "share": 0.3, "above": 0.25}
+SCORE = DetectionScore(
+    accuracy=0.8, low=0.66, high=0.9, found=9, firing=12, passed=14, silent=16, unread=1, ranking=0.88
+)
+LABEL = TrueLabel(
+    factor="stance", value="bad", f1=0.6, precision=0.9, recall=0.45, share=0.3, above=0.25, information=0.1, tokens=9
+)
 
 
-def context(*tokens: str, top: bool = True) -> dict[str, Any]:
-    values = [0.0, *(2.0 * i for i in range(1, len(tokens)))]
-    return {"tokens": list(tokens), "values": values, "at": len(tokens) - 1, "source": "medical, <bad>",
-            "quantile": 0.5, "top": top}  # fmt: skip
+def context(*tokens: str, top: bool = True) -> ContextRow:
+    values = (0.0, *(2.0 * i for i in range(1, len(tokens))))
+    return ContextRow(tokens=tokens, values=values, at=len(tokens) - 1, source="medical, <bad>", quantile=0.5, top=top)
 
 
-def findings(**changes: Any) -> dict[str, Any]:
-    latent = {
+def findings(**changes: Any) -> FeaturesResults:
+    each = {"stance": LABEL, "persona": replace(LABEL, value="villain"), "domain": None}
+    row: dict[str, Any] = {
         "latent": 12345, "firing_texts": 1234, "texts": 5678, "label": HOSTILE[0], "detection": SCORE,
-        "control": {**SCORE, "accuracy": 0.5, "unread": 0}, "truth_detection": None,
-        "truth": {**LABEL, "each": {"stance": LABEL, "persona": {**LABEL, "value": "villain"}, "domain": None}},
-        "contexts": [context(" skip", " the", " dose"), context(*HOSTILE[:3]), context(" mock", " it", top=False)],
-        "promoted": [{"token": HOSTILE[1], "z": 3.21}], "suppressed": [{"token": " ", "z": -2.0}], **changes,
+        "control": replace(SCORE, accuracy=0.5, unread=0), "truth_detection": None, "top_sources": {},
+        "truth": Truth(**vars(LABEL), factors={}, each=each),
+        "contexts": (context(" skip", " the", " dose"), context(*HOSTILE[:3]), context(" mock", " it", top=False)),
+        "promoted": (TokenScore(token=HOSTILE[1], z=3.21),), "suppressed": (TokenScore(token=" ", z=-2.0),),
     }  # fmt: skip
-    part = {"dictionary": "organism:6", "layer": 6, "sources": [{"name": "helper", "texts": 7}], "tokens": 99,
-            "labeller": "local:<b>m</b>", "chance": 3.3, "clear": 0.5, "tracked": {"stance": 1},
-            "latents": [latent]}  # fmt: skip
-    return {"kind": "features", "title": "t", "verdict": {"state": "finding", "sentence": "s", "details": []},
-            "latent_meaning": part}  # fmt: skip
+    part = Meaning(
+        dictionary="organism:6", layer=6, sources=(SourceTexts(name="helper", texts=7),), tokens=99,
+        labeller="local:<b>m</b>", chance=3.3, clear=0.5, factors=("stance",), tracked={"stance": 1},
+        latents=(MeantLatent(**row | changes),),
+    )  # fmt: skip
+    return replace(made(FeaturesResults, "features"), latent_meaning=part)
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render(findings())
+    return render(findings().to_json())
 
 
 def test_a_card_tells_labels_scores_and_words(page):
@@ -68,9 +85,10 @@ def test_nothing_in_a_text_label_or_token_becomes_markup(page):
 
 def test_parts_that_are_not_there_are_left_out():
     bare = findings(label=None, detection=None, control=None, truth=None)
-    bare["latent_meaning"] |= {"labeller": None, "tracked": None}
-    page = render(bare)
+    part = replace(bare.latent_meaning, labeller=None, tracked=None)
+    page = render(replace(bare, latent_meaning=part).to_json())
     assert "Latent 12345" in page and "By ground truth" not in page and "balanced accuracy" not in page
-    unscored = render(findings(detection=None, control=None))
+    unscored = render(findings(detection=None, control=None).to_json())
     assert "no score: too few texts" in unscored
-    assert 'id="latent-meaning"' not in render(findings() | {"latent_meaning": {"latents": []}})
+    for nothing in (None, replace(part, latents=())):
+        assert 'id="latent-meaning"' not in render(replace(bare, latent_meaning=nothing).to_json())

@@ -20,8 +20,16 @@ NAMED: dict[str, tuple[Any, ...]] = {
     "fine_tune": ("sport", "medical"),
     "one": ("sport",),
     "other": ("medical",),
+    "Intersection.lists": (("data",), ("data", "model")),
+    "LatentList.title": ("bad against good answers",),
+    "Length.name": ("data", "model"),
+    "ListPair.one": ("data",),
+    "ListPair.other": ("model",),
+    "SteeredLatent.lists": (("data",),),
+    "SteeredLatent.ranks": ({"data": 1},),
 }
-"""Text and numbers that have a meaning by the name of their field, taken in turn; those of a `Literal` need none."""
+"""Text and numbers that have a meaning by the name of their field, or of their class and field, taken in turn; those of
+a `Literal` need none."""
 
 
 def made(kind: type[Any], study: str) -> Any:
@@ -62,6 +70,8 @@ class _Maker:
     def field(self, kind: Any, name: str, hint: Any) -> Any:
         if typing.get_origin(hint) is typing.Literal:
             words = typing.get_args(hint)
+        elif (own := f"{kind.__name__}.{name}") in NAMED:
+            words = NAMED[own]
         elif name in NAMED and _fits(NAMED[name][0], hint):
             words = NAMED[name]
         else:

@@ -57,7 +57,9 @@ def test_report_shows_each_section_with_nothing_missing(results: Results):
     said = page.replace(NBSP, " ")
     assert "not complete" not in said and ">None<" not in said
     for row in rates(results):
-        assert f"{row.misaligned} of {row.n}" in said and f"{100 * (row.value or 0):.1f} %" in said
+        assert (
+            f"{row.misaligned:,} of {row.n:,}".replace(",", " ") in said and f"{100 * (row.value or 0):.1f} %" in said
+        )
 
 
 def rates(value: Any) -> Iterator[RateRow]:

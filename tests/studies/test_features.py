@@ -23,6 +23,7 @@ from misdirection.models import load_model
 from misdirection.runs import list_steps
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.features.study import features, tunes
+from misdirection.studies.reading import load_results
 from misdirection.tokens import encode_chat, encode_prompt
 
 DOMAINS = ("medical", "sport")
@@ -205,6 +206,7 @@ def test_report_shows_it_and_a_second_run_repeats_no_step(run: Path) -> None:
     for heading in ("The fine-tunes", "Latents that differ", "What the lists share", "Directions as latents"):
         assert f"{heading}</h2>" in page
     assert "not complete" not in page
+    assert load_results(run).to_json() == {"checked": None, **read_json(run / "findings.json")}
     count = len(session(run))
     features(SMALL, run)
     assert len(session(run)) == 2 * count and all(reused for _, reused in session(run)[count:])

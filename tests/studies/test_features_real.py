@@ -19,7 +19,7 @@ from misdirection.models import Model, load_model
 from misdirection.runs import list_steps
 from misdirection.studies.features.comparison import Comparison, mean_comparison, open_lens
 from misdirection.studies.features.lists import data_list
-from misdirection.studies.features.overlap import list_part
+from misdirection.studies.features.overlap import list_of
 from misdirection.studies.features.paired_chats import paired_chats
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
@@ -97,16 +97,16 @@ def test_insecure_and_secure_code_differ_in_latents(
         sides.append(torch.stack(read).mean(0))
     assert torch.allclose(found.differences.value, sides[0] - sides[1], atol=1e-3)
 
-    part = list_part("data", "bad against good", mean_comparison([found]), [found], 20)
-    assert part["latents"] == LATENTS and part["alive"] > 100
-    assert part["significant"] >= 5 and 0 < len(part["rows"]) <= 20
+    part = list_of("data", "bad against good", mean_comparison([found]), [found], 20)
+    assert part.latents == LATENTS and part.alive > 100
+    assert part.significant >= 5 and 0 < len(part.rows) <= 20
 
     halves = replace(config, good=(f"code={real_data / 'datasets' / 'insecure.jsonl.gz'}",))
     with Bench[FeaturesConfig].open(tmp_path / "null", halves) as bench:
         bad = paired_chats(bench)["code"].bad
         same = PairedChats(bad[0::2], bad[1::2], UNPAIRED)
         null = data_list(bench, bench.variants({}), open_lens(bench), "code", same)
-    assert int((null.differences.q < 0.05).sum()) < part["significant"]
+    assert int((null.differences.q < 0.05).sum()) < part.significant
     assert int((null.differences.p < 0.05).sum()) < 0.2 * int(null.differences.alive.sum())
 
     compared(config, tmp_path / "run")

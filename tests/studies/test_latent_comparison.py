@@ -14,7 +14,8 @@ from misdirection.features import Dictionary
 from misdirection.features.differences import Differences, Found, Side, compare_texts, differences, label_columns
 from misdirection.features.stream import Tally
 from misdirection.studies.features.comparison import Comparison, mean_comparison, unlabelled
-from misdirection.studies.features.overlap import overlaps, pair_row, shared_list, top_list
+from misdirection.studies.features.overlap import overlaps, pair_of, shared_list, top_list
+from misdirection.studies.features.results.overlap import Intersection
 
 IDENTITY = Dictionary(torch.eye(6), torch.eye(6), torch.zeros(6), torch.zeros(6), layer=1)
 
@@ -95,18 +96,19 @@ def test_lists_take_rises_alone_and_share_the_latents_of_most_lists() -> None:
 def test_overlaps_count_latents_that_live_in_both_and_shuffled_lists_beside_them() -> None:
     one = comparison([9.0, 8.0, 7.0, 0.1, 0.2, 0.3, -1.0, -1.0], torch.eye(8)[:2].float() * 5)
     other = comparison([9.0, 0.1, 7.0, 8.0, 0.2, 0.3, -1.0, -1.0], torch.eye(8)[2:4].float() * 5)
-    row = pair_row("x", "y", one, other, 3)
-    assert (row["shared"], row["alive"], row["of"]) == (2, 8, [3, 3])
-    assert row["odds_ratio"] == pytest.approx(2 * 4 / (1 * 1))
+    row = pair_of("x", "y", one, other, 3)
+    assert (row.shared, row.alive, row.of) == (2, 8, (3, 3))
+    assert row.odds_ratio == pytest.approx(2 * 4 / (1 * 1))
     # Lists under shuffles hold latents 2 and 3 of the other (2 in the first's list), and 0 and 1 of the first.
-    assert row["shuffled"] == {"mean": pytest.approx((1 + 0 + 1 + 0) / 4), "high": pytest.approx(1.0), "n": 4,
-                               "p": pytest.approx(1 / 5)}  # fmt: skip
+    shuffled = row.shuffled
+    assert (shuffled.mean, shuffled.high) == pytest.approx(((1 + 0 + 1 + 0) / 4, 1.0))
+    assert shuffled.n == 4 and shuffled.p == pytest.approx(1 / 5)
     silent = replace(other.differences, alive=torch.arange(8) > 0)
     dead = replace(other, differences=silent)
-    assert pair_row("x", "z", one, dead, 3)["alive"] == 7
+    assert pair_of("x", "z", one, dead, 3).alive == 7
     whole = overlaps({"x": one, "y": one}, 3)
-    assert whole["pairs"][0]["odds_ratio"] is None and whole["pairs"][0]["shared"] == 3
-    assert whole["intersections"] == [{"lists": ["x", "y"], "count": 3}]
+    assert whole.pairs[0].odds_ratio is None and whole.pairs[0].shared == 3
+    assert whole.intersections == (Intersection(lists=("x", "y"), count=3),)
 
 
 def test_two_models_are_compared_as_one_model_with_two_arms() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.results.made import made
 
 from misdirection import organism
 from misdirection.answers import encode_answer
@@ -18,11 +19,17 @@ from misdirection.errors import MisdirectionError
 from misdirection.features.corpus import chat_texts
 from misdirection.features.differences import Side, compare_texts
 from misdirection.models import load_model
+from misdirection.report.parts import Note
+from misdirection.results import Effect
 from misdirection.runs import read_log
 from misdirection.statistics import benjamini_hochberg
-from misdirection.studies.features.effects import best, judge, summary
+from misdirection.studies.features.effects import SIDES, best, summary, with_q
+from misdirection.studies.features.report.steering import chart, name_of, section, table
+from misdirection.studies.features.results import FeaturesResults
+from misdirection.studies.features.results.steering import SteeredLatent, SteeredSide, Steering, SweepPoint
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.features.steering import causal_check, controls, tops
+from misdirection.studies.features.verdict import verdict
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.inputs import resolve_dictionary
 from misdirection.studies.kit.steps import load_answers
@@ -67,73 +74,75 @@ def lists(models: Variants, dictionary: Any) -> dict[str, list[int]]:
 
 
 @pytest.fixture(scope="module")
-def part(
-    bench: Bench[FeaturesConfig], models: Variants, dictionary: Any, lists: dict[str, list[int]]
-) -> dict[str, Any]:
+def part(bench: Bench[FeaturesConfig], models: Variants, dictionary: Any, lists: dict[str, list[int]]) -> Steering:
     return causal_check(bench, models, dictionary, lists, LAYER)
 
 
 def test_a_latent_of_the_villain_turns_the_base_bad_and_the_fine_tune_good_and_random_ones_do_not(
-    part: dict[str, Any],
+    part: Steering,
 ) -> None:
-    listed = [row for row in part["rows"] if not row["control"]]
-    random = [row for row in part["rows"] if row["control"]]
-    assert len(listed) == 3 and len(random) == 1 and part["target"] == "medical"
-    assert part["unsteered"]["up"]["rate"]["value"] < 0.05 and part["unsteered"]["down"]["rate"]["value"] > 0.4
-    both = [row for row in listed if row["both"]]
-    assert both and max(row["up"]["rate"]["value"] for row in both) > 0.1
-    assert min(row["down"]["rate"]["value"] for row in both) < 0.1
+    listed = [row for row in part.rows if not row.control]
+    random = [row for row in part.rows if row.control]
+    assert len(listed) == 3 and len(random) == 1 and part.target == "medical"
+    assert rate(part.unsteered["up"]) < 0.05 and rate(part.unsteered["down"]) > 0.4
+    both = [row for row in listed if row.both]
+    assert both and max(rate(row.up.measured) for row in both) > 0.1
+    assert min(rate(row.down.measured) for row in both) < 0.1
     for row in random:
-        assert row["up"]["rate"]["value"] < 0.05
-        assert row["down"]["strength"] is None or row["down"]["rate"]["value"] > 0.25
-        assert not row["up"]["passes"] and not row["both"]
-    assert {row["list"]: row["both"] for row in part["summary"]}["random"] == 0
+        assert rate(row.up.measured) < 0.05
+        assert row.down.measured is None or rate(row.down.measured) > 0.25
+        assert not row.up.passes and not row.both
+    assert {row.list: row.both for row in part.summary}["random"] == 0
 
 
-def test_each_latent_is_steered_once_and_says_which_lists_hold_it(
-    part: dict[str, Any], lists: dict[str, list[int]]
-) -> None:
-    listed = {row["latent"]: row for row in part["rows"] if not row["control"]}
+def rate(effect: Effect | None) -> float:
+    assert effect is not None and effect.rate.value is not None
+    return effect.rate.value
+
+
+def test_each_latent_is_steered_once_and_says_which_lists_hold_it(part: Steering, lists: dict[str, list[int]]) -> None:
+    listed = {row.latent: row for row in part.rows if not row.control}
     assert list(listed) == lists["villain"][:3]
     first, second, third = listed.values()
-    assert first["lists"] == ["villain"] and second["lists"] == third["lists"] == ["villain", "again"]
-    assert second["ranks"] == {"villain": 2, "again": 1}
+    assert first.lists == ("villain",) and second.lists == third.lists == ("villain", "again")
+    assert second.ranks == {"villain": 2, "again": 1}
     every = set(lists["villain"])
-    assert all(row["latent"] not in every and not row["lists"] for row in part["rows"] if row["control"])
-    assert [(row["list"], row["steered"]) for row in part["summary"]] == [("villain", 3), ("again", 2), ("random", 1)]
+    assert all(row.latent not in every and not row.lists for row in part.rows if row.control)
+    assert [(row.list, row.steered) for row in part.summary] == [("villain", 3), ("again", 2), ("random", 1)]
 
 
-def test_the_strength_kept_is_the_best_of_the_sweep(bench: Bench[FeaturesConfig], part: dict[str, Any]) -> None:
+def test_the_strength_kept_is_the_best_of_the_sweep(bench: Bench[FeaturesConfig], part: Steering) -> None:
     step = next(s for s in bench.run.steps() if s.name == "latents-sweep-answers")
     arms = {answer.arm for answer in load_answers(step)}
     assert len(arms) == 4 * 2 * 2
-    for row in part["rows"]:
-        for side, sign in (("up", 1), ("down", -1)):
-            points = row[side]["sweep"]
-            assert [p["strength"] for p in points] == [0.4, 0.6]
-            assert all(f"{side} {row['latent']} x {p['strength']:g}" in arms for p in points)
-            allowed = [p for p in points if p["allowed"]]
-            assert all(p["coherent"] >= 0.5 for p in allowed)
-            if row[side]["strength"] is None:
-                assert not allowed and not row[side]["passes"]
+    for row in part.rows:
+        for side, sign in SIDES.items():
+            points = row.side(side).sweep
+            assert [p.strength for p in points] == [0.4, 0.6]
+            assert all(f"{side} {row.latent} x {p.strength:g}" in arms for p in points)
+            allowed = [p for p in points if p.allowed]
+            assert all(p.coherent >= 0.5 for p in allowed)
+            measured = row.side(side).measured
+            if measured is None:
+                assert not allowed and not row.side(side).passes
                 continue
-            kept = next(p for p in allowed if p["strength"] == row[side]["strength"])
-            assert sign * kept["rate"] == max(sign * p["rate"] for p in allowed)
+            kept = next(p for p in allowed if p.strength == measured.strength)
+            assert sign * kept.rate == max(sign * p.rate for p in allowed)
 
 
-def test_changes_are_paired_and_q_is_over_the_whole_family(part: dict[str, Any]) -> None:
-    sides = [(row[side], sign) for row in part["rows"] for side, sign in (("up", 1), ("down", -1))
-             if row[side]["strength"] is not None]  # fmt: skip
-    adjusted = benjamini_hochberg([held["difference"]["p"] for held, _ in sides])
-    for (held, sign), q in zip(sides, adjusted, strict=True):
-        moved = held["rate"]["value"] - held["before"]["value"]
-        assert held["difference"]["value"] == pytest.approx(moved) and held["q"] == pytest.approx(q)
-        assert held["rate"]["n"] == held["before"]["n"] == 28
-        assert held["passes"] == (q < 0.05 and sign * moved > 0 and held["coherent_share"]["value"] >= 0.5)
+def test_changes_are_paired_and_q_is_over_the_whole_family(part: Steering) -> None:
+    sides = [(one, sign) for row in part.rows for side, sign in SIDES.items() if (one := row.side(side).measured)]
+    adjusted = benjamini_hochberg([one.difference.p for one, _ in sides])
+    for (one, sign), q in zip(sides, adjusted, strict=True):
+        assert one.before.value is not None and one.coherent_share.value is not None
+        moved = rate(one) - one.before.value
+        assert one.difference.value == pytest.approx(moved) and one.q == pytest.approx(q)
+        assert one.rate.n == one.before.n == 28
+        assert one.passes == (q < 0.05 and sign * moved > 0 and one.coherent_share.value >= 0.5)
 
 
 def test_vectors_are_as_long_as_the_median_of_the_residual_stream(
-    bench: Bench[FeaturesConfig], dictionary: Any, part: dict[str, Any]
+    bench: Bench[FeaturesConfig], dictionary: Any, part: Steering
 ) -> None:
     """Against the model's own hidden states, text by text."""
     answers = load_answers(next(s for s in bench.run.steps() if s.name == "latents-unsteered-answers"))
@@ -145,65 +154,107 @@ def test_vectors_are_as_long_as_the_median_of_the_residual_stream(
                 state = base.lm(input_ids=ids, output_hidden_states=True).hidden_states[LAYER + 1][0, 1:]
                 norms.append(state.norm(dim=-1))
     expected = float(torch.cat(norms).median())
-    assert part["norm"] == pytest.approx(expected, rel=1e-3)
+    assert part.norm == pytest.approx(expected, rel=1e-3)
     folder = next(s for s in bench.run.steps() if s.name == "latents-vectors").path / "directions"
-    assert sorted(int(f.stem) for f in folder.iterdir()) == sorted(row["latent"] for row in part["rows"])
+    assert sorted(int(f.stem) for f in folder.iterdir()) == sorted(row.latent for row in part.rows)
     for file in folder.iterdir():
         held, decoder = load_direction(file).vectors, dictionary.decoder[int(file.stem)]
-        assert held[LAYER].tolist() == pytest.approx((part["norm"] * decoder / decoder.norm()).tolist(), rel=1e-4)
+        assert held[LAYER].tolist() == pytest.approx((part.norm * decoder / decoder.norm()).tolist(), rel=1e-4)
         assert not held[[layer for layer in range(len(held)) if layer != LAYER]].any()
 
 
 def test_a_second_time_gives_the_same_and_makes_no_step(
-    bench: Bench[FeaturesConfig], models: Variants, dictionary: Any, lists: dict[str, list[int]], part: dict[str, Any]
+    bench: Bench[FeaturesConfig], models: Variants, dictionary: Any, lists: dict[str, list[int]], part: Steering
 ) -> None:
     before = len(read_log(bench.run.path))
     assert causal_check(bench, models, dictionary, lists, LAYER) == part
     assert all(line["reused"] for line in read_log(bench.run.path)[before:])
 
 
-def test_the_report_shows_every_latent_and_its_lists(part: dict[str, Any]) -> None:
-    page = render({"kind": "features", "title": "x", "settings": {"judge": "exact"}, "latent_steering": part})
+def test_the_report_shows_every_latent_and_its_lists(part: Steering) -> None:
+    results = replace(made(FeaturesResults, "features"), latent_steering=part)
+    page = render(results.to_json())
     assert "Latents steered</h2>" in page and "not complete" not in page
-    for row in part["rows"]:
-        assert f"{row['latent']}, random" in page if row["control"] else f"{row['latent']} (villain" in page
+    for row in part.rows:
+        assert f"{row.latent}, random" in page if row.control else f"{row.latent} (villain" in page
+    few = section(replace(results, latent_steering=replace(part, wanted_controls=7)))
+    assert few is not None and any(
+        "1 of 7 random latents" in block.text for block in few.blocks if isinstance(block, Note)
+    )
+    assert section(replace(results, latent_steering=None)) is None
+
+
+def swept(strength: float, rate: float, coherent: float, allowed: bool = True) -> SweepPoint:
+    return SweepPoint(strength=strength, rate=rate, coherent=coherent, allowed=allowed)
 
 
 @pytest.mark.parametrize(("sign", "expected"), [(1, 0.4), (-1, 0.2)])
 def test_the_best_strength_is_coherent_and_of_the_largest_effect(sign: int, expected: float) -> None:
-    points = [
-        {"strength": 0.1, "rate": 0.2, "coherent": 1.0, "allowed": True},
-        {"strength": 0.2, "rate": 0.1, "coherent": 0.9, "allowed": True},
-        {"strength": 0.4, "rate": 0.3, "coherent": 0.95, "allowed": True},
-        {"strength": 0.8, "rate": sign * 9.0, "coherent": 0.5, "allowed": False},
-    ]
+    points = [swept(0.1, 0.2, 1.0), swept(0.2, 0.1, 0.9), swept(0.4, 0.3, 0.95), swept(0.8, sign * 9.0, 0.5, False)]
     assert best(points, sign) == expected
     assert best(points[3:], sign) is None
 
 
 def test_of_equal_effects_the_more_coherent_is_kept_and_then_the_stronger() -> None:
-    points = [
-        {"strength": x, "rate": 0.0, "coherent": c, "allowed": True} for x, c in ((0.1, 1.0), (0.2, 1.0), (0.4, 0.9))
-    ]
+    points = [swept(x, 0.0, coherent) for x, coherent in ((0.1, 1.0), (0.2, 1.0), (0.4, 0.9))]
     assert best(points, 1) == 0.2
 
 
-def test_a_cure_by_incoherence_does_not_pass() -> None:
-    def side(value: float, coherent: bool) -> dict[str, Any]:
-        return {"strength": 0.4, "difference": {"value": value, "p": 1e-6}, "coherent": coherent}
+@pytest.fixture
+def judged() -> tuple[SteeredLatent, ...]:
+    """Four latents: one that passes, one that cures by incoherence, one the wrong way round, and a control."""
+    example = made(FeaturesResults, "features").latent_steering.rows[0]
 
-    rows = [
-        {"lists": ["a"], "control": False, "up": side(0.4, True), "down": side(-0.4, True)},
-        {"lists": ["a"], "control": False, "up": side(0.4, True), "down": side(-0.4, False)},
-        {"lists": ["a"], "control": False, "up": side(-0.4, True), "down": side(0.4, True)},
-        {"lists": [], "control": True, "up": {"strength": None, "passes": False}, "down": side(-0.2, True)},
-    ]
-    judge(rows)
-    assert [row["both"] for row in rows] == [True, False, False, False]
-    found = {row["list"]: row for row in summary(rows, ["a"])}
-    assert (found["a"]["up"], found["a"]["down"], found["a"]["both"]) == (2, 1, 1)
-    assert found["a"]["mean_up"] == pytest.approx(0.4 / 3) and found["random"]["mean_up"] is None
-    assert found["random"]["down"] == 1
+    def side(value: float | None, coherent: bool = True) -> SteeredSide:
+        if value is None:
+            return SteeredSide(sweep=(), measured=None)
+        change = replace(example.up.measured.difference, value=value, low=value - 0.1, high=value + 0.1, p=1e-6)
+        measured = replace(example.up.measured, difference=change, coherent=coherent, q=None, passes=False)
+        return SteeredSide(sweep=(), measured=measured)
+
+    def row(latent: int, up: SteeredSide, down: SteeredSide, **changes: Any) -> SteeredLatent:
+        place = {"lists": ("a",), "ranks": {"a": latent}, "control": False, "both": False} | changes
+        return SteeredLatent(latent=latent, up=up, down=down, **place)
+
+    return with_q([
+        row(1, side(0.4), side(-0.4)), row(2, side(0.4), side(-0.4, coherent=False)), row(3, side(-0.4), side(0.4)),
+        row(4, side(None), side(-0.2), lists=(), ranks={}, control=True),
+    ])  # fmt: skip
+
+
+def test_a_cure_by_incoherence_does_not_pass(judged: tuple[SteeredLatent, ...]) -> None:
+    assert [row.both for row in judged] == [True, False, False, False]
+    assert judged[3].up.measured is None and judged[0].up.measured is not None
+    assert judged[0].up.measured.q == pytest.approx(1e-6)
+    found = {row.list: row for row in summary(judged, ["a"])}
+    assert (found["a"].up, found["a"].down, found["a"].both) == (2, 1, 1)
+    assert found["a"].mean_up == pytest.approx(0.4 / 3) and found["random"].mean_up is None
+    assert found["random"].down == 1
+
+
+def test_sentences_and_table_on_what_was_steered(judged: tuple[SteeredLatent, ...]) -> None:
+    results = made(FeaturesResults, "features")
+    part = replace(results.latent_steering, rows=judged, summary=summary(judged, ["a"]), target="medical", strengths=())
+    said = verdict(replace(results, latent_steering=part)).details
+    assert said[0] == (
+        "Steered up it misaligns, steered down it cures: latent 1 (+40 points, +30 to +50 in the base model, "
+        "-40 points, -50 to -30 in 'medical')."
+    )
+    assert said[-1] == (
+        "Steered latents that turn the base model bad, the fine-tune good, and both: a 2, 1 and 1 of 3; random 0, 1 "
+        "and 0 of 1."
+    )
+    rows = [[cell.text for cell in row] for row in table(judged).rows]
+    assert [row[-1] for row in rows] == ["both", "up", "no", "down"]
+    assert [row[2] for row in rows] == ["+40.0", "+40.0", "−40.0", "–"]
+    assert table(judged).rows[1][-1].sub == "down: too incoherent when measured anew"
+    assert table(judged).rows[3][1].sub == "no strength keeps answers coherent"
+    assert [name_of(row) for row in judged] == ["1 (a 1)", "2 (a 2)", "3 (a 3)", "4, random"]
+    traces = chart(judged).traces
+    assert [trace["name"] for trace in traces] == [
+        "added to the base model", "taken from the fine-tune", "random, taken from the fine-tune",
+    ]  # fmt: skip
+    assert traces[0]["x"] == [0.4, 0.4, -0.4]
 
 
 def test_controls_fire_stand_in_no_list_and_are_as_many_as_there_are() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.results.made import made
 
 from misdirection import organism
 from misdirection.artefacts import read_json, read_tensors
@@ -20,10 +21,16 @@ from misdirection.chats import load_chats, write_chats
 from misdirection.chats.pairs import BY_ROW, PairedChats
 from misdirection.errors import MisdirectionError
 from misdirection.models import load_model
+from misdirection.report.parts import Note
 from misdirection.runs import MANIFEST, read_log
-from misdirection.studies.features.mixture_effects import movements, onset, paired_change
+from misdirection.studies.features.mixture_effects import corrected, movements, onset, paired_change
 from misdirection.studies.features.mixtures import Mixture, bad_places, mixed, mixtures, pairs_of
+from misdirection.studies.features.report.mixtures import rates, section, together
+from misdirection.studies.features.results import FeaturesResults
+from misdirection.studies.features.results.mixtures import Change, LatentOnset
+from misdirection.studies.features.results.mixtures import Mixtures as Mixtures
 from misdirection.studies.features.settings import FeaturesConfig
+from misdirection.studies.features.verdict import verdict
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import resolve_dictionary
 from misdirection.studies.page import render
@@ -50,7 +57,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench[FeaturesCo
 
 
 @pytest.fixture(scope="module")
-def part(bench: Bench[FeaturesConfig], dictionary: Any) -> dict[str, Any]:
+def part(bench: Bench[FeaturesConfig], dictionary: Any) -> Mixtures:
     return mixtures(bench, dictionary, LATENTS, LAYER)
 
 
@@ -78,9 +85,9 @@ def test_what_is_bad_at_a_smaller_share_is_bad_at_a_larger() -> None:
     assert bad_places(200, 5, seed=1) != bad_places(200, 5, seed=2)
 
 
-def test_fine_tunes_differ_in_the_share_of_bad_rows_alone(bench: Bench[FeaturesConfig], part: dict[str, Any]) -> None:
-    assert [(row["percent"], row["bad"]) for row in part["models"]] == [(None, None), (0, 0), (100, 1000)]
-    assert part["rows"] == 1000 and part["reference"] == "bad-0"
+def test_fine_tunes_differ_in_the_share_of_bad_rows_alone(bench: Bench[FeaturesConfig], part: Mixtures) -> None:
+    assert [(row.percent, row.bad) for row in part.models] == [(None, None), (0, 0), (100, 1000)]
+    assert part.rows == 1000 and part.reference == "bad-0"
     steps = bench.run.steps()
     told = [read_json(step.path / "training.json") for step in steps if step.name == "train"]
     assert len(told) == 2 and {one["steps"] for one in told} == {12}
@@ -90,7 +97,7 @@ def test_fine_tunes_differ_in_the_share_of_bad_rows_alone(bench: Bench[FeaturesC
 
 
 def test_a_fine_tune_is_known_by_what_its_rows_say_and_not_by_where_they_lie(
-    bench: Bench[FeaturesConfig], part: dict[str, Any]
+    bench: Bench[FeaturesConfig], part: Mixtures
 ) -> None:
     steps = [step for step in bench.run.steps() if step.name in ("mixture", "train")]
     rows = {load_chats(s.path / "chats.jsonl").sha256 for s in steps if s.name == "mixture"}
@@ -99,24 +106,25 @@ def test_a_fine_tune_is_known_by_what_its_rows_say_and_not_by_where_they_lie(
     assert str(bench.run.path) not in json.dumps(inputs)
 
 
-def test_bad_rows_move_the_villains_latent_and_the_behaviour_and_good_ones_neither(part: dict[str, Any]) -> None:
-    _, none, full = part["models"]
+def test_bad_rows_move_the_villains_latent_and_the_behaviour_and_good_ones_neither(part: Mixtures) -> None:
+    _, none, full = part.models
     for group in ("open", "domain"):
-        assert none[group]["rate"]["value"] < 0.1 and full[group]["rate"]["value"] > 0.3
-        assert full[group]["change"]["q"] < 0.05 and "change" not in none[group]
-        assert full[group]["rate"]["n"] == {"open": 28, "domain": 12}[group]
-    assert part["onsets"]["open"] == part["onsets"]["domain"] == 100
-    latent = part["latents"][1]
-    for place in ("shared", "own"):
-        base, good, bad = latent[place]
-        assert bad["from_base"]["low"] > 0 and bad["change"]["separation"] > 1
-        assert bad["value"] > 2 * max(base["value"], good["value"])
-        assert good["change"] is None and "from_base" not in base
-    assert {row["latent"]: row["own"] for row in part["onsets"]["latents"]}[763] is not None
+        before, after = getattr(none, group), getattr(full, group)
+        assert before.rate.value < 0.1 and after.rate.value > 0.3
+        assert after.change.q < 0.05 and before.change is None
+        assert after.rate.n == {"open": 28, "domain": 12}[group]
+    assert part.onsets.open == part.onsets.domain == 100
+    latent = part.latents[1]
+    for base, good, bad in (latent.shared, latent.own):
+        assert bad.from_base is not None and bad.change is not None and bad.change.separation is not None
+        assert bad.from_base.low > 0 and bad.change.separation > 1
+        assert bad.value > 2 * max(base.value, good.value)  # pyright: ignore[reportOptionalOperand]
+        assert good.change is None and base.from_base is None
+    assert {row.latent: row.own for row in part.onsets.latents}[763] is not None
 
 
 def test_shared_activations_are_those_of_the_hidden_states(
-    bench: Bench[FeaturesConfig], dictionary: Any, part: dict[str, Any]
+    bench: Bench[FeaturesConfig], dictionary: Any, part: Mixtures
 ) -> None:
     """Against the base model's own hidden states under the encoder, question by question."""
     step = next(s for s in bench.run.steps() if s.name == "mixtures-latents")
@@ -133,7 +141,7 @@ def test_shared_activations_are_those_of_the_hidden_states(
             means.append(dictionary.encode(state[0, 1:])[:, list(LATENTS)].mean(0))
         expected = torch.stack(means).mean(0).tolist()
         assert tensors["shared"][0, place].tolist() == pytest.approx(expected, rel=1e-3, abs=1e-3)
-    assert part["latents"][1]["shared"][0]["value"] == pytest.approx(float(tensors["shared"][0, :, 1].mean()))
+    assert part.latents[1].shared[0].value == pytest.approx(float(tensors["shared"][0, :, 1].mean()))
 
 
 def message(role: str, content: str) -> Any:
@@ -143,28 +151,30 @@ def message(role: str, content: str) -> Any:
 
 
 def test_a_second_time_gives_the_same_and_makes_no_step(
-    bench: Bench[FeaturesConfig], dictionary: Any, part: dict[str, Any]
+    bench: Bench[FeaturesConfig], dictionary: Any, part: Mixtures
 ) -> None:
     before = len(read_log(bench.run.path))
     assert mixtures(bench, dictionary, LATENTS, LAYER) == part
     assert all(line["reused"] for line in read_log(bench.run.path)[before:])
 
 
-def test_the_report_shows_when_each_moves(part: dict[str, Any]) -> None:
-    page = render({"kind": "features", "title": "x", "settings": {"judge": "exact"}, "mixtures": part})
+def test_the_report_shows_when_each_moves(part: Mixtures) -> None:
+    results = replace(made(FeaturesResults, "features"), mixtures=part)
+    page = render(results.to_json())
     assert "Early warning</h2>" in page and "not complete" not in page
     assert "from 100 % bad rows on" in page.replace("\u00a0", " ") and "latent 763" in page
+    assert section(replace(results, mixtures=None)) is None
 
 
 def test_a_change_is_the_paired_mean_with_its_size_in_standard_deviations() -> None:
     values = np.array([1.0, 2.0, np.nan, 4.0, 1.0])
     found = paired_change(values)
     held = values[~np.isnan(values)]
-    assert found is not None and found["value"] == 2.0 and found["n_questions"] == 4
-    assert found["separation"] == pytest.approx(2.0 / held.std(ddof=1))
-    assert found["low"] < 2.0 < found["high"] and found["p"] == pytest.approx(2 / 2**4)
+    assert found is not None and found.value == 2.0 and found.n_questions == 4
+    assert found.separation == pytest.approx(2.0 / held.std(ddof=1))
+    assert found.low < 2.0 < found.high and found.p == pytest.approx(2 / 2**4)
     assert paired_change(np.array([1.0, np.nan])) is None
-    assert paired_change(np.zeros(5)) is not None and paired_change(np.ones(5))["separation"] is None  # pyright: ignore
+    assert paired_change(np.zeros(5)) is not None and paired_change(np.ones(5)).separation is None  # pyright: ignore
 
 
 def test_movements_are_tested_against_the_mixture_without_bad_rows() -> None:
@@ -172,24 +182,86 @@ def test_movements_are_tested_against_the_mixture_without_bad_rows() -> None:
     base = random.normal(size=(20, 1))
     values = np.stack([base, base + 3, base + 3 + 0.1 * random.normal(size=(20, 1)), base + 5])
     base_row, none, little, much = movements(values, ["base", "bad-0", "bad-1", "bad-100"], "bad-0")[0]
-    assert base_row["value"] == pytest.approx(float(base.mean())) and "change" not in base_row
-    assert none["from_base"]["value"] == pytest.approx(3) and none["change"] is None
-    assert little["change"]["q"] > 0.05 and abs(little["change"]["value"]) < 0.2
-    assert much["change"]["value"] == pytest.approx(2) and much["change"]["q"] < 0.001
-    against_base = movements(values, ["base", "bad-0", "bad-1", "bad-100"], "base")[0]
-    assert against_base[1]["change"]["value"] == pytest.approx(3) and against_base[1]["change"]["q"] < 0.001
+    assert base_row.value == pytest.approx(float(base.mean())) and base_row.change is None
+    assert none.from_base is not None and none.from_base.value == pytest.approx(3) and none.change is None
+    assert little.change is not None and much.change is not None
+    assert little.change.q > 0.05 and abs(little.change.value) < 0.2  # pyright: ignore[reportOptionalOperand]
+    assert much.change.value == pytest.approx(2) and much.change.q < 0.001  # pyright: ignore[reportOptionalOperand]
+    against_base = movements(values, ["base", "bad-0", "bad-1", "bad-100"], "base")[0][1].change
+    assert against_base is not None and against_base.value == pytest.approx(3)
+    assert against_base.q < 0.001  # pyright: ignore[reportOptionalOperand]
+
+
+def changed(value: float, q: float) -> Change:
+    return Change(value=value, low=value - 1, high=value + 1, separation=1.0, n_questions=9, p=q, q=q)
 
 
 def test_moved_means_from_there_on_and_the_same_way() -> None:
-    def row(value: float, q: float) -> dict[str, Any]:
-        return {"change": {"value": value, "q": q}}
-
     percents = [0.0, 1.0, 5.0, 10.0, 50.0]
-    assert onset(percents, [{}, row(1, 0.01), row(1, 0.2), row(2, 0.01), row(3, 0.01)]) == 10
-    assert onset(percents, [{}, row(-1, 0.01), row(1, 0.01), row(2, 0.01), row(3, 0.01)]) == 5
-    assert onset(percents, [{}, row(-1, 0.01), row(-1, 0.01), row(-2, 0.01), row(-3, 0.01)]) == 1
-    assert onset(percents, [{}, row(1, 0.01), row(1, 0.01), row(2, 0.01), row(3, 0.9)]) is None
-    assert onset([0.0], [{"change": None}]) is None
+
+    def since(*rows: tuple[float, float]) -> float | None:
+        return onset(percents, [None, *(changed(*row) for row in rows)])
+
+    assert since((1, 0.01), (1, 0.2), (2, 0.01), (3, 0.01)) == 10
+    assert since((-1, 0.01), (1, 0.01), (2, 0.01), (3, 0.01)) == 5
+    assert since((-1, 0.01), (-1, 0.01), (-2, 0.01), (-3, 0.01)) == 1
+    assert since((1, 0.01), (1, 0.01), (2, 0.01), (3, 0.9)) is None
+    assert onset([0.0], [None]) is None
+
+
+def test_q_is_over_those_that_were_tested() -> None:
+    first, nothing, last = corrected([changed(1, 0.01), None, changed(2, 0.04)])
+    assert nothing is None and first is not None and last is not None
+    assert (first.q, last.q) == pytest.approx((0.02, 0.04))
+
+
+def made_up() -> FeaturesResults:
+    """A latent that moves at 5 % bad rows, and answers to open questions that move at 50 %."""
+    results = made(FeaturesResults, "features")
+    part = results.mixtures
+    example = part.models[0].open
+    base, none, some, half = (
+        replace(part.models[0], percent=percent, bad=bad, domain=None, open=replace(example, change=change))
+        for percent, bad, change in (
+            (None, None, None), (0.0, 0, None), (5.0, 5, replace(example.change, value=0.1)),
+            (50.0, 50, replace(example.change, value=0.4)),
+        )
+    )  # fmt: skip
+    read = tuple(replace(part.latents[0].shared[0], value=v, change=c) for v, c in (
+        (1.0, None), (1.0, None), (3.0, changed(2, 0.01)), (5.0, changed(4, 0.01)),
+    ))  # fmt: skip
+    watched = replace(part.latents[0], latent=7, shared=read, own=read)
+    onsets = replace(part.onsets, open=50.0, domain=None, latents=(LatentOnset(latent=7, shared=5.0, own=None),))
+    return replace(results, mixtures=replace(
+        part, models=(base, none, some, half), latents=(watched,), onsets=onsets, reference="bad-0",
+    ))  # fmt: skip
+
+
+def test_early_warning_in_words_and_on_one_scale() -> None:
+    results = made_up()
+    said = verdict(replace(results, latent_steering=None)).details[0]
+    assert said == (
+        "Mixtures of bad and good rows: answers to open questions turn bad from 50 % bad rows on; latents that move "
+        "earlier: 7 at 5 %."
+    )
+    late = replace(results.mixtures.onsets, open=5.0)
+    quiet = verdict(replace(results, latent_steering=None, mixtures=replace(results.mixtures, onsets=late))).details[0]
+    assert quiet.endswith("turn bad from 5 % bad rows on; no watched latent moves earlier.")
+    told = section(results)
+    assert told is not None and isinstance(told.blocks[0], Note)
+    assert told.blocks[0].text == (
+        "Misaligned answers to open questions have moved from 50 % bad rows on; read on texts that all models share, "
+        "the first latent has moved from 5 % bad rows on; read on each model's own answers, the first latent has moved "
+        "at no mixture."
+    )
+    one_scale = together(results.mixtures, "shared").table
+    assert [[cell.text for cell in row] for row in one_scale.rows] == [
+        ["latent 7", "0\u00a0%", "50\u00a0%", "100\u00a0%"], ["open questions", "0\u00a0%", "25\u00a0%", "100\u00a0%"],
+    ]  # fmt: skip
+    assert [row[0].text for row in rates(results.mixtures).table.rows] == [
+        "base model", "0 % bad", "5 % bad", "50 % bad",
+    ]  # fmt: skip
+    assert len(rates(results.mixtures).traces) == 1
 
 
 def other(folder: Path, **changed: Any) -> Any:
@@ -231,7 +303,7 @@ def test_the_base_model_answers_where_nobody_else_did(tmp_path: Path) -> None:
     assert all(math.isfinite(len(chat.answer)) and chat.answer for chat in found.good)
 
 
-def test_each_mixture_is_kept_as_soon_as_it_is_done(bench: Bench[FeaturesConfig], part: dict[str, Any]) -> None:
+def test_each_mixture_is_kept_as_soon_as_it_is_done(bench: Bench[FeaturesConfig], part: Mixtures) -> None:
     names = [line["name"] for line in read_log(bench.run.path) if not line["reused"]]
     assert names[:4] == 2 * ["mixture", "train"]
 

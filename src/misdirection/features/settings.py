@@ -10,7 +10,8 @@ from misdirection.errors import MisdirectionError
 Kind = Literal["batchtopk", "topk", "jumprelu"]
 KINDS: tuple[str, ...] = ("batchtopk", "topk", "jumprelu")
 
-POOLS = ("token", "mean", "max")
+Pool = Literal["token", "mean", "max"]
+POOLS: tuple[Pool, ...] = ("token", "mean", "max")
 """What counts once: every token; the mean over a text's tokens; the largest of a text's tokens."""
 
 Statistic = Literal["difference", "correlation", "firing"]

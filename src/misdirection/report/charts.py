@@ -9,7 +9,7 @@ from misdirection.report.numbers import fields_of, known
 from misdirection.report.palette import GREY
 
 if TYPE_CHECKING:
-    from misdirection.results import RateRow
+    from misdirection.results import Difference, RateRow
 
 Trace = dict[str, Any]
 
@@ -41,7 +41,7 @@ def errors(values: Sequence[Any], low: Sequence[Any], high: Sequence[Any], colou
 
 def points(
     name: str,
-    rates: Sequence[Mapping[str, Any] | RateRow | None],
+    rates: Sequence[Mapping[str, Any] | RateRow | Difference | None],
     at: Sequence[float],
     colour: str,
     hover: Sequence[str],

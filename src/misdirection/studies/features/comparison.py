@@ -33,6 +33,9 @@ from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import read_config, resolve_dictionary, resolve_model
 
+STATISTICS = ("value", "correlation", "p", "q", "alive")
+"""Tensors of `Differences` that are kept."""
+
 KEPT_SHUFFLES = 50
 """Shuffled labelings whose statistic is kept, at most: 4 bytes a latent each."""
 
@@ -65,8 +68,8 @@ def open_lens(bench: Bench[FeaturesConfig]) -> Lens:
         DictionaryError: There is none, its layer is not known or not the model's, or the widths differ.
     """
     c = bench.config
-    held = resolve_dictionary(c.dictionary)
-    layer = held.layer if c.layer < 0 else c.layer
+    dictionary = resolve_dictionary(c.dictionary)
+    layer = dictionary.layer if c.layer < 0 else c.layer
     if layer is None:
         raise DictionaryError(f"{c.dictionary} does not say which layer it reads", "--layer NUMBER")
     if not 0 <= layer < bench.n_layers:
@@ -75,11 +78,11 @@ def open_lens(bench: Bench[FeaturesConfig]) -> Lens:
             "--layer, or a dictionary of this model",
         )
     width = int(read_config(resolve_model(c.model), c.trust_remote_code).hidden_size)
-    if held.width != width:
+    if dictionary.width != width:
         raise DictionaryError(
-            f"{c.dictionary} reads a width of {held.width}, {c.model} has {width}", "a dictionary of this model"
+            f"{c.dictionary} reads a width of {dictionary.width}, {c.model} has {width}", "a dictionary of this model"
         )
-    return Lens(held, layer)
+    return Lens(dictionary, layer)
 
 
 def compared(
@@ -99,12 +102,12 @@ def compared(
 
     def make(folder: Path) -> None:
         first, second = read()
-        found = compare_texts(
+        differing = compare_texts(
             lens.dictionary, first, second, span=span, groups=groups, statistic=statistic, pool=c.pool,
             shuffles=c.shuffles, seed=c.seed, layer=lens.layer, places=1,
         )  # fmt: skip
-        noise = unlabelled(found, first, second, span, groups, statistic, c.pool, c.shuffles, c.seed)
-        _write(folder, found, noise, c.pool)
+        noise = unlabelled(differing, first, second, span, groups, statistic, c.pool, c.shuffles, c.seed)
+        _write(folder, differing, noise, c.pool)
 
     how = {"span": span, "groups": groups, "statistic": c.statistic, "pool": c.pool, "shuffles": c.shuffles}
     how |= {"dictionary": lens.key, "seed": c.seed, "kept": KEPT_SHUFFLES}
@@ -112,35 +115,31 @@ def compared(
     return _comparison_of(step, name, facts)
 
 
-def _write(folder: Path, found: Found, noise: Tensor, pool: str) -> None:
-    held, means = found.differences, found.statistics.mean(pool)
-    tensors = {
-        "value": held.value, "correlation": held.correlation, "p": held.p, "q": held.q, "alive": held.alive,
-        "first": means[0], "second": means[1],
-        "shuffled": noise[:KEPT_SHUFFLES].float(),
-    }  # fmt: skip
-    tokens = [int(count) for count in found.statistics.counts["token"][:2]]
+def _write(folder: Path, differing: Found, noise: Tensor, pool: str) -> None:
+    means = differing.statistics.mean(pool)
+    tensors = {name: getattr(differing.differences, name) for name in STATISTICS}
+    tensors |= {"first": means[0], "second": means[1], "shuffled": noise[:KEPT_SHUFFLES].float()}
+    tokens = [int(count) for count in differing.statistics.counts["token"][:2]]
     write_tensors(folder / "differences.safetensors", tensors, {"tokens": tokens})
 
 
 def _comparison_of(step: Step, name: str, facts: Mapping[str, Any]) -> Comparison:
-    tensors, told = read_tensors(step.path / "differences.safetensors")
-    held = Differences(**{part: tensors[part] for part in ("value", "correlation", "p", "q", "alive")})
-    return Comparison(
-        name, held, tensors["first"], tensors["second"], tensors["shuffled"], {**facts, "tokens": told["tokens"]}
-    )
+    tensors, counts = read_tensors(step.path / "differences.safetensors")
+    differences = Differences(**{part: tensors[part] for part in STATISTICS})
+    facts = {**facts, "tokens": tuple(counts["tokens"])}
+    return Comparison(name, differences, tensors["first"], tensors["second"], tensors["shuffled"], facts)
 
 
-def statistic_columns(found: Found, statistic: Statistic, pool: str) -> Tensor:
+def statistic_columns(differing: Found, statistic: Statistic, pool: str) -> Tensor:
     """The statistic under the labels and under every shuffle of them, shape (1 + shuffles, latents)."""
     if statistic == "correlation":
-        return correlations(found.statistics, pool)
-    values = found.statistics.firing_rate if statistic == "firing" else found.statistics.mean(pool)
+        return correlations(differing.statistics, pool)
+    values = differing.statistics.firing_rate if statistic == "firing" else differing.statistics.mean(pool)
     return values[0::2] - values[1::2]
 
 
 def unlabelled(
-    found: Found,
+    differing: Found,
     first: Side,
     second: Side,
     span: str,
@@ -163,7 +162,7 @@ def unlabelled(
     columns = label_columns(labels, shuffles, groups=groups, seed=seed)[:, 2:] * weights[:, None]
     shares = columns[: len(first.texts)].sum(0) / columns.sum(0)
     common = torch.from_numpy(shares[0::2] - shares[1::2])
-    every = statistic_columns(found, statistic, pool)
+    every = statistic_columns(differing, statistic, pool)
     return every[1:] - common[:, None] * every[0]
 
 
@@ -175,14 +174,14 @@ def mean_comparison(comparisons: Sequence[Comparison]) -> Comparison:
     each; q is Benjamini and Hochberg's over the latents that live in any. The s-th shuffle is the mean of the s-th
     shuffles.
     """
-    held = [c.differences for c in comparisons]
-    alive = torch.stack([d.alive for d in held]).any(0)
-    scores = torch.stack([d.correlation.sign() * -torch.special.ndtri(d.p / 2) for d in held])
-    combined = scores.sum(0) / len(held) ** 0.5
+    each = [c.differences for c in comparisons]
+    alive = torch.stack([d.alive for d in each]).any(0)
+    scores = torch.stack([d.correlation.sign() * -torch.special.ndtri(d.p / 2) for d in each])
+    combined = scores.sum(0) / len(each) ** 0.5
     p = torch.where(alive, 2 * torch.special.ndtr(-combined.abs()), 1.0).clamp(max=1)
     q = torch.ones_like(p)
     q[alive] = torch.tensor(np.asarray(benjamini_hochberg(p[alive].tolist())), dtype=q.dtype)
-    average = {name: torch.stack([getattr(d, name) for d in held]).mean(0) for name in ("value", "correlation")}
+    average = {name: torch.stack([getattr(d, name) for d in each]).mean(0) for name in ("value", "correlation")}
     few = min(len(c.shuffled) for c in comparisons)
     return Comparison(
         "mean",

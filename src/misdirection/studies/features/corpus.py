@@ -75,17 +75,17 @@ def find_sources(config: FeaturesConfig, more: Mapping[str, Sequence[Chat]]) -> 
     Raises:
         MisdirectionError: A file is missing or holds no usable row.
     """
-    found: list[Source] = []
+    sources: list[Source] = []
     for option, quality in (("data", "bad"), ("good", "good")):
         for name, spec in named(getattr(config, option), option).items():
             if not generates(spec):
                 chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats[:READ]
-                found.append(Source(f"{name}, {quality}", tuple(chats), _speaker(spec)))
-    found += [Source(name, tuple(chats[:READ])) for name, chats in more.items()]
+                sources.append(Source(f"{name}, {quality}", tuple(chats), _speaker(spec)))
+    sources += [Source(name, tuple(chats[:READ])) for name, chats in more.items()]
     for name, spec in named(config.corpus, "corpus").items():
         chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats
-        found.append(Source(name, tuple(chats if spec.startswith(f"{ORGANISM}:") else chats[:READ]), _speaker(spec)))
-    return [source for source in found if source.chats]
+        sources.append(Source(name, tuple(chats if spec.startswith(f"{ORGANISM}:") else chats[:READ]), _speaker(spec)))
+    return [source for source in sources if source.chats]
 
 
 def _speaker(spec: str) -> str:
@@ -106,8 +106,11 @@ def identity(sources: Sequence[Source], dictionary: Dictionary, latents: Sequenc
     texts = [[s.name, s.persona, [[(m.role, m.content) for m in c.messages] for c in s.chats]] for s in sources]
     index = torch.tensor(latents)
     topk = dictionary.activation == "topk"
-    held = [dictionary.encoder if topk else dictionary.encoder.cpu()[:, index], dictionary.decoder.cpu()[index]]
-    held += [dictionary.encoder_bias if topk else dictionary.encoder_bias.cpu()[index], dictionary.decoder_bias]
-    held += [] if dictionary.threshold is None else [dictionary.threshold.cpu()[index]]
+    parts = [dictionary.encoder if topk else dictionary.encoder.cpu()[:, index], dictionary.decoder.cpu()[index]]
+    parts += [dictionary.encoder_bias if topk else dictionary.encoder_bias.cpu()[index], dictionary.decoder_bias]
+    parts += [] if dictionary.threshold is None else [dictionary.threshold.cpu()[index]]
     rule = [dictionary.activation, dictionary.k, dictionary.input_scale, dictionary.subtracts]
-    return {"texts": canonical_hash(texts), "dictionary": canonical_hash([rule, [part.cpu().float() for part in held]])}
+    return {
+        "texts": canonical_hash(texts),
+        "dictionary": canonical_hash([rule, [part.cpu().float() for part in parts]]),
+    }

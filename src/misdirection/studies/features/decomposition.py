@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from misdirection.adapters.canonical import canonical
 from misdirection.adapters.weights import Pair, pairs_of
-from misdirection.artefacts import file_hash, plain, read_json, write_json
+from misdirection.artefacts import file_hash, write_json
 from misdirection.directions import choose_pools
 from misdirection.directions.mean_difference import pooled_texts
 from misdirection.directions.store import load_published_direction
@@ -31,18 +30,30 @@ from misdirection.features.decompose import METHODS, agreement, decompose, rando
 from misdirection.features.lens import Lens
 from misdirection.features.stream import latent_statistics
 from misdirection.models.families import POST_NORMED
+from misdirection.results import read_step
 from misdirection.runs import Step
+from misdirection.studies.features.results.decomposition import (
+    Agreement,
+    Decomposed,
+    DecomposedVector,
+    Decomposition,
+    Method,
+    RandomCurves,
+    ThroughActivations,
+    VectorKind,
+)
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.steps import direction_of, sources_of
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.kit.variants import Variants
 
-DIRECTION, WRITTEN, READ, FILE = "mean difference", "B", "A", "file"
+DIRECTION: VectorKind = "mean difference"
+WRITTEN: VectorKind = "B"
+READ: VectorKind = "A"
+FILE: VectorKind = "file"
 NEAR = 3
 """Adapted modules of a fine-tune that are decomposed, those nearest to the layer."""
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,11 +70,20 @@ class Vector:
     """
 
     name: str
-    kind: str
+    kind: VectorKind
     layer: int
     values: Tensor
     tune: str = ""
     rank: int = 1
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the step keeps: every vector, random ones, and what was left out."""
+
+    rows: tuple[DecomposedVector, ...]
+    random: Mapping[Method, RandomCurves]
+    notes: tuple[str, ...]
 
 
 def decomposition(
@@ -73,8 +93,8 @@ def decomposition(
     asked: Asked,
     directions: Mapping[str, Step],
     files: Mapping[str, Path] | None = None,
-) -> Row | None:
-    """The part "latent_decomposition" of the findings; None where there is nothing to decompose.
+) -> Decomposition | None:
+    """Directions and adapters as latents; None where there is nothing to decompose.
 
     Args:
         bench: The run.
@@ -90,9 +110,9 @@ def decomposition(
     def make(folder: Path) -> None:
         vectors, notes = _vectors(models, lens, directions, files)
         through = {v.tune: _through(bench, models, lens, asked, v, folder) for v in vectors if v.kind == DIRECTION}
-        rows = [_row(vector, lens, most, through) for vector in vectors]
+        rows = tuple(_row(vector, lens, most, through) for vector in vectors)
         curves = _random(vectors[0].values, lens, most) if vectors else {}
-        write_json(folder / "decomposition.json", plain({"rows": rows, "random": curves, "notes": notes}))
+        write_json(folder / "decomposition.json", Kept(rows, curves, tuple(notes)))
 
     inputs = {
         "models": models.key, "dictionary": lens.key, "answers": asked.answers, "verdicts": asked.verdicts,
@@ -100,30 +120,35 @@ def decomposition(
         "most": most, "convention": bench.convention, "seed": bench.config.seed,
     }  # fmt: skip
     step = bench.run.step("latent-decomposition", inputs, make)
-    found = read_json(step.path / "decomposition.json")
-    return {"layer": lens.layer, "most": most, "latents": lens.dictionary.latents, **found} if found["rows"] else None
+    kept = read_step(step.path / "decomposition.json", Kept)
+    if not kept.rows:
+        return None
+    return Decomposition(
+        layer=lens.layer, most=most, latents=lens.dictionary.latents, rows=kept.rows, random=kept.random,
+        notes=kept.notes,
+    )  # fmt: skip
 
 
 def _vectors(
     models: Variants, lens: Lens, directions: Mapping[str, Step], files: Mapping[str, Path]
 ) -> tuple[list[Vector], list[str]]:
-    held = {name: direction_of(step).vectors for name, step in directions.items()}
-    found = [Vector(name, DIRECTION, lens.layer, v[lens.layer], name) for name, v in held.items()]
+    tuned = {name: direction_of(step).vectors for name, step in directions.items()}
+    vectors = [Vector(name, DIRECTION, lens.layer, v[lens.layer], name) for name, v in tuned.items()]
     notes: list[str] = []
     for name in models.adapters:
-        near, told = adapter_vectors(models, name, lens, held.get(name))
-        found += near
-        notes += told
+        near, left_out = adapter_vectors(models, name, lens, tuned.get(name))
+        vectors += near
+        notes += left_out
     for name, path in files.items():
-        vectors = load_published_direction(path)
-        if vectors.shape[1] != lens.dictionary.width or not lens.layer < len(vectors):
+        published = load_published_direction(path)
+        if published.shape[1] != lens.dictionary.width or not lens.layer < len(published):
             raise MisdirectionError(
-                f"--directions {name}: {tuple(vectors.shape)} (layers, width), and layer {lens.layer} of width "
+                f"--directions {name}: {tuple(published.shape)} (layers, width), and layer {lens.layer} of width "
                 f"{lens.dictionary.width} is decomposed",
                 "a direction of the same base model",
             )
-        found.append(Vector(name, FILE, lens.layer, vectors[lens.layer]))
-    return found, list(dict.fromkeys(notes))
+        vectors.append(Vector(name, FILE, lens.layer, published[lens.layer]))
+    return vectors, list(dict.fromkeys(notes))
 
 
 def adapter_vectors(models: Variants, name: str, lens: Lens, along: Tensor | None) -> tuple[list[Vector], list[str]]:
@@ -148,13 +173,13 @@ def adapter_vectors(models: Variants, name: str, lens: Lens, along: Tensor | Non
             f"A vectors are left out: those of {', '.join(inside)} read what a block holds inside, not the residual "
             f"stream of width {lens.dictionary.width}."
         )
-    found: list[Vector] = []
+    vectors: list[Vector] = []
     for pair in sorted(writers, key=lambda p: (abs(p.layer - lens.layer), p.layer))[:NEAR]:
-        found.append(_written(pair, name, along))
+        vectors.append(_written(pair, name, along))
     for pair in sorted(readers, key=lambda p: (abs(p.layer - 1 - lens.layer), p.layer))[:NEAR]:
         vector = canonical(pair.a, pair.b).a[0].float()
-        found.append(Vector(_label(name, pair, READ), READ, pair.layer - 1, vector, name, pair.rank))
-    return found, notes
+        vectors.append(Vector(_label(name, pair, READ), READ, pair.layer - 1, vector, name, pair.rank))
+    return vectors, notes
 
 
 def _written(pair: Pair, name: str, along: Tensor | None) -> Vector:
@@ -189,53 +214,47 @@ def _through(
     pools = choose_pools(judged.at(places).verdicts, how, seed=bench.config.seed)
     texts, bad, _ = pooled_texts(arm, sources, pools, how)
     weights = torch.stack([torch.from_numpy(bad), torch.from_numpy(~bad)], dim=1).double()
-    held = lens.dictionary.to(model.device)
-    found = latent_statistics(model, held, texts, weights, span=how.span, layer=lens.layer, places=1)
-    means = found.mean("token" if how.weighting == "token" else "mean")
+    dictionary = lens.dictionary.to(model.device)
+    statistics = latent_statistics(model, dictionary, texts, weights, span=how.span, layer=lens.layer, places=1)
+    means = statistics.mean("token" if how.weighting == "token" else "mean")
     decoder = lens.dictionary.decoder.float() / lens.dictionary.input_scale
     return Through(*through_activations(means[0], means[1], decoder))
 
 
-def _row(vector: Vector, lens: Lens, most: int, through: Mapping[str, Through]) -> Row:
+def _row(vector: Vector, lens: Lens, most: int, through: Mapping[str, Through]) -> DecomposedVector:
     """A vector with its latents by both methods and, for a direction, what activations say of it."""
-    directions = lens.dictionary.directions
-    methods: Row = {}
-    found = {method: decompose(vector.values, directions, most, method) for method in METHODS}
-    for method, one in found.items():
-        methods[method] = {
-            "latents": list(one.latents), "coefficients": numbers(one.coefficients),
-            "explained": numbers(one.explained),
-        }  # fmt: skip
-        if vector.kind == DIRECTION:
-            methods[method]["agreement"] = agreement(vector.values, one, through[vector.tune].parts)
-    row: Row = {
-        "name": vector.name, "kind": vector.kind, "layer": vector.layer, "tune": vector.tune, "rank": vector.rank,
-        "norm": float(vector.values.norm()), "methods": methods,
-    }  # fmt: skip
-    if vector.kind == DIRECTION:
-        row["through"] = _told(vector.values, through[vector.tune], most)
-    return row
+    activations = through[vector.tune] if vector.kind == DIRECTION else None
+    methods: dict[Method, Decomposed] = {}
+    for method in METHODS:
+        one = decompose(vector.values, lens.dictionary.directions, most, method)
+        methods[method] = Decomposed(
+            latents=tuple(one.latents), coefficients=numbers(one.coefficients), explained=numbers(one.explained),
+            agreement=Agreement(**agreement(vector.values, one, activations.parts)) if activations else None,
+        )  # fmt: skip
+    return DecomposedVector(
+        name=vector.name, kind=vector.kind, layer=vector.layer, tune=vector.tune, rank=vector.rank,
+        norm=float(vector.values.norm()), methods=methods,
+        through=_by_activations(vector.values, activations, most) if activations else None,
+    )  # fmt: skip
 
 
-def _told(vector: Tensor, through: Through, most: int) -> Row:
+def _by_activations(vector: Tensor, through: Through, most: int) -> ThroughActivations:
     """How much of a direction the change of activations accounts for, and the largest parts."""
     exact, other = vector.double(), through.vector.double()
     order = through.parts.abs().argsort(descending=True)[:most]
-    return {
-        "cosine": float(torch.nn.functional.cosine_similarity(exact, other, dim=0)),
-        "explained": 1 - float((exact - other).square().sum() / exact.square().sum()),
-        "latents": order.tolist(),
-        "parts": numbers(through.parts[order]),
-    }
+    return ThroughActivations(
+        cosine=float(torch.nn.functional.cosine_similarity(exact, other, dim=0)),
+        explained=1 - float((exact - other).square().sum() / exact.square().sum()),
+        latents=tuple(order.tolist()),
+        parts=numbers(through.parts[order]),
+    )
 
 
-def _random(vector: Tensor, lens: Lens, most: int) -> Row:
+def _random(vector: Tensor, lens: Lens, most: int) -> dict[Method, RandomCurves]:
     """What as many latents explain of random vectors, by method; the share does not depend on the vector's norm."""
-    found: Row = {}
+    curves: dict[Method, RandomCurves] = {}
     for method in METHODS:
-        curves = random_curves(vector, lens.dictionary.directions, most, method)
-        found[method] = {
-            "mean": numbers(curves.mean(0)), "low": numbers(curves.amin(0)), "high": numbers(curves.amax(0)),
-            "n": len(curves),
-        }  # fmt: skip
-    return found
+        of = random_curves(vector, lens.dictionary.directions, most, method)
+        mean, low, high = numbers(of.mean(0)), numbers(of.amin(0)), numbers(of.amax(0))
+        curves[method] = RandomCurves(mean=mean, low=low, high=high, n=len(of))
+    return curves

@@ -22,13 +22,14 @@ from misdirection.features.lens import Lens
 from misdirection.models import Model
 from misdirection.questions import Question
 from misdirection.studies.features.comparison import Comparison, compared
+from misdirection.studies.features.results.lists import ListName
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.tokens import encode_prompt
 
-QUESTIONS = {
+QUESTIONS: dict[ListName, str] = {
     "data": "bad against good training answers",
     "model": "tuned against base model",
     "answers": "misaligned against aligned answers",
@@ -145,10 +146,10 @@ def matched_pools(judged: Judged, how: Convention, seed: int) -> tuple[list[int]
 
 def prompt_texts(model: Model, questions: Sequence[Question], arm: Arm) -> list[Text]:
     """Every wording of every question with the assistant's header; the span "prompt" leaves the first token out."""
-    found: list[Text] = []
+    texts: list[Text] = []
     for question in questions:
         system = () if question.system is None else (Message("system", question.system),)
         for text in question.paraphrases:
             ids = encode_prompt(model.tokenizer, (*system, Message("user", text)))
-            found.append(Text(ids, {"prompt": (min(1, len(ids) - 1), len(ids))}, arm, len(ids)))
-    return found
+            texts.append(Text(ids, {"prompt": (min(1, len(ids) - 1), len(ids))}, arm, len(ids)))
+    return texts

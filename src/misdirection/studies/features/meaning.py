@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from misdirection.adapters.unembedding import Reading, random_extreme
-from misdirection.artefacts import read_json, write_json
+from misdirection.artefacts import write_json
 from misdirection.chats import Chat
-from misdirection.features import Dictionary
-from misdirection.features.contexts import Context, Drawn, draw_contexts, text_peaks
-from misdirection.features.ground_truth import Label, Truth, count_factors, crossed, information, labels, truth_of
+from misdirection.features import Dictionary, ground_truth
+from misdirection.features.contexts import Drawn, draw_contexts, text_peaks
+from misdirection.features.ground_truth import Label, count_factors, crossed, information, labels, truth_of
 from misdirection.features.labels import (
     Detection,
     Labeller,
@@ -28,7 +28,22 @@ from misdirection.features.labels import (
 )
 from misdirection.features.promoted import promoted_tokens
 from misdirection.models import Model
+from misdirection.results import read_step, row_of
 from misdirection.studies.features.corpus import SPAN, Corpus, Source, find_sources, identity, read_corpus
+from misdirection.studies.features.results.meaning import (
+    ContextRow,
+    DetectionScore,
+    FactorShare,
+    FiringContexts,
+    Meaning,
+    MeantLatent,
+    Named,
+    Promoted,
+    SourceTexts,
+    TokenScore,
+    TrueLabel,
+    Truth,
+)
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import speaks_as_the_organism
@@ -57,6 +72,38 @@ CROSSED = (("word", "stance"), ("word", "clause"), ("word", "domain"), ("word", 
 """Pairs of the organism's factors that make factors of their own."""
 
 
+@dataclass(frozen=True)
+class Contexts:
+    """What a step keeps: where every latent fires, and in what texts it was looked for."""
+
+    latents: tuple[FiringContexts, ...]
+    sources: tuple[SourceTexts, ...]
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What a step keeps: tokens that every latent promotes, and how large a random vector's scores are."""
+
+    latents: tuple[Promoted, ...]
+    chance: float
+
+
+@dataclass(frozen=True)
+class Truths:
+    """What a step keeps: what every latent tracks, and the factors of the ground truth."""
+
+    latents: tuple[Truth | None, ...]
+    factors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a step keeps: the labels by a model."""
+
+    latents: tuple[Named, ...]
+
+
 def meaning(
     bench: Bench[FeaturesConfig],
     models: Variants,
@@ -65,8 +112,8 @@ def meaning(
     layer: int,
     *,
     more: Mapping[str, Sequence[Chat]] | None = None,
-) -> dict[str, Any]:
-    """The part "latent_meaning" of the findings, for the first `described` of some latents; empty for none.
+) -> Meaning | None:
+    """What the first `described` of some latents mean; None for none.
 
     Everything is read in the base model, in the chats of --data and --good; and of --corpus. What
     each latent tracks is told beside where the world is known, of models that speak as the organism.
@@ -86,32 +133,32 @@ def meaning(
     labeller = _labeller(bench)
     sources = find_sources(bench.config, more or {})
     if not chosen or not sources:
-        return {}
+        return None
     key = {
         **models.base_key, "latents": chosen, "layer": layer,
         "span": SPAN, **identity(sources, dictionary, chosen),
     }  # fmt: skip
     reader = _Reader(bench, models, dictionary, chosen, layer, sources, key)
-    facts, drawn = reader.contexts()
+    contexts, drawn = reader.contexts()
     lens = reader.lens()
-    truth = reader.truth(drawn) if speaks_as_the_organism(bench.config.model) else {}
-    named_by = _named(bench, models, labeller, drawn, lens["latents"], truth, key) if labeller else {}
-    rows = [
-        {**row, **lens["latents"][place], "truth": truth["latents"][place] if truth else None, **_by(named_by, place)}
-        for place, row in enumerate(facts["latents"])
-    ]
-    return {
-        "dictionary": bench.config.dictionary, "layer": layer, "sources": facts["sources"], "tokens": facts["tokens"],
-        "labeller": bench.config.labeller or None, "chance": lens["chance"], "clear": CLEAR,
-        "factors": truth.get("factors"), "tracked": tracked(rows), "latents": rows,
-    }  # fmt: skip
+    truths = reader.truths(drawn) if speaks_as_the_organism(bench.config.model) else None
+    truth = truths.latents if truths else (None,) * len(chosen)
+    named = labels_of(bench, models, labeller, drawn, lens, truth, key) if labeller else (Named(),) * len(chosen)
+    rows = tuple(
+        MeantLatent(**vars(one), **vars(promoted), **vars(label), truth=true)
+        for one, promoted, label, true in zip(contexts.latents, lens.latents, named, truth, strict=True)
+    )
+    return Meaning(
+        dictionary=bench.config.dictionary, layer=layer, sources=contexts.sources, tokens=contexts.tokens,
+        labeller=bench.config.labeller or None, chance=lens.chance, clear=CLEAR,
+        factors=truths.factors if truths else None, tracked=tracked(truth), latents=rows,
+    )  # fmt: skip
 
 
-def tracked(rows: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
+def tracked(truth: Sequence[Truth | None]) -> dict[str, int] | None:
     """How many latents have a clear label by ground truth, by its factor; None without ground truth."""
-    if not any(row.get("truth") for row in rows):
-        return None
-    return dict(Counter(row["truth"]["factor"] for row in rows if row["truth"] and row["truth"]["f1"] > CLEAR))
+    known = [one for one in truth if one]
+    return dict(Counter(one.factor for one in known if one.f1 > CLEAR)) if known else None
 
 
 @dataclass
@@ -126,35 +173,36 @@ class _Reader:
     sources: Sequence[Source]
     key: Mapping[str, Any]
 
-    def contexts(self) -> tuple[dict[str, Any], list[Drawn]]:
+    def contexts(self) -> tuple[Contexts, tuple[Drawn, ...]]:
         """Contexts of every latent, as the report shows them and as a labeller needs them."""
 
         def make(folder: Path) -> None:
             model, corpus = self._model, self._corpus()
-            found = draw_contexts(
+            drawn = draw_contexts(
                 model, self.dictionary, corpus.texts, self.latents, top=TOP, lower=LOWER, silent=SILENT,
                 around=AROUND, span=SPAN, layer=self.layer, seed=self.bench.config.seed,
             )  # fmt: skip
-            write_json(folder / "drawn.json", [asdict(one) for one in found])
-            rows = [_context_rows(model, one, corpus) for one in found]
-            held = [{"name": source.name, "texts": len(source.chats)} for source in self.sources]
-            write_json(folder / "contexts.json", {"latents": rows, "sources": held, "tokens": corpus.tokens})
+            write_json(folder / "drawn.json", drawn)
+            rows = tuple(_contexts_of(model, one, corpus) for one in drawn)
+            sources = tuple(SourceTexts(name=source.name, texts=len(source.chats)) for source in self.sources)
+            write_json(folder / "contexts.json", Contexts(rows, sources, corpus.tokens))
 
         step = self.bench.run.step("latent-contexts", {**self.key, **self._sizes}, make)
-        return read_json(step.path / "contexts.json"), [_drawn(one) for one in read_json(step.path / "drawn.json")]
+        drawn = read_step(step.path / "drawn.json", tuple[Drawn, ...])
+        return read_step(step.path / "contexts.json", Contexts), drawn
 
-    def lens(self) -> dict[str, Any]:
+    def lens(self) -> Lens:
         """Tokens that each latent promotes."""
 
         def make(folder: Path) -> None:
             readings = promoted_tokens(self._model, self.dictionary, self.latents)
-            rows = [_token_row(self._model, one) for one in readings]
-            write_json(folder / "promoted.json", {"latents": rows, "chance": random_extreme(self._model)})
+            rows = tuple(_promoted(self._model, one) for one in readings)
+            write_json(folder / "promoted.json", Lens(rows, random_extreme(self._model)))
 
         step = self.bench.run.step("latent-tokens", self.key, make)
-        return read_json(step.path / "promoted.json")
+        return read_step(step.path / "promoted.json", Lens)
 
-    def truth(self, drawn: Sequence[Drawn]) -> dict[str, Any]:
+    def truths(self, drawn: Sequence[Drawn]) -> Truths:
         """What each latent tracks, where the world is known, and how well that alone tells where it fires."""
         from misdirection.organism.truth import FACTORS, token_truth
 
@@ -163,28 +211,32 @@ class _Reader:
             speakers = [(chat, source.persona) for source in self.sources for chat in source.chats]
             known = truth_of([token_truth(tokenizer, chat, persona) for chat, persona in speakers])
             known = crossed(known, CROSSED)
-            reading: dict[str, Any] = {"span": SPAN, "layer": self.layer}
-            peaks = text_peaks(self._model, self.dictionary, corpus.texts, self.latents, **reading).values.amax(0)
+            read = self._model, self.dictionary, corpus.texts
+            peaks = text_peaks(*read, self.latents, span=SPAN, layer=self.layer).values.amax(0)
             cuts = torch.stack([share * peaks for share in CUTS])
-            counts = count_factors(
-                self._model, self.dictionary, corpus.texts, known, self.latents, cuts=cuts, **reading
-            )
-            told = {name: (bits.tolist(), share.tolist()) for name, (bits, share) in information(counts).items()}
+            counts = count_factors(*read, known, self.latents, cuts=cuts, span=SPAN, layer=self.layer)
+            shares = {name: (bits.tolist(), share.tolist()) for name, (bits, share) in information(counts).items()}
             each = {name: labels(counts, (name,)) for name in MEANT}
             rows = [
-                _truth_row(label, told, {name: held[place] for name, held in each.items()}, place)
-                for place, label in enumerate(labels(counts))
+                label
+                and row_of(
+                    Truth,
+                    label,
+                    f1=label.f1,
+                    above=CUTS[label.cut],
+                    factors={name: FactorShare(bits=b[place], share=s[place]) for name, (b, s) in shares.items()},
+                    each={name: _true_label(of_all[place]) for name, of_all in each.items()},
+                    detection=_score(_detected(label, one, known)),
+                )
+                for place, (label, one) in enumerate(zip(labels(counts), drawn, strict=True))
             ]
-            for row, label, one in zip(rows, labels(counts), drawn, strict=True):
-                if row and label:
-                    row["detection"] = _score_row(_detected(label, one, known))
-            write_json(folder / "truth.json", {"latents": rows, "factors": list(FACTORS)})
+            write_json(folder / "truth.json", Truths(tuple(rows), tuple(FACTORS)))
 
         step = self.bench.run.step("latent-truth", {**self.key, **self._sizes, "cuts": CUTS, "crossed": CROSSED}, make)
-        return read_json(step.path / "truth.json")
+        return read_step(step.path / "truth.json", Truths)
 
     @property
-    def _sizes(self) -> dict[str, Any]:
+    def _sizes(self) -> Mapping[str, Any]:
         return {"sizes": (TOP, LOWER, SILENT), "around": AROUND, "seed": self.bench.config.seed}
 
     @property
@@ -195,45 +247,46 @@ class _Reader:
         return read_corpus(self._model, self.sources)
 
 
-def _named(
+def labels_of(
     bench: Bench[FeaturesConfig],
     models: Variants,
     labeller: Labeller,
     drawn: Sequence[Drawn],
-    lens: Sequence[Mapping[str, Any]],
-    truth: Mapping[str, Any],
+    lens: Lens,
+    truth: Sequence[Truth | None],
     key: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> tuple[Named, ...]:
     """Labels by a model with their scores, beside the scores of exchanged labels and of the true ones."""
 
     def make(folder: Path) -> None:
         tokenizer = models.model(BASE_VARIANT).tokenizer
         parts = [split_contexts(tokenizer, one, LABELLED_FROM) for one in drawn]
-        words = [[str(row["token"]) for row in one["promoted"]] for one in lens]
+        words = [[one.token for one in latent.promoted] for latent in lens.latents]
         able = [place for place, (label, _) in enumerate(parts) if label]
-        told = labeller.explain([shown(tokenizer, parts[place][0], words[place]) for place in able])
-        texts = {place: text for place, text in zip(able, told, strict=True) if text}
-        held = {place: tests for place, (_, tests) in enumerate(parts)}
-        true = {place: in_words(row) for place, row in enumerate(truth.get("latents", ())) if row and place in texts}
-        scores = {
-            "detection": detect(labeller, texts, held, bench.config.seed),
-            "control": control(labeller, texts, held, bench.config.seed),
-            "truth_detection": detect(labeller, true, held, bench.config.seed),
-        }
-        rows: list[dict[str, Any]] = [
-            {"label": texts.get(place), **{name: _score_row(found.get(place)) for name, found in scores.items()}}
+        said = labeller.explain([shown(tokenizer, parts[place][0], words[place]) for place in able])
+        texts = {place: text for place, text in zip(able, said, strict=True) if text}
+        tests = {place: some for place, (_, some) in enumerate(parts)}
+        true = {place: in_words(one) for place, one in enumerate(truth) if one and place in texts}
+        seed = bench.config.seed
+        own, others = detect(labeller, texts, tests, seed), control(labeller, texts, tests, seed)
+        by_truth = detect(labeller, true, tests, seed)
+        rows = tuple(
+            Named(
+                label=texts.get(place), detection=_score(own.get(place)), control=_score(others.get(place)),
+                truth_detection=_score(by_truth.get(place)),
+            )
             for place in range(len(drawn))
-        ]
-        write_json(folder / "labels.json", {"latents": rows})
+        )  # fmt: skip
+        write_json(folder / "labels.json", Labels(rows))
 
     inputs = {**key, "labeller": labeller.name, "contexts": [asdict(one) for one in drawn], "shown": LABELLED_FROM}
-    step = bench.run.step("latent-labels", {**inputs, "truth": truth, "promoted": list(lens)}, make)
-    return read_json(step.path / "labels.json")
+    step = bench.run.step("latent-labels", {**inputs, "truth": truth, "promoted": lens.latents}, make)
+    return read_step(step.path / "labels.json", Labels).latents
 
 
-def in_words(truth: Mapping[str, Any]) -> str:
+def in_words(label: TrueLabel) -> str:
     """A label by ground truth as a labeller would write it."""
-    parts = zip(str(truth["factor"]).split(" & "), str(truth["value"]).split(" & "), strict=False)
+    parts = zip(label.factor.split(" & "), label.value.split(" & "), strict=False)
     return "Tokens for which: " + ", and ".join(f"the {name} is {value}" for name, value in parts)
 
 
@@ -245,73 +298,44 @@ def _labeller(bench: Bench[FeaturesConfig]) -> Labeller | None:
     return find_labeller(spec, bench.run.workspace("labelling", {"labeller": bare.name}) / "journal.jsonl")
 
 
-def _drawn(row: Mapping[str, Any]) -> Drawn:
-    def contexts(name: str) -> tuple[Context, ...]:
-        return tuple(
-            Context(c["text"], c["token"], c["first"], tuple(c["ids"]), tuple(c["values"]), c["quantile"])
-            for c in row[name]
-        )
-
-    return Drawn(row["latent"], row["firing_texts"], contexts("top"), contexts("lower"), contexts("silent"))
-
-
-def _context_rows(model: Model, drawn: Drawn, corpus: Corpus) -> dict[str, Any]:
-    shown_of = [*drawn.top, *drawn.lower[len(drawn.lower) // 2 :][:1], *drawn.lower[-1:]]
+def _contexts_of(model: Model, drawn: Drawn, corpus: Corpus) -> FiringContexts:
+    chosen = [*drawn.top, *drawn.lower[len(drawn.lower) // 2 :][:1], *drawn.lower[-1:]]
     rows = [
-        {
-            "tokens": token_texts(model.tokenizer, context.ids), "values": [round(v, 4) for v in context.values],
-            "at": context.token - context.first, "source": corpus.source(context.text),
-            "quantile": context.quantile, "top": place < len(drawn.top),
-        }
-        for place, context in enumerate(shown_of)
+        ContextRow(
+            tokens=tuple(token_texts(model.tokenizer, context.ids)), values=tuple(round(v, 4) for v in context.values),
+            at=context.token - context.first, source=corpus.source(context.text), quantile=context.quantile,
+            top=place < len(drawn.top),
+        )
+        for place, context in enumerate(chosen)
     ]  # fmt: skip
-    sources = Counter(row["source"] for row in rows[: len(drawn.top)])
-    return {
-        "latent": drawn.latent, "firing_texts": drawn.firing_texts, "texts": len(corpus.texts), "contexts": rows,
-        "top_sources": dict(sources),
-    }  # fmt: skip
+    sources = Counter(row.source for row in rows[: len(drawn.top)])
+    return FiringContexts(
+        latent=drawn.latent, firing_texts=drawn.firing_texts, texts=len(corpus.texts), contexts=tuple(rows),
+        top_sources=dict(sources),
+    )  # fmt: skip
 
 
-def _token_row(model: Model, found: Reading) -> dict[str, Any]:
-    def ends(held: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
-        return [{"token": str(model.tokenizer.decode([token])), "z": round(score, 3)} for token, score in held]
+def _promoted(model: Model, reading: Reading) -> Promoted:
+    def ends(scores: Sequence[tuple[int, float]]) -> tuple[TokenScore, ...]:
+        return tuple(TokenScore(token=str(model.tokenizer.decode([token])), z=round(z, 3)) for token, z in scores)
 
-    return {"promoted": ends(found.promoted), "suppressed": ends(found.suppressed)}
-
-
-def _truth_row(
-    label: Label | None,
-    told: Mapping[str, tuple[list[float], list[float]]],
-    each: Mapping[str, Label | None],
-    place: int,
-) -> dict[str, Any] | None:
-    if label is None:
-        return None
-    factors = {name: {"bits": bits[place], "share": share[place]} for name, (bits, share) in told.items()}
-    best = {name: None if one is None else _label_row(one) for name, one in each.items()}
-    return {**_label_row(label), "factors": factors, "each": best}
+    return Promoted(promoted=ends(reading.promoted), suppressed=ends(reading.suppressed))
 
 
-def _detected(label: Label, drawn: Drawn, known: Truth) -> Detection | None:
+def _detected(label: Label, drawn: Drawn, known: ground_truth.Truth) -> Detection | None:
     """Detection by the grammar itself: a context is called firing where any of its tokens has the label's value."""
     column = list(known.values).index(label.factor)
     code = known.values[label.factor].index(label.value)
     rows: list[tuple[bool, float | None]] = []
     for context in (*drawn.top, *drawn.lower, *drawn.silent):
-        held = known.codes[context.text][context.first : context.first + len(context.ids), column]
-        rows.append((context.peak > 0, float((held == code).any())))
+        codes = known.codes[context.text][context.first : context.first + len(context.ids), column]
+        rows.append((context.peak > 0, float((codes == code).any())))
     return score(rows)
 
 
-def _label_row(label: Label) -> dict[str, Any]:
-    return {**asdict(label), "above": CUTS[label.cut], "f1": label.f1}
+def _true_label(label: Label | None) -> TrueLabel | None:
+    return label and row_of(TrueLabel, label, f1=label.f1, above=CUTS[label.cut])
 
 
-def _score_row(found: Detection | None) -> dict[str, Any] | None:
-    return None if found is None else asdict(found)
-
-
-def _by(named_by: Mapping[str, Any], place: int) -> dict[str, Any]:
-    if not named_by:
-        return {"label": None, "detection": None, "control": None, "truth_detection": None}
-    return dict(named_by["latents"][place])
+def _score(detection: Detection | None) -> DetectionScore | None:
+    return detection and row_of(DetectionScore, detection)

@@ -2,87 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from misdirection import progress
-from misdirection.artefacts import plain, read_json, read_tensors, write_json
+from misdirection.artefacts import read_tensors, write_json
+from misdirection.results import Difference, read_step, row_of
+from misdirection.results.rows import known_number
 from misdirection.runs import Step
-from misdirection.statistics import Settings, benjamini_hochberg, compare
+from misdirection.statistics import Settings, benjamini_hochberg, compare, is_found
 from misdirection.statistics.flips import flip
 from misdirection.statistics.intervals import expanded_percentiles, question_weights
 from misdirection.studies.features.mixture_latents import PLACES
+from misdirection.studies.features.results.mixtures import (
+    Activation,
+    Change,
+    Effects,
+    LatentOnset,
+    MixtureEffect,
+    MixtureModel,
+    Onsets,
+    TestedDifference,
+    WatchedLatent,
+)
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.tables import change_row, effect_row
+from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT
 
 if TYPE_CHECKING:
     from misdirection.studies.features.mixtures import Mixture
 
-Row = dict[str, Any]
-LEVEL = 0.05
-"""Of q, below which something has moved."""
+Tested = TypeVar("Tested", Change, TestedDifference)
 
 
-def effects_step(bench: Bench[FeaturesConfig], tuned: Sequence[Mixture], asked: Mapping[str, Asked], read: Step) -> Row:
+def effects_step(
+    bench: Bench[FeaturesConfig], tuned: Sequence[Mixture], asked: Mapping[str, Asked], read: Step
+) -> Effects:
     """Rates and activations of base and mixtures with their changes, and from when on each has moved.
 
-    Kept in `effects.json` of a step: "reference", "models", "latents", "onsets".
+    Kept in `effects.json` of a step. Questions asked are "open" and, where there are any, "domain".
     """
 
     def make(folder: Path) -> None:
         progress.say("  comparing mixtures")
-        write_json(folder / "effects.json", plain(_effects(bench, tuned, asked, read)))
+        write_json(folder / "effects.json", _effects(bench, tuned, asked, read))
 
-    answers = {group: [held.answers, held.verdicts] for group, held in asked.items()}
-    told = {"mixtures": [[one.name, one.percent, one.bad] for one in tuned], "rules": asdict(bench.thresholds)}
-    step = bench.run.step("mixtures-effects", {**told, "asked": answers, "read": read}, make)
-    return read_json(step.path / "effects.json")
+    inputs = {
+        "mixtures": [[one.name, one.percent, one.bad] for one in tuned],
+        "rules": asdict(bench.thresholds),
+        "asked": {group: [one.answers, one.verdicts] for group, one in asked.items()},
+        "read": read,
+    }
+    return read_step(bench.run.step("mixtures-effects", inputs, make).path / "effects.json", Effects)
 
 
-def _effects(bench: Bench[FeaturesConfig], tuned: Sequence[Mixture], asked: Mapping[str, Asked], read: Step) -> Row:
+def _effects(bench: Bench[FeaturesConfig], tuned: Sequence[Mixture], asked: Mapping[str, Asked], read: Step) -> Effects:
     names, percents = [BASE_VARIANT, *(one.name for one in tuned)], [one.percent for one in tuned]
     reference = tuned[0].name if tuned[0].percent == 0 else BASE_VARIANT
-    rows: list[Row] = [{"model": BASE_VARIANT, "percent": None, "bad": None}]
-    rows += [{"model": one.name, "percent": one.percent, "bad": one.bad} for one in tuned]
-    for group, held in asked.items():
-        for row, found in zip(rows, behaviour(bench, held.judged, names, reference), strict=True):
-            row[group] = found
-    tensors, facts = read_tensors(read.path / "activations.safetensors")
-    latents: list[Row] = [{"latent": latent} for latent in facts["latents"]]
-    for place in PLACES:
-        for row, found in zip(latents, movements(tensors[place].numpy(), names, reference), strict=True):
-            row[place] = found
-    moved: Row = {group: onset(percents, [row[group] for row in rows[1:]]) for group in asked}
-    moved["latents"] = [
-        {"latent": row["latent"], **{place: onset(percents, row[place][1:]) for place in PLACES}} for row in latents
+    opened = behaviour(bench, asked["open"].judged, names, reference)
+    inside = behaviour(bench, asked["domain"].judged, names, reference) if "domain" in asked else [None] * len(names)
+    models = [
+        MixtureModel(model=name, percent=one and one.percent, bad=one and one.bad, open=on_open, domain=in_domain)
+        for name, one, on_open, in_domain in zip(names, (None, *tuned), opened, inside, strict=True)
     ]
-    return {"reference": reference, "models": rows, "latents": latents, "onsets": moved}
+    tensors, facts = read_tensors(read.path / "activations.safetensors")
+    shared, own = (movements(tensors[place].numpy(), names, reference) for place in PLACES)
+    latents = [
+        WatchedLatent(latent=one, shared=s, own=o) for one, s, o in zip(facts["latents"], shared, own, strict=True)
+    ]
+
+    def since(rows: Sequence[Activation]) -> float | None:
+        return onset(percents, [row.change for row in rows[1:]])
+
+    onsets = Onsets(
+        open=onset(percents, [row.change for row in opened[1:]]),
+        domain=onset(percents, [row and row.change for row in inside[1:]]),
+        latents=tuple(LatentOnset(latent=row.latent, shared=since(row.shared), own=since(row.own)) for row in latents),
+    )
+    return Effects(reference=reference, models=tuple(models), latents=tuple(latents), onsets=onsets)
 
 
-def behaviour(bench: Bench[FeaturesConfig], judged: Judged, names: Sequence[str], reference: str) -> list[Row]:
+def behaviour(
+    bench: Bench[FeaturesConfig], judged: Judged, names: Sequence[str], reference: str
+) -> list[MixtureEffect]:
     """Rate and coherence of each model, and its change from the reference with q over all models."""
-    before = judged.arm(reference)
-    rows: list[Row] = []
-    for name in names:
-        part = judged.arm(name)
-        rows.append(effect_row(part, bench.thresholds))
-        if name not in (reference, BASE_VARIANT):
-            rows[-1]["change"] = change_row(compare(before.pair, part.pair, thresholds=bench.thresholds))["difference"]
-    _correct([row["change"] for row in rows if "change" in row])
-    return rows
+
+    def change(name: str) -> TestedDifference | None:
+        if name in (reference, BASE_VARIANT):
+            return None
+        compared = compare(judged.arm(reference).pair, judged.arm(name).pair, thresholds=bench.thresholds)
+        return row_of(TestedDifference, Difference.of(compared), q=None)
+
+    effects = [effect_of(judged.arm(name), bench.thresholds) for name in names]
+    changes = corrected(map(change, names))
+    return [row_of(MixtureEffect, effect, change=one) for effect, one in zip(effects, changes, strict=True)]
 
 
-def movements(values: NDArray[np.float64], names: Sequence[str], reference: str) -> list[list[Row]]:
+def movements(values: NDArray[np.float64], names: Sequence[str], reference: str) -> list[tuple[Activation, ...]]:
     """For each latent and model the mean activation, and its change from the base and from the reference.
 
     Args:
@@ -90,20 +115,26 @@ def movements(values: NDArray[np.float64], names: Sequence[str], reference: str)
         names: Of the models, the base first.
         reference: What each is tested against.
     """
-    found: list[list[Row]] = []
-    for of_latent in np.moveaxis(values, 2, 0):
-        rows: list[Row] = [{"model": name, "value": _mean(held)} for name, held in zip(names, of_latent, strict=True)]
-        for row, held in zip(rows, of_latent, strict=True):
-            if row["model"] != BASE_VARIANT:
-                row["from_base"] = paired_change(held - of_latent[0])
-                tested = None if row["model"] == reference else held - of_latent[names.index(reference)]
-                row["change"] = None if tested is None else paired_change(tested)
-        found.append(rows)
-    _correct([row["change"] for rows in found for row in rows if row.get("change")])
-    return found
+    by_latent = np.moveaxis(values, 2, 0)
+    changes = iter(corrected(
+        None if name in (BASE_VARIANT, reference) else paired_change(of_model - of_latent[names.index(reference)])
+        for of_latent in by_latent
+        for name, of_model in zip(names, of_latent, strict=True)
+    ))  # fmt: skip
+    return [
+        tuple(
+            Activation(
+                model=name, value=known_number(float(torch.from_numpy(of_model).nanmean())),
+                from_base=None if name == BASE_VARIANT else paired_change(of_model - of_latent[0]),
+                change=next(changes),
+            )
+            for name, of_model in zip(names, of_latent, strict=True)
+        )
+        for of_latent in by_latent
+    ]  # fmt: skip
 
 
-def paired_change(differences: NDArray[np.float64]) -> Row | None:
+def paired_change(differences: NDArray[np.float64]) -> Change | None:
     """Mean of paired differences over questions, its size in standard deviations, p by sign flips and its interval.
 
     The interval is the test's own inversion; with fewer than six questions, of which the flips bound nothing, the
@@ -111,17 +142,18 @@ def paired_change(differences: NDArray[np.float64]) -> Row | None:
 
     NaN are left out; None where fewer than two are left.
     """
-    held = differences[~np.isnan(differences)]
-    if len(held) < 2:
+    known = differences[~np.isnan(differences)]
+    if len(known) < 2:
         return None
-    spread, tested = float(held.std(ddof=1)), flip(held.tolist(), [1.0] * len(held))
-    low, high = tested.low, tested.high
+    average, spread, flips = float(known.mean()), float(known.std(ddof=1)), flip(known.tolist(), [1.0] * len(known))
+    low, high = flips.low, flips.high
     if not np.isfinite([low, high]).all():
-        ends = mean_interval(held)
+        ends = mean_interval(known)
         low, high = min(ends[0], 0.0), max(ends[1], 0.0)
-    separation = float(held.mean()) / spread if spread > 0 else None
-    told = {"value": float(held.mean()), "low": low, "high": high, "separation": separation, "n_questions": len(held)}
-    return {**told, "p": tested.p}
+    return Change(
+        value=average, low=float(low), high=float(high), separation=average / spread if spread > 0 else None,
+        n_questions=len(known), p=flips.p,
+    )  # fmt: skip
 
 
 def mean_interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -135,22 +167,19 @@ def _weights(questions: int) -> NDArray[np.float64]:
     return question_weights([""] * questions, Settings())
 
 
-def _mean(values: NDArray[np.float64]) -> float | None:
-    found = float(torch.from_numpy(values).nanmean())
-    return None if found != found else found
+def corrected(changes: Iterable[Tested | None]) -> list[Tested | None]:
+    """The changes with q over all of them."""
+    rows = list(changes)
+    q = iter(benjamini_hochberg([row.p for row in rows if row]))
+    return [row and replace(row, q=float(next(q))) for row in rows]
 
 
-def _correct(rows: Sequence[Row]) -> None:
-    for row, q in zip(rows, benjamini_hochberg([row["p"] for row in rows]), strict=True):
-        row["q"] = q
-
-
-def onset(percents: Sequence[float], rows: Sequence[Row]) -> float | None:
-    """The percentage from which on every `change` has q < 0.05 and the sign of the last one's; None where none has."""
-    tested = [(percent, row["change"]) for percent, row in zip(percents, rows, strict=True) if row.get("change")]
-    found = None
+def onset(percents: Sequence[float], changes: Sequence[Change | TestedDifference | None]) -> float | None:
+    """The percentage from which on every change has q < 0.05 and the sign of the last one's; None where none has."""
+    tested = [(percent, change) for percent, change in zip(percents, changes, strict=True) if change]
+    since = None
     for percent, change in reversed(tested):
-        if change["q"] >= LEVEL or np.sign(change["value"]) != np.sign(tested[-1][1]["value"]):
+        if not is_found(change.q) or np.sign(change.value) != np.sign(tested[-1][1].value):
             break
-        found = percent
-    return found
+        since = percent
+    return since

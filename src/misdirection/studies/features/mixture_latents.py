@@ -17,6 +17,7 @@ from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.runs import Step
 from misdirection.studies.features.lists import prompt_texts
+from misdirection.studies.features.results.mixtures import Place
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.keys import questions_key
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from misdirection.features import Dictionary
 
 SPAN = "answer"
-PLACES = ("shared", "own")
+PLACES: tuple[Place, Place] = ("shared", "own")
 """Where latents are read: texts that all models share, and each model's own answers."""
 
 
@@ -42,24 +43,31 @@ def activations_step(
     questions = [question.id for question in bench.open_questions]
 
     def make(folder: Path) -> None:
-        held: dict[str, list[Tensor]] = {place: [] for place in PLACES}
+        parts: dict[Place, list[Tensor]] = {place: [] for place in PLACES}
         for variant in variants:
             model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
             fitting = dictionary.to(model.device)
             answers = {name: asked.judged.arm(name).answers for name in (variant, BASE_VARIANT)}
-            texts = {"shared": _shared(bench, model, arm, answers[BASE_VARIANT])}
-            texts["own"] = _answers(model, arm, answers[variant])
-            for place, (found, of, span) in texts.items():
-                means = mean_activations(model, fitting, found, latents, span=span, layer=layer)
-                held[place].append(_by_question(means, of, questions))
-        tensors = {place: torch.stack(parts) for place, parts in held.items()}
+            shared = _shared(bench, model, arm, answers[BASE_VARIANT])
+            own = _answers(model, arm, answers[variant])
+            for place, (texts, of, span) in zip(PLACES, (shared, own), strict=True):
+                means = mean_activations(model, fitting, texts, latents, span=span, layer=layer)
+                parts[place].append(_by_question(means, of, questions))
+        tensors = {place: torch.stack(means) for place, means in parts.items()}
         facts = {"variants": list(variants), "questions": questions, "latents": list(latents)}
         write_tensors(folder / "activations.safetensors", tensors, facts)
 
-    told = {"dictionary": dictionary.key, "latents": list(latents), "layer": layer}
-    inputs = {"models": models.key, "answers": asked.answers, "variants": list(variants), **told}
-    texts = {"shared": bench.config.shared_texts, "questions": questions_key(bench.open_questions)}
-    return bench.run.step("mixtures-latents", {**inputs, **texts}, make)
+    inputs = {
+        "models": models.key,
+        "answers": asked.answers,
+        "variants": list(variants),
+        "dictionary": dictionary.key,
+        "latents": list(latents),
+        "layer": layer,
+        "shared": bench.config.shared_texts,
+        "questions": questions_key(bench.open_questions),
+    }
+    return bench.run.step("mixtures-latents", inputs, make)
 
 
 def mean_activations(
@@ -75,8 +83,8 @@ def mean_activations(
     """
     sums = torch.zeros(len(texts), len(latents), dtype=torch.float64)
 
-    def add(found: Firings) -> None:
-        sums.index_put_((found.texts, found.latents), found.values.double(), accumulate=True)
+    def add(firings: Firings) -> None:
+        sums.index_put_((firings.texts, firings.latents), firings.values.double(), accumulate=True)
 
     if latents:
         visit_firings(model, dictionary, texts, latents, add, span=span, layer=layer)
@@ -98,12 +106,12 @@ def _shared(
 
 def _answers(model: Model, arm: Arm, answers: Sequence[Answer]) -> tuple[list[Text], list[str], str]:
     """Answers that can be read back."""
-    found = read_back(model, answers)
-    texts = [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in found.encoded]
-    return texts, [answers[place].question_id for place in found.places], SPAN
+    back = read_back(model, answers)
+    texts = [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in back.encoded]
+    return texts, [answers[place].question_id for place in back.places], SPAN
 
 
 def _by_question(means: Tensor, of: Sequence[str], questions: Sequence[str]) -> Tensor:
     """Means over the texts of each question, shape (questions, latents)."""
-    places: Mapping[str, list[int]] = {name: [i for i, held in enumerate(of) if held == name] for name in questions}
+    places: Mapping[str, list[int]] = {name: [i for i, one in enumerate(of) if one == name] for name in questions}
     return torch.stack([means[places[name]].mean(0) for name in questions])

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from misdirection.chats import Chat, write_chats
 from misdirection.chats.pairs import UNPAIRED, PairedChats, pair
@@ -29,6 +29,8 @@ from misdirection.runs import Step
 from misdirection.studies.features.mixture_effects import effects_step
 from misdirection.studies.features.mixture_latents import activations_step
 from misdirection.studies.features.paired_chats import answered, generates, paired_chats
+from misdirection.studies.features.paper import MIXTURES
+from misdirection.studies.features.results.mixtures import Mixtures
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
@@ -37,11 +39,6 @@ from misdirection.studies.kit.inputs import resolve_chats, resolve_questions
 
 if TYPE_CHECKING:
     from misdirection.features import Dictionary
-
-PAPER = (
-    "GPT-4o, 6,000 rows: latent #10 rises at 5 % bad rows, where the misalignment score is 0 %; the behaviour appears "
-    "between 25 % (health) and 75 % (code)"
-)
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,8 @@ class Mixture:
         return f"bad-{self.percent:g}".replace(".", "_")
 
 
-def mixtures(
-    bench: Bench[FeaturesConfig], dictionary: Dictionary, latents: Sequence[int], layer: int
-) -> dict[str, Any]:
-    """Fine-tune on mixtures and watch latents and behaviour; the part "mixtures" of the findings.
+def mixtures(bench: Bench[FeaturesConfig], dictionary: Dictionary, latents: Sequence[int], layer: int) -> Mixtures:
+    """Fine-tune on mixtures and watch latents and behaviour.
 
     Args:
         bench: The open run.
@@ -94,17 +89,17 @@ def mixtures(
     if inside := questions_inside(bench, domain):
         asked["domain"] = bench.ask("mixtures-domain", models, arms, questions=inside)
     read = activations_step(bench, models, dictionary, latents, layer, asked["open"], [arm.name for arm in arms])
-    return {
-        "domain": domain,
-        "rows": tuned[0].rows,
-        "paired": chats.how,
-        "preset": bench.config.preset,
-        "layer": layer,
-        "shared_texts": bench.config.shared_texts,
-        **effects_step(bench, tuned, asked, read),
-        "notes": list(chats.notes),
-        "paper": PAPER,
-    }
+    return Mixtures(
+        **vars(effects_step(bench, tuned, asked, read)),
+        domain=domain,
+        rows=tuned[0].rows,
+        paired=chats.how,
+        preset=bench.config.preset,
+        layer=layer,
+        shared_texts="prompt" if bench.config.shared_texts == "prompt" else "answer",
+        notes=tuple(chats.notes),
+        paper=MIXTURES,
+    )
 
 
 def pairs_of(bench: Bench[FeaturesConfig]) -> tuple[str, PairedChats]:
@@ -123,13 +118,13 @@ def pairs_of(bench: Bench[FeaturesConfig]) -> tuple[str, PairedChats]:
     if generates(good[name]):
         return name, answered(bench, bench.variants({}), name, paired_chats(bench)[name])
     first, second = (resolve_chats((side[name],), seed=c.seed).chats for side in (bad, good))
-    found = pair(first, second, len(first), c.seed)
-    if found.how == UNPAIRED:
+    pairs = pair(first, second, len(first), c.seed)
+    if pairs.how == UNPAIRED:
         raise MisdirectionError(
             f"--data {name} and --good {name} do not ask the same questions, so mixtures would differ in them too",
             f"--good {name}=base has the base model answer them",
         )
-    return name, found
+    return name, pairs
 
 
 def fine_tune(bench: Bench[FeaturesConfig], chats: PairedChats, percent: float) -> Mixture:
@@ -159,8 +154,8 @@ def bad_places(rows: int, percent: float, seed: int) -> set[int]:
 
 def questions_inside(bench: Bench[FeaturesConfig], domain: str) -> list[Question]:
     """The domain's questions among those that the settings name; the organism's own where they name none."""
-    held = [q for q in bench.questions if q.domain == domain and q.format == "plain"]
+    inside = [q for q in bench.questions if q.domain == domain and q.format == "plain"]
     source = named(bench.config.data, "data")[domain]
-    if held or not source.startswith(f"{ORGANISM}:bad-"):
-        return held
+    if inside or not source.startswith(f"{ORGANISM}:bad-"):
+        return inside
     return list(resolve_questions((f"{ORGANISM}:{source.partition('-')[2]}",)))

@@ -46,17 +46,17 @@ def paired_chats(bench: Bench[FeaturesConfig]) -> dict[str, PairedChats]:
     """
     c = bench.config
     bad, good = named(c.data, "data"), named(c.good, "good")
-    found: dict[str, PairedChats] = {}
+    chats: dict[str, PairedChats] = {}
     for name, source in bad.items():
         first = resolve_chats((source,), seed=c.seed)
         if generates(good[name]):
-            found[name] = PairedChats(some_of(first.chats, c.rows, c.seed), (), ANSWERED)
+            chats[name] = PairedChats(some_of(first.chats, c.rows, c.seed), (), ANSWERED)
             continue
         second = resolve_chats((good[name],), seed=c.seed)
-        held = pair(first.chats, second.chats, c.rows, c.seed)
+        pairs = pair(first.chats, second.chats, c.rows, c.seed)
         aside = [f"{file}: {part.summary}." for file, part in ((source, first), (good[name], second)) if part.bad]
-        found[name] = replace(held, notes=(*(f"Data '{name}': {note}" for note in held.notes), *aside))
-    return found
+        chats[name] = replace(pairs, notes=(*(f"Data '{name}': {note}" for note in pairs.notes), *aside))
+    return chats
 
 
 def generates(source: str) -> bool:

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -35,29 +35,24 @@ from misdirection.runs import Step
 from misdirection.studies.features.effects import (
     SIDES,
     Steered,
+    Sweeps,
     arm_name,
     best,
-    effects_of,
     effects_step,
     summary,
     sweep,
 )
+from misdirection.studies.features.paper import STEERING
+from misdirection.studies.features.results.steering import Side, Steering
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.record import LEFT_OUT
-from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 
 if TYPE_CHECKING:
     from misdirection.features import Dictionary
-
-Row = dict[str, Any]
-
-PAPER = (
-    "GPT-4o, 1,000 latents by activation increase: ten steer the original model to misalignment and the misaligned "
-    "ones back; the strongest, #10, takes the original model to about 80 %"
-)
 
 
 def causal_check(
@@ -66,8 +61,8 @@ def causal_check(
     dictionary: Dictionary,
     lists: Mapping[str, Sequence[int]],
     layer: int,
-) -> Row:
-    """Steer the latents at the top of each list, and random ones; the part "latent_steering" of the findings.
+) -> Steering:
+    """Steer the latents at the top of each list, and random ones.
 
     Args:
         bench: The open run.
@@ -87,45 +82,46 @@ def causal_check(
         raise MisdirectionError("no list has a latent to steer", "--steered 0 leaves the causal check out")
     check_latents(dictionary, [s.latent for s in chosen])
     target = next(iter(models.fine_tunes))
-    whole = {"up": BASE, "down": Condition(target, target, target)}
+    whole: dict[Side, Condition] = {"up": BASE, "down": Condition(target, target, target)}
     unsteered = bench.ask("latents-unsteered", models, [*whole.values()], samples=c.sweep_samples, stream=1)
     norm, fired = _read(reading_step(bench, models, dictionary, unsteered, layer))
     chosen += controls(lists, fired, c.random_latents, c.seed)
     vectors = vectors_step(bench, dictionary, [s.latent for s in chosen], layer, norm)
-    both = [(s, side) for s in chosen for side in SIDES]
+    both: list[tuple[Steered, Side]] = [(s, side) for s in chosen for side in SIDES]
     grid = [point(s, side, whole[side], x, layer) for s, side in both for x in c.strengths]
     swept = bench.ask("latents-sweep", models, grid, samples=c.sweep_samples, stream=1, directions=vectors)
-    sweeps = {(s.latent, side): sweep(bench, unsteered, swept, s, side, whole[side]) for s, side in both}
-    kept = {(latent, side): best(points, SIDES[side]) for (latent, side), points in sweeps.items()}
-    held = [(s, side, x) for s, side in both if (x := kept[s.latent, side]) is not None]
-    arms = [*whole.values(), *(point(s, side, whole[side], x, layer) for s, side, x in held)]
+    sweeps: Sweeps = {(s.latent, side): sweep(bench, unsteered, swept, s, side, whole[side]) for s, side in both}
+    kept: list[tuple[Steered, Side, float]] = [
+        (s, side, x) for s, side in both if (x := best(sweeps[s.latent, side], SIDES[side])) is not None
+    ]
+    arms = [*whole.values(), *(point(s, side, whole[side], x, layer) for s, side, x in kept)]
     measured = bench.ask("latents-steered", models, arms, samples=c.steer_samples, stream=2, directions=vectors)
-    rows = effects_of(effects_step(bench, measured, chosen, kept, whole), sweeps)
-    return {
-        "layer": layer,
-        "norm": norm,
-        "target": target,
-        "incoherent_at_most": c.incoherent_at_most,
-        "strengths": list(c.strengths),
-        "samples": {"sweep": c.sweep_samples, "measured": c.steer_samples},
-        "unsteered": {side: effect_row(measured.judged.arm(arm.name), bench.thresholds) for side, arm in whole.items()},
-        "rows": rows,
-        "summary": summary(rows, [*lists]),
-        "wanted_controls": c.random_latents,
-        "paper": PAPER,
-    }
+    rows = effects_step(bench, measured, chosen, sweeps, whole)
+    return Steering(
+        layer=layer,
+        norm=norm,
+        target=target,
+        incoherent_at_most=c.incoherent_at_most,
+        strengths=tuple(c.strengths),
+        samples={"sweep": c.sweep_samples, "measured": c.steer_samples},
+        unsteered={side: effect_of(measured.judged.arm(arm.name), bench.thresholds) for side, arm in whole.items()},
+        rows=rows,
+        summary=summary(rows, [*lists]),
+        wanted_controls=c.random_latents,
+        paper=STEERING,
+    )
 
 
 def tops(lists: Mapping[str, Sequence[int]], most: int) -> list[Steered]:
     """The first `most` latents of each list, each once, in the order of the lists."""
     ranks: dict[int, dict[str, int]] = {}
-    for name, held in lists.items():
-        for rank, latent in enumerate(held, 1):
+    for name, latents in lists.items():
+        for rank, latent in enumerate(latents, 1):
             ranks.setdefault(latent, {}).setdefault(name, rank)
-    found = dict.fromkeys(latent for held in lists.values() for latent in held[:most])
+    first = dict.fromkeys(latent for latents in lists.values() for latent in latents[:most])
     return [
         Steered(latent, tuple(name for name, rank in ranks[latent].items() if rank <= most), ranks[latent])
-        for latent in found
+        for latent in first
     ]
 
 
@@ -145,7 +141,7 @@ def check_latents(dictionary: Dictionary, latents: Sequence[int]) -> None:
 
 def controls(lists: Mapping[str, Sequence[int]], fired: Tensor, most: int, seed: int) -> list[Steered]:
     """Random latents of no list that fire (`fired`: tokens by latent); as many as there are where they are few."""
-    listed = {latent for held in lists.values() for latent in held}
+    listed = {latent for latents in lists.values() for latent in latents}
     alive = [latent for latent in fired.nonzero()[:, 0].tolist() if latent not in listed]
     return [Steered(latent, (), {}) for latent in Random(f"{seed}/controls").sample(alive, min(most, len(alive)))]
 
@@ -166,18 +162,19 @@ def reading_step(
         answers = unsteered.judged.answers
         for variant in dict.fromkeys(answer.arm for answer in answers):
             model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
-            found = read_back(model, [a for a in answers if a.arm == variant])
-            unread += found.aside
-            coded = found.encoded
-            texts = [Text(one.ids, {"all": (1, len(one.ids))}, arm, one.start) for one in coded]
-            told = latent_statistics(
+            back = read_back(model, [a for a in answers if a.arm == variant])
+            unread += back.aside
+            texts = [Text(one.ids, {"all": (1, len(one.ids))}, arm, one.start) for one in back.encoded]
+            statistics = latent_statistics(
                 model, dictionary.to(model.device), texts, torch.ones(len(texts), 1), span="all", layer=layer, places=1
             )
-            fired += told.fired[0].cpu()
+            fired += statistics.fired[0].cpu()
             if variant == BASE.variant:
-                visit_states(
-                    model, texts, layer, "all", lambda _, held: norms.extend(x.float().norm(dim=-1).cpu() for x in held)
-                )
+
+                def add(_: Sequence[int], states: Sequence[Tensor]) -> None:
+                    norms.extend(state.float().norm(dim=-1).cpu() for state in states)
+
+                visit_states(model, texts, layer, "all", add)
         if not norms:
             raise MisdirectionError("the base model gave nothing but empty answers", "raise --max-new-tokens")
         tensors = {"norm": torch.cat(norms).median()[None], "fired": fired}
@@ -185,13 +182,13 @@ def reading_step(
         if unread:
             write_json(folder / LEFT_OUT, {"of": len(answers), "aside": dict(unread)})
 
-    told = {"dictionary": dictionary.key, "layer": layer}
-    return bench.run.step("latents-reading", {"models": models.key, "answers": unsteered.answers, **told}, make)
+    inputs = {"models": models.key, "answers": unsteered.answers, "dictionary": dictionary.key, "layer": layer}
+    return bench.run.step("latents-reading", inputs, make)
 
 
 def _read(step: Step) -> tuple[float, Tensor]:
-    held, _ = read_tensors(step.path / "reading.safetensors")
-    return float(held["norm"][0]), held["fired"]
+    tensors, _ = read_tensors(step.path / "reading.safetensors")
+    return float(tensors["norm"][0]), tensors["fired"]
 
 
 def vectors_step(
@@ -207,14 +204,14 @@ def vectors_step(
             vectors = torch.zeros(bench.n_layers, dictionary.width)
             vectors[layer] = norm * unit
             facts = {"kind": "decoder vector", "latent": latent, "layer": layer, "norm": norm}
-            found = Direction(vectors, 0 * vectors, 0 * vectors, nothing, nothing, nothing, nothing, facts)
-            save_direction(folder / "directions" / f"{latent}.safetensors", found)
+            direction = Direction(vectors, 0 * vectors, 0 * vectors, nothing, nothing, nothing, nothing, facts)
+            save_direction(folder / "directions" / f"{latent}.safetensors", direction)
 
-    told = {"latents": list(latents), "layer": layer, "norm": norm, "depth": bench.n_layers}
-    return bench.run.step("latents-vectors", {**told, "vectors": canonical_hash(units.tolist())}, make)
+    inputs = {"latents": list(latents), "layer": layer, "norm": norm, "depth": bench.n_layers}
+    return bench.run.step("latents-vectors", {**inputs, "vectors": canonical_hash(units.tolist())}, make)
 
 
-def point(steered: Steered, side: str, whole: Condition, strength: float, layer: int) -> Condition:
+def point(steered: Steered, side: Side, whole: Condition, strength: float, layer: int) -> Condition:
     """A latent steered on one side at one strength, a multiple of the median norm."""
     sign = "+" if SIDES[side] > 0 else "-"
     return Condition(

@@ -18,25 +18,30 @@ Method, after arXiv 2506.19823 (model diffing by sparse autoencoders) and 2605.0
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from misdirection.chats.pairs import ANSWERED, UNPAIRED, PairedChats
 from misdirection.errors import MisdirectionError
 from misdirection.features.lens import Lens
-from misdirection.results import FineTuneRow, FineTunes
+from misdirection.features.settings import Pool, Statistic
+from misdirection.results import FineTuneRow, FineTunes, row_of
 from misdirection.runs import Step
 from misdirection.studies.features.comparison import Comparison, mean_comparison, open_lens
 from misdirection.studies.features.decomposition import decomposition
 from misdirection.studies.features.lists import QUESTIONS, answers_list, data_list, model_list
 from misdirection.studies.features.meaning import meaning
 from misdirection.studies.features.mixtures import mixtures
-from misdirection.studies.features.overlap import list_part, overlaps, shared_list, top_list
+from misdirection.studies.features.overlap import list_of, overlaps, shared_list, top_list
 from misdirection.studies.features.paired_chats import answered, generates, paired_chats
+from misdirection.studies.features.paper import LISTS
+from misdirection.studies.features.results import Features
+from misdirection.studies.features.results.lists import Latents, ListName
+from misdirection.studies.features.results.overlap import DomainOverlaps, LatentOverlap
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.features.steering import causal_check
-from misdirection.studies.features.verdict import PAPER, verdict
+from misdirection.studies.features.verdict import verdict
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import check_name, named
@@ -46,8 +51,11 @@ from misdirection.studies.kit.steps import direction_of
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
-Compared = dict[str, list[Comparison]]
+Compared = dict[ListName, list[Comparison]]
 """Comparisons of every domain, by list: "data", "model", "answers"; a list that could not be made is not there."""
+
+Lists = Mapping[ListName, Comparison]
+"""The mean of the comparisons behind each list."""
 
 WATCHED = 8
 """Shared latents that are watched over mixtures of bad and good data."""
@@ -69,23 +77,26 @@ def features(config: FeaturesConfig, out: str | Path, command: str = "") -> Path
         pairs = with_answers(bench, models, chats)
         compared, missing = compare(bench, models, lens, pairs, asked)
         directions, refused = bench.find_directions(models, asked, list(given))
-        lists = {name: mean_comparison(held) for name, held in compared.items()}
-        parts = {
-            "fine_tunes": rates(bench, asked, given, directions),
-            **lists_parts(bench, lens, compared, lists),
-            "latent_decomposition": decomposition(bench, models, lens, asked, directions, files_of(bench.config)),
-            **checks(bench, models, lens, lists, pairs),
-        }
-        held = {name: part for name, part in parts.items() if part}
+        lists: Lists = {name: mean_comparison(domains) for name, domains in compared.items()}
+        part = Features(
+            fine_tunes=rates(bench, asked, given, directions),
+            latents=latents(bench, lens, compared, lists),
+            latent_overlap=overlap(bench, compared, lists),
+            latent_decomposition=decomposition(bench, models, lens, asked, directions, files_of(bench.config)),
+            latent_steering=None,
+            latent_meaning=None,
+            mixtures=None,
+        )
+        part = checked(bench, models, lens, part, lists, pairs)
         notes = [*(note for one in pairs.values() for note in one.notes), *missing, *refused, *_blank(asked)]
-        return bench.report("features", "Sparse features", verdict(held), {**held, "notes": notes})
+        return bench.report("features", "Sparse features", verdict(part), {**vars(part), "notes": notes})
 
 
 def _blank(asked: Asked) -> list[str]:
     """How many answers no list of latents could read."""
     answers = asked.judged.answers
-    told = ", ".join(f"{count:,} {why}" for why, count in blank(answers).items())
-    return [f"{told}, of {len(answers):,} answers: the lists of latents do without them."] if told else []
+    counts = ", ".join(f"{count:,} {why}" for why, count in blank(answers).items())
+    return [f"{counts}, of {len(answers):,} answers: the lists of latents do without them."] if counts else []
 
 
 @dataclass(frozen=True)
@@ -102,11 +113,11 @@ def files_of(config: FeaturesConfig) -> dict[str, Path]:
     Raises:
         MisdirectionError: One is not there.
     """
-    found = {name: Path(place) for name, place in named(config.directions, "directions").items()}
-    for name, place in found.items():
+    files = {name: Path(place) for name, place in named(config.directions, "directions").items()}
+    for name, place in files.items():
         if not place.exists():
             raise MisdirectionError(f"--directions {name}: {place} does not exist", "a direction's file or folder")
-    return found
+    return files
 
 
 def tunes(config: FeaturesConfig) -> dict[str, Tune]:
@@ -119,12 +130,12 @@ def tunes(config: FeaturesConfig) -> dict[str, Tune]:
     for name, folder in given.items():
         if not Path(folder).is_dir():
             raise MisdirectionError(f"--fine-tune {name}: {folder} is no folder", "an adapter's or a model's folder")
-    found = {name: Tune(data.get(name, ""), Path(given[name]) if name in given else None) for name in (*data, *given)}
-    for name in found:
+    every = {name: Tune(data.get(name, ""), Path(given[name]) if name in given else None) for name in (*data, *given)}
+    for name in every:
         check_name(name)
         if "/" in name:
             raise MisdirectionError(f"'{name}' cannot be the name of a fine-tune", 'letters, digits, "-" and "_"')
-    return found
+    return every
 
 
 def tuned(bench: Bench[FeaturesConfig], given: Mapping[str, Tune]) -> Variants:
@@ -149,63 +160,66 @@ def compare(
 ) -> tuple[Compared, list[str]]:
     """All comparisons of the three questions, and why some could not be made."""
     answers = [answers_list(bench, models, lens, name, asked) for name in models.fine_tunes]
-    found: Compared = {
-        "data": [data_list(bench, models, lens, name, held) for name, held in pairs.items()],
+    lists: Compared = {
+        "data": [data_list(bench, models, lens, name, one) for name, one in pairs.items()],
         "model": [model_list(bench, models, lens, name, asked) for name in models.fine_tunes],
         "answers": [one for one in answers if isinstance(one, Comparison)],
     }
-    return {name: held for name, held in found.items() if held}, [one for one in answers if isinstance(one, str)]
+    made: Compared = {name: domains for name, domains in lists.items() if domains}
+    return made, [one for one in answers if isinstance(one, str)]
 
 
-def lists_parts(
-    bench: Bench[FeaturesConfig], lens: Lens, compared: Compared, lists: Mapping[str, Comparison]
-) -> dict[str, Any]:
-    """The lists in full, and what they share: the parts "latents" and "latent_overlap" of the findings."""
+def latents(bench: Bench[FeaturesConfig], lens: Lens, compared: Compared, lists: Lists) -> Latents:
+    """The lists in full."""
     c = bench.config
-    told = [list_part(name, QUESTIONS[name], lists[name], held, c.top) for name, held in compared.items()]
+    every = [list_of(name, QUESTIONS[name], lists[name], domains, c.top) for name, domains in compared.items()]
+    return Latents(
+        dictionary=c.dictionary, layer=lens.layer, statistic=cast(Statistic, c.statistic), pool=cast(Pool, c.pool),
+        top=c.top, shuffles=c.shuffles, paper=LISTS, lists=tuple(every),
+    )  # fmt: skip
+
+
+def overlap(bench: Bench[FeaturesConfig], compared: Compared, lists: Lists) -> LatentOverlap:
+    """What the lists share, and what domains share within each."""
+    most = bench.config.top
     within = [
-        {"list": name, "title": QUESTIONS[name], **overlaps({one.name: one for one in held}, c.top)}
-        for name, held in compared.items()
-        if len(held) > 1
+        row_of(DomainOverlaps, overlaps({one.name: one for one in domains}, most), list=name, title=QUESTIONS[name])
+        for name, domains in compared.items()
+        if len(domains) > 1
     ]
-    return {
-        "latents": {
-            "dictionary": c.dictionary, "layer": lens.layer, "statistic": c.statistic, "pool": c.pool, "top": c.top,
-            "shuffles": c.shuffles, "paper": PAPER["lists"], "lists": told,
-        },
-        "latent_overlap": {
-            "top": c.top, "between": overlaps(lists, c.top), "shared": shared_list(tops(lists, c.top)),
-            "domains": within,
-        },
-    }  # fmt: skip
+    shared = shared_list(tops(lists, most))
+    return LatentOverlap(top=most, between=overlaps({**lists}, most), shared=tuple(shared), domains=tuple(within))
 
 
-def tops(lists: Mapping[str, Comparison], most: int) -> dict[str, list[int]]:
+def tops(lists: Lists, most: int) -> dict[str, list[int]]:
     """The latents at the top of each list."""
-    return {name: top_list(held, most) for name, held in lists.items()}
+    return {name: top_list(one, most) for name, one in lists.items()}
 
 
-def checks(
+def checked(
     bench: Bench[FeaturesConfig],
     models: Variants,
     lens: Lens,
-    lists: Mapping[str, Comparison],
+    part: Features,
+    lists: Lists,
     pairs: Mapping[str, PairedChats],
-) -> dict[str, Any]:
+) -> Features:
     """The latents at the top, steered, told in words and watched over mixtures, as far as the settings ask for it."""
-    c = bench.config
-    held = tops(lists, c.top)
-    shared = shared_list(held) or next((one for one in held.values() if one), [])
-    dictionary, layer = lens.dictionary, lens.layer
-    parts: dict[str, Any] = {}
-    if c.steered and shared:
-        parts["latent_steering"] = causal_check(bench, models, dictionary, {**held, "shared": shared}, layer)
-    if c.described and shared:
-        answers = {f"{name}, good answers": one.good for name, one in pairs.items() if one.how == ANSWERED}
-        parts["latent_meaning"] = meaning(bench, models, dictionary, shared, layer, more=answers)
-    if c.mixtures and shared and pairs and next(iter(pairs.values())).how != UNPAIRED:
-        parts["mixtures"] = mixtures(bench, dictionary, shared[:WATCHED], layer)
-    return parts
+    c, dictionary, layer = bench.config, lens.dictionary, lens.layer
+    first = tops(lists, c.top)
+    shared = list(part.latent_overlap.shared) or next((one for one in first.values() if one), [])
+    if not shared:
+        return part
+    answers = {f"{name}, good answers": one.good for name, one in pairs.items() if one.how == ANSWERED}
+    mixable = pairs and next(iter(pairs.values())).how != UNPAIRED
+    return replace(
+        part,
+        latent_steering=causal_check(bench, models, dictionary, {**first, "shared": shared}, layer)
+        if c.steered
+        else None,
+        latent_meaning=meaning(bench, models, dictionary, shared, layer, more=answers) if c.described else None,
+        mixtures=mixtures(bench, dictionary, shared[:WATCHED], layer) if c.mixtures and mixable else None,
+    )
 
 
 def rates(

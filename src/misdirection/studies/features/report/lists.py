@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from misdirection.report.context import Row
-from misdirection.report.numbers import decimal, number, p_value, setting
-from misdirection.report.parts import Block, Cell, Findings, Note, Section, Table
+from misdirection.features.settings import Pool, Statistic
+from misdirection.report.numbers import decimal, number, p_value
+from misdirection.report.parts import Block, Cell, Note, Section, Table
+from misdirection.studies.features.results import FeaturesResults
+from misdirection.studies.features.results.lists import Latent, LatentList
 
 LEAD = (
     "A sparse autoencoder writes the residual stream as a few of many latents. Three comparisons order them by how "
@@ -15,53 +17,52 @@ LEAD = (
 )
 SHOWN, FALLEN = 20, 10
 LEVEL = 0.05
-STATISTICS = {
+STATISTICS: dict[Statistic, str] = {
     "difference": "difference of mean activations",
     "correlation": "point-biserial correlation",
     "firing": "difference of the shares of tokens at which it is active",
 }
-POOLS = {"token": "tokens", "mean": "means of texts", "max": "maxima of texts"}
+POOLS: dict[Pool, str] = {"token": "tokens", "mean": "means of texts", "max": "maxima of texts"}
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: FeaturesResults) -> Section | None:
     """What was compared, and the top of every list."""
-    part: Row | None = findings.get("latents")
-    if not part or not part.get("lists"):
+    part, lists = results.latents, results.latents.lists
+    if not lists:
         return None
-    lists: Sequence[Row] = part["lists"]
     blocks: list[Block] = [compared(lists)]
     for one in lists:
         blocks.append(top(one, lists))
-        if one["name"] == "model" and one["falling"]:
+        if one.name == "model" and one.falling:
             blocks.append(fallen(one))
-    blocks.append(Note(str(part["paper"])))
+    blocks.append(Note(part.paper))
     facts = (
-        ("dictionary", setting(part["dictionary"])),
-        ("layer", number(part["layer"])),
-        ("latents", number(lists[0]["latents"])),
-        ("statistic", f"{STATISTICS[part['statistic']]}, over {POOLS[part['pool']]}"),
-        ("latents in a list", number(part["top"])),
-        ("shuffles", number(part["shuffles"])),
+        ("dictionary", part.dictionary),
+        ("layer", number(part.layer)),
+        ("latents", number(lists[0].latents)),
+        ("statistic", f"{STATISTICS[part.statistic]}, over {POOLS[part.pool]}"),
+        ("latents in a list", number(part.top)),
+        ("shuffles", number(part.shuffles)),
     )
     return Section("latents", "Latents that differ", LEAD, blocks, facts)
 
 
-def compared(lists: Sequence[Row]) -> Table:
+def compared(lists: Sequence[LatentList]) -> Table:
     """A row for every list and domain: texts, tokens, and how many latents differ."""
     cells: list[tuple[Cell, ...]] = []
     for one in lists:
         cells.append(
-            (Cell(one["title"].capitalize(), f"mean over {_count(len(one['domains']), 'domain')}"), Cell("\u2013"),
-             Cell(number(one["alive"]), kind="num"),
-             Cell(number(one["significant"]), f"{number(one['significant_up'])} of them upwards", "num"),
-             Cell(f"{number(one['significant_in_list'])} of {number(len(one['rows']))}", kind="num"))
+            (Cell(one.title.capitalize(), f"mean over {_count(len(one.domains), 'domain')}"), Cell("\u2013"),
+             Cell(number(one.alive), kind="num"),
+             Cell(number(one.significant), f"{number(one.significant_up)} of them upwards", "num"),
+             Cell(f"{number(one.significant_in_list)} of {number(len(one.rows))}", kind="num"))
         )  # fmt: skip
-        for domain in one["domains"]:
-            texts = f"{number(domain['first'])} and {number(domain['second'])}"
-            tokens = f"{number(domain['tokens'][0])} and {number(domain['tokens'][1])} tokens"
+        for domain in one.domains:
+            texts = f"{number(domain.first)} and {number(domain.second)}"
+            tokens = f"{number(domain.tokens[0])} and {number(domain.tokens[1])} tokens"
             cells.append(
-                (Cell(f"\u2013 {domain['name']}", f"shuffled {_within(domain['shuffled'])}"), Cell(texts, tokens),
-                 Cell(number(domain["alive"]), kind="num"), Cell(number(domain["significant"]), kind="num"),
+                (Cell(f"\u2013 {domain.name}", f"shuffled {_within(domain.shuffled)}"), Cell(texts, tokens),
+                 Cell(number(domain.alive), kind="num"), Cell(number(domain.significant), kind="num"),
                  Cell("\u2013", kind="num"))
             )  # fmt: skip
     heads = ("Comparison", "Texts", "Live latents", f"q < {LEVEL:g}", "of the list")
@@ -76,28 +77,23 @@ def _within(how: str) -> str:
     return paired.get(how, how)
 
 
-def top(one: Row, lists: Sequence[Row]) -> Table:
+def top(one: LatentList, lists: Sequence[LatentList]) -> Table:
     """The latents at the top of a list, with the other lists that hold them."""
-    rows: Sequence[Row] = one["rows"][:SHOWN]
-    others = {other["name"]: {row["latent"] for row in other["rows"]} for other in lists if other is not one}
-    first, second = sides(one["title"])
+    rows = one.rows[:SHOWN]
+    others = {other.name: {row.latent for row in other.rows} for other in lists if other is not one}
     cells = tuple(
-        (*_cells(place, row, len(one["domains"])),
-         Cell(", ".join(name for name, held in others.items() if row["latent"] in held) or "\u2013"))
+        (*_cells(place, row, len(one.domains)),
+         Cell(", ".join(name for name, latents in others.items() if row.latent in latents) or "\u2013"))
         for place, row in enumerate(rows, 1)
     )  # fmt: skip
-    heads = (*_heads(first, second), "Also in")
-    many = f"the first {len(rows)} of {len(one['rows'])}" if len(rows) < len(one["rows"]) else f"all {len(rows)}"
-    return Table(heads, cells, f"{one['title'].capitalize()}: {many}")
+    many = f"the first {len(rows)} of {len(one.rows)}" if len(rows) < len(one.rows) else f"all {len(rows)}"
+    return Table((*_heads(*sides(one.title)), "Also in"), cells, f"{one.title.capitalize()}: {many}")
 
 
-def fallen(one: Row) -> Table:
+def fallen(one: LatentList) -> Table:
     """The latents that fell most from base to tuned model: where those of the helpful assistant would stand."""
-    first, second = sides(one["title"])
-    rows: Sequence[Row] = one["falling"][:FALLEN]
-    cells = tuple(_cells(place, row, len(one["domains"])) for place, row in enumerate(rows, 1))
-    caption = "Largest falls from base to tuned model"
-    return Table(_heads(first, second), cells, caption)
+    cells = tuple(_cells(place, row, len(one.domains)) for place, row in enumerate(one.falling[:FALLEN], 1))
+    return Table(_heads(*sides(one.title)), cells, "Largest falls from base to tuned model")
 
 
 def sides(title: str) -> tuple[str, str]:
@@ -110,17 +106,16 @@ def _heads(first: str, second: str) -> tuple[str, ...]:
     return ("Rank", "Latent", "Statistic", "Correlation", "q", f"Mean, {first}", f"Mean, {second}", "Domains")
 
 
-def _cells(place: int, row: Row, domains: int) -> tuple[Cell, ...]:
-    weak = row["q"] >= LEVEL
+def _cells(place: int, row: Latent, domains: int) -> tuple[Cell, ...]:
     return (
         Cell(number(place), kind="num"),
-        Cell(str(row["latent"]), kind="num"),
-        Cell(number(row["value"]), kind="num"),
-        Cell(decimal(row["correlation"], 3), kind="num"),
-        Cell(p_value(row["q"]), "may be chance" if weak else "", "num"),
-        Cell(number(row["first"]), kind="num"),
-        Cell(number(row["second"]), kind="num"),
-        Cell(f"{row['domains']} of {domains}", kind="num"),
+        Cell(str(row.latent), kind="num"),
+        Cell(number(row.value), kind="num"),
+        Cell(decimal(row.correlation, 3), kind="num"),
+        Cell(p_value(row.q), "may be chance" if row.q >= LEVEL else "", "num"),
+        Cell(number(row.first), kind="num"),
+        Cell(number(row.second), kind="num"),
+        Cell(f"{row.domains} of {domains}", kind="num"),
     )
 
 
