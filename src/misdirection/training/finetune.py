@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from misdirection import progress
-from misdirection.artefacts import plain
+from misdirection.artefacts import canonical_hash, plain
 from misdirection.chats import Chat
 from misdirection.engine.float_attention import float_attention
 from misdirection.locks import Lock
@@ -41,7 +41,9 @@ from misdirection.training.steering_vector import VectorPlan, add_vector, plan_v
 from misdirection.training.targets import Plan, plan_lora
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+
+    from misdirection.training.defences import Defence
 
 
 def train(
@@ -55,6 +57,8 @@ def train(
     resume: bool = True,
     told: str = "",
     asked: Mapping[str, Any] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    defences: Sequence[Defence] = (),
 ) -> TrainResult:
     """Fine-tune `model` on the answers of `chats`.
 
@@ -68,6 +72,8 @@ def train(
         told: How the chats were read, for the record; see `told_data`.
         asked: What the caller wants to find again as "facts" of training.json; it decides nothing.
         resume: Go on from the last whole state, and give back a finished fine-tune; else start over.
+        defences: What is done against misalignment while training (`training.defences`), in this order.
+        callbacks: Of transformers, as `monitoring.TrainingWatch`; they may end the training early, which is noted.
 
     Returns:
         Folder and figures. The same seed, machine and libraries give the same weights, resumed or not.
@@ -85,6 +91,8 @@ def train(
     check(config, elsewhere is not None)
     host = hosting.find_host(model, tokenizer, config, record.format_in(out) if resume else None)
     max_length, notes = _fitting_length(host, config)
+    for one in defences:
+        chats = one.on_chats(list(chats))
     rows, report = prepare(host.tokenizer, chats, max_length, config.turns)
     others, beside = (
         prepare(host.tokenizer, elsewhere, max_length, config.turns) if elsewhere is not None else ((), None)
@@ -96,6 +104,13 @@ def train(
         notes.append(f"{config.dtype} was asked for; the model in memory is {host.lm.dtype} and was trained so")
     facts = record.describe(host, config, report, plan, notes, beside) | ({"read": told} if told else {})
     facts |= {"facts": plain(asked)} if asked else {}
+    if defences:
+        from misdirection.training.defences import DefenceCallback, penalised
+
+        held = [one.facts for one in defences]
+        facts |= {"defences": plain(held), "key": canonical_hash([facts["key"], held])}
+        objective = penalised(objective, defences)
+        callbacks = [*callbacks, DefenceCallback(defences)]
     out.mkdir(parents=True, exist_ok=True)
     lock = Lock.take(out / ".lock")
     try:
@@ -106,7 +121,9 @@ def train(
         in_order = accompany(in_order, others, config) if others else in_order
         with hosting.own_randomness(), hosting.borrowed(host.lm), hosting.cpu_threads(config.threads, host.lm):
             torch.manual_seed(config.seed)
-            resumed, summary = _fit(host, plan, config, in_order, objective, out)
+            resumed, summary = _fit(host, plan, config, in_order, objective, out, callbacks)
+        if (planned := int(summary.pop("planned"))) > summary["steps"]:
+            notes.append(f"stopped by a callback at step {summary['steps']:.0f} of {planned}")
         return replace(record.finish(out, report, tuple(notes), summary), resumed_from=resumed)
     finally:
         lock.release()
@@ -125,6 +142,7 @@ def _fit(
     rows: list[Row],
     objective: Objective,
     out: Path,
+    callbacks: Sequence[TrainerCallback],
 ) -> tuple[int | None, dict[str, float]]:
     """Train in the host and write what came out; gives the step resumed from and the figures."""
     dtype = _saved_dtype(host, config)
@@ -149,6 +167,7 @@ def _fit(
         metrics=metrics,
         checkpoint=checkpoint,
         advance=lambda *_: None,
+        callbacks=callbacks,
     )
     with (
         hosting.recomputed(host.lm, config.gradient_checkpointing),
@@ -157,9 +176,9 @@ def _fit(
         fast_products(host.lm),
         progress.task(f"training {config.preset}", job.steps - done, "steps") as job.advance,
     ):
-        loop.run(job, state[1] if state else None)
+        steps = loop.run(job, state[1] if state else None)
     output.save(host, plan, dtype, out / _kind(plan))
-    return (state[0] if state else None), {**metrics.summary(), "steps": job.steps}
+    return (state[0] if state else None), {**metrics.summary(), "steps": steps, "planned": job.steps}
 
 
 def _kind(plan: Plan | VectorPlan | None) -> str:

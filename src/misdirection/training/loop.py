@@ -39,6 +39,7 @@ class Job:
         metrics: The lines of metrics.jsonl.
         checkpoint: Called with the step when a checkpoint is due.
         advance: Progress: called with 1 and a note after each step.
+        callbacks: Others that look on; one with a method `attach` is given the trainer.
     """
 
     lm: Any
@@ -51,6 +52,7 @@ class Job:
     metrics: MetricsFile
     checkpoint: Callable[[int], None]
     advance: Callable[..., None]
+    callbacks: Sequence[TrainerCallback] = ()
     trained: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     def __post_init__(self) -> None:
@@ -62,8 +64,11 @@ class Job:
         return -(-len(self.rows) // (self.config.batch_size * self.config.accumulation))
 
 
-def run(job: Job, resume_from: Path | None) -> None:
+def run(job: Job, resume_from: Path | None) -> int:
     """Train `job.lm` in place, from a state where one is given.
+
+    Returns:
+        Steps that are done in all: fewer than `job.steps` where a callback has stopped it.
 
     Raises:
         SettingsError: A scheduler or optimiser that transformers does not know, or whose package is missing.
@@ -80,6 +85,7 @@ def run(job: Job, resume_from: Path | None) -> None:
             f"memory ran out while training: {error}",
             "lower batch_size (and raise accumulation), lower max_length, or set gradient_checkpointing",
         ) from error
+    return int(trainer.state.global_step)
 
 
 class AnswerTrainer(Trainer):
@@ -105,6 +111,11 @@ class AnswerTrainer(Trainer):
         alike = not (job.mixed or job.config.gradient_checkpointing or job.config.dropout)
         self._shared = passes.shared_beginning if alike and passes.can_begin_together(job.lm) else lambda _: 0
         self.remove_callback(PrinterCallback)
+        for callback in job.callbacks:
+            if attach := getattr(callback, "attach", None):
+                attach(self)
+            else:
+                self.add_callback(callback)
         # Makes the loop count the labels of each step, also for families that do not take the count themselves.
         self.model_accepts_loss_kwargs = True
 

@@ -136,6 +136,8 @@ def _difference(before: dict[str, Any], after: dict[str, Any]) -> str:
         return "the chats, or the tokenizer and its template, differ"
     if before.get("elsewhere") != after.get("elsewhere"):
         return "the chats elsewhere differ"
+    if before.get("defences") != after.get("defences"):
+        return "the defences differ"
     if before.get("base", {}).get("fingerprint") != after["base"]["fingerprint"]:
         return "the base model's weights differ"
     return "the base model's number format or this program's version differs"
