@@ -11,18 +11,27 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from misdirection.features.dictionary import Dictionary
 from misdirection.models import find_layers
 from misdirection.models.stream import residual
 from misdirection.training.data import IGNORED
 from misdirection.training.defences.base import Batch, Defence
 from misdirection.training.hosting import untuned
 from misdirection.training.objectives.sft import logits_at_labels
+
+
+class Encoder(Protocol):
+    """A dictionary, as `features.load_dictionary` gives it."""
+
+    key: str
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Latents, shape (tokens, latents), of states, shape (tokens, width)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +46,7 @@ class LatentBlocking(Defence):
         weight: lambda.
     """
 
-    dictionary: Dictionary
+    dictionary: Encoder
     layer: int
     rising: tuple[int, ...]
     falling: tuple[int, ...] = ()
