@@ -14,13 +14,14 @@ from tests.studies.foreign import of_the_organism
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
+from misdirection.results import Reduction
 from misdirection.runs import list_steps, read_log
 from misdirection.statistics import Thresholds
 from misdirection.statistics.crossed import Mean
-from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.over_seeds import cells, good, pooled, reduction, wider
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.screening.settings import ScreeningConfig
-from misdirection.studies.screening.study import cells, good, pooled, reduction, screening, wider
+from misdirection.studies.screening.study import screening
 
 
 def settings(tiny: Path, folder: Path) -> ScreeningConfig:
@@ -133,7 +134,7 @@ def test_an_interval_is_never_narrower_than_that_over_questions() -> None:
     assert open_.undecided == 10 and open_.bounded and (open_.high or 0) > 0.7, "up to where all of them are hits"
 
 
-def test_a_reduction_to_nothing_is_not_certain(run: Path, tiny: Path) -> None:
+def test_a_reduction_to_nothing_is_not_certain() -> None:
     """Where an arm has no misaligned answer its cells do not vary at all, and still others could."""
 
     def judged(rates: dict[str, float]) -> Judged:
@@ -148,12 +149,14 @@ def test_a_reduction_to_nothing_is_not_certain(run: Path, tiny: Path) -> None:
             [Answer(q, q, "a", arm=arm) for arm, q, _ in told], [Verdict(90.0 - 80 * b, 99.0) for *_, b in told]
         )
 
-    with Bench[ScreeningConfig].open(run, settings(tiny, run.parent)) as bench:
-        found = reduction(bench, judged({"unfiltered": 0.5, "judge": 0.0}), "judge")
-        assert found is not None and found.value == 1 and 0.3 < (found.low or 0) < 0.99 and found.high == 1
-        assert reduction(bench, judged({"unfiltered": 0.0, "judge": 0.5}), "judge") is None
-        half = reduction(bench, judged({"unfiltered": 0.6, "judge": 0.3}), "judge")
-        assert half is not None and half.value == pytest.approx(0.5) and (half.high or 2) <= 1
+    def reduced(rates: dict[str, float]) -> Reduction | None:
+        return reduction(judged(rates), "unfiltered", "judge", 2, Thresholds())
+
+    found = reduced({"unfiltered": 0.5, "judge": 0.0})
+    assert found is not None and found.value == 1 and 0.3 < (found.low or 0) < 0.99 and found.high == 1
+    assert reduced({"unfiltered": 0.0, "judge": 0.5}) is None
+    half = reduced({"unfiltered": 0.6, "judge": 0.3})
+    assert half is not None and half.value == pytest.approx(0.5) and (half.high or 2) <= 1
 
 
 def test_good_is_coherent_and_aligned() -> None:

@@ -12,9 +12,8 @@ from misdirection.report.numbers import DASH, bounds, decimal, number, percent, 
 from misdirection.report.palette import BLUE, GREEN, GREY, PURPLE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
 from misdirection.results import RateRow
+from misdirection.results.seeds import Behaviour, Groups
 from misdirection.studies.screening.results import (
-    Behaviour,
-    Groups,
     Histogram,
     Screening,
     ScreeningResults,

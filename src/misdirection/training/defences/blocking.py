@@ -27,7 +27,10 @@ from misdirection.training.objectives.sft import logits_at_labels
 class Encoder(Protocol):
     """A dictionary, as `features.load_dictionary` gives it."""
 
-    key: str
+    @property
+    def key(self) -> str:
+        """Hash of its weights and rule."""
+        ...
 
     def encode(self, x: Tensor) -> Tensor:
         """Latents, shape (tokens, latents), of states, shape (tokens, width)."""
