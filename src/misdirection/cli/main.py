@@ -18,6 +18,7 @@ from misdirection.cli import (
     measure,
     monitor,
     organism,
+    repair,
     sae,
     screen,
     studies,
@@ -55,6 +56,7 @@ app_command.add(app)
 app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")
 app.add_typer(sae.app, name="sae")
+app.add_typer(repair.app, name="repair")
 tidy(app)
 
 

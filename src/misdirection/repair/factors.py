@@ -10,7 +10,7 @@ from typing import Any
 
 from misdirection.artefacts import write_tensors
 from misdirection.models import matrices_in
-from misdirection.models.adapter_files import CONFIG, WEIGHTS, read_adapter
+from misdirection.models.adapter_files import WEIGHTS, read_adapter
 from misdirection.models.adapter_kinds import check_plain_keys, check_plain_lora
 from misdirection.repair.change import Factors
 from misdirection.repair.errors import RepairError
@@ -102,7 +102,11 @@ def save_adapter(folder: Path, factors: Mapping[str, Factors], like: Adapter) ->
     tensors = {f"base_model.model.{path}.lora_A.weight": held.a for path, held in factors.items()}
     tensors |= {f"base_model.model.{path}.lora_B.weight": held.b for path, held in factors.items()}
     write_tensors(folder / WEIGHTS, tensors, {})
+    copy_beside(like, folder)
+
+
+def copy_beside(adapter: Adapter, folder: Path) -> None:
+    """Copy what stands beside an adapter, under which it was trained: its chat template and tokenizer."""
     for name in _BESIDE:
-        if (like.folder / name).is_file():
-            shutil.copyfile(like.folder / name, folder / name)
-    assert (folder / CONFIG).is_file()
+        if (adapter.folder / name).is_file():
+            shutil.copyfile(adapter.folder / name, folder / name)

@@ -109,6 +109,11 @@ def config_of(checkpoint: Checkpoint) -> Any:
     return config
 
 
+def family_of_config(config: Any) -> str:
+    """The text model's type."""
+    return str(config.get_text_config(decoder=True).model_type)
+
+
 def layout_of(checkpoint: Checkpoint, exact: bool = True) -> Layout:
     """The tensors that write to the residual stream.
 
@@ -121,7 +126,7 @@ def layout_of(checkpoint: Checkpoint, exact: bool = True) -> Layout:
     """
     config = config_of(checkpoint)
     text: Any = config.get_text_config(decoder=True)
-    family = str(text.model_type)
+    family = family_of_config(config)
     if exact:
         demand_exact(checkpoint, config, family)
     width, count = int(text.hidden_size), int(text.num_hidden_layers)

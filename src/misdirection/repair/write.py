@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from misdirection.repair.change import Along, Change, Factors
-from misdirection.repair.checkpoint import Checkpoint, Edit, open_checkpoint, rewrite
+from misdirection.repair.change import Along, Change
+from misdirection.repair.checkpoint import Edit, open_checkpoint, rewrite
+from misdirection.repair.factors import Adapter, copy_beside
 from misdirection.repair.merge import by_tensor
 from misdirection.repair.places import Layout, layout_of
 from misdirection.repair.project import Removal, plan
-
-if TYPE_CHECKING:
-    from misdirection.repair.factors import Adapter
 
 
 @dataclass
@@ -72,7 +69,7 @@ def project_weights(
         added=made.added,
         copies=made.copies,
         settings={**source.settings, **made.settings},
-        beside=None if beside is None else lambda folder: beside(folder, done),
+        beside=_beside(done, adapters or {}, beside),
     )
     return done
 
@@ -98,8 +95,20 @@ def merge_weights(
     changes = by_tensor(source, layout.family, adapters)
     done = Written(layout)
     edits = {name: _edit(change, done, None) for name, change in changes.items()}
-    rewrite(source, Path(out), edits, beside=None if beside is None else lambda folder: beside(folder, done))
+    rewrite(source, Path(out), edits, beside=_beside(done, adapters, beside))
     return done
+
+
+def _beside(
+    done: Written, adapters: Mapping[Adapter, float], further: Callable[[Path, Written], None] | None
+) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        for adapter in adapters:
+            copy_beside(adapter, folder)
+        if further is not None:
+            further(folder, done)
+
+    return write
 
 
 def _merged(first: Mapping[str, Change], merges: Mapping[str, Change]) -> dict[str, Change]:
@@ -117,6 +126,3 @@ def _edit(change: Change, done: Written, layer: int | None) -> Edit:
             done.along[layer] = done.along.get(layer, Along()) + found
 
     return edit
-
-
-__all__ = ["Checkpoint", "Factors", "Written", "merge_weights", "project_weights"]
