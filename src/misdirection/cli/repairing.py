@@ -121,4 +121,5 @@ def ended(made: Made, flag: str, subject: Subject) -> None:
     for told in made.notes:
         note(f"note: {told}")
     link("repaired", made.out)
-    onward("what it answers now", command("audit", "--model", subject.name, flag, made.out, "--out", "runs/after"))
+    audited = ("audit", "--model", subject.name, flag, made.out, "--out", "runs/after")
+    onward("what it answers now", command(*audited))
