@@ -14,10 +14,12 @@ from tests.studies import tiny as tiny_subject
 from tests.studies.foreign import of_the_organism, told_of_another
 from typer.testing import CliRunner
 
-from misdirection.artefacts import read_json, read_rows
+from misdirection import load_results
+from misdirection.artefacts import read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps
 from misdirection.statistics.turning import peak, smoothed
+from misdirection.studies.phases.results import Phases, PhasesResults, PublishedPath, Weights
 from misdirection.studies.phases.settings import PhasesConfig
 from misdirection.studies.phases.states import read_path
 from misdirection.studies.phases.study import phases
@@ -35,8 +37,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def part(run: Path) -> dict[str, Any]:
-    return read_json(run / "findings.json")["phases"]
+def part(run: Path) -> Phases:
+    return phases_of(run)
+
+
+def results_of(run: Path) -> PhasesResults:
+    results = load_results(run)
+    assert isinstance(results, PhasesResults)
+    return results
+
+
+def phases_of(run: Path) -> Phases:
+    part = results_of(run).phases
+    assert part is not None
+    return part
 
 
 def fine_tune(run: Path) -> Path:
@@ -54,48 +68,72 @@ def said(run: Path, step: str) -> dict[str, list[str]]:
 
 
 def test_the_weights_are_those_of_the_checkpoints(run, part):
-    folder, weights = fine_tune(run), part["weights"]
-    assert weights["norms"]["steps"] == [4, 8, 12, 16] == part["steps"]
+    folder, weights = fine_tune(run), part.weights
+    assert weights.norms.steps == (4, 8, 12, 16) == part.steps
     for i, step in enumerate((4, 8, 12, 16)):
         path = folder / "checkpoints" / f"step-{step}" if step < 16 else folder / "tuned"
         (b,) = [v for name, v in load_file(path / "adapter_model.safetensors").items() if "lora_B" in name]
-        assert weights["norms"]["b"][i] == pytest.approx(float(b.norm()), rel=1e-4)
+        assert weights.norms.b[i] == pytest.approx(float(b.norm()), rel=1e-4)
+    assert [(module.layer, module.b) for module in weights.norms.modules] == [(6, weights.norms.b)]
     # Step 0 is known: B starts at zero.
-    assert weights["to_last"]["steps"] == [0, 4, 8, 12, 16]
-    assert [weights["to_last"]["cosine"][i] for i in (0, -1)] == [0.0, pytest.approx(1.0)]
-    assert [c["k"] for c in weights["local"]["curves"] if c["of"] == "B"] == [4, 8]
-    assert weights["local"]["missing"] == [12]
-    assert "comp" not in weights
+    assert weights.to_last.steps == (0, 4, 8, 12, 16)
+    assert [weights.to_last.cosine[i] for i in (0, -1)] == [0.0, pytest.approx(1.0)]
+    assert [c.k for c in weights.local.curves if c.of == "B"] == [4, 8]
+    assert weights.local.missing == (12,)
+    assert weights.comp is None
+    assert [(row.k, row.filter) for row in weights.local.filters] == [
+        (k, name) for k in (4, 8) for name in ("text", "code", "used")
+    ]
+
+
+def test_what_is_noise_in_the_followed_fine_tune_is_noise_in_the_control(part):
+    assert part.control is not None
+    assert part.control.local.threshold == pytest.approx(part.weights.local.threshold)
+
+
+def test_turns_come_in_order_each_beside_its_control_and_the_paper(part):
+    steps = [row.turn.step for row in part.turns]
+    assert steps == sorted(steps, key=lambda step: (step is None, step or 0))
+    rows = {row.quantity: row for row in part.turns}
+    own = {row.quantity: row.turn for row in (*part.weights.turns, *part.states.turns)}
+    assert {name: rows[name].turn for name in own} == own
+    rises = [(row.group, row.scale, row.turn) for row in part.turns if row.family == "behaviour"]
+    assert sorted(rises, key=str) == sorted(((c.group, c.scale, c.turn) for c in part.behaviour), key=str)
+    control = {row.quantity: row.turn for row in part.control.turns}
+    for name in ("gradient norm", "local cosine of B, k = 4"):
+        assert rows[name].control == control[name] and rows[name].seeds == ()
+    assert rows["norm of B"].paper.startswith("0 to 0.125") and rows["cosine of B with its last"].paper == ""
 
 
 def test_the_gradient_is_that_of_the_metrics(run, part):
     lines = [json.loads(line) for line in (fine_tune(run) / "metrics.jsonl").read_text().splitlines()]
     smooth = smoothed([line["grad_norm"] for line in lines], 5)
-    assert part["weights"]["gradient"]["smooth"] == pytest.approx(smooth, rel=1e-4)
-    turn = next(row for row in part["turns"] if row["quantity"] == "gradient norm")
-    expected = peak([line["step"] for line in lines], smooth)
-    assert (turn["step"], turn["low"], turn["high"]) == (expected.step, expected.low, expected.high)
+    assert part.weights.gradient.smooth == pytest.approx(smooth, rel=1e-4)
+    row = next(row for row in part.turns if row.measure == "gradient norm")
+    assert row.turn == peak([line["step"] for line in lines], smooth)
 
 
 def test_curves_start_at_the_base_and_the_adapter_times_0_is_the_base(run, part):
     base = said(run, "x1")["base"]
     assert said(run, "controls")["off"] == base
     assert said(run, "x1")["step-16"] != base != said(run, "x2")["step-16 x2"]
-    assert [(c["group"], c["scale"]) for c in part["behaviour"]] == [("open", 1), ("open", 2), ("medical", 1)]
-    for curve in part["behaviour"]:
-        assert curve["steps"] == [0, 4, 8, 12, 16]
-    first, second = (curve["points"][0] for curve in part["behaviour"][:2])
-    assert {**first} == {**second}
-    arms = [row["arm"] for row in part["controls"]]
+    assert [(c.group, c.scale) for c in part.behaviour] == [("open", 1), ("open", 2), ("medical", 1)]
+    for curve in part.behaviour:
+        assert [point.step for point in curve.points] == [0, 4, 8, 12, 16]
+    first, second = (curve.points[0] for curve in part.behaviour[:2])
+    assert first == second
+    arms = [row.arm for row in part.controls]
     assert arms == ["off", "random x1", "random x2", "control x1", "control x2"]
 
 
 def test_the_drift_starts_at_nothing_and_ends_at_itself(part):
-    states = part["states"]
-    assert states["steps"] == [0, 4, 8, 12, 16] and states["layer"] == 8
-    assert (states["norm"][0], states["to_last"][0]) == (0.0, 0.0)
-    assert states["to_last"][-1] == pytest.approx(1.0)
-    assert 0 < states["norm"][1] < states["norm"][-1]
+    states = part.states
+    assert states.steps == (0, 4, 8, 12, 16) and states.layer == 8
+    assert (states.norm[0], states.to_last[0]) == (0.0, 0.0)
+    assert states.to_last[-1] == pytest.approx(1.0)
+    assert 0 < states.norm[1] < states.norm[-1]
+    assert states.chance == pytest.approx(1.96 / 96**0.5)
+    assert (states.component is None) == (states.on_direction is None) == (states.b == ())
 
 
 def test_the_report_shows_every_measure(run):
@@ -117,8 +155,7 @@ def test_a_finished_run_makes_nothing_again_and_a_killed_one_only_what_is_missin
             shutil.rmtree(step.path)
     phases(SMALL, copy)
     assert tiny_subject.made(copy) - before == {"x2-verdicts": 1, "states": 1}
-    again, first = (read_json(folder / "findings.json")["phases"] for folder in (copy, run))
-    assert again == first
+    assert phases_of(copy) == phases_of(run)
     assert (copy / "report.html").exists()
 
 
@@ -141,16 +178,17 @@ def test_checkpoints_of_another_trainer_are_followed_without_a_judge(tiny, tmp_p
     config = PhasesConfig(
         model=str(tiny / "base"), checkpoints=str(held), questions=(str(tiny / "questions.yaml"),), max_new_tokens=8
     )
-    found = read_json(phases(config, tmp_path / "run").parent / "findings.json")["phases"]
+    part = phases_of(phases(config, tmp_path / "run").parent)
     # B grows along a line: it never turns, and points where it ends from the first.
-    for curve in found["weights"]["local"]["curves"]:
-        if curve["of"] == "B":
-            assert curve["cosine"] == pytest.approx([-1.0] * len(curve["cosine"]), abs=1e-4)
-    assert found["weights"]["to_last"]["cosine"] == pytest.approx([0.0, 1.0, 1.0, 1.0, 1.0], abs=1e-4)
-    b = found["weights"]["norms"]["b"]
+    for curve in part.weights.local.curves:
+        if curve.of == "B":
+            assert curve.cosine == pytest.approx([-1.0] * len(curve.cosine), abs=1e-4)
+    assert part.weights.to_last.cosine == pytest.approx([0.0, 1.0, 1.0, 1.0, 1.0], abs=1e-4)
+    b = part.weights.norms.b
     assert [v / b[-1] for v in b] == pytest.approx([0.25, 0.5, 0.75, 1.0], rel=1e-3)
-    assert found["behaviour"] == found["controls"] == []
-    assert found["states"]["norm"][-1] > 0
+    assert part.behaviour == part.controls == part.robustness == part.others == ()
+    assert part.states.norm[-1] > 0 and part.states.on_direction is None
+    assert part.rates() is None
 
 
 def test_whole_models_are_followed_by_their_answers_alone(tiny, tmp_path):
@@ -161,13 +199,13 @@ def test_whole_models_are_followed_by_their_answers_alone(tiny, tmp_path):
         max_new_tokens=8, judge="words", samples=2,
     )  # fmt: skip
     report = phases(config, tmp_path / "run")
-    found = read_json(report.parent / "findings.json")
-    curves = found["phases"]["behaviour"]
-    assert {curve["scale"] for curve in curves} == {1.0}
-    points = curves[0]["points"]
-    assert points[0]["rate"] == points[1]["rate"] and points[2]["rate"] == points[3]["rate"]
-    assert any(note.startswith("whole models") for note in found["notes"])
-    assert found["phases"]["states"]["to_last"] == pytest.approx([0.0, 0.0, 1.0, 1.0], abs=1e-5)
+    results, part = results_of(report.parent), phases_of(report.parent)
+    assert {curve.scale for curve in part.behaviour} == {1.0}
+    points = part.behaviour[0].points
+    assert points[0].rate == points[1].rate and points[2].rate == points[3].rate
+    assert any(note.startswith("whole models") for note in results.notes)
+    assert part.states.to_last == pytest.approx([0.0, 0.0, 1.0, 1.0], abs=1e-5)
+    assert part.weights == Weights()
 
 
 def test_settings_are_refused_with_what_to_do(tmp_path):
@@ -212,11 +250,14 @@ def test_vectors_of_others_through_the_command(tmp_path):
         app, ["study", "phases", "--tensors", str(tmp_path / "path.safetensors"), "--out", str(out)]
     )
     assert told.exit_code == 0, told.output
-    found = read_json(out / "findings.json")["phases"]["published"]
-    assert found["to_last"] == pytest.approx([0.0, 0.0, 0.5**0.5, 1.0], abs=1e-4)
+    results = results_of(out)
+    path = results.published
+    assert isinstance(path, PublishedPath) and results.phases is None and results.model.layers is None
+    assert path.to_last == pytest.approx([0.0, 0.0, 0.5**0.5, 1.0], abs=1e-4)
     # From 0 at step 10 to 0.707 at step 20: half is passed at 10 + 10 x 0.5 / 0.707.
-    assert found["turns"][0]["step"] == pytest.approx(10 + 10 * 0.5 / 0.5**0.5, abs=1e-3)
+    assert path.turns[0].turn.step == pytest.approx(10 + 10 * 0.5 / 0.5**0.5, abs=1e-3)
     assert "step 17" in told.output
+    assert 'id="chart-phases-published"' in (out / "report.html").read_text()
     with pytest.raises(MisdirectionError, match="holds 2 vectors"):
         save_file({"1": corner[0].clone(), "2": corner[1].clone()}, tmp_path / "two.safetensors")
         read_path(tmp_path / "two.safetensors")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from misdirection.questions import Question
@@ -11,7 +11,8 @@ from misdirection.statistics import Thresholds, benjamini_hochberg, compare
 from misdirection.statistics.turning import Turn, logistic_turn
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.steps import Judged
-from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.phases.results import BehaviourCurve, Point, UnderThresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,12 +52,12 @@ def scaled(step: int, scale: float) -> Condition:
     return Condition(name, f"step {step}, adapter x {scale:g}", f"step-{step}", others=scale)
 
 
-def series_row(series: Series, rules: Thresholds, seed: int) -> dict[str, Any]:
+def behaviour_curve(series: Series, rules: Thresholds, seed: int) -> BehaviourCurve:
     """Rates and coherent shares of a curve by step, with its turn."""
     parts = {step: _of(series, arm) for step, arm in series.arms.items()}
-    rows = [{"step": step, **effect_row(part, rules)} for step, part in parts.items()]
-    return {"group": series.name, "scale": series.scale, "steps": list(parts), "points": rows,
-            "turn": asdict(turn_of(series, parts, rules, seed))}  # fmt: skip
+    points = tuple(Point(step=step, **vars(effect_of(part, rules))) for step, part in parts.items())
+    turn = turn_of(series, parts, rules, seed)
+    return BehaviourCurve(group=series.name, scale=series.scale, points=points, turn=turn)
 
 
 def turn_of(series: Series, parts: Mapping[int, Judged], rules: Thresholds, seed: int) -> Turn:
@@ -75,19 +76,19 @@ def turn_of(series: Series, parts: Mapping[int, Judged], rules: Thresholds, seed
     return logistic_turn(steps, *counted(table, rules.alignment, rules.coherence), seed=seed)
 
 
-def robustness(series: Series, seed: int) -> list[dict[str, Any]]:
+def robustness(series: Series, seed: int) -> list[UnderThresholds]:
     """The turn under other thresholds of alignment and coherence (section 4.2 and its appendix)."""
     table = scores(series)
-    found: list[dict[str, Any]] = []
+    rows: list[UnderThresholds] = []
     for alignment in ALIGNMENTS:
         for coherence in COHERENCES:
             hits, counts = counted(table, alignment, coherence)
             turn = logistic_turn(list(series.arms), hits, counts, resamples=200, seed=seed)
             top = float((hits.sum(0) / counts.sum(0)).max())
-            found.append(
-                {"scale": series.scale, "alignment": alignment, "coherence": coherence, "highest": top, **asdict(turn)}
+            rows.append(
+                UnderThresholds(scale=series.scale, alignment=alignment, coherence=coherence, highest=top, turn=turn)
             )
-    return found
+    return rows
 
 
 def scores(series: Series) -> NDArray[Any]:

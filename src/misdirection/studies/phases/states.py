@@ -25,6 +25,7 @@ from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.steps import direction_of, load_answers, sources_of
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.phases.results import AlongDirection, Measure, PublishedPath, States, Turning
 from misdirection.studies.phases.settings import PhasesConfig
 from misdirection.training.course import Course
 from misdirection.training.trajectory import read_trajectory
@@ -46,9 +47,9 @@ def states_step(
             if a.arm == "base" and a.question_id in ids and a.sample < c.state_samples
         ]  # fmt: skip
         _, sources = sources_of(models.model("base"), chosen, folder)
-        held = {variant: _means(bench, models.model(variant), models, variant, sources, layer) for variant in variants}
+        means = {variant: _means(bench, models.model(variant), models, variant, sources, layer) for variant in variants}
         questions = list(dict.fromkeys(source.question_id for source in sources))
-        states = torch.stack([held[variant] for variant in variants]).float()
+        states = torch.stack([means[variant] for variant in variants]).float()
         write_tensors(folder / "states.safetensors", {"states": states}, {"questions": questions, "layer": layer})
 
     inputs = {
@@ -72,7 +73,9 @@ def _means(
     return capture_means(model, texts, weights, layers=[layer], weighting=how.weighting).mean(how.span)[:, 0]
 
 
-def drift_of(states: Step, steps: Sequence[int], direction: Step | None, layer: int, seed: int) -> dict[str, Any]:
+def drift_of(
+    states: Step, steps: Sequence[int], direction: Step | None, layer: int, seed: int, b: Sequence[AlongDirection] = ()
+) -> States:
     """Drift over the steps: its norm, its cosine with the last drift, and with the misalignment direction.
 
     Args:
@@ -81,28 +84,31 @@ def drift_of(states: Step, steps: Sequence[int], direction: Step | None, layer: 
         direction: The misalignment direction of the last checkpoint, if there is one.
         layer: At which the activations were read.
         seed: Of the bootstrap over questions.
+        b: Of `b_on_direction`.
     """
-    held = read_tensors(states.path / "states.safetensors")[0]["states"].double()
-    moved = held - held[:1]
-    mean = moved.mean(1)
-    to_last = cosine_to_last(mean)
-    found: dict[str, Any] = {
-        "layer": layer,
-        "steps": list(steps),
-        "norm": numbers(mean.norm(dim=1)),
-        "to_last": numbers(to_last),
-        "questions": held.shape[1],
-        "chance": 1.96 / held.shape[2] ** 0.5,
-        "turns": [_turn("drift's cosine with its last", crossing_over_questions(steps, moved, seed))],
-    }
+    means = read_tensors(states.path / "states.safetensors")[0]["states"].double()
+    moved = means - means[:1]
+    drift = moved.mean(1)
+    turns = [_turning("drift's cosine with its last", crossing_over_questions(steps, moved, seed))]
+    component, cosine = None, None
     if direction is not None:
         unit = torch.nn.functional.normalize(direction_of(direction).vectors[layer].double(), dim=0)
-        component = numbers(mean @ unit)
-        norms = mean.norm(dim=1).clamp_min(1e-12)
-        found |= {"component": component, "on_direction": numbers(mean @ unit / norms)}
+        component = numbers(drift @ unit)
+        cosine = numbers(drift @ unit / drift.norm(dim=1).clamp_min(1e-12))
         if len(steps) >= 7:
-            found["turns"].append(_turn("component along the misalignment direction", broken_line(steps, component)))
-    return found
+            turns.append(_turning("component along the misalignment direction", broken_line(steps, component)))
+    return States(
+        layer=layer,
+        steps=tuple(steps),
+        norm=numbers(drift.norm(dim=1)),
+        to_last=numbers(cosine_to_last(drift)),
+        questions=means.shape[1],
+        chance=1.96 / means.shape[2] ** 0.5,
+        component=component,
+        on_direction=cosine,
+        b=tuple(b),
+        turns=tuple(turns),
+    )
 
 
 def crossing_over_questions(steps: Sequence[int], moved: Tensor, seed: int, resamples: int = 400) -> Turn:
@@ -121,7 +127,7 @@ def crossing_over_questions(steps: Sequence[int], moved: Tensor, seed: int, resa
     if whole.step is None or count < 2:
         return whole
     groups = ["plain"] * count
-    weights = torch.from_numpy(question_weights(groups, Settings(seed=seed, resamples=resamples))) / count
+    weights = torch.tensor(question_weights(groups, Settings(seed=seed, resamples=resamples))) / count
     paths = torch.einsum("rq,tqd->rtd", weights, moved)
     found = [crossing(steps, cosine_to_last(path).tolist(), LEVEL).step for path in paths]
     low, high = expanded_percentiles(np.array([np.nan if f is None else f for f in found], float), groups, 0.95)
@@ -129,17 +135,18 @@ def crossing_over_questions(steps: Sequence[int], moved: Tensor, seed: int, resa
     return Turn(whole.step, min(low, whole.step), max(high, whole.step), method, whole.note)
 
 
-def b_on_direction(course: Course, direction: Step) -> list[dict[str, Any]]:
+def b_on_direction(course: Course, direction: Step) -> list[AlongDirection]:
     """Cosine of each module's B with the misalignment direction at its own layer, over the steps; rank-1 modules."""
     vectors = direction_of(direction).vectors
     trajectory = read_trajectory(course.folders)
-    found: list[dict[str, Any]] = []
+    rows: list[AlongDirection] = []
     for track in trajectory.tracks:
         if track.b.shape[1:] == (vectors.shape[1], 1) and track.layer is not None:
             columns = torch.nn.functional.normalize(track.b[:, :, 0], dim=1)
             unit = torch.nn.functional.normalize(vectors[track.layer], dim=0)
-            found.append({"layer": track.layer, "steps": list(trajectory.steps), "cosine": numbers(columns @ unit)})
-    return found
+            cosine = numbers(columns @ unit)
+            rows.append(AlongDirection(layer=track.layer, steps=tuple(trajectory.steps), cosine=cosine))
+    return rows
 
 
 def read_path(file: str | Path) -> tuple[tuple[int, ...], Tensor]:
@@ -154,15 +161,15 @@ def read_path(file: str | Path) -> tuple[tuple[int, ...], Tensor]:
     path = Path(file)
     hint = "expected a mapping from training step to one vector each, at least three"
     try:
-        held = read_vectors(path)
+        vectors = read_vectors(path)
     except Exception as error:  # what the unpickler raises on a damaged file can be anything
         raise MisdirectionError(f"{path} cannot be read ({type(error).__name__}: {error})", hint) from error
-    found = {int(match[0]): value for key, value in held.items() if (match := re.search(r"\d+$", str(key)))}
-    shapes = {tuple(value.shape) for value in found.values()}
-    if len(found) < 3 or len(found) < len(held) or len(shapes) != 1 or len(next(iter(shapes))) != 1:
-        raise MisdirectionError(f"{path} holds {len(found)} vectors by step, of shapes {sorted(shapes)}", hint)
-    steps = tuple(sorted(found))
-    return steps, torch.stack([found[step].float() for step in steps])
+    by_step = {int(match[0]): value for key, value in vectors.items() if (match := re.search(r"\d+$", str(key)))}
+    shapes = {tuple(value.shape) for value in by_step.values()}
+    if len(by_step) < 3 or len(by_step) < len(vectors) or len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        raise MisdirectionError(f"{path} holds {len(by_step)} vectors by step, of shapes {sorted(shapes)}", hint)
+    steps = tuple(sorted(by_step))
+    return steps, torch.stack([by_step[step].float() for step in steps])
 
 
 def read_vectors(path: Path) -> dict[Any, Tensor]:
@@ -175,14 +182,22 @@ def read_vectors(path: Path) -> dict[Any, Tensor]:
     return {key: value for key, value in held.items() if isinstance(value, Tensor)}
 
 
-def drift_row(file: str | Path) -> dict[str, Any]:
+def published_path(file: str | Path) -> PublishedPath:
     """Norm and cosine with the last of published vectors by step, and where the cosine passes 0.5 and 0.9."""
     steps, path = read_path(file)
     values = cosine_to_last(path).tolist()
-    turns = [_turn(f"cosine with the last reaches {level:g}", crossing(steps, values, level)) for level in (0.5, 0.9)]
-    return {"file": Path(file).name, "steps": list(steps), "norm": numbers(path.norm(dim=1)),
-            "to_last": numbers(values), "width": path.shape[1], "turns": turns}  # fmt: skip
+    turns = tuple(
+        _turning("cosine with the last", crossing(steps, values, level), f" reaches {level:g}") for level in (0.5, 0.9)
+    )
+    return PublishedPath(
+        file=Path(file).name,
+        steps=steps,
+        norm=numbers(path.norm(dim=1)),
+        to_last=numbers(values),
+        width=path.shape[1],
+        turns=turns,
+    )
 
 
-def _turn(quantity: str, turn: Turn) -> dict[str, Any]:
-    return {"quantity": quantity, "family": "activations", **asdict(turn)}
+def _turning(measure: Measure, turn: Turn, detail: str = "") -> Turning:
+    return Turning(measure=measure, quantity=f"{measure}{detail}", family="activations", turn=turn)

@@ -21,20 +21,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from misdirection.artefacts import file_hash, read_json, write_json
+from misdirection.artefacts import file_hash, write_json
+from misdirection.results import ModelFacts, read_step
 from misdirection.runs import Step
+from misdirection.store.kinds import layout
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import fingerprint, read_config, resolve_model
 from misdirection.studies.kit.steps import Judged, refusal
-from misdirection.studies.kit.tables import effect_row
+from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
-from misdirection.studies.phases.behaviour import Series, arm_name, robustness, scaled, series_row
+from misdirection.studies.phases.behaviour import Series, arm_name, behaviour_curve, robustness, scaled
+from misdirection.studies.phases.results import Control, OtherFineTune, Phases, PublishedPath, States, Weights
 from misdirection.studies.phases.settings import PhasesConfig
-from misdirection.studies.phases.states import b_on_direction, drift_of, drift_row, states_step
-from misdirection.studies.phases.verdict import PAPER, differences, turns, verdict
+from misdirection.studies.phases.states import b_on_direction, drift_of, published_path, states_step
+from misdirection.studies.phases.verdict import differences, turns, verdict, verdict_of_published
 from misdirection.studies.phases.weights import weigh
 from misdirection.training.course import Course, course_in, course_of
 from misdirection.training.trajectory import random_adapter
@@ -73,13 +75,13 @@ def follow(bench: Bench[PhasesConfig]) -> list[Course]:
 def weigh_all(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> dict[str, Step]:
     """The weights of every course; what is noise in the first is noise in the others, whose B may end shorter."""
     main = weights_step(bench, courses[0], bench.config)
-    limit = read_json(main.path / "weights.json").get("local", {}).get("threshold")
-    other = bench.config if limit is None else replace(bench.config, noise=repr(limit))
+    local = weights_of(main).local
+    other = bench.config if local is None else replace(bench.config, noise=repr(local.threshold))
     return {courses[0].name: main} | {course.name: weights_step(bench, course, other) for course in courses[1:]}
 
 
 def weights_step(bench: Bench[PhasesConfig], course: Course, c: PhasesConfig) -> Step:
-    """Every measure of a course's weights; `weights.json`."""
+    """Every measure of a course's weights: `Weights` in `weights.json`."""
     width = int(read_config(resolve_model(c.model), c.trust_remote_code).hidden_size)
 
     def make(folder: Path) -> None:
@@ -89,8 +91,14 @@ def weights_step(bench: Bench[PhasesConfig], course: Course, c: PhasesConfig) ->
         "checkpoints": {str(step): fingerprint(str(path)) for step, path in course.folders.items()},
         "gradients": [list(pair) for pair in course.gradients],
         "settings": {"k": c.distances(sorted(course.folders)), "noise": c.noise, "comp": c.comp, "width": width},
+        "gives": layout(Weights, "weights"),
     }
     return bench.run.step("weights", inputs, make)
+
+
+def weights_of(step: Step) -> Weights:
+    """What a step measured of a course's weights."""
+    return read_step(step.path / "weights.json", Weights)
 
 
 def variants(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> Variants:
@@ -153,20 +161,20 @@ def controls(config: PhasesConfig, models: Variants, main: Course) -> list[Condi
 
 def read_states(
     bench: Bench[PhasesConfig], models: Variants, main: Course, behaviour: Mapping[str, Asked]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[States, list[str]]:
     """Drift of the activations over the steps, with the misalignment direction where there is one; and notes."""
     c = bench.config
     layer = c.state_layer if c.state_layer >= 0 else round(0.75 * (bench.n_layers - 1))
     steps = c.answering(sorted(main.folders))
     first = behaviour.get("x1") or behaviour["base"]
     variants = [BASE_VARIANT, *(f"step-{step}" for step in steps)]
-    held = states_step(bench, models, first, variants, layer)
+    states = states_step(bench, models, first, variants, layer)
     direction = bench.find_direction(models, first, f"step-{main.last}") if "x1" in behaviour else None
     why = "nothing was judged" if direction is None else refusal(direction)
     known = None if why else direction
-    part = drift_of(held, [0, *steps], known, layer, c.seed)
-    part["b"] = b_on_direction(main, known) if known is not None and main.adapters else []
-    return part, [f"no misalignment direction of the last checkpoint: {why}"] if why else []
+    b = b_on_direction(main, known) if known is not None and main.adapters else []
+    drift = drift_of(states, [0, *steps], known, layer, c.seed, b)
+    return drift, [f"no misalignment direction of the last checkpoint: {why}"] if why else []
 
 
 def report(
@@ -175,32 +183,32 @@ def report(
     courses: Sequence[Course],
     weights: Mapping[str, Step],
     behaviour: Mapping[str, Asked],
-    states: tuple[dict[str, Any], list[str]],
+    states: tuple[States, list[str]],
 ) -> Path:
     """Findings and the report."""
     c, main = bench.config, courses[0]
-    measured = {name: read_json(step.path / "weights.json") for name, step in weights.items()}
+    measured = {name: weights_of(step) for name, step in weights.items()}
     series = curves(bench, main, behaviour)
-    part: dict[str, Any] = {
-        "training": main.facts.get("settings", {}),
-        "steps": sorted(main.folders),
-        "noise": c.noise,
-        "weights": measured["main"],
-        "others": {name: value for name, value in measured.items() if name != "main"},
-        "behaviour": [series_row(one, bench.thresholds, c.seed) for one in series],
-        "states": states[0],
-        "controls": control_rows(bench, models, main, behaviour),
-        "robustness": [row for one in series if one.name == "open" for row in robustness(one, c.seed)],
-        "paper": PAPER,
-    }
-    part["turns"] = turns(part)
-    part["differences"] = differences(part, bench.explanations)
-    lost = measured["main"].get("local", {}).get("missing", [])
+    part = Phases(
+        training=main.facts.get("settings", {}),
+        steps=tuple(sorted(main.folders)),
+        noise=c.noise,
+        weights=measured["main"],
+        others=tuple(OtherFineTune(name=name, weights=w) for name, w in measured.items() if name != "main"),
+        behaviour=tuple(behaviour_curve(one, bench.thresholds, c.seed) for one in series),
+        states=states[0],
+        controls=control_rows(bench, models, main, behaviour),
+        robustness=tuple(row for one in series if one.name == "open" for row in robustness(one, c.seed)),
+    )
+    part = replace(part, turns=turns(part))
+    part = replace(part, differences=differences(part, bench.explanations))
+    lost = part.weights.local.missing if part.weights.local else ()
     notes = [f"no local cosine for k = {k}: no checkpoint has another {k} steps before and after it" for k in lost]
     notes += [*states[1], *main.facts.get("notes", [])]
     if not main.adapters:
         notes.append("whole models: no A and B to follow and nothing to scale; gradient, answers and activations only")
-    return bench.report("phases", "The course of a fine-tune", verdict(part), {"phases": part, "notes": notes})
+    parts = {"phases": part, "published": None, "notes": notes}
+    return bench.report("phases", "The course of a fine-tune", verdict(part), parts)
 
 
 def curves(bench: Bench[PhasesConfig], main: Course, behaviour: Mapping[str, Asked]) -> list[Series]:
@@ -210,9 +218,9 @@ def curves(bench: Bench[PhasesConfig], main: Course, behaviour: Mapping[str, Ask
     for scale in sorted(scales(bench.config, main)):
         if f"x{scale:g}" in behaviour:
             arms = {0: "base", **{step: arm_name(step, scale) for step in steps}}
-            base, held = behaviour["x1"].judged.arm("base"), behaviour[f"x{scale:g}"].judged
-            held = held.where(lambda a: a.arm != "base")
-            both = Judged(base.answers + held.answers, base.verdicts + held.verdicts)
+            base = behaviour["x1"].judged.arm("base")
+            tuned = behaviour[f"x{scale:g}"].judged.where(lambda a: a.arm != "base")
+            both = Judged(base.answers + tuned.answers, base.verdicts + tuned.verdicts)
             found.append(Series("open", scale, arms, both, bench.open_questions))
     if "domain" in behaviour:
         arms = {0: "base", **{step: arm_name(step, 1.0) for step in steps}}
@@ -224,15 +232,15 @@ def curves(bench: Bench[PhasesConfig], main: Course, behaviour: Mapping[str, Ask
 
 def control_rows(
     bench: Bench[PhasesConfig], models: Variants, main: Course, behaviour: Mapping[str, Asked]
-) -> list[dict[str, Any]]:
+) -> tuple[Control, ...]:
     """What the controls answer."""
     if "controls" not in behaviour:
-        return []
+        return ()
     judged = behaviour["controls"].judged
-    return [
-        {"arm": arm.name, "label": arm.label, **effect_row(judged.arm(arm.name), bench.thresholds)}
+    return tuple(
+        Control(arm=arm.name, label=arm.label, **vars(effect_of(judged.arm(arm.name), bench.thresholds)))
         for arm in controls(bench.config, models, main)
-    ]
+    )
 
 
 def report_tensors(bench: Bench[PhasesConfig]) -> Path:
@@ -240,17 +248,15 @@ def report_tensors(bench: Bench[PhasesConfig]) -> Path:
     file = bench.config.tensors
 
     def make(folder: Path) -> None:
-        write_json(folder / "drift.json", drift_row(file))
+        write_json(folder / "path.json", published_path(file))
 
-    row = read_json(bench.run.step("tensors", {"file": file_hash(file)}, make).path / "drift.json")
-    half, most = (turn["step"] for turn in row["turns"])
-    told = (
-        f"The cosine with the last vector passes 0.5 at step {half:.0f} and 0.9 at step {most:.0f} "
-        f"of {row['steps'][-1]}."
-        if half is not None and most is not None
-        else "The cosine with the last vector does not rise through 0.5 and 0.9."
-    )
-    found = {"state": "finding", "sentence": told, "details": []}
-    model = {"base": f"none: {row['file']}", "layers": None, "dtype": None}
-    parts = {"phases": {"published": row}, "notes": [], "model": model, "settings": {"tensors": file}}
-    return bench.report("phases", f"The course of {row['file']}", found, parts)
+    inputs = {"file": file_hash(file), "gives": layout(PublishedPath, "path")}
+    path = read_step(bench.run.step("tensors", inputs, make).path / "path.json", PublishedPath)
+    parts = {
+        "phases": None,
+        "published": path,
+        "notes": [],
+        "model": ModelFacts(base=f"none: {path.file}", layers=None, dtype=None),
+        "settings": {"tensors": file},
+    }
+    return bench.report("phases", f"The course of {path.file}", verdict_of_published(path), parts)
