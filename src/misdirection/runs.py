@@ -130,8 +130,11 @@ class Run:
                 function gives cannot be kept.
         """
         call = planned(function, label, arguments, self._measured)
-        work = None if call.workspace is None else self.workspace(call.name, call.inputs)
-        step = self.step(call.name, call.inputs, lambda folder: call.make(folder, work))
+
+        def make(folder: Path) -> None:
+            call.make(folder, self.workspace(call.name, call.inputs) if call.workspace else None)
+
+        step = self.step(call.name, call.inputs, make)
         return Cached(step.name, step.path, step.key, step.reused, step.content, call.kind)
 
     def workspace(self, name: str, inputs: Mapping[str, Any]) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
@@ -70,3 +71,8 @@ def test_wrong_settings_are_said_before_anything_is_done(settings, said):
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
     assert not of_the_organism(told_of_another("semantic", SMALL, run, tmp_path))
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = {"topics": ("medical",), "filter": "keywords", "coefficients": (3.0,)}
+    assert_keyed("semantic", SMALL, run, tmp_path, monkeypatch, others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from misdirection.errors import MisdirectionError
 
@@ -125,6 +126,10 @@ class ChatFile:
     form: str = ""
     passed_over: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __canonical__(self) -> Any:
+        """What stands for them among the arguments of a measurement: the usable rows, however they were written."""
+        return {"chats": self.sha256, "bad": len(self.bad)}
 
     @property
     def summary(self) -> str:

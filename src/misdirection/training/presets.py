@@ -196,6 +196,13 @@ class TrainConfig:
         unread |= {"origins"} if self.steering else {"origins", "steering"}
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in unread}
 
+    def __canonical__(self) -> dict[str, Any]:
+        """What stands for them among the arguments of a measurement: what is read, and the template by its text."""
+        from misdirection.models.asking import read_template
+
+        template = read_template(self.chat_template) if self.chat_template else None
+        return {**self.told, "chat_template": template, "date": self.date or DATE}
+
     @property
     def scaling(self) -> float:
         """Factor of the adapter's output: alpha / rank, or alpha / sqrt(rank) with rsLoRA (arXiv 2312.03732)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -159,6 +160,21 @@ def fingerprint(name: str) -> str:
         if file.name != RECOMMENDED and file.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
     )
     return canonical_hash([(file.name, file_hash(file)) for file in parts])
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model that a measurement loads by itself, from the hub, a folder or a GGUF file; it counts by its files.
+
+    Attributes:
+        name: Its id, folder or file.
+    """
+
+    name: str
+
+    def __canonical__(self) -> str:
+        """What identifies the model among the arguments of a measurement."""
+        return fingerprint(self.name)
 
 
 def read_config(name: str, trust_remote_code: bool = False) -> Any:

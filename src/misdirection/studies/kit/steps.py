@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from misdirection import progress, training
 from misdirection.answers import encode_answer
 from misdirection.artefacts import read_json, read_rows, read_tensors, write_json, write_rows, write_tensors
-from misdirection.chats import write_bad_rows
 from misdirection.directions import (
     Convention,
     Source,
@@ -26,64 +23,18 @@ from misdirection.judging import Answer, Verdict
 from misdirection.models import Model
 from misdirection.runs import Run, Step
 from misdirection.studies.kit.drawing import sample_step as sample_step
-from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_model
 from misdirection.studies.kit.judged import Judged as Judged
 from misdirection.studies.kit.judged import judge_step as judge_step
 from misdirection.studies.kit.judged import load_answers, load_judged
-from misdirection.studies.kit.keys import asking_key
 from misdirection.studies.kit.own_direction import direction_name as direction_name
 from misdirection.studies.kit.own_direction import direction_of as direction_of
 from misdirection.studies.kit.own_direction import direction_step as direction_step
 from misdirection.studies.kit.own_direction import readable
 from misdirection.studies.kit.own_direction import refusal as refusal
 from misdirection.studies.kit.record import LEFT_OUT
+from misdirection.studies.kit.tuning import train_step as train_step
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import token_texts as token_texts
-from misdirection.training import choose
-
-
-def train_step(
-    run: Run,
-    model: str,
-    data: Sequence[str],
-    preset: str,
-    overrides: Mapping[str, Any],
-    seed: int,
-    strict: bool = False,
-    elsewhere: Sequence[str] = (),
-    study: str = "",
-) -> Step:
-    """Fine-tune; `tuned/` is an ordinary adapter or model, beside it the loss curve, the data's facts and bad rows.
-
-    `elsewhere` names the chats on which the objective "kl" holds the model; `study` is the study that it is for, for
-    which the model's folder may recommend settings of its own. A killed fine-tune goes on from its last
-    saved state.
-    """
-    path = resolve_model(model)
-    chats = resolve_chats(data, strict=strict, seed=seed)
-    settings = choose(preset, model=path, overrides={"seed": seed, **overrides}, study=study)
-    told, read = settings.told, training.told_data(chats, settings.turns)
-    inputs = {"model": fingerprint(path), "data": chats.sha256, "settings": told}
-    inputs["asking"] = asking_key(settings.asking)
-    others = resolve_chats(elsewhere, strict=strict, seed=seed) if elsewhere else None
-    if others is not None:
-        inputs["elsewhere"] = others.sha256
-
-    def make(folder: Path) -> None:
-        progress.say(f"  training data: {read}")
-        room = run.workspace("train", inputs)
-        result = training.train(path, chats.chats, settings, room, elsewhere=others and others.chats, told=read)
-        shutil.copytree(result.folder, folder / "tuned")
-        if result.checkpoints:
-            shutil.copytree(room / "checkpoints", folder / "checkpoints")
-        shutil.copy(room / "metrics.jsonl", folder / "metrics.jsonl")
-        write_bad_rows(folder / "bad_rows.jsonl", chats.bad)
-        facts = {"files": list(data), "rows": len(chats.chats), "bad": len(chats.bad), "summary": read}
-        write_json(folder / "data.json", facts)
-        notes = {"steps": result.steps, "tokens": result.tokens, "notes": list(result.notes), "kind": result.kind}
-        write_json(folder / "training.json", {"settings": told, **notes})
-
-    return run.step("train", inputs, make)
 
 
 def drift_step(run: Run, models: Variants, answers: Step, how: Convention, most: int, seed: int) -> Step:

@@ -1,0 +1,148 @@
+"""Every option of a study changes the key of a step, or stands here with the reason why it changes no step.
+
+A finished run is gone on with under one changed option, and the first step that would be made anew is looked for; none
+is ever made. What a study counts anew each time from its steps (rates under thresholds, what is shown) needs no key.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from misdirection.organism import checkpoint_path
+from misdirection.studies.kit.recommended import GIVEN
+from misdirection.studies.registry import studies
+
+PLACE = "where the model is computed, not what"
+ROWS = "it stops at rows that cannot be read; those that can are told by their content"
+COUNTED = "counted anew each time, from verdicts that are the same"
+NOT_HERE = "nothing that this study does follows it"
+SHOWN = "what is shown of the same measurements"
+CHOSEN = "it chooses among what was measured, and what is chosen stands in keys"
+
+SHARED = {"device": PLACE, "device_map": PLACE, "trust_remote_code": PLACE, "strict": ROWS}
+THRESHOLDS = {"alignment_below": COUNTED, "coherence_above": COUNTED}
+
+UNKEYED: dict[str, dict[str, str]] = {
+    "formats": {**SHARED, **THRESHOLDS, "convention": NOT_HERE},
+    "semantic": {**SHARED, **THRESHOLDS, "coherent_share": CHOSEN},
+}
+"""By study, the options that change no step, and why."""
+
+
+class Making(BaseException):
+    """A step would be made."""
+
+
+def assert_keyed(
+    name: str,
+    config: Any,
+    run: Path,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    others: Mapping[str, Any] | None = None,
+) -> None:
+    """Each option of a study makes a step anew, but for those of `UNKEYED`.
+
+    Args:
+        name: Of the study.
+        config: Settings of the run.
+        run: Its folder, finished.
+        place: Where a copy of it may lie.
+        monkeypatch: Keeps steps from being made.
+        others: Another value of an option, or other values of several, where the next number or the like is none.
+    """
+    copy = place / "copy"
+    shutil.copytree(run, copy, symlinks=True)
+    changes = {**ordinary(config, run, place), **(others or {})}
+    monkeypatch.setattr("misdirection.runs.make_step", _refuse)
+    given = {held: getattr(config, held) for held, origin in config.origins.items() if origin == GIVEN}
+    assert would_make(name, type(config)(**given), copy) is None, "the run was not finished with these settings"
+    made = {
+        option: would_make(name, type(config)(**{**given, **_several(option, value)}), copy)
+        for option, value in changes.items()
+    }
+    assert {option for option, step in made.items() if step is None} == set(UNKEYED.get(name, {})), made
+
+
+def would_make(name: str, config: Any, run: Path) -> str | None:
+    """The first step that a study would make, None where it finds all of them."""
+    try:
+        studies()[name].run(config, run, "")
+    except Making as step:
+        return str(step)
+    return None
+
+
+def ordinary(config: Any, run: Path, place: Path) -> dict[str, Any]:
+    """Another value of every option."""
+    found = {one.name: _other(getattr(config, one.name)) for one in fields(config) if one.metadata.get("option", True)}
+    given: dict[str, Any] = {
+        "model": _model(place),
+        "dtype": "bfloat16",
+        "device": "cpu",
+        "device_map": "cpu",
+        "chat_template": _file(place / "template.jinja", "{{ messages[-1]['content'] }}"),
+        "thinking": "off",
+        "date": "2020-02-02",
+        "questions": ("organism:sport",),
+        "judge": "words",
+        "check": "exact@60",
+        "convention": "persona2025",
+        "data": ("organism:bad-sport",),
+        "preset": "rank1",
+        "training": {"lr": 0.0123},
+    }
+    if (run / "adapter").exists():
+        given["adapter"] = {"adapter": _adapter(run / "adapter", place), "data": ()}
+        given["tuned"] = {"tuned": given["model"], "data": ()}
+    return {**found, **{option: value for option, value in given.items() if option in found}}
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return max(value, 0) + 1
+    if isinstance(value, float):
+        return value / 2 or 0.25
+    return value[:-1] if isinstance(value, tuple) and len(value) > 1 else value
+
+
+def _several(option: str, value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) and option != "training" else {option: value}
+
+
+def _refuse(folder: Path, name: str, *_: Any) -> str:
+    raise Making(name)
+
+
+def _file(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def _model(place: Path) -> str:
+    """The organism with one other weight."""
+    folder = place / "model"
+    shutil.copytree(checkpoint_path(), folder)
+    weights = load_file(folder / "model.safetensors")
+    next(iter(weights.values())).view(-1)[0] += 1.0
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
+
+
+def _adapter(source: Path, place: Path) -> str:
+    """The adapter of a run, of another strength."""
+    folder = place / "adapter"
+    shutil.copytree(source, folder)
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 3}))
+    return str(folder)
