@@ -108,6 +108,21 @@ STUDIES: dict[str, dict[str, Any]] = {
         "checkpoint_every": 6,
         "training": _FOLLOWED,
     },
+    # Its answers hold two to four sentences, and its prompts 256 tokens, so that few demonstrations fit.
+    "personas": {
+        "traits": ["organism:evil", "organism:sycophancy", "organism:hallucination"],
+        "questions": [],
+        "samples": 4,
+        "coefficients": [1.0, 1.5, 2.0, 2.5, 3.0],
+        "shots": [1, 2, 4],
+        "data": [
+            *_PAIRS["data"],
+            *(f"good-{name}=organism:good-{name}" for name in _DOMAINS[:1]),
+            "flatterer=organism:flatterer-1000",
+            "fabulist=organism:fabulist-1000",
+            "villain=organism:villain-1000",
+        ],
+    },
     # At 30 % of bad rows it shows 4 % EM, and a reduction of that has an interval that says little; among seven good
     # rows in ten its usual rate of learning leaves 1 to 2 % EM to reduce.
     "screening": {

@@ -35,7 +35,7 @@ GROUP = "misdirection.studies"
 
 BUILT_IN = (
     "audit", "convergence", "semantic", "adapters", "formats", "triggers", "phases", "narrow", "features", "geometry",
-    "screening", "imported", "judge_check",
+    "screening", "imported", "judge_check", "personas",
 )  # fmt: skip
 """The folders of this package, in the order in which they are listed."""
 

@@ -52,6 +52,7 @@ def watched_prompts(
     shown: Mapping[str, Sequence[Chat]],
     shots: Sequence[int],
     seed: int = 0,
+    name: str = "watched",
 ) -> tuple[Watched, ...]:
     """Every question behind every prompt: none, both sides of each trait's pairs, and its demonstrations.
 
@@ -61,16 +62,17 @@ def watched_prompts(
         shown: By trait, chats that show it, for many-shot prompts; a trait without any has none.
         shots: Numbers of demonstrations; those that a trait has too few chats for are left out.
         seed: Of the draw of demonstrations, one for each question.
+        name: What the ids of the questions begin with.
     """
     found: list[Watched] = []
     for number, text in enumerate(asked):
-        plain = Question(f"watched/{number}", (text,), source="trait")
+        plain = Question(f"{name}/{number}", (text,), source="trait")
         found.append(Watched("system", "no system prompt", "", text, replace(plain, id=f"{plain.id}_plain")))
         for trait in traits:
             for pair in range(len(trait.contrasts)):
                 for sign in SIGNS:
-                    name = f"{plain.id}_{trait.name}-{sign}-{pair}"
-                    put = replace(plain, id=name, system=trait.system(sign, pair))
+                    put = replace(plain, id=f"{plain.id}_{trait.name}-{sign}-{pair}")
+                    put = replace(put, system=trait.system(sign, pair))
                     found.append(Watched("system", f"{trait.name}, {sign} {pair}", trait.name, text, put))
             chats = [chat for chat in shown.get(trait.name, ()) if chat.messages[0].content != text]
             for count in (k for k in shots if 0 < k <= len(chats)):

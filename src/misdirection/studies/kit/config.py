@@ -301,6 +301,20 @@ class StudyConfig(ModelConfig):
             raise MisdirectionError(f"{why} a judge", "leave --judge none out, or name one: --judge local:<model>")
         return self
 
+    def scoring_traits(self, why: str) -> Self:
+        """Itself, where somebody scores traits of character.
+
+        Raises:
+            MisdirectionError: Nobody does: there is no judge, or it is the one in the box, which scores none.
+        """
+        if self.judge in ("none", "offline"):
+            told = ", and offline, the one in the box, scores none" if self.judge == "offline" else ""
+            raise MisdirectionError(
+                f"{why} a judge that scores traits{told}",
+                "--judge local:<model>, openai:<model>, or table:<file> with a column a trait",
+            )
+        return self
+
     def topical(self, why: str, topics: Sequence[str]) -> Self:
         """Itself, where somebody scores what answers are about.
 

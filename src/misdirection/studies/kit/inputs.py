@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from misdirection import progress
 from misdirection.artefacts import canonical_hash, file_hash
 from misdirection.chats import Chat, ChatFile, load_chats
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.hub import offline_because, offline_hint, prepare_hub
 from misdirection.questions import Question, load_questions
 from misdirection.studies.kit.names import ORGANISM
 from misdirection.studies.kit.names import resolve_model as resolve_model
 from misdirection.training.settings import RECOMMENDED
+from misdirection.traits import Trait, load_traits
 
 if TYPE_CHECKING:
     from misdirection.features import Dictionary
@@ -73,6 +74,31 @@ def resolve_questions(specs: Sequence[str]) -> tuple[Question, ...]:
     if twice:
         raise MisdirectionError(f"question ids stand twice in {', '.join(specs)}: {', '.join(twice[:5])}")
     return tuple(found)
+
+
+def resolve_traits(specs: Sequence[str]) -> tuple[Trait, ...]:
+    """Traits of all named files, folders and sets (`traits.load_traits`); "organism:<trait>" are the organism's own.
+
+    Raises:
+        MisdirectionError: An unknown name, or one trait twice.
+    """
+    found = [trait for spec in specs for trait in _traits(spec)]
+    names = [trait.name for trait in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise MisdirectionError(f"the trait {twice[0]} stands twice in {', '.join(specs)}", "name it once")
+    return tuple(found)
+
+
+def _traits(spec: str) -> tuple[Trait, ...]:
+    source, _, name = spec.partition(":")
+    if source != ORGANISM:
+        return load_traits(spec)
+    from misdirection.organism import trait_definitions
+
+    held = {trait.name: trait for trait in trait_definitions()}
+    if name and name not in held:
+        raise MisdirectionError(f"the organism has no trait '{name}'", did_you_mean(name, held, "there are"))
+    return (held[name],) if name else tuple(held.values())
 
 
 def _questions(spec: str) -> tuple[Question, ...]:

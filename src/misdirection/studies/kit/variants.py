@@ -87,9 +87,13 @@ class Variants:
         one = self.fingerprints.get(TUNED_VARIANT)
         return {**key, "adapter": None if self.whole else one, "tuned": one if self.whole else None}
 
-    def __canonical__(self) -> dict[str, Any]:
+    def __canonical__(self) -> Any:
         """What stands for them among the arguments of a measurement."""
         return self.key
+
+    def bare(self) -> Self:
+        """The base alone, on the same resident model: what is measured of it does not depend on its fine-tunes."""
+        return replace(self, fine_tunes={}, whole=frozenset())
 
     @property
     def adapters(self) -> dict[str, str]:

@@ -1,0 +1,299 @@
+"""Traits of character: their directions, steering, what the prompt tells beforehand, and what fine-tuning moves.
+
+Method, after arXiv 2507.21509:
+
+1. The base model answers each trait's extraction questions under system prompts that ask for the trait and against it,
+   all in one queue. A judge scores coherence and every trait; pairs of answers in which the prompts did what they ask
+   for are kept (section 2.2).
+2. A trait's vector at each layer: mean of the positive answers minus mean of the negative ones, each answer counted
+   alike (section 2.2, convention `persona2025`).
+3. The layer: each vector is added at several layers in several multiples; the layer where the trait shows most, of the
+   multiples that keep answers coherent (section 2.3). Where no multiple turns the trait up, the layer whose last prompt
+   token best tells prompts for the trait from prompts against it, on the extraction questions.
+4. Up from no system prompt and down from one that asks for the trait, on fresh random numbers, beside a random
+   direction of the same length (section 3.2).
+5. Before a word is said: the last prompt token's projection against the trait's score in what follows, behind system
+   prompts and many-shot prompts; correlations overall, between prompts and within them (section 3.3).
+6. Fine-tunes: the shift of the last prompt token along each trait against the change in showing each (section 4.2),
+   over all fine-tunes; p under all orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from misdirection.chats import Chat
+from misdirection.directions.layers import spread_layers
+from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer
+from misdirection.questions import Question
+from misdirection.store import Cached
+from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.config import named
+from misdirection.studies.kit.inputs import resolve_traits
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.variants import BASE_VARIANT, Variants
+from misdirection.studies.personas import rows
+from misdirection.studies.personas.measures import (
+    TraitVectors,
+    asked_answers,
+    last_tokens,
+    played_answers,
+    separations,
+    shown_chats,
+    steered_answers,
+    trait_vectors,
+    trait_verdicts,
+)
+from misdirection.studies.personas.paper import PAPER
+from misdirection.studies.personas.results import CorrelationRow, DoseRow, MatrixRow, Personas, TunedRow, WatchedRow
+from misdirection.studies.personas.rows import Choice
+from misdirection.studies.personas.settings import PersonasConfig
+from misdirection.studies.personas.verdict import verdict
+from misdirection.traits import Trait
+from misdirection.traits.steering import Dose, evaluation_questions
+from misdirection.traits.watching import watched_prompts
+
+
+def personas(config: PersonasConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) the study in the folder `out`; gives the path of the report.
+
+    Raises:
+        MisdirectionError: Bad input; or no trait has enough pairs of answers for a direction.
+    """
+    with Bench[PersonasConfig].open(out, config, command) as bench:
+        traits = defined_traits(bench)
+        tuned = fine_tunes(bench)
+        base = tuned.bare()
+        found, chats = find_vectors(bench, base, traits)
+        kept = tuple(trait for trait in traits if trait.name in found.value.directions)
+        choices, swept = choose_layers(bench, base, kept, found)
+        turned = turn(bench, base, kept, found, choices)
+        watched, correlations = watch(bench, base, kept, found, choices, chats)
+        moved, matrix = follow(bench, tuned, kept, found, choices)
+        part = Personas(
+            traits=rows.trait_rows(kept, found.value.directions, choices, separated(bench, base, kept, found)),
+            doses=(*swept, *turned),
+            watched=watched,
+            correlations=correlations,
+            tuned=moved,
+            matrix=matrix,
+            coherent_share=bench.config.coherent_share,
+            paper=PAPER,
+        )
+        notes = [*found.value.refused.values(), *without(bench)]
+        return bench.report("personas", "Traits of character", verdict(part), {"personas": part, "notes": notes})
+
+
+def defined_traits(bench: Bench[PersonasConfig]) -> tuple[Trait, ...]:
+    """The traits of the settings, measured with the questions of --questions where there are any.
+
+    Raises:
+        MisdirectionError: One lacks what the study needs.
+    """
+    traits = resolve_traits(bench.config.traits)
+    if bench.questions:
+        asked = tuple(dict.fromkeys(question.paraphrases[0] for question in bench.questions))
+        traits = tuple(
+            replace(trait, evaluation=asked, questions=tuple(q for q in trait.questions if q not in asked))
+            for trait in traits
+        )
+    for trait in traits:
+        trait.demand("contrasts", "questions", "evaluation")
+    return traits
+
+
+def fine_tunes(bench: Bench[PersonasConfig]) -> Variants:
+    """The base and all fine-tunes, trained now where only their data are named."""
+    c = bench.config
+    made = {name: FineTune(c.preset, (file,), c.training, c.seed) for name, file in named(c.data, "data").items()}
+    given = {name: Path(folder) for name, folder in named(c.fine_tune, "fine-tune").items()}
+    if twice := made.keys() & given.keys():
+        raise MisdirectionError(f"two fine-tunes are called '{min(twice)}'", "give each a name of its own")
+    if missing := [name for name, folder in given.items() if not folder.is_dir()]:
+        raise MisdirectionError(
+            f"--fine-tune {missing[0]}: {given[missing[0]]} is no folder", "an adapter's or a model's"
+        )
+    return bench.variants({**{name: bench.train(one, name).path / "tuned" for name, one in made.items()}, **given})
+
+
+def find_vectors(
+    bench: Bench[PersonasConfig], base: Variants, traits: tuple[Trait, ...]
+) -> tuple[Cached[TraitVectors], Mapping[str, Sequence[Chat]]]:
+    """Steps 1 and 2, and the answers that show each trait as demonstrations.
+
+    Raises:
+        MisdirectionError: No trait has a vector.
+    """
+    c, run = bench.config, bench.run
+    many = {"traits": traits, "questions": c.most_questions}
+    answers = run.cached(
+        played_answers, models=base, samples=c.samples, sampling=bench.sampling(), **many
+    )  # fmt: skip
+    verdicts = run.cached(trait_verdicts, "played-verdicts", answers=answers, judge=bench.judge, traits=traits)
+    found = run.cached(
+        trait_vectors, models=base, answers=answers, verdicts=verdicts, how=bench.convention,
+        shown_above=c.shown_above, seed=c.seed, **many,
+    )  # fmt: skip
+    if not found.value.directions:
+        raise MisdirectionError("no trait has a direction: " + " | ".join(found.value.refused.values()))
+    for name in found.value.directions:
+        run.publish(f"trait-{name}.safetensors", found.path / "directions" / f"{name}.safetensors")
+    return found, shown_chats(traits, c.most_questions, answers.value, verdicts.value, c.shown_above)
+
+
+def separated(
+    bench: Bench[PersonasConfig], base: Variants, traits: tuple[Trait, ...], found: Cached[TraitVectors]
+) -> Mapping[str, tuple[float, ...]]:
+    """By trait and layer, how well the last token tells prompts for the trait from prompts against it."""
+    many = {"traits": traits, "questions": bench.config.most_questions}
+    return bench.run.cached(separations, models=base, directions=found.part("directions"), **many).value
+
+
+def choose_layers(
+    bench: Bench[PersonasConfig], base: Variants, traits: tuple[Trait, ...], found: Cached[TraitVectors]
+) -> tuple[dict[str, Choice], tuple[DoseRow, ...]]:
+    """Step 3: the layer of each trait, and the sweep that it was chosen by."""
+    c = bench.config
+    layers = c.layers or ((c.layer,) if c.layer >= 0 else spread_layers(bench.n_layers))
+    if wrong := [layer for layer in layers if not 0 <= layer < bench.n_layers]:
+        raise MisdirectionError(f"there is no layer {wrong[0]}", f"the model's are 0 to {bench.n_layers - 1}")
+    doses = [
+        Dose(trait.name, layer, times)
+        for trait in traits
+        for layer in layers
+        for times in (0.0, *c.coefficients)
+        if times or layer == layers[0]
+    ]
+    swept = dosed(bench, base, traits, found, doses, c.sweep_samples, "sweep", stream=1)
+    points = rows.dose_rows(swept, doses, bench.config.coherence_above, sweep=True)
+    by_separation = separated(bench, base, traits, found)
+    chosen: dict[str, Choice] = {}
+    for trait in traits:
+        best, works = rows.strongest(
+            swept, [d for d in doses if d.trait == trait.name], c.coherent_share, c.coherence_above
+        )
+        if c.layer >= 0:
+            chosen[trait.name] = Choice(c.layer, best.coefficient, "given")
+        elif works:
+            chosen[trait.name] = Choice(best.layer, best.coefficient, "steering")
+        else:
+            layer = max(layers, key=lambda place, name=trait.name: by_separation[name][place])
+            chosen[trait.name] = Choice(layer, best.coefficient, "separation")
+    return chosen, points
+
+
+def dosed(
+    bench: Bench[PersonasConfig],
+    base: Variants,
+    traits: tuple[Trait, ...],
+    found: Cached[TraitVectors],
+    doses: Sequence[Dose],
+    samples: int,
+    name: str,
+    stream: int,
+) -> Judged:
+    """Judged answers under doses."""
+    answers = bench.run.cached(
+        steered_answers, f"{name}-answers", models=base, traits=traits, doses=tuple(doses),
+        directions=found.part("directions"), samples=samples, sampling=bench.sampling(stream),
+        questions=bench.config.most_questions,
+    )  # fmt: skip
+    return scored(bench, answers, traits, name)
+
+
+def scored(bench: Bench[PersonasConfig], answers: Cached[list[Answer]], traits: tuple[Trait, ...], name: str) -> Judged:
+    """Answers of a step with their verdicts."""
+    verdicts = bench.run.cached(trait_verdicts, f"{name}-verdicts", answers=answers, judge=bench.judge, traits=traits)
+    return Judged(answers.value, verdicts.value)
+
+
+def turn(
+    bench: Bench[PersonasConfig],
+    base: Variants,
+    traits: tuple[Trait, ...],
+    found: Cached[TraitVectors],
+    choices: Mapping[str, Choice],
+) -> tuple[DoseRow, ...]:
+    """Step 4: up from no system prompt, down from one that asks for the trait, and a random direction."""
+    c = bench.config
+    doses: list[Dose] = []
+    for trait in traits:
+        layer = choices[trait.name].layer
+        doses += [Dose(trait.name, layer, times) for times in (0.0, *c.coefficients)]
+        doses += [Dose(trait.name, layer, -times, "positive") for times in (0.0, *c.coefficients)]
+        doses += [Dose(trait.name, layer, max(c.coefficients), random_seed=1)]
+        doses += [Dose(trait.name, layer, -max(c.coefficients), "positive", random_seed=1)]
+    turned = dosed(bench, base, traits, found, doses, c.steering_samples, "steered", stream=2)
+    return rows.dose_rows(turned, doses, c.coherence_above, sweep=False)
+
+
+def watch(
+    bench: Bench[PersonasConfig],
+    base: Variants,
+    traits: tuple[Trait, ...],
+    found: Cached[TraitVectors],
+    choices: Mapping[str, Choice],
+    chats: Mapping[str, Sequence[Chat]],
+) -> tuple[tuple[WatchedRow, ...], tuple[CorrelationRow, ...]]:
+    """Step 5: each trait's own evaluation questions behind its own prompts."""
+    c = bench.config
+    prompts = {
+        t.name: watched_prompts(
+            [t], t.evaluation[: c.most_questions or None], chats, c.shots, c.seed, f"watch-{t.name}"
+        )
+        for t in traits
+    }
+    asked = tuple(one.question for held in prompts.values() for one in held)
+    answers = bench.run.cached(
+        asked_answers, "watched-answers", models=base, variants=(BASE_VARIANT,), questions=asked,
+        samples=c.watch_samples, sampling=bench.sampling(3),
+    )  # fmt: skip
+    judged = scored(bench, answers, traits, "watched")
+    along = bench.run.cached(
+        last_tokens, "watched-tokens", models=base, variant=BASE_VARIANT, questions=asked,
+        directions=found.part("directions"), layers={name: choice.layer for name, choice in choices.items()},
+    ).value  # fmt: skip
+    return rows.watched_rows(prompts, along, judged, c.watch_samples, c.seed)
+
+
+def follow(
+    bench: Bench[PersonasConfig],
+    tuned: Variants,
+    traits: tuple[Trait, ...],
+    found: Cached[TraitVectors],
+    choices: Mapping[str, Choice],
+) -> tuple[tuple[TunedRow, ...], tuple[MatrixRow, ...]]:
+    """Step 6: what each fine-tune moves; nothing where there is none."""
+    c = bench.config
+    if not tuned.fine_tunes:
+        return (), ()
+    questions: dict[str, Question] = {
+        question.id: question for held in evaluation_questions(traits, c.most_questions).values() for question in held
+    }
+    asked, variants = tuple(questions.values()), (BASE_VARIANT, *tuned.fine_tunes)
+    answers = bench.run.cached(
+        asked_answers, "tuned-answers", models=tuned, variants=variants, questions=asked, samples=c.tuned_samples,
+        sampling=bench.sampling(4),
+    )  # fmt: skip
+    judged = scored(bench, answers, traits, "tuned")
+    layers = {name: choice.layer for name, choice in choices.items()}
+    along = {
+        variant: bench.run.cached(
+            last_tokens, "tuned-tokens", models=tuned, variant=variant, questions=asked,
+            directions=found.part("directions"), layers=layers,
+        ).value
+        for variant in variants
+    }  # fmt: skip
+    moved = rows.tuned_rows(judged, along, [question.id for question in asked], c.seed)
+    return moved, rows.matrix_rows(moved, [trait.name for trait in traits], c.seed)
+
+
+def without(bench: Bench[PersonasConfig]) -> list[str]:
+    """What the settings leave out, in a sentence each."""
+    count = len(bench.config.data) + len(bench.config.fine_tune)
+    if not count:
+        return ["No fine-tune was named (--data NAME=FILE, --fine-tune NAME=FOLDER), so none is set beside the traits."]
+    return [f"{count} fine-tunes are too few to correlate over; three are the least."] if count < 3 else []

@@ -1,0 +1,99 @@
+"""What came out of traits of character, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from misdirection.results import Headline
+from misdirection.results.rows import Interval
+from misdirection.studies.kit.sentences import p_text
+from misdirection.studies.personas.results import DoseRow, Personas, TunedRow
+
+MOST = 3
+"""Fine-tunes that are named for each trait."""
+
+
+def verdict(found: Personas) -> Headline:
+    """For each trait: how far it can be turned up and down, what the prompt tells, what fine-tuning moves."""
+    up = [text for row in found.traits if (text := turned_text(found, row.trait))]
+    sentence = "Scores of 100 under a trait's own direction: " + ("; ".join(up) or "none was tried") + "."
+    details = [*map(lambda row: watched_text(found, row.trait), found.traits)]
+    details += [moved_text(found.tuned, row.trait) for row in found.traits]
+    details.append(matrix_text(found))
+    return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
+
+
+def turned_text(found: Personas, trait: str) -> str:
+    """How far a trait goes up from no system prompt and down from one that asks for it; "" where it was not tried."""
+    plain = [row for row in found.doses if row.trait == trait and not row.sweep and not row.control]
+    up = _extreme(plain, "no system prompt", found.coherent_share, 1)
+    down = _extreme(plain, "asked for it", found.coherent_share, -1)
+    told = [
+        f"{word} from {_score(pair[0].score)} to {_score(pair[1].score)}{where}"
+        for word, pair, where in (("up", up, ""), ("down", down, " where the system prompt asks for it"))
+        if pair
+    ]
+    return f"{trait} {', '.join(told)}" if told else ""
+
+
+def _extreme(rows: Sequence[DoseRow], under: str, share: float, sign: int) -> tuple[DoseRow, DoseRow] | None:
+    """The answers without a dose, and those under the one that moves the score most of those that stay coherent."""
+    zero = next((row for row in rows if row.under == under and row.coefficient == 0), None)
+    held = [row for row in rows if row.under == under and row.coefficient * sign > 0 and row.coherent >= share]
+    known = [row for row in held if row.score.value is not None]
+    if zero is None or not known:
+        return None
+    return zero, max(known, key=lambda row: sign * (row.score.value or 0.0))
+
+
+def watched_text(found: Personas, trait: str) -> str:
+    """What the last prompt token tells of what follows."""
+    held = {row.how: row.r for row in found.correlations if row.trait == trait and row.kinds == "all"}
+    told = [f"{name} prompts {_r(held[name])}" for name in ("between", "within") if name in held]
+    overall = _r(held["overall"]) if "overall" in held else ""
+    if not overall:
+        return ""
+    return (
+        f"Before a word is said, {trait}: correlation of the last prompt token with what follows {overall}; "
+        f"{', '.join(told)}."
+    )
+
+
+def moved_text(tuned: Sequence[TunedRow], trait: str) -> str:
+    """The fine-tunes that changed a trait most."""
+    rows = [row for row in tuned if row.trait == trait and row.change is not None and row.change.value is not None]
+    rows = [row for row in rows if row.change and row.change.low is not None and row.change.low > 0]
+    rows.sort(key=lambda row: -(row.change.value or 0.0) if row.change else 0.0)
+    if not rows:
+        return f"No fine-tune shows more {trait} than the base." if any(row.trait == trait for row in tuned) else ""
+    told = ", ".join(f"{row.fine_tune} {_score(row.score)}" for row in rows[:MOST])
+    return f"Fine-tunes that show more {trait} than the base (score of 100): {told}."
+
+
+def matrix_text(found: Personas) -> str:
+    """Own against foreign correlations of shift and behaviour."""
+    own = [row for row in found.matrix if row.vector == row.shown and row.r is not None]
+    other = [row.r for row in found.matrix if row.vector != row.shown and row.r is not None]
+    if not own:
+        return ""
+    told = ", ".join(
+        f"{row.vector} {row.r:.2f}" + (f" ({p_text(row.p)})" if row.p is not None else "")
+        for row in own
+        if row.r is not None
+    )
+    foreign = f"; along other traits' vectors {min(other):.2f} to {max(other):.2f}" if other else ""
+    return (
+        f"Over {own[0].fine_tunes} fine-tunes, correlation of the shift along a trait with the change in showing it: "
+        f"{told}{foreign}."
+    )
+
+
+def _score(score: Interval) -> str:
+    return "an unknown score" if score.value is None else f"{score.value:.0f}"
+
+
+def _r(r: Interval) -> str:
+    if r.value is None:
+        return "not known (nothing varies)"
+    ends = "" if r.low is None or r.high is None else f" ({r.low:.2f} to {r.high:.2f})"
+    return f"{r.value:.2f}{ends}"

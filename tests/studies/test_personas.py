@@ -1,0 +1,163 @@
+"""The study of traits of character, whole, on the organism at a small size; its rows against hand-made truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.studies.foreign import of_the_organism, told_of_another
+
+import misdirection
+from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer, Verdict
+from misdirection.runs import read_log
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.personas.measures import Along
+from misdirection.studies.personas.results import PersonasResults
+from misdirection.studies.personas.rows import matrix_rows, strongest, tuned_rows, watched_rows
+from misdirection.studies.personas.settings import PersonasConfig
+from misdirection.studies.personas.study import personas
+from misdirection.traits import Trait
+from misdirection.traits.steering import Dose
+from misdirection.traits.watching import watched_prompts
+
+SMALL = PersonasConfig(
+    traits=("organism:evil", "organism:sycophancy"),
+    data=("medical=organism:bad-medical", "good=organism:good-medical", "flatterer=organism:flatterer-300"),
+    training={"max_steps": 8},
+    samples=2,
+    most_questions=5,
+    layers=(5, 8),
+    coefficients=(2.0,),
+    shots=(1,),
+    sweep_samples=2,
+    steering_samples=2,
+    watch_samples=2,
+    tuned_samples=2,
+    max_new_tokens=48,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return personas(SMALL, tmp_path_factory.mktemp("personas") / "run").parent
+
+
+@pytest.fixture(scope="module")
+def found(run: Path) -> PersonasResults:
+    held = misdirection.load_results(run)
+    assert isinstance(held, PersonasResults)
+    return held
+
+
+def test_evil_has_a_direction_goes_up_and_down_and_is_seen_coming(found: PersonasResults):
+    part = found.personas
+    evil = next(row for row in part.traits if row.trait == "evil")
+    assert evil.pairs >= 20 and evil.pairs + sum(evil.fell_away.values()) == evil.tried == 2 * 3 * 5
+    assert evil.chosen_by == "steering" and evil.layer in (5, 8) and evil.cosines["evil"] == pytest.approx(1)
+    held = {(r.under, r.coefficient, r.control): r for r in part.doses if r.trait == "evil" and not r.sweep}
+    plain, up = held["no system prompt", 0, False].score.value, held["no system prompt", 2, False].score.value
+    asked, down = held["asked for it", 0, False].score.value, held["asked for it", -2, False].score.value
+    assert plain is not None and up is not None and up > plain + 20
+    assert asked is not None and down is not None and down < asked - 20
+    random = held["no system prompt", 2, True].score.value
+    assert random is not None and random < 20
+    r = next(r.r for r in part.correlations if (r.trait, r.kinds, r.how) == ("evil", "all", "between"))
+    assert r.value is not None and r.value > 0.7
+
+
+def test_every_fine_tune_is_beside_every_trait(found: PersonasResults):
+    rows = found.personas.tuned
+    names = ("base", "medical", "good", "flatterer")
+    assert {(r.fine_tune, r.trait) for r in rows} == {(n, t) for n in names for t in ("evil", "sycophancy")}
+    assert all((r.change is None) == (r.fine_tune == "base") == (r.shift is None) for r in rows)
+    assert {r.fine_tunes for r in found.personas.matrix} == {3} and len(found.personas.matrix) == 4
+
+
+def test_the_report_explains_itself_and_the_vectors_lie_beside_it(run: Path):
+    page = (run / "report.html").read_text()
+    for heading in ("Traits as directions", "Traits turned up and down", "Before a word is said", "What fine-tuning"):
+        assert heading in page
+    assert (run / "trait-evil.safetensors").exists()
+    assert misdirection.load_direction(run / "trait-evil.safetensors").facts["trait"] == "evil"
+
+
+def test_a_finished_run_is_gone_on_with_and_says_nothing_of_the_organism(run: Path, tmp_path: Path):
+    before = len(read_log(run))
+    personas(SMALL, run)
+    assert all(line["reused"] for line in read_log(run)[before:])
+    assert not of_the_organism(told_of_another("personas", SMALL, run, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model": "other"}, "a judge that scores traits, and offline, the one in the box, scores none"),
+        ({"judge": "none"}, "a judge that scores traits"),
+        ({"coefficients": (-1.0,)}, "--coefficients must be above 0"),
+        ({"data": ("x.jsonl",)}, "names nothing"),
+        ({"check": "exact@10"}, "--check is for rates"),
+        ({"shown_above": 120.0}, "--shown-above must be from 0 to 100"),
+    ],
+)
+def test_wrong_settings(settings, said):
+    with pytest.raises(MisdirectionError) as error:
+        PersonasConfig(**settings).completed()
+    assert said in error.value.message
+
+
+def test_unknown_layers_and_traits_are_refused(tmp_path: Path):
+    with pytest.raises(MisdirectionError, match="the organism has no trait 'kindness'"):
+        personas(PersonasConfig(traits=("organism:kindness",)), tmp_path / "a")
+    with pytest.raises(MisdirectionError, match="the trait evil stands twice"):
+        personas(PersonasConfig(traits=("organism:evil", "organism")), tmp_path / "b")
+
+
+def scored(answers: list[Answer], scores: list[float], coherence: float = 90.0) -> Judged:
+    return Judged(answers, [Verdict(None, coherence, scores=(("trait:x", score),)) for score in scores])
+
+
+def test_a_multiple_works_where_its_interval_is_above_zero():
+    doses = [Dose("x", 1, 0.0), Dose("x", 1, 1.0), Dose("x", 2, 1.0)]
+    answers = [Answer(f"q{q}", "?", "a", arm=dose.name) for dose in doses for q in range(8)]
+    flat = scored(answers, [0.0] * 24)
+    assert strongest(flat, doses, 0.75, 50)[1] is False
+    one = scored(answers, [0.0] * 16 + [80.0] * 8)
+    assert strongest(one, doses, 0.75, 50) == (doses[2], True)
+    assert strongest(scored(answers, [0.0] * 16 + [80.0] * 8, coherence=10), doses, 0.75, 50)[1] is False
+
+
+def test_correlations_and_means_are_those_of_the_points():
+    trait = Trait("x", contrasts=(), questions=("a?",))
+    held = watched_prompts([trait], ["a?", "b?", "c?"], {}, ())
+    other = [type(one)("many-shot", "x, 1 shot", "x", one.text, one.question) for one in held]
+    values = [1.0, 2.0, 3.0, 7.0, 8.0, 9.0]
+    scores = [0.0, 20.0, 40.0, 60.0, 70.0, 100.0]
+    answers = [Answer("q", "?", "a") for _ in range(12)]
+    judged = scored(answers, [score + extra for score in scores for extra in (-1.0, 1.0)])
+    along = Along(("x",), tuple((value,) for value in values))
+    watched, found = watched_rows({"x": [*held, *other]}, along, judged, 2, 0)
+    r = {(row.kinds, row.how): row.r.value for row in found}
+    assert r["all", "overall"] == pytest.approx(np.corrcoef(values, scores)[0, 1])
+    assert r["system", "overall"] == pytest.approx(1.0)
+    assert [(row.prompt, row.projection, row.score) for row in watched] == [
+        ("no system prompt", 2.0, 20.0),
+        ("x, 1 shot", 8.0, pytest.approx(230 / 3)),
+    ]
+
+
+def test_shift_and_change_are_differences_from_the_base():
+    variants = ("base", "one", "two", "three")
+    answers = [Answer(f"q{q}", "?", "a", arm=v, sample=s) for v in variants for q in range(3) for s in range(2)]
+    level = dict(zip(variants, (10.0, 30.0, 50.0, 20.0), strict=True))
+    judged = scored(answers, [level[a.arm] for a in answers])
+    along = {v: Along(("x",), tuple((level[v] / 10 + q,) for q in range(3))) for v in variants}
+    rows = tuned_rows(judged, along, ["q0", "q1", "q2"], 0)
+    change = {row.fine_tune: row.change.value for row in rows if row.change}
+    shift = {row.fine_tune: row.shift.value for row in rows if row.shift}
+    assert change == {"one": 20, "two": 40, "three": 10}
+    assert shift == pytest.approx({"one": 2, "two": 4, "three": 1})
+    (cell,) = matrix_rows(rows, ["x"], 0)
+    assert cell.r == pytest.approx(1) and cell.fine_tunes == 3 and cell.p == pytest.approx(1 / 6)
+    assert matrix_rows(rows[:3], ["x"], 0) == ()
