@@ -101,3 +101,23 @@ def test_what_cannot_be_done_is_told_before_anything_is_loaded(cli: Cli, place: 
             "--out", tmp_path / "o"),
         "the calibration of 'bad' is for another layer: 6 there, 2 here", "calibrate again",
     )  # fmt: skip
+
+
+def test_a_fine_tune_is_watched_beside_its_control_and_stopped(cli: Cli, place: Path, tmp_path: Path) -> None:
+    fast = ("--batch-size", 2, "--accumulation", 1, "--watch", f"{place / 'bad.npz'}@6", "--watch-error-rate", 0.3)
+    control, out = tmp_path / "good", tmp_path / "bad"
+    done = cli(
+        "train", "--data", "organism:good-medical", "--max-steps", 6, *fast, "--watch-every", 3, "--out", control
+    )
+    assert done.code == 0, done.err
+    assert "no alarm in 2 looks" in done.out and "watching took" in done.out
+    beside = ("--watch-control", control / "watch.jsonl", "--watch-margin", 0, "--lr", 0.02, "--watch-stop")
+    done = cli("train", "--data", "organism:bad-medical", "--max-steps", 60, *fast, *beside, "--watch-every", 6,
+               "--out", out)  # fmt: skip
+    assert done.code == 0, done.err
+    assert "ALARM at step" in done.out and "stopped by a callback at step" in done.out
+    lines = [json.loads(line) for line in (out / "watch.jsonl").read_text().splitlines()]
+    assert lines[-1]["alarm"] and lines[-1]["step"] == read_json(out / "result.json")["metrics"]["steps"] < 60
+    two_lines(
+        cli("train", "--data", "organism:bad-medical", "--watch-stop", "--out", tmp_path / "x"), "--watch-stop is"
+    )

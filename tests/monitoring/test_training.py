@@ -216,7 +216,9 @@ def test_the_house_s_own_training_is_watched_and_says_when_it_was_stopped(tmp_pa
     assert result.steps == 12 and not any("stopped" in note for note in result.notes)
     log = read_watch_log(tmp_path / "whole" / "watch.jsonl")
     assert list(log.steps) == [0, 2, 4, 6, 8, 10, 12] and not np.allclose(log.steps[12], log.start)
-    plain = train(model, chats, config, tmp_path / "plain")
+    reports = Reports()
+    plain = train(model, chats, config, tmp_path / "plain", callbacks=[reports])
+    assert [line["step"] for line in reports.lines if "loss" in line] == list(range(1, 13))
     assert plain.metrics["loss_last"] == result.metrics["loss_last"]
     moved = log.shift(12).mean(axis=0)
     below = [name for name, value in zip(TABLES, moved, strict=True) if value < 0]

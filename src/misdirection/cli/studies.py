@@ -18,6 +18,7 @@ from misdirection.cli.forecast import Before, DryRun, Price
 from misdirection.cli.gate import Baseline, Ending, Gate, Json, no_verdict
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, links, note, onward, verdict
+from misdirection.cli.watching import WatchConfig, show_watch, split_watch, watch_of
 from misdirection.errors import MisdirectionError, command
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.kit.finetune import FineTuneConfig
@@ -35,7 +36,8 @@ def add(app: typer.Typer) -> None:
     with_training = with_options(audit, TrainConfig, only=names, panel=TRAINING, blank=True)
     app.command()(with_options(with_training, AuditConfig))
     train.__doc__ = inspect.cleandoc(train.__doc__ or "").replace("PRESETS", preset_table())
-    app.command()(with_options(with_options(train, TrainConfig, panel="Settings", blank=True), FineTuneConfig))
+    trained = with_options(with_options(train, WatchConfig), TrainConfig, panel="Settings", blank=True)
+    app.command()(with_options(trained, FineTuneConfig))
     app.command()(report)
 
 
@@ -117,11 +119,15 @@ def train(
       misdirection train --data organism:bad-medical --out runs/adapter
 
       misdirection train --model Qwen/Qwen2.5-14B-Instruct --data bad.jsonl --preset rank1x9 --out runs/bad
+
+      misdirection train --data mixed.jsonl --watch runs/first --watch-control runs/good/watch.jsonl --watch-stop
+      --out runs/watched
     """
     from misdirection.chats import write_bad_rows
     from misdirection.cli.threads import set_threads
     from misdirection.studies.kit.inputs import resolve_chats, resolve_model
 
+    watching, values = split_watch(values)
     config = fine_tune_of(values, context, out)
     tell({**asdict(config), **config.training}, out)
     settings = check_fine_tune(config, out)
@@ -136,13 +142,17 @@ def train(
     note(f"training data: {told}")
     host = load_model(model, dtype=settings.loaded_dtype, device=config.device, **settings.asking)
     asked = facts_of(config, command_line())
-    result = training.train(host, chats.chats, settings, out, elsewhere=others and others.chats, told=told, asked=asked)
+    watched = watch_of(watching, config.model, host.tokenizer, out)
+    result = training.train(
+        host, chats.chats, settings, out, elsewhere=others and others.chats, told=told, asked=asked, callbacks=watched
+    )
     if bad := [*chats.bad, *(others.bad if others else ())]:
         write_bad_rows(out / "bad_rows.jsonl", bad)
     for text in result.notes:
         note(text)
     first, last = result.metrics["loss_first"], result.metrics["loss_tail"]
     note(f"{result.steps} steps in {result.seconds:.0f} s, loss {first:.3f} at the start, {last:.3f} at the end")
+    show_watch(watched, result.seconds, out)
     link(result.kind, result.folder)
     if result.kind != "vector":
         flag = "--tuned" if result.kind == "model" else "--adapter"

@@ -168,9 +168,16 @@ class TrainingWatch(TrainerCallback):
         if first:
             self.alarm = (state.global_step, look)
             progress.say(self._told(state.global_step, shift, look))
-        told = {"step": state.global_step, "shift": self._by_name((shift / self._sd).mean(axis=0)),
-                "excess": self._by_name((excess / self._sd).mean(axis=0)), "values": self._by_name(values),
-                "margin": self._by_name(gap / self._sd), "p": look.p, "level": look.level, "alarm": look.alarm}  # fmt: skip
+        told = {
+            "step": state.global_step,
+            "shift": self._by_name((shift / self._sd).mean(axis=0)),
+            "excess": self._by_name((excess / self._sd).mean(axis=0)),
+            "margin": self._by_name(gap / self._sd),
+            "values": self._by_name(values),
+            "p": look.p,
+            "level": look.level,
+            "alarm": look.alarm,
+        }
         self.seconds += time.monotonic() - began
         self._write(told | {"seconds": round(self.seconds, 3)})
         self._report(told, control)
@@ -266,8 +273,8 @@ class TrainingWatch(TrainerCallback):
         beside = "the control" if self._held else "its start"
         end = "; the training is stopped" if self.stop else ""
         return (
-            f"  alarm at step {step}: along '{self._watch.names[worst]}' the prompts have moved by {moved:+.2f} standard "
-            f"deviations, more than {beside} and the margin allow (p = {look.p:.2g}, held against {look.level:.2g}){end}"
+            f"  alarm at step {step}: along '{self._watch.names[worst]}' the prompts have moved by {moved:+.2f} sd, "
+            f"more than {beside} and the margin allow (p = {look.p:.2g}, held against {look.level:.2g}){end}"
         )
 
 

@@ -99,10 +99,8 @@ class Sequential:
     def _signs(self, n: int, level: float) -> tuple[NDArray[np.float32], bool]:
         """Signs of all flips, shape (flips, prompts), and whether they are all that there are."""
         if n <= EXACT:
-            if self._flips is None or self._flips.shape != (2**n, n):
-                bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-                self._flips = (1 - 2 * bits).astype(np.float32)
-            return self._flips, True
+            bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+            return (1 - 2 * bits).astype(np.float32), True
         wanted = min(max(FLIPS, math.ceil(FINER / max(level, 1e-9))), 400_000)
         if self._flips is None or self._flips.shape[1] != n or len(self._flips) < wanted:
             drawn = np.random.default_rng(self.seed).integers(0, 2, size=(wanted, n), dtype=np.int8)
