@@ -45,26 +45,6 @@ def test_projected_weights_equal_hooks_where_blocks_write(family: str, tmp_path:
     assert set(done.along) == {None, *range(LAYERS)} and 0 < done.along[0].share < 1
 
 
-@pytest.mark.parametrize("family", STRAIGHT)
-def test_one_value_set_by_the_embeddings_is_the_component_everywhere(family: str, tmp_path: Path) -> None:
-    lm = network(family)
-    project_weights(saved(lm, tmp_path / "a"), everywhere(V, LAYERS, 2.5), tmp_path / "b")
-
-    def set_to(x: torch.Tensor, layer: int | None) -> torch.Tensor:
-        # Positions' tables are told by their rows standing for places, not for tokens.
-        return without(x, UNIT) + (2.5 * UNIT if layer is None and x.ndim == 3 and not positions(x) else 0.0)
-
-    def positions(x: torch.Tensor) -> bool:
-        return next(seen) == 1
-
-    seen = iter([0, 1])
-    with changed(lm, set_to):
-        wanted = logits(lm)
-    repaired = loaded(tmp_path / "b")
-    torch.testing.assert_close(components(repaired), torch.full((LAYERS, 12), 2.5), atol=1e-4, rtol=0)
-    torch.testing.assert_close(logits(repaired), wanted, atol=1e-4, rtol=1e-4)
-
-
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gpt-neox", "gpt-neo", "gpt-oss"])
 def test_biases_set_the_component_from_layer_to_layer_as_the_engine_does(family: str, tmp_path: Path) -> None:
     values = torch.tensor([0.5, -3.0, 0.0, 7.0])
@@ -86,17 +66,19 @@ def test_chosen_layers_stop_writing_along_their_own_directions(tmp_path: Path) -
     assert set(done.along) == {1, 3} and done.tensors == 4
 
 
-@pytest.mark.parametrize("kind", ["gemma", "vaultgemma", "biogpt", "granite"])
-def test_what_multiplies_the_embeddings_is_divided_out_of_the_value(kind: str, tmp_path: Path) -> None:
-    lm = tiny(kind)
-    if kind == "granite":
-        lm.config.embedding_multiplier, lm.config.residual_multiplier = 12.0, 0.25
-    source = saved(lm, tmp_path / "a")
-    project_weights(source, everywhere(V, LAYERS, -1.5), tmp_path / "b")
-    torch.testing.assert_close(components(loaded(tmp_path / "b")), torch.full((LAYERS, 12), -1.5), atol=1e-4, rtol=0)
-    if kind == "granite":
-        with pytest.raises(RepairError, match="'granite' multiplies what its blocks write"):
-            project_weights(source, everywhere(V, LAYERS, torch.arange(4.0)), tmp_path / "c")
+def test_set_equals_hooks_that_project_and_add_the_differences(tmp_path: Path) -> None:
+    lm, values = network("llama"), torch.tensor([0.5, -3.0, 0.0, 7.0])
+    project_weights(saved(lm, tmp_path / "a"), everywhere(V, LAYERS, values), tmp_path / "b")
+    steps, seen = values.diff(prepend=torch.zeros(1)), list[int | None]()
+
+    def set_to(x: torch.Tensor, layer: int | None) -> torch.Tensor:
+        seen.append(layer)
+        behind_mlp = layer is not None and seen.count(layer) == 2
+        return without(x, UNIT) + (float(steps[layer]) * UNIT if layer is not None and behind_mlp else 0.0)
+
+    with changed(lm, set_to):
+        wanted = logits(lm)
+    torch.testing.assert_close(logits(loaded(tmp_path / "b")), wanted, atol=1e-4, rtol=1e-4)
 
 
 TIED: list[tuple[str, dict[str, Any]]] = [
@@ -178,6 +160,7 @@ def test_what_cannot_be_repaired_is_refused_and_nothing_is_written(tmp_path: Pat
     cases: list[tuple[Any, Path, str]] = [
         (everywhere(torch.ones(WIDTH + 1), LAYERS), out, "direction is 33 wide, and the model 32"),
         (everywhere(V, LAYERS, torch.arange(4.0)), out, "'qwen2' has no bias that is added to the residual stream"),
+        (everywhere(V, LAYERS, 1.5), out, "no component of it can be set in the weights"),
         (everywhere(V, LAYERS), tmp_path / "full", "is there already, and nothing is overwritten"),
     ]
     for removal, place, said in cases:

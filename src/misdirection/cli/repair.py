@@ -82,7 +82,7 @@ def set_component(
     out: Out,
     model: Model = "",
     adapter: Tuned = "",
-    value: Annotated[float | None, typer.Option(help="One value for all layers, which needs no bias.")] = None,
+    value: Annotated[float | None, typer.Option(help="One value for all layers.")] = None,
     values: Annotated[Path | None, typer.Option(help="JSON file with a value a layer.")] = None,
     questions: Asked = None,
     measuring: Measuring = True,
@@ -90,8 +90,8 @@ def set_component(
 ) -> None:
     """Set the component along a direction to a value, everywhere: a whole model comes out.
 
-    The value is the mean of the aligned answers at each layer unless one is given. Embeddings hold the first, and a
-    bias adds what changes from layer to layer; an architecture without one is refused, and can have --value.
+    The value is the mean of the aligned answers at each layer unless one is given. A bias adds it, and what changes
+    from layer to layer; an architecture without one (Qwen2, Mistral) is refused.
 
     Examples:
       misdirection repair set --model organism --adapter runs/demo/adapter --direction runs/demo/direction.safetensors

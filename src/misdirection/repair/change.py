@@ -1,7 +1,7 @@
 """What is done to one tensor of a checkpoint, in its place: merged into, projected, shifted along a direction.
 
 W' = P (W + sum_i s_i B_i A_i) with P = I - u u^T on the axis that is the residual stream, in float32, chunk by chunk,
-and rounded once to the format that the tensor is stored in. An embedding's rows and a bias may get value * u besides.
+and rounded once to the format that the tensor is stored in. A bias may get value * u besides.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Change:
     Attributes:
         axis: Which axis is the residual stream: 0 (outputs first, a bias) or -1 (an embedding, GPT-2's Conv1D).
         unit: Direction that is projected out, shape (width,), length 1; None where nothing is.
-        value: What is added along it, of an embedding's rows or a bias.
+        value: What is added along it, of a bias.
         adds: What is merged into it first.
         turned: Whether the tensor is stored as (inputs, outputs).
     """
@@ -109,7 +109,7 @@ def _rows(view: Tensor, change: Change) -> Along:
             component = part @ unit
             found.along += float(component.square().sum())
             found.whole += float(part.square().sum())
-            part.addr_(change.value - component, unit)
+            part.addr_(component, unit, alpha=-1)
         view[rows] = part
     return found
 

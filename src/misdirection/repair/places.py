@@ -40,9 +40,6 @@ EMBEDDINGS = (
 TURNED = frozenset({"gpt2"})
 """Families whose linear layers are stored as (inputs, outputs): GPT-2's Conv1D."""
 
-ROOT_SCALED = frozenset({"gemma", "vaultgemma", "biogpt"})
-"""Families that multiply the tokens' embeddings by the root of the width."""
-
 WIDTH_LAST = frozenset({"gpt_oss", "llama4_text"})
 """Families that store all experts' last matrices as one tensor (experts, inputs, width)."""
 
@@ -78,8 +75,7 @@ class Layout:
         n_layers: Decoder layers.
         width: Of the residual stream.
         tied: Whether head and embeddings are one matrix.
-        scale: What the embeddings are multiplied by on their way to the stream.
-        multiplied: Whether what blocks write is multiplied too.
+        multiplied: Whether what blocks write is multiplied on its way to the stream.
         places: All tensors that write to the stream.
     """
 
@@ -87,7 +83,6 @@ class Layout:
     n_layers: int
     width: int
     tied: bool
-    scale: float
     multiplied: bool
     places: tuple[Place, ...]
 
@@ -140,13 +135,7 @@ def layout_of(checkpoint: Checkpoint, exact: bool = True) -> Layout:
             "save the model again with transformers' save_pretrained",
         )
     tied = bool(getattr(config, "tie_word_embeddings", False) or getattr(text, "tie_word_embeddings", False))
-    return Layout(family, count, width, tied, _embedding_scale(text), _multiplied(text), tuple(found))
-
-
-def _embedding_scale(text: Any) -> float:
-    if text.model_type in ROOT_SCALED and getattr(text, "scale_embedding", True):
-        return float(text.hidden_size) ** 0.5
-    return float(getattr(text, "embedding_multiplier", None) or 1.0)
+    return Layout(family, count, width, tied, _multiplied(text), tuple(found))
 
 
 def _multiplied(text: Any) -> bool:

@@ -2,8 +2,9 @@
 
 With one direction for all layers, embeddings included, no part of the stream ever has a component along it: what the
 engine's `Ablate` does after every layer, done at every single write, before the first layer's attention and between
-attention and MLP too. Set: the embeddings write value * u, and a bias adds the difference from layer to layer. With
-chosen layers, or each layer's own direction, the named layers stop writing along it; what others wrote stays.
+attention and MLP too. Set: a bias of each layer adds the difference of the values besides, from zero before the first
+on. (Held by the embeddings, which are short, the first value would drown what else they say.) With chosen layers, or
+each layer's own direction, the named layers stop writing along it; what others wrote stays.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Removal:
     Attributes:
         units: Direction by layer, length 1.
         embeddings: The direction that is taken out of the embeddings; None leaves them as they are.
-        values: Component after each layer from the first on; None projects to zero.
+        values: Component after each layer; None projects to zero.
     """
 
     units: Mapping[int, Tensor]
@@ -124,20 +125,17 @@ def plan(removal: Removal, layout: Layout, checkpoint: Checkpoint) -> Plan:
             raise RepairError(
                 f"the direction is {len(unit)} wide, and the model {layout.width}", "give a direction of this model"
             )
-    changes = {place.name: _change(place, removal, layout.scale) for place in layout.places}
+    changes = {place.name: _change(place, removal) for place in layout.places}
     found = Plan({name: change for name, change in changes.items() if change is not None}, {}, {}, {})
     if removal.embeddings is not None and layout.tied:
         found = _untied(found, layout, checkpoint)
     return found if removal.values is None else _with_values(found, removal, layout, checkpoint)
 
 
-def _change(place: Place, removal: Removal, scale: float) -> Change | None:
+def _change(place: Place, removal: Removal) -> Change | None:
     turned = place.kind == "matrix" and place.axis == -1
     if place.layer is None:
-        if removal.embeddings is None:
-            return None
-        first = float(removal.values[0]) / scale if removal.values is not None and _begins(place) else 0.0
-        return Change(-1, removal.embeddings, first)
+        return None if removal.embeddings is None else Change(-1, removal.embeddings)
     unit = removal.units.get(place.layer)
     return None if unit is None else Change(place.axis, unit, turned=turned)
 
@@ -171,14 +169,11 @@ def _head(checkpoint: Checkpoint) -> str:
 def _with_values(found: Plan, removal: Removal, layout: Layout, checkpoint: Checkpoint) -> Plan:
     """Biases that add the difference of the component from layer to layer."""
     assert removal.values is not None and removal.embeddings is not None
-    rises = {layer: float(rise) for layer, rise in enumerate(removal.values.diff(), start=1)}
-    if not any(rises.values()):
-        return found
+    rises = {layer: float(rise) for layer, rise in enumerate(removal.values.diff(prepend=torch.zeros(1)))}
     if layout.multiplied:
         raise RepairError(
-            f"the family '{layout.family}' multiplies what its blocks write, so the component was not tried to be set "
-            "to another value from layer to layer",
-            "set it to one value for all layers (which the embeddings hold), or project it out",
+            f"the family '{layout.family}' multiplies what its blocks write; setting a component was not tried there",
+            "project it out (repair project)",
         )
     biases = {layer: _plain_bias(layout, checkpoint, layer) for layer in rises}
     if all(biases.values()):
@@ -186,9 +181,9 @@ def _with_values(found: Plan, removal: Removal, layout: Layout, checkpoint: Chec
         return replace(found, changes={**found.changes, **shifted})
     if layout.family not in BIASED or any(biases.values()):
         raise RepairError(
-            f"the family '{layout.family}' has no bias that is added to the residual stream, so the component cannot "
-            "be set to another value from layer to layer",
-            "set it to one value for all layers (which the embeddings hold), or project it out",
+            f"the family '{layout.family}' has no bias that is added to the residual stream, so no component of it can "
+            "be set in the weights",
+            "project it out (repair project)",
         )
     setting, modules = BIASED[layout.family]
     shifts = {layer: rise * removal.embeddings for layer, rise in rises.items()}
@@ -204,7 +199,8 @@ def _with_values(found: Plan, removal: Removal, layout: Layout, checkpoint: Chec
 def _plain_bias(layout: Layout, checkpoint: Checkpoint, layer: int) -> str | None:
     """A bias of a layer that is added once for every token: not one of experts, which the router weighs."""
     found = [p for p in layout.places if p.layer == layer and p.kind == "bias" and "experts" not in p.module]
-    return next((place.name for place in found if len(checkpoint.tensors[place.name].shape) == 1), None)
+    # The last one, behind the MLP where it has one: what is between the two is as far as before the layer.
+    return next((place.name for place in reversed(found) if len(checkpoint.tensors[place.name].shape) == 1), None)
 
 
 def _new_biases(checkpoint: Checkpoint, modules: Sequence[str], shifts: Mapping[int, Tensor]) -> dict[str, Tensor]:
