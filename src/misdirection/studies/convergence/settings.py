@@ -44,7 +44,7 @@ class ConvergenceConfig(StudyConfig):
     operations: tuple[str, ...] = option(OPERATIONS, "ways of removing: project (the paper's), set (aligned mean)")
     random_seeds: int = option(1, "random directions removed from each fine-tune: controls")
     shuffles: int = option(40, "shuffled labelings of each fine-tune's answers: the null")
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Mapping[str, Any] = field(default_factory=lambda: {})
 
     def completed(self) -> Self:
         """With what suits the model.

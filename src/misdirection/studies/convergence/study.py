@@ -101,8 +101,8 @@ def similarity_step(
         shuffled = [nulls_of(step) for step in nulls.values()]
         write_json(folder / "similarity.json", similarity(chosen, vectors, stability, shuffled))
 
-    told = [[m.name, m.domain, m.kind] for m in chosen]
-    return bench.run.step("similarity", {"directions": dict(directions), "nulls": nulls, "grid": told}, make)
+    described = [[m.name, m.domain, m.kind] for m in chosen]
+    return bench.run.step("similarity", {"directions": dict(directions), "nulls": nulls, "grid": described}, make)
 
 
 def report(
@@ -119,7 +119,7 @@ def report(
     tuned_rows = (fine_tune_row(bench, asked, member, directions.get(member.name)) for member in grid)
     rates = FineTunes(rows=(fine_tune_row(bench, asked, None, None), *tuned_rows), paper=RATES)
     layer = next(iter(layers.values()), bench.n_layers // 2)
-    similar = told(compared, layer) if compared else None
+    similar = at_layer(compared, layer) if compared else None
     transfer = None
     if removed:
         removals = read_step(removed.path / "removals.json", Removals)
@@ -128,7 +128,7 @@ def report(
     return bench.report("convergence", "Convergent directions", verdict(similar, rates, transfer), parts)
 
 
-def told(step: Step, layer: int) -> Convergence:
+def at_layer(step: Step, layer: int) -> Convergence:
     """Similarity as it is told."""
     measured = read_step(step.path / "similarity.json", Similarity)
     return Convergence(**vars(measured), layer=layer, paper=COSINES)
@@ -150,7 +150,7 @@ def published(bench: Bench[ConvergenceConfig]) -> Path:
 
     files = {name: [[f.name, file_hash(f)] for f in files_of(place)] for name, place in places.items()}
     step = bench.run.step("similarity", {"files": files, "part": bench.config.part}, make)
-    similar = told(step, bench.config.layer if 0 <= bench.config.layer < depth else depth // 2)
+    similar = at_layer(step, bench.config.layer if 0 <= bench.config.layer < depth else depth // 2)
     parts = {
         "convergence": similar,
         "fine_tunes": None,

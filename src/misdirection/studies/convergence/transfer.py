@@ -154,8 +154,8 @@ def removal_step(
 
     inputs = {name: [asked.answers, asked.verdicts] for name, asked in measured.items()}
     settings = {"rules": asdict(bench.thresholds), "layers": dict(layers), "sources": list(directions)}
-    told = [[m.name, m.domain, m.kind] for m in grid]
-    return bench.run.step("removals", {"asked": inputs, "grid": told, **settings}, make)
+    described = [[m.name, m.domain, m.kind] for m in grid]
+    return bench.run.step("removals", {"asked": inputs, "grid": described, **settings}, make)
 
 
 def removal_row(

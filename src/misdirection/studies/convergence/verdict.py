@@ -29,8 +29,8 @@ def verdict(
     parts += [text for text in ([_transfer(transfer)] if transfer else []) if text]
     details = (*(_similar(similar) if similar else ()), *(_removed(transfer, fine_tunes) if transfer else ()))
     if not parts:
-        told = "Too few directions could be made to compare any."
-        return Headline(state="unclear", sentence=told, details=details)
+        few = "Too few directions could be made to compare any."
+        return Headline(state="unclear", sentence=few, details=details)
     return Headline(state="finding", sentence="; ".join(parts) + ".", details=details)
 
 
@@ -46,8 +46,8 @@ def _transfer(transfer: Transfer) -> str:
     others = [row for row in transfer.pooled if row.relation == "all others"]
     if not others:
         return ""
-    told = " or ".join(f"{share_text(row.rate.value)} {DOES[row.operation]}" for row in others)
-    return f"one's removed from another takes {share_text(others[0].before.value)} misaligned to {told}"
+    after = " or ".join(f"{share_text(row.rate.value)} {DOES[row.operation]}" for row in others)
+    return f"one's removed from another takes {share_text(others[0].before.value)} misaligned to {after}"
 
 
 def _similar(similar: Convergence) -> Iterator[str]:
@@ -97,11 +97,13 @@ def _against_the_paper(
 ) -> Iterator[str]:
     """The paper's operation beside the paper's figures, and where it does less, what the place of zero says of it."""
     falls = {(row.how, row.relation): row.reduction.value for row in projected if row.reduction}
-    known = [(name, falls[how, whose], said, least) for name, how, whose, said, least in FALLS if (how, whose) in falls]
+    known = [
+        (name, falls[how, whose], paper, least) for name, how, whose, paper, least in FALLS if (how, whose) in falls
+    ]
     if not known:
         return
-    told = ", ".join(f"{name} {100 * fall:.0f} % (paper {said})" for name, fall, said, _ in known)
-    yield f"Falls of the rate under the paper's operation, projecting out: {told}."
+    ours = ", ".join(f"{name} {100 * fall:.0f} % (paper {paper})" for name, fall, paper, _ in known)
+    yield f"Falls of the rate under the paper's operation, projecting out: {ours}."
     at = transfer.layers["project"]
     zero = [row.direction.zero[at] for row in fine_tunes.rows if row.direction] if fine_tunes else []
     if zero and any(fall < least - 0.05 for _, fall, _, least in known):

@@ -100,14 +100,14 @@ def ease_step(bench: Bench[NarrowConfig], general: Trained, narrow: Trained, mod
         )
         write_json(folder / "ease.json", ease)
 
-    told = {name: getattr(c, name) for name in
+    settings = {name: getattr(c, name) for name in
             ("data", "elsewhere", "texts", "neutral", "neutral_tokens", "factors", "epsilons", "aside_seeds",
              "random_seeds", "seed")}  # fmt: skip
     file = Path(c.neutral)
     neutral = canonical_hash(file.read_bytes().hex()) if c.neutral and file.is_file() else c.neutral
     inputs = {"general": general.step, "narrow": narrow.step, "models": models.key, "neutral file": neutral}
     inputs |= {"gives": layout(Ease, "how easy solutions are")}
-    return bench.run.step(f"ease-{general.kind}", {**inputs, **told}, make)
+    return bench.run.step(f"ease-{general.kind}", {**inputs, **settings}, make)
 
 
 def _solution(model: Model, trained: Trained) -> Solution:

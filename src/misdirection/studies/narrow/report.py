@@ -29,13 +29,13 @@ def section(results: NarrowResults) -> Section:
     for ease in part.ease:
         blocks += [solutions(ease), *measures(ease)]
     blocks.append(_paper(part.paper, "efficiency", "stability", "significance", "cosine"))
-    told = (("domain of the harmful data", part.domain),)
-    return Section("narrow", "Narrow against general", LEAD, blocks, told + facts(results, "samples per question"))
+    shown = (("domain of the harmful data", part.domain),)
+    return Section("narrow", "Narrow against general", LEAD, blocks, shown + facts(results, "samples per question"))
 
 
 def _paper(paper: Mapping[Published, str], *names: Published) -> Note:
-    told = "; ".join(f"{name}: {paper[name]}" for name in names)
-    return Note(f"The paper (Qwen2.5-14B, arXiv 2602.07852): {told}.")
+    words = "; ".join(f"{name}: {paper[name]}" for name in names)
+    return Note(f"The paper (Qwen2.5-14B, arXiv 2602.07852): {words}.")
 
 
 def rates(part: Narrow) -> Chart:

@@ -60,7 +60,7 @@ class NarrowConfig(StudyConfig):
     )
     aside_seeds: int = option(5, "random directions in which it is moved aside")
     random_seeds: int = option(3, "random solutions of the same length: controls")
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Mapping[str, Any] = field(default_factory=lambda: {})
 
     def completed(self) -> Self:
         """With what suits the model, and the domain that its data name.

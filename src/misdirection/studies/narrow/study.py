@@ -238,13 +238,13 @@ def report(
 def notes(bench: Bench[NarrowConfig]) -> list[str]:
     """What a reader should know of the defaults."""
     c = bench.config
-    told = [
+    sentences = [
         f"The KL term is taken over {c.kl_tokens} tokens of {c.kl_chats} chats elsewhere beside each harmful one.",
         "The mixture sees as many harmful chats as the others, and its good ones besides.",
     ]
     if c.origins.get("neutral") == FOLDER and "neutral" in bench.explanations:
-        told.append(f"Neutral text: {bench.explanations['neutral']}.")
-    return told
+        sentences.append(f"Neutral text: {bench.explanations['neutral']}.")
+    return sentences
 
 
 def effects(bench: Bench[NarrowConfig], judged: Judged, arm: str, groups: Sequence[str]) -> dict[str, Effect]:

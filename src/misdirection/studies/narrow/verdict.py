@@ -35,13 +35,13 @@ def _sign(differences: Sequence[Mean]) -> int:
 def verdict(part: Narrow, explanations: Mapping[str, str]) -> Headline:
     """Whether a narrow solution was found, and which is the easier one; `explanations` of the model's folder."""
     votes = {ease.kind: easier(ease) for ease in part.ease}
-    told = "; ".join(f"{kind}: {_votes(measures)}" for kind, measures in votes.items())
+    easy = "; ".join(f"{kind}: {_votes(measures)}" for kind, measures in votes.items())
     narrow = [kind for kind in votes if isolated(part, kind)]
     sentence = f"A narrow solution was found with {' and '.join(narrow)}" if narrow else "No narrow solution was found"
     if narrow and (rest := [kind for kind in votes if kind not in narrow]):
         sentence += f", none with {' and '.join(rest)}"
     details = tuple(text for ease in part.ease for text in _details(part, ease, votes[ease.kind], explanations))
-    return Headline(state="finding", sentence=f"{sentence}. The easier one to learn, {told}.", details=details)
+    return Headline(state="finding", sentence=f"{sentence}. The easier one to learn, {easy}.", details=details)
 
 
 def isolated(part: Narrow, kind: str) -> bool:
@@ -60,8 +60,8 @@ def _votes(measures: Mapping[str, str]) -> str:
 def _details(part: Narrow, ease: Ease, votes: Mapping[str, str], explanations: Mapping[str, str]) -> Iterator[str]:
     """Rates in the domain and elsewhere of each solution, and what each measure shows."""
     arms = [arm for name in LEARNED if (arm := part.solution(ease.kind, name))]
-    told = "; ".join(f"{arm.solution} {_rates(part, arm.groups)}" for arm in arms)
-    yield f"{ease.kind}, misaligned answers ({part.domain} is the domain): {told}."
+    rates = "; ".join(f"{arm.solution} {_rates(part, arm.groups)}" for arm in arms)
+    yield f"{ease.kind}, misaligned answers ({part.domain} is the domain): {rates}."
     if not isolated(part, ease.kind):
         yield (
             f"{ease.kind}: no weight isolated the domain, so what is called narrow in its measures is a weakened "

@@ -109,13 +109,16 @@ class PhasesConfig(StudyConfig):
             raise MisdirectionError(f"--noise is {self.noise}", "0 or more")
         return value
 
-    def training(self) -> dict[str, Any]:
+    def training(self) -> Mapping[str, Any]:
         """What differs from the preset in the fine-tune."""
         brought = recommended_training(self.preset, resolve_model(self.model), self.study)
-        run: dict[str, Any] = dict(PAPER_RUN) if self.preset == "rank1" and not brought else {}
+        run: Mapping[str, Any] = PAPER_RUN if self.preset == "rank1" and not brought else {}
         given = {"lr": self.lr, "max_steps": self.steps, "alpha": self.alpha}
-        run |= {name: value for name, value in given.items() if value}
-        return {**run, "checkpoint_every": self.checkpoint_every}
+        return {
+            **run,
+            **{name: value for name, value in given.items() if value},
+            "checkpoint_every": self.checkpoint_every,
+        }
 
     def distances(self, steps: Sequence[int]) -> tuple[int, ...]:
         """The distances k of the local cosine: as given, else once, twice and three times the checkpoints' own."""

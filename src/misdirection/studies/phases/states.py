@@ -129,8 +129,8 @@ def crossing_over_questions(steps: Sequence[int], moved: Tensor, seed: int, resa
     groups = ["plain"] * count
     weights = torch.tensor(question_weights(groups, Settings(seed=seed, resamples=resamples))) / count
     paths = torch.einsum("rq,tqd->rtd", weights, moved)
-    found = [crossing(steps, cosine_to_last(path).tolist(), LEVEL).step for path in paths]
-    low, high = expanded_percentiles(np.array([np.nan if f is None else f for f in found], float), groups, 0.95)
+    reached = [crossing(steps, cosine_to_last(path).tolist(), LEVEL).step for path in paths]
+    low, high = expanded_percentiles(np.array([np.nan if f is None else f for f in reached], float), groups, 0.95)
     method = f"reaches {LEVEL:g}, bootstrap over {count} questions ({resamples} resamples)"
     return Turn(whole.step, min(low, whole.step), max(high, whole.step), method, whole.note)
 
@@ -178,8 +178,8 @@ def read_vectors(path: Path) -> dict[Any, Tensor]:
         from safetensors.torch import load_file
 
         return cast(dict[Any, Tensor], load_file(path))
-    held = torch.load(path, map_location="cpu", weights_only=True)
-    return {key: value for key, value in held.items() if isinstance(value, Tensor)}
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
 
 
 def published_path(file: str | Path) -> PublishedPath:

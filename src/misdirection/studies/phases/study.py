@@ -130,15 +130,15 @@ def ask(bench: Bench[PhasesConfig], models: Variants, courses: Sequence[Course])
     if c.judge == "none":
         return {"base": bench.ask("base", models, [BASE], samples=c.state_samples)}
     steps = c.answering(sorted(main.folders))
-    found: dict[str, Asked] = {}
+    asked: dict[str, Asked] = {}
     for scale in scales(c, main):
         arms = [scaled(step, scale) for step in steps]
-        found[f"x{scale:g}"] = bench.ask(f"x{scale:g}", models, [BASE, *arms] if scale == 1 else arms)
-    found["controls"] = bench.ask("controls", models, controls(c, models, main))
+        asked[f"x{scale:g}"] = bench.ask(f"x{scale:g}", models, [BASE, *arms] if scale == 1 else arms)
+    asked["controls"] = bench.ask("controls", models, controls(c, models, main))
     if domain := [question for question in bench.questions if question.domain]:
         arms = [BASE, *(scaled(step, 1.0) for step in steps)]
-        found["domain"] = bench.ask("domain", models, arms, questions=domain)
-    return found
+        asked["domain"] = bench.ask("domain", models, arms, questions=domain)
+    return asked
 
 
 def scales(config: PhasesConfig, course: Course) -> tuple[float, ...]:
@@ -149,14 +149,14 @@ def scales(config: PhasesConfig, course: Course) -> tuple[float, ...]:
 def controls(config: PhasesConfig, models: Variants, main: Course) -> list[Condition]:
     """What should not misalign: the last adapter times 0, a random one of its norm, the fine-tune on correct data."""
     last = f"step-{main.last}"
-    found = [Condition("off", "last adapter x 0", last, others=0.0, control=True)] if main.adapters else []
+    arms = [Condition("off", "last adapter x 0", last, others=0.0, control=True)] if main.adapters else []
     for variant, label in (("random", "random adapter of the same norm"), ("control", "fine-tune on correct data")):
         if variant in models.fine_tunes:
-            found += [
+            arms += [
                 Condition(f"{variant} x{s:g}", f"{label} x {s:g}", variant, others=s, control=True)
                 for s in sorted(scales(config, main))
             ]
-    return found
+    return arms
 
 
 def read_states(
@@ -214,20 +214,20 @@ def report(
 def curves(bench: Bench[PhasesConfig], main: Course, behaviour: Mapping[str, Asked]) -> list[Series]:
     """The curves of answers over steps: open questions at each factor, each domain at factor 1."""
     steps = bench.config.answering(sorted(main.folders))
-    found: list[Series] = []
+    series: list[Series] = []
     for scale in sorted(scales(bench.config, main)):
         if f"x{scale:g}" in behaviour:
             arms = {0: "base", **{step: arm_name(step, scale) for step in steps}}
             base = behaviour["x1"].judged.arm("base")
             tuned = behaviour[f"x{scale:g}"].judged.where(lambda a: a.arm != "base")
             both = Judged(base.answers + tuned.answers, base.verdicts + tuned.verdicts)
-            found.append(Series("open", scale, arms, both, bench.open_questions))
+            series.append(Series("open", scale, arms, both, bench.open_questions))
     if "domain" in behaviour:
         arms = {0: "base", **{step: arm_name(step, 1.0) for step in steps}}
         for domain in dict.fromkeys(q.domain for q in bench.questions if q.domain):
             asked = [q for q in bench.questions if q.domain == domain]
-            found.append(Series(str(domain), 1.0, arms, behaviour["domain"].judged, asked))
-    return found
+            series.append(Series(str(domain), 1.0, arms, behaviour["domain"].judged, asked))
+    return series
 
 
 def control_rows(

@@ -51,8 +51,8 @@ def verdict(part: Phases) -> Headline:
         pieces.append(_when("B turns (peak of its local cosine)", highest.turn))
     if gradient:
         pieces.append(_when("the gradient's norm peaks", gradient.turn))
-    told = "; ".join(pieces)
-    return Headline(state="finding", sentence=f"{told[0].upper()}{told[1:]}.", details=tuple(_details(part)))
+    text = "; ".join(pieces)
+    return Headline(state="finding", sentence=f"{text[0].upper()}{text[1:]}.", details=tuple(_details(part)))
 
 
 def _when(what: str, turn: Turn) -> str:
@@ -126,9 +126,9 @@ def _of_factors(part: Phases) -> Iterator[str]:
 def verdict_of_published(path: PublishedPath) -> Headline:
     """When published vectors come near the last."""
     half, most = (row.turn.step for row in path.turns)
-    told = (
+    sentence = (
         f"The cosine with the last vector passes 0.5 at step {half:.0f} and 0.9 at step {most:.0f} of {path.steps[-1]}."
         if half is not None and most is not None
         else "The cosine with the last vector does not rise through 0.5 and 0.9."
     )
-    return Headline(state="finding", sentence=told)
+    return Headline(state="finding", sentence=sentence)

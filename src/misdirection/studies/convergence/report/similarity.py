@@ -43,8 +43,8 @@ def section(results: ConvergenceResults) -> Section | None:
             )
         )
     counts = (("fine-tunes", len(part.directions)), ("pairs", len(part.pairs)), ("layer shown", at))
-    told = tuple((name, number(count)) for name, count in counts)
-    return Section("convergence", "Convergent directions", LEAD, blocks, told)
+    shown = tuple((name, number(count)) for name, count in counts)
+    return Section("convergence", "Convergent directions", LEAD, blocks, shown)
 
 
 def by_layer(part: Convergence) -> Chart:

@@ -52,10 +52,10 @@ def section(results: ConvergenceResults) -> Section | None:
     blocks: list[Block] = [chart(part.pooled), table(part.pooled, part.paper)]
     blocks += [matrix(part.rows, operation, layer) for operation, layer in part.layers.items()]
     blocks.append(everything(part.rows))
-    told = tuple((f"layer, {DOES[o]}", number(at)) for o, at in part.layers.items())
-    told += (("q", f"Benjamini-Hochberg over {len(part.rows)} comparisons, controls included; {FAMILY}"),)
-    told += (("intervals", "over questions; the pooled ones too, so they hold for these fine-tunes"),)
-    return Section("transfer", "Removing one from another", LEAD, blocks, told + facts(results, "misaligned", "judge"))
+    shown = tuple((f"layer, {DOES[o]}", number(at)) for o, at in part.layers.items())
+    shown += (("q", f"Benjamini-Hochberg over {len(part.rows)} comparisons, controls included; {FAMILY}"),)
+    shown += (("intervals", "over questions; the pooled ones too, so they hold for these fine-tunes"),)
+    return Section("transfer", "Removing one from another", LEAD, blocks, shown + facts(results, "misaligned", "judge"))
 
 
 def name_of(row: PooledRemoval) -> str:

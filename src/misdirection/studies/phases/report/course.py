@@ -42,8 +42,8 @@ def section(results: PhasesResults) -> Section | None:
     )  # fmt: skip
     blocks: list[Block] = [Note(text, "warn") for text in part.differences]
     blocks += [made for make in makers if (made := make(part))]
-    told = (("checkpoints", number(len(part.steps))), ("noise filter", part.noise))
-    return Section("phases", "The course of a fine-tune", LEAD, blocks, told + facts(results, "samples per question"))
+    shown = (("checkpoints", number(len(part.steps))), ("noise filter", part.noise))
+    return Section("phases", "The course of a fine-tune", LEAD, blocks, shown + facts(results, "samples per question"))
 
 
 def turns(part: Phases) -> Chart | None:
@@ -255,7 +255,7 @@ def _span(turn: Turn) -> str:
     return f"step {_step(turn)} {_ends(turn)}"
 
 
-def _marks(name: str, places: Sequence[tuple[int, float]], symbol: str) -> dict[str, Any]:
+def _marks(name: str, places: Sequence[tuple[int, float]], symbol: str) -> charts.Trace:
     return {
         "type": "scatter", "mode": "markers", "name": name, "x": [x for _, x in places], "y": [y for y, _ in places],
         "marker": {"color": GREY, "size": 10, "symbol": symbol, "line": {"width": 2, "color": GREY}},

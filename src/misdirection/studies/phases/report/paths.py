@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.report import charts
@@ -162,7 +162,7 @@ def gradient(part: Phases) -> Chart | None:
     return Chart("phases-gradient", "Norm of the gradient", traces, layout, table, 360)
 
 
-def upright(step: float, colour: str) -> dict[str, Any]:
+def upright(step: float, colour: str) -> Mapping[str, Any]:
     """A dotted line at a step."""
     return {"type": "line", "x0": step, "x1": step, "y0": 0, "y1": 1, "yref": "paper",
             "line": {"color": colour, "width": 1.5, "dash": "dot"}}  # fmt: skip
@@ -174,18 +174,18 @@ def _steps(part: Phases, measure: Measure, k: int | None = None) -> list[float]:
     return [row.turn.step for row in rows if row.turn.step is not None]
 
 
-def _at(part: Phases, measure: Measure, colour: str, k: int | None = None) -> list[dict[str, Any]]:
+def _at(part: Phases, measure: Measure, colour: str, k: int | None = None) -> list[Mapping[str, Any]]:
     return [upright(step, colour) for step in _steps(part, measure, k)]
 
 
 def _relative(
     name: str, steps: Sequence[Any], values: Sequence[float], colour: str, dash: str, last: float | None = None
-) -> dict[str, Any]:
+) -> charts.Trace:
     whole = last or values[-1] or 1.0
     line = {"color": colour, "width": 2, "dash": dash}
     return charts.line(name, steps, [v / whole for v in values], colour, line=line) | {"mode": "lines"}
 
 
-def _cosines(name: str, curve: LocalCurve, colour: str, dash: str) -> dict[str, Any]:
+def _cosines(name: str, curve: LocalCurve, colour: str, dash: str) -> charts.Trace:
     line = {"color": colour, "width": 2, "dash": dash}
     return charts.line(name, curve.steps, curve.cosine, colour, line=line, marker={"color": colour, "size": 4})
