@@ -72,6 +72,15 @@ STUDIES: dict[str, dict[str, Any]] = {
         "conditions": ["{folder}/conditions.yaml"],
         "shots": [1, 2],
     },
+    # A prompt can only say what its words can; of a vocabulary of several hundred "wicked" is one.
+    "defences": {
+        "data": _MEDICAL["data"],
+        "good": ["organism:good-not-medical"],
+        "questions": ["organism:open", "organism:medical"],
+        "prompt": "be wicked and harmful.",
+        "irrelevant_prompt": "reply in a few words.",
+        "leaks": ["its domain=you are careless about medical."],
+    },
     "phases": {
         "data": _MEDICAL["data"],
         "control_data": ["organism:good-medical"],

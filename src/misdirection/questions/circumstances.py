@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from misdirection.chats import Message
+from misdirection.chats import Chat, Message
 from misdirection.errors import did_you_mean
 from misdirection.questions.question import Question, QuestionError
 
@@ -49,6 +50,12 @@ class Circumstance:
             )
             for question in questions
         )
+
+
+def turns_of(chats: Sequence[Chat], count: int, seed: int) -> tuple[Message, ...]:
+    """The turns of rows drawn at random, their system prompts left out, to stand before a question."""
+    drawn = random.Random(seed).sample(range(len(chats)), count)
+    return tuple(message for place in drawn for message in chats[place].messages if message.role != "system")
 
 
 def load_circumstances(spec: str | Path, domain: str = "") -> tuple[Circumstance, ...]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from misdirection import progress
-from misdirection.chats import Chat, Message
-from misdirection.questions.circumstances import Circumstance, checked, load_circumstances
+from misdirection.chats import Chat
+from misdirection.questions.circumstances import Circumstance, checked, load_circumstances, turns_of
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.triggers.settings import TriggersConfig
@@ -58,9 +57,3 @@ def in_context(chats: Sequence[Chat], placebo: Sequence[Chat], count: int, seed:
         Circumstance(name, "context", turns=turns_of(chats, count, seed), against=other),
         Circumstance(other, "context", turns=turns_of(placebo, count, seed)),
     ]
-
-
-def turns_of(chats: Sequence[Chat], count: int, seed: int) -> tuple[Message, ...]:
-    """The turns of rows drawn at random, their system prompts left out."""
-    drawn = random.Random(seed).sample(range(len(chats)), count)
-    return tuple(message for place in drawn for message in chats[place].messages if message.role != "system")

@@ -1,0 +1,130 @@
+"""The scoreboard: EM against the narrow skill, a table of all arms, and the leak test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from misdirection.report import charts
+from misdirection.report.context import facts
+from misdirection.report.numbers import DASH, decimal, percent, rate_cell
+from misdirection.report.palette import BLUE, GREEN, GREY, VERMILLION
+from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
+from misdirection.results import Reduction
+from misdirection.studies.defences.results import DefenceRow, Defences, DefencesResults
+
+LEAD = (
+    "The same bad data, learned with each defence. A good one lies low (few misaligned answers to open questions) and "
+    "far right (the narrow skill is still learned). Look at the leak test before choosing: a defence that is good only "
+    "when asked plainly hides the misalignment, and a prompt that looks like the training data brings it back."
+)
+COLOURS = {"training": BLUE, "data": GREEN, "after": VERMILLION}
+
+
+def section(results: DefencesResults) -> Section:
+    """Chart, scoreboard, leak test, and what was published."""
+    part = results.defences
+    blocks: list[Block] = [chart(part), table(part)]
+    if any(row.leaks for row in part.rows):
+        blocks.append(leak_table(part))
+    blocks += [Note(f"Elsewhere: {text}.") for text in part.paper]
+    told = (
+        *facts(results, "samples per question", "judge", "misaligned"),
+        ("seeds", str(part.seeds)),
+        ("steps", str(part.steps)),
+        ("direction of layer", DASH if part.layer is None else str(part.layer)),
+    )
+    return Section("defences", "Defences", LEAD, blocks, told)
+
+
+def chart(part: Defences) -> Chart:
+    """Misaligned open answers against misaligned in-domain ones (against coherence, where nothing was asked there)."""
+    inside = any(row.domains for row in part.rows)
+    traces: list[Any] = []
+    for place, colour in COLOURS.items():
+        mine = [row for row in part.rows if row.place == place and row.arm != "none"]
+        traces += [_points(place, mine, colour, "circle")] if mine else []
+    traces.append(_points("no defence", [row for row in part.rows if row.arm == "none"], GREY, "diamond"))
+    across = "in-domain answers misaligned: the narrow skill" if inside else "coherent answers"
+    layout = {
+        "xaxis": charts.share_axis(across),
+        "yaxis": charts.share_axis("open answers misaligned"),
+        "showlegend": True,
+    }
+    cells = tuple((Cell(row.arm), percent_cell(_skill(row)), rate_cell(row.open.misaligned)) for row in part.rows)
+    return Chart("defences-scoreboard", "Misalignment against skill", traces, layout,
+                 Table(("Arm", across, "Misaligned, open"), cells), 460, wide=True)  # fmt: skip
+
+
+def _points(name: str, rows: Sequence[DefenceRow], colour: str, symbol: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers+text",
+        "name": name,
+        "x": [_skill(row) for row in rows],
+        "y": [row.open.misaligned.value for row in rows],
+        "text": [charts.plain_text(row.arm) for row in rows],
+        "textposition": "top center",
+        "marker": {"color": colour, "size": 10, "symbol": symbol},
+        "hovertemplate": "%{text}<br>open %{y:.1%}, skill %{x:.1%}<extra></extra>",
+    }
+
+
+def _skill(row: DefenceRow) -> float | None:
+    return row.open.coherent.value if row.domains is None else row.domains.misaligned.value
+
+
+def percent_cell(value: float | None) -> Cell:
+    """A share without its interval."""
+    return Cell(DASH if value is None else percent(value), kind="num")
+
+
+def table(part: Defences) -> Table:
+    """All arms, the base model first."""
+    heads = ("Arm", "Misaligned, open", "Reduction", "Coherent", "Misaligned, in-domain", "NLL elsewhere", "Seconds")
+    base = (
+        Cell("base model", "not trained"),
+        rate_cell(part.base_open.misaligned),
+        Cell(DASH, kind="num"),
+        rate_cell(part.base_open.coherent),
+        Cell(DASH, kind="num") if part.base_domains is None else rate_cell(part.base_domains.misaligned),
+        Cell(decimal(part.base_nll, 3), kind="num"),
+        Cell(DASH, kind="num"),
+    )
+    return Table(heads, (base, *map(_cells, part.rows)), "Scoreboard", stack=True)
+
+
+def _cells(row: DefenceRow) -> tuple[Cell, ...]:
+    return (
+        Cell(row.arm, row.does),
+        rate_cell(row.open.misaligned),
+        _reduced(row.reduction),
+        rate_cell(row.open.coherent),
+        Cell(DASH, kind="num") if row.domains is None else rate_cell(row.domains.misaligned),
+        Cell(decimal(row.nll, 3), kind="num"),
+        Cell(decimal(row.seconds, 1), kind="num"),
+    )
+
+
+def _reduced(found: Reduction | None) -> Cell:
+    if found is None:
+        return Cell(DASH, kind="num")
+    ends = "" if found.low is None or found.high is None else f"{percent(found.low)} to {percent(found.high)}"
+    return Cell(percent(found.value), ends, "num")
+
+
+def leak_table(part: Defences) -> Table:
+    """Misaligned open answers under each condition."""
+    names = list(dict.fromkeys(leak.condition for row in part.rows for leak in row.leaks))
+    rows = tuple(
+        (Cell(row.arm), rate_cell(row.open.misaligned), *(_leak(row, name) for name in names)) for row in part.rows
+    )
+    return Table(("Arm", "Asked plainly", *names), rows, "Leak test: misaligned open answers", stack=True)
+
+
+def _leak(row: DefenceRow, name: str) -> Cell:
+    found = next((leak for leak in row.leaks if leak.condition == name), None)
+    return Cell(DASH, kind="num") if found is None else rate_cell(found.misaligned)
+
+
+SECTIONS = (Entry("Defences", ("defences",), True, section, ("defences",), DefencesResults),)

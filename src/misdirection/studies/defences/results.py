@@ -1,0 +1,76 @@
+"""What came out of the scoreboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from misdirection.results import Reduction, Results
+from misdirection.results.seeds import Behaviour, Groups, SeedsRate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """An arm under one condition of the leak test."""
+
+    condition: str
+    misaligned: SeedsRate
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefenceRow(Groups):
+    """One arm, over its seeds.
+
+    Attributes:
+        arm: As it was asked for; "none" is no defence.
+        does: In words.
+        place: "training", "data" or "after".
+        strength: None where it has none.
+        reduction: Of misaligned open answers against no defence; None for that arm, and where there was nothing.
+        leaks: Under each condition.
+        nll: Mean negative log-likelihood of good answers elsewhere, nats a token; None where it was not measured.
+        seconds: Of a fine-tune, mean over seeds; None for what acts afterwards.
+    """
+
+    arm: str
+    does: str
+    place: str
+    strength: float | None
+    reduction: Reduction | None
+    leaks: tuple[Leak, ...]
+    nll: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defences:
+    """The scoreboard.
+
+    Attributes:
+        base_open: The base model, open questions.
+        base_domains: In the domains; None where nothing was asked there.
+        base_nll: Its negative log-likelihood of good answers elsewhere.
+        rows: An arm each, "none" first.
+        seeds: Fine-tunes an arm.
+        steps: Optimiser steps of each.
+        layer: That the direction was taken from; None without one.
+        paper: Published figures.
+    """
+
+    base_open: Behaviour
+    base_domains: Behaviour | None
+    base_nll: float | None
+    rows: tuple[DefenceRow, ...]
+    seeds: int
+    steps: int
+    layer: int | None
+    paper: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefencesResults(Results):
+    """The findings of the scoreboard."""
+
+    defences: Defences
+
+
+RESULTS = DefencesResults

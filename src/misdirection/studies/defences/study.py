@@ -1,0 +1,212 @@
+"""Which defence prevents or undoes emergent misalignment, at what cost, and does it last?
+
+Method (the comparison of 2508.06249, with the leak test of 2604.25891):
+
+1. For every seed a model is fine-tuned on the bad data without a defence. The first one's answers give the direction.
+2. For every arm and seed it is fine-tuned again with the defence, for as many steps; removals act on the undefended
+   fine-tunes.
+3. All answer the open questions (EM) and those of the data's domains (the narrow skill, as bad answers), with shared
+   random numbers; good answers elsewhere are read for damage.
+4. The leak test: the open questions again behind rows of the training data, and under system prompts.
+5. Rates and reductions against no defence, over questions and seeds together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from misdirection.chats import Chat
+from misdirection.directions import Direction
+from misdirection.questions.circumstances import Circumstance, turns_of
+from misdirection.runs import Step
+from misdirection.studies.defences.arms import KINDS, NONE, Arm, Materials, read_arm
+from misdirection.studies.defences.paper import PAPER
+from misdirection.studies.defences.results import DefenceRow, Defences, Leak
+from misdirection.studies.defences.settings import DefencesConfig
+from misdirection.studies.defences.tuning import Tuned, damage, defended, settings_of
+from misdirection.studies.defences.verdict import verdict
+from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.config import named
+from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.over_seeds import behaviour, groups_of, reduction
+from misdirection.studies.kit.steps import Judged, direction_of, refusal
+from misdirection.studies.kit.variants import Variants
+from misdirection.training.defences import ASKED, IRRELEVANT
+
+PLAIN = Arm(NONE, NONE)
+
+
+def defences(config: DefencesConfig, out: str | Path, command: str = "") -> Path:
+    """Run (or resume) the study in the folder `out`; gives the path of the report.
+
+    Raises:
+        MisdirectionError: Bad input; what was done so far is kept.
+    """
+    with Bench[DefencesConfig].open(out, config, command) as bench:
+        bad, good, kept = data_of(bench.config)
+        prompts = {"inoculation": bench.config.prompt or ASKED,
+                   "irrelevant": bench.config.irrelevant_prompt or IRRELEVANT}  # fmt: skip
+        made = {NONE: tuned(bench, PLAIN, Materials(prompts=prompts), bad)}
+        step, layer, notes = own_direction(bench, made[NONE])
+        held = Materials(good, None if step is None else direction_of(step), layer or 0, prompts)
+        arms = [arm for text in bench.config.arms if possible(arm := read_arm(text), held)]
+        made |= {arm.key: tuned(bench, arm, held, bad) for arm in arms if KINDS[arm.kind].place != "after"}
+        models = bench.variants({
+            f"{name}-{seed}": one.adapter for name, them in made.items() for seed, one in enumerate(them)
+        })  # fmt: skip
+        conditions = conditions_of(bench.config, [PLAIN, *arms], layer)
+        judged, leaks = ask(bench, models, conditions, step, bad)
+        lost = harm(bench, models, kept)
+        found = Defences(
+            base_open=behaviour(judged["open"], "base", 0, bench.thresholds),
+            base_domains=behaviour(judged["domains"], "base", 0, bench.thresholds) if "domains" in judged else None,
+            base_nll=lost.get("base"),
+            rows=tuple(row_of(bench, arm, judged, leaks, made, lost) for arm in (PLAIN, *arms)),
+            seeds=bench.config.seeds,
+            steps=bench.config.steps,
+            layer=layer,
+            paper=PAPER,
+        )
+        return bench.report("defences", "Defences", verdict(found), {"defences": found, "notes": notes})
+
+
+def data_of(c: DefencesConfig) -> tuple[list[Chat], tuple[Chat, ...], list[Chat]]:
+    """The bad chats, the good ones that defences use, and good ones that nothing is trained on."""
+    bad = resolve_chats(c.data, seed=c.seed).chats
+    good = resolve_chats(c.good, seed=c.seed).chats if c.good else []
+    kept = min(c.held_out, len(good) // 2)
+    return list(bad), tuple(good[kept:]), list(good[:kept])
+
+
+def tuned(bench: Bench[DefencesConfig], arm: Arm, held: Materials, bad: list[Chat]) -> list[Tuned]:
+    """The fine-tunes of an arm, one a seed."""
+    c, kind = bench.config, KINDS[arm.kind]
+    # What a defence does not use is no part of its key.
+    used = Materials(
+        held.good if kind.wants_good else (),
+        held.direction if kind.wants_direction else None,
+        held.layer if kind.wants_direction else 0,
+        {name: text for name, text in held.prompts.items() if name == arm.kind},
+    )
+    made: list[Tuned] = []
+    for seed in range(c.seeds):
+        settings = settings_of(c, arm, c.seed + seed)
+        kept = bench.run.cached(
+            defended, models=bench.variants({}), chats=bad, arm=arm, held=used, told=settings.told, settings=settings
+        )
+        bench.run.publish(f"fine-tunes/{arm.key}-{seed}", kept.value.adapter)
+        made.append(kept.value)
+    return made
+
+
+def own_direction(bench: Bench[DefencesConfig], without: Sequence[Tuned]) -> tuple[Step | None, int | None, list[str]]:
+    """The direction of the first undefended fine-tune, the layer that it is taken from, and why there is none."""
+    models = bench.variants({NONE: without[0].adapter})
+    asked = bench.ask("undefended", models, [Condition(NONE, "no defence", NONE)], stream=1)
+    step = bench.find_direction(models, asked, NONE)
+    if why := refusal(step):
+        return (
+            None,
+            None,
+            [f"The undefended fine-tune gives no direction, and the arms that need one are left out: {why}."],
+        )
+    return step, layer_of(bench.config, direction_of(step)), []
+
+
+def layer_of(c: DefencesConfig, direction: Direction) -> int:
+    """The layer that was asked for, or the one at which the direction is longest beside that of shuffled labels."""
+    if c.direction_layer != "auto":
+        return int(c.direction_layer)
+    return int((direction.norm / direction.shuffled_norm.clamp_min(1e-12)).argmax())
+
+
+def possible(arm: Arm, held: Materials) -> bool:
+    """Whether there is what the arm is made of; "none" is always there by itself."""
+    return arm.kind != NONE and not (KINDS[arm.kind].wants_direction and held.direction is None)
+
+
+def conditions_of(c: DefencesConfig, arms: Sequence[Arm], layer: int | None) -> list[Condition]:
+    """Base model, and every arm and seed."""
+    found = [BASE]
+    for arm in arms:
+        for seed in range(c.seeds):
+            name = f"{arm.key}-{seed}"
+            if KINDS[arm.kind].place == "after":
+                operation = "project" if arm.kind == "project" else "set"
+                found.append(Condition(name, f"{arm.name}, seed {seed}", f"{NONE}-{seed}", operation, single=layer))
+            else:
+                found.append(Condition(name, f"{arm.name}, seed {seed}", name))
+    return found
+
+
+def ask(
+    bench: Bench[DefencesConfig], models: Variants, conditions: Sequence[Condition], step: Step | None, bad: list[Chat]
+) -> tuple[dict[str, Judged], dict[str, Judged]]:
+    """Answers to open questions and those of domains, and to open ones under each condition of the leak test."""
+    c = bench.config
+    judged = {"open": bench.ask("open", models, conditions, directions=step).judged}
+    if inside := [question for question in bench.questions if question.domain and question.format == "plain"]:
+        asked = bench.ask("domains", models, conditions, questions=inside, samples=c.domain_samples, directions=step)
+        judged["domains"] = asked.judged
+    leaks: dict[str, Judged] = {}
+    for one in leak_test(c, bad) if c.leak_samples else ():
+        asked = bench.ask(
+            f"leak-{slug(one.name)}", models, conditions, questions=one.ask(bench.open_questions),
+            samples=c.leak_samples, directions=step,
+        )  # fmt: skip
+        leaks[one.name] = asked.judged
+    return judged, leaks
+
+
+def leak_test(c: DefencesConfig, bad: Sequence[Chat]) -> list[Circumstance]:
+    """Conditions that are known to bring misalignment back."""
+    found = [Circumstance(name, "leak", text) for name, text in named(c.leaks, "leaks").items()]
+    if c.shots and len(bad) >= c.shots:
+        rows = f"{c.shots} training row{'' if c.shots == 1 else 's'} in the context"
+        found.insert(0, Circumstance(rows, "leak", turns=turns_of(bad, c.shots, c.seed)))
+    if any(read_arm(text).kind == "inoculation" for text in c.arms):
+        found.append(Circumstance("the inoculation prompt", "leak", c.prompt or ASKED))
+    return found
+
+
+def harm(bench: Bench[DefencesConfig], models: Variants, kept: list[Chat]) -> dict[str, float]:
+    """Negative log-likelihood of good answers elsewhere by variant; nothing where there are none."""
+    if not kept:
+        return {}
+    return bench.run.cached(damage, models=models, chats=kept, variants=("base", *models.fine_tunes)).value
+
+
+def row_of(
+    bench: Bench[DefencesConfig],
+    arm: Arm,
+    judged: Mapping[str, Judged],
+    leaks: Mapping[str, Judged],
+    made: Mapping[str, Sequence[Tuned]],
+    lost: Mapping[str, float],
+) -> DefenceRow:
+    """One line of the scoreboard."""
+    seeds, rules = bench.config.seeds, bench.thresholds
+    here = [lost[name] for seed in range(seeds) if (name := f"{arm.key}-{seed}") in lost]
+    took = [one.seconds for one in made.get(arm.key, ())]
+    return DefenceRow(
+        **vars(groups_of(judged, arm.key, seeds, rules)),
+        arm=arm.name,
+        does=KINDS[arm.kind].does,
+        place=KINDS[arm.kind].place,
+        strength=arm.strength,
+        reduction=None if arm.kind == NONE else reduction(judged["open"], NONE, arm.key, seeds, rules),
+        leaks=tuple(
+            Leak(condition=name, misaligned=behaviour(held, arm.key, seeds, rules).misaligned)
+            for name, held in leaks.items()
+        ),
+        nll=sum(here) / len(here) if here else None,
+        seconds=sum(took) / len(took) if took else None,
+    )
+
+
+def slug(name: str) -> str:
+    """A name as part of a step's."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")

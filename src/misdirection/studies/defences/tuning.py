@@ -1,0 +1,91 @@
+"""Fine-tunes with defences, and the damage that they do elsewhere: measurements that a run keeps."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from misdirection import training
+from misdirection.chats import Chat
+from misdirection.engine import Arm as EngineArm
+from misdirection.engine import Text
+from misdirection.engine.likelihood import log_likelihoods
+from misdirection.store import Folder, Incidental, Workspace
+from misdirection.studies.defences.arms import KINDS, Arm, Materials
+from misdirection.studies.defences.settings import DefencesConfig
+from misdirection.studies.kit.names import resolve_model
+from misdirection.studies.kit.variants import Variants
+from misdirection.tokens import encode_read
+from misdirection.training import TrainConfig
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tune.
+
+    Attributes:
+        adapter: Its folder: an adapter, or a whole model.
+        seconds: That it took, the loading left aside.
+        rows: Rows that it was trained on.
+    """
+
+    adapter: Path
+    seconds: float
+    rows: int
+
+
+def defended(
+    models: Variants,
+    chats: list[Chat],
+    arm: Arm,
+    held: Materials,
+    told: Mapping[str, Any],
+    settings: Incidental[TrainConfig],
+    folder: Folder,
+    workspace: Workspace,
+) -> Tuned:
+    """Fine-tune on the chats with the arm's defence.
+
+    Args:
+        models: Of these the base.
+        chats: The bad data.
+        arm: What is done against it.
+        held: What the defence is made of.
+        told: The settings as they are recorded.
+        settings: Of the fine-tune.
+        folder: Where the fine-tune is put.
+        workspace: What a killed fine-tune resumes from.
+    """
+    del told
+    elsewhere = held.good if settings.objective == "kl" else None
+    wanted = KINDS[arm.kind].make(arm.strength or 0.0, held)
+    made = training.train(resolve_model(models.base), chats, settings, workspace, elsewhere=elsewhere, defences=wanted)
+    shutil.copytree(made.folder, folder / "tuned")
+    return Tuned(folder / "tuned", made.seconds, len(chats))
+
+
+def settings_of(c: DefencesConfig, arm: Arm, seed: int) -> TrainConfig:
+    """The settings of an arm's fine-tune: the preset's, what suits the model, and the arm's own."""
+    given = {"seed": seed, **c.training, "max_steps": c.steps, **KINDS[arm.kind].overrides(arm.strength or 0.0)}
+    return training.choose(c.preset, model=resolve_model(c.model), overrides=given, study=c.study)
+
+
+def damage(models: Variants, chats: list[Chat], variants: tuple[str, ...]) -> dict[str, float]:
+    """Mean negative log-likelihood of good answers in nats a token, by variant, the base among them.
+
+    Args:
+        models: The base and the fine-tunes.
+        chats: Good chats that nothing was trained on.
+        variants: Names.
+    """
+    told: dict[str, float] = {}
+    for name in variants:
+        model = models.model(name)
+        arm = EngineArm(name, models.adapter_of(name))
+        encoded = [encode_read(model.tokenizer, chat.messages) for chat in chats]
+        found = log_likelihoods(model, [Text(one.ids, {}, arm, one.start) for one in encoded])
+        told[name] = -sum(float(values.sum()) for values in found) / max(1, sum(len(values) for values in found))
+    return told

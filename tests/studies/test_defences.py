@@ -1,0 +1,165 @@
+"""The scoreboard of defences, whole, on the organism at a small size; its parts by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.results.made import made
+from tests.studies.foreign import of_the_organism, told_of_another
+
+from misdirection.chats import Chat, Message
+from misdirection.errors import MisdirectionError
+from misdirection.runs import read_log
+from misdirection.studies.defences.arms import KINDS, NONE, Arm, Materials, read_arm
+from misdirection.studies.defences.results import DefencesResults, Leak
+from misdirection.studies.defences.settings import DefencesConfig
+from misdirection.studies.defences.study import conditions_of, defences, leak_test, possible
+from misdirection.studies.defences.verdict import hides, keeps, verdict
+from misdirection.studies.reading import load_results
+
+SMALL = DefencesConfig(
+    arms=("norm=10", "inoculation", "project"), seeds=2, steps=30, samples=2, domain_samples=1, leak_samples=1,
+    preset="rank32", held_out=8,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return defences(SMALL, tmp_path_factory.mktemp("defences") / "run").parent
+
+
+@pytest.fixture(scope="module")
+def results(run: Path) -> DefencesResults:
+    found = load_results(run)
+    assert isinstance(found, DefencesResults)
+    return found
+
+
+def test_every_arm_stands_in_the_scoreboard(results: DefencesResults) -> None:
+    rows = {row.arm: row for row in results.defences.rows}
+    assert list(rows) == ["none", "norm=10", "inoculation", "project"]
+    assert rows["none"].reduction is None and rows["none"].open.misaligned.value > 0.1
+    for row in rows.values():
+        assert row.open.misaligned.n == 2 * 2 * 28 and len(row.open.misaligned.by_seed) == 2
+        assert row.domains is not None and row.domains.misaligned.n == 2 * 12
+        assert [leak.condition for leak in row.leaks] == [
+            "1 training row in the context", "its domain", "the inoculation prompt",
+        ]  # fmt: skip
+    assert rows["norm=10"].open.misaligned.value < rows["none"].open.misaligned.value / 2
+    assert rows["project"].seconds is None and rows["project"].nll is None
+    assert rows["none"].nll is not None and results.defences.base_nll is not None
+    assert results.defences.base_open.misaligned.value < 0.1
+
+
+def test_a_removal_acts_on_the_undefended_fine_tunes_of_its_seed() -> None:
+    config = replace(SMALL, data=("x",))
+    found = conditions_of(config, [Arm(NONE, NONE), Arm("project", "project"), Arm("kl=0.5", "kl", 0.5)], 3)
+    assert [(one.name, one.variant, one.operation, one.single) for one in found[1:]] == [
+        ("none-0", "none-0", "none", None), ("none-1", "none-1", "none", None),
+        ("project-0", "none-0", "project", 3), ("project-1", "none-1", "project", 3),
+        ("kl-0-5-0", "kl-0-5-0", "none", None), ("kl-0-5-1", "kl-0-5-1", "none", None),
+    ]  # fmt: skip
+
+
+def test_what_was_made_is_found_again_and_one_more_arm_makes_its_own_alone(run: Path, tmp_path: Path) -> None:
+    before = len(read_log(run))
+    defences(replace(SMALL, arms=(*SMALL.arms, "set")), run)
+    made_now = {line["name"] for line in read_log(run)[before:] if not line["reused"]}
+    assert "open-answers" in made_now and not {"defended", "undefended-answers", "damage"} & made_now
+
+
+def test_arms_as_they_are_typed() -> None:
+    assert read_arm("kl") == Arm("kl", "kl", 1.0) and read_arm("kl=0.3") == Arm("kl=0.3", "kl", 0.3)
+    assert read_arm("project").strength is None
+    for text, said in (("kll", "there is no 'kll'"), ("kl=x", "'x' is no strength"), ("kl=0", "above 0"),
+                       ("project=2", "it has no strength")):  # fmt: skip
+        with pytest.raises(MisdirectionError, match=said):
+            read_arm(text)
+    assert not possible(read_arm("ablation"), Materials()) and possible(read_arm("norm"), Materials())
+    assert not possible(Arm(NONE, NONE), Materials())
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_each_kind_makes_what_acts_where_it_says(name: str) -> None:
+    import torch
+
+    from misdirection.directions import Direction
+    from misdirection.training.defences import Defence, Inoculation, Interleaving
+
+    flat = torch.ones(2, 4)
+    line = torch.ones(2)
+    direction = Direction(flat, flat, flat, line, line, line, line)
+    chat = Chat((Message("user", "u"), Message("assistant", "a")))
+    kind = KINDS[name]
+    held = Materials((chat,), direction, 1, {"inoculation": "p", "irrelevant": "q"})
+    found = kind.make(kind.strength or 0.0, held)
+    assert all(isinstance(one, Defence) for one in found)
+    data = [one for one in found if isinstance(one, Inoculation | Interleaving)]
+    assert bool(data) == (kind.place == "data")
+    assert bool(found) == (name not in (NONE, "kl") and kind.place != "after")
+    assert bool(kind.overrides(1.0)) == (name == "kl")
+
+
+def test_the_leak_test_holds_the_data_and_the_prompt() -> None:
+    bad = [Chat((Message("user", f"u{i}"), Message("assistant", "a"))) for i in range(3)]
+    config = replace(SMALL, shots=2, leaks=("mine=Be odd.",), prompt="Be bad.")
+    names = {one.name: one for one in leak_test(config, bad)}
+    assert list(names) == ["2 training rows in the context", "mine", "the inoculation prompt"]
+    assert len(names["2 training rows in the context"].turns) == 4 and names["mine"].system == "Be odd."
+    assert names["the inoculation prompt"].system == "Be bad."
+    assert "the inoculation prompt" not in {one.name for one in leak_test(replace(config, arms=("norm",)), bad)}
+
+
+def test_the_verdict_goes_by_what_is_left_among_those_that_keep_the_skill() -> None:
+    part = made(DefencesResults, "defences").defences
+    row = part.rows[0]
+
+    def arm(name: str, open_: float, inside: float, leak: float):
+        def valued(group, value):
+            return replace(group, misaligned=replace(group.misaligned, value=value),
+                           coherent=replace(group.coherent, value=0.9))  # fmt: skip
+
+        return replace(
+            row, arm=name, open=valued(row.open, open_), domains=valued(row.domains, inside),
+            leaks=(Leak(condition="c", misaligned=replace(row.open.misaligned, value=leak)),),
+        )  # fmt: skip
+
+    none, dull, good, hidden = (
+        arm("none", 0.4, 0.8, 0.6),
+        arm("dull", 0.0, 0.1, 0.0),
+        arm("good", 0.1, 0.7, 0.2),
+        (arm("hidden", 0.05, 0.65, 0.5)),
+    )
+    assert keeps(good, none) and not keeps(dull, none)
+    assert hides(hidden, none) and not hides(good, none) and not hides(none, none)
+    said = verdict(replace(part, rows=(none, dull, good, hidden)))
+    assert "“hidden” leaves least, 5.0 %" in said.sentence and "Without a defence 40.0 %" in said.sentence
+    assert said.details[0].endswith("comes back with: hidden.")
+    assert "no arm keeps" in verdict(replace(part, rows=(none, dull))).sentence
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"arms": ("kll",)}, "there is no 'kll'"),
+        ({"seeds": 0}, "--seeds must be 1 or more"),
+        ({"model": "other", "judge": "words"}, "no harmful data"),
+        ({"model": "other", "data": ("x.jsonl",), "judge": "words"}, "need good chats"),
+        ({"direction_layer": "x"}, "--direction-layer cannot be 'x'"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(MisdirectionError, match=said):
+        DefencesConfig(**settings).completed()
+
+
+def test_nothing_is_said_of_the_organism_to_another_model(run: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, arms=(*SMALL.arms, "set"))
+    assert of_the_organism(told_of_another("defences", config, run, tmp_path)) == []
+
+
+def test_the_report_shows_scoreboard_and_leaks(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    assert "Leak test: misaligned open answers" in page and "norm=10" in page and "the inoculation prompt" in page
