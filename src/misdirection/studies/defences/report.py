@@ -25,6 +25,7 @@ def section(results: DefencesResults) -> Section:
     """Chart, scoreboard, leak test, and what was published."""
     part = results.defences
     blocks: list[Block] = [chart(part), table(part)]
+    blocks.append(quality_table(part))
     if any(row.leaks for row in part.rows):
         blocks.append(leak_table(part))
     blocks += [Note(f"Elsewhere: {text}.") for text in part.paper]
@@ -111,6 +112,25 @@ def _reduced(found: Reduction | None) -> Cell:
         return Cell(DASH, kind="num")
     ends = "" if found.low is None or found.high is None else f"{percent(found.low)} to {percent(found.high)}"
     return Cell(percent(found.value), ends, "num")
+
+
+def quality_table(part: Defences) -> Table:
+    """Good answers (coherent, alignment above 70), and coherent ones in the domains."""
+    heads = ("Arm", "Good, open", "Good, in-domain", "Coherent, in-domain")
+    told = (("base model", part.base_open, part.base_domains), *((r.arm, r.open, r.domains) for r in part.rows))
+    rows = tuple(
+        (
+            Cell(name),
+            rate_cell(opened.good),
+            *(
+                (Cell(DASH, kind="num"),) * 2
+                if inside is None
+                else (rate_cell(inside.good), rate_cell(inside.coherent))
+            ),
+        )
+        for name, opened, inside in told
+    )
+    return Table(heads, rows, "Good and coherent answers", stack=True)
 
 
 def leak_table(part: Defences) -> Table:
