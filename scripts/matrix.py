@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("transformers", "peft")
-TESTS = ("tests/engine", "tests/test_models.py", "tests/tokens")
+TESTS = ("tests/engine", "tests/models/test_loading.py", "tests/models/test_adapters.py", "tests/tokens")
 
 
 def lowest() -> list[str]:
