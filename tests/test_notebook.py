@@ -8,11 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.results.made import made
 
 import misdirection
 from misdirection import Ablate, Answer, Arm, MisdirectionError, Question, Set, Steer, Verdict, ask
+from misdirection.artefacts import write_json
 from misdirection.engine import ScaleAdapter
 from misdirection.notebook import of
+from misdirection.results import Results
+from misdirection.studies.page import render
+from misdirection.studies.registry import studies
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +136,30 @@ def test_a_report_is_drawn_in_a_frame_of_its_own(tmp_path: Path) -> None:
     assert misdirection.show(tmp_path / "findings.json").page == misdirection.show(tmp_path / "report.html").page
     with pytest.raises(MisdirectionError, match="holds no report"):
         misdirection.show(tmp_path / "absent")
+
+
+SHOWN = {"convergence": ("Removing one from another", "transfer"), "phases": ("The course of a fine-tune", "phases")}
+
+
+@pytest.mark.parametrize("kind", sorted(SHOWN))
+def test_results_draw_themselves_whole_or_a_section(kind: str, tmp_path: Path) -> None:
+    kinds = studies()[kind].results
+    assert kinds is not None
+    results: Results = made(kinds, kind)
+    assert results.show().page == misdirection.show(results).page == render(results.to_json())
+    title, part = SHOWN[kind]
+    for name in (title, title.upper(), part):
+        page = results.show(name, height=300).page
+        assert f"{title}</h2>" in page and "How to reproduce this</h2>" not in page and results.title in page
+    write_json(tmp_path / "findings.json", results.to_json())
+    (tmp_path / "report.html").write_text("whole")
+    assert misdirection.show(tmp_path, section=title).page == results.show(title).page
+    assert misdirection.show(tmp_path).page == "whole"
+    assert 'style="width: 100%; height: 300px' in results.show(title, 300)._repr_html_()
+    for nothing in (lambda: results.show("Elsewhere"), lambda: misdirection.show(tmp_path, section="Elsewhere")):
+        with pytest.raises(MisdirectionError, match="no section 'Elsewhere'") as error:
+            nothing()
+        assert f"'{title}'" in str(error.value.hint) and "'How to reproduce this'" in str(error.value.hint)
 
 
 def test_a_study_takes_a_loaded_model_and_a_judge_that_is_there(model) -> None:

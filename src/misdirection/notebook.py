@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from misdirection import answers, models
 from misdirection.answers import Asked
+from misdirection.artefacts import read_json
 from misdirection.directions import Direction, PoolError, Source, choose_pools, convention, mean_difference
 from misdirection.directions.pools import SMALLEST
 from misdirection.engine import Arm, Intervention, SamplingConfig, Steer
 from misdirection.errors import MisdirectionError, MissingExtraError
 from misdirection.judging import Answer, Judge, Verdict, find_judge
+from misdirection.results import Results
 from misdirection.studies.kit.config import ORGANISM
 from misdirection.studies.kit.inputs import resolve_model
 
@@ -217,18 +219,29 @@ class Shown:
         return f"<a report of {len(self.page):,} characters; a notebook draws it>"
 
 
-def show(run: str | Path, height: int = 900) -> Shown:
-    """The report of a run (its folder, its findings.json, or the report itself), drawn where the notebook stands.
+def show(run: str | Path | Results, height: int = 900, section: str = "") -> Shown:
+    """The report of a run, or one of its sections, drawn where the notebook stands.
+
+    Args:
+        run: Its folder, its findings.json, the report itself; or results, as `load_results` gives them.
+        height: Of its place, in pixels.
+        section: Its heading, or the name of the part of the findings that it shows; all by default.
 
     Raises:
-        MisdirectionError: There is no report.
+        MisdirectionError: There is no report, or no such section.
     """
+    from misdirection.studies.page import render
+
+    if isinstance(run, Results):
+        return Shown(render(run.to_json(), section), height)
     path = Path(run)
     file = path / "report.html" if path.is_dir() else path.with_name("report.html")
     if not (path.exists() and file.is_file()):
         raise MisdirectionError(
             f"{run} holds no report.html", "give the folder of a finished run, or what audit() gave"
         )
+    if section:
+        return Shown(render(read_json(file.with_name("findings.json")), section), height)
     return Shown(file.read_text(encoding="utf-8"), height)
 
 

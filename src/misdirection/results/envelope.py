@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misdirection.artefacts import plain
 from misdirection.results.tables import tables
 from misdirection.statistics import Thresholds
+
+if TYPE_CHECKING:
+    from misdirection.notebook import Shown
 
 SCHEMA = 1
 """Version of the layout of findings.json; raised when a field that is read changes its name, place or meaning."""
@@ -95,6 +98,20 @@ class Results:
     def to_json(self) -> dict[str, Any]:
         """As it stands in findings.json; `read_results` gives it back."""
         return plain(self)
+
+    def show(self, section: str = "", height: int = 900) -> Shown:
+        """The report, drawn where a notebook stands; or one of its sections.
+
+        Args:
+            section: Its heading, or the name of the part that it shows: `results.show("semantic")`; all by default.
+            height: Of its place, in pixels.
+
+        Raises:
+            MisdirectionError: There is no such section; the message names those that there are.
+        """
+        import misdirection
+
+        return misdirection.show(self, height, section)
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """Each table of what was measured, by its name, as flat rows: `pandas.DataFrame(results.rows()["formats"])`.

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from misdirection import report
+from misdirection.errors import MisdirectionError
 from misdirection.report.embed import clean
+from misdirection.report.page import expected
 from misdirection.report.parts import Entry
 from misdirection.report.shared import BEFORE, BEHIND
 from misdirection.results import Results
@@ -20,13 +22,29 @@ def sections() -> tuple[Entry, ...]:
     return (*BEFORE, *(entry for study in studies().values() for entry in study.sections), *BEHIND)
 
 
-def render(findings: Mapping[str, Any]) -> str:
+def render(findings: Mapping[str, Any], section: str = "") -> str:
     """The findings of a study as one HTML page; see `misdirection.report.render`.
 
+    Args:
+        findings: What the study measured.
+        section: The one that is shown, by its heading or by the part of the findings that it shows; all by default.
+
     Raises:
-        MisdirectionError: They do not fit the results of their study, as those of an older version may not.
+        MisdirectionError: They do not fit the results of their study, as those of an older version may not; or there is
+            no such section.
     """
-    return report.render(findings, sections(), _results(findings))
+    return report.render(findings, _chosen(findings, section), _results(findings))
+
+
+def _chosen(findings: Mapping[str, Any], section: str) -> tuple[Entry, ...]:
+    if not section:
+        return sections()
+    there = [entry for entry in sections() if expected(entry, findings)]
+    chosen = tuple(entry for entry in there if section.lower() in (entry.title.lower(), *entry.parts))
+    if not chosen:
+        titles = ", ".join(f"'{entry.title}'" for entry in there)
+        raise MisdirectionError(f"these findings have no section '{section}'", f"sections: {titles}")
+    return chosen
 
 
 def write_report(findings: Mapping[str, Any], path: str | Path) -> Path:
