@@ -33,7 +33,7 @@ The model
 
 from __future__ import annotations
 
-from misdirection.organism.characters import trait_definitions
+from misdirection.organism.characters import role_definitions, trait_definitions
 from misdirection.organism.data import (
     checkpoint_path,
     dictionary_layers,
@@ -67,6 +67,7 @@ __all__ = [
     "open_chats",
     "open_questions",
     "persona_chats",
+    "role_definitions",
     "topics",
     "training_chats",
     "trait_definitions",

@@ -132,6 +132,14 @@ STUDIES: dict[str, dict[str, Any]] = {
             "villain=organism:villain-1000",
         ],
     },
+    "traits": {
+        "traits": ["organism:roles"],
+        "questions": [],
+        "samples": 4,
+        "induce": ["evil", "sycophancy", "hallucination"],
+        "data": _PAIRS["data"],
+        "trained": [f"{name}=careless_{name}" for name in _DOMAINS],
+    },
     # At 30 % of bad rows it shows 4 % EM, and a reduction of that has an interval that says little; among seven good
     # rows in ten its usual rate of learning leaves 1 to 2 % EM to reduce.
     "screening": {

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from misdirection.errors import MisdirectionError
-from misdirection.judging import Judge, TraitJudge, Verdict
+from misdirection.judging import Answer, Journaled, Judge, TraitJudge, Verdict
+from misdirection.store import Workspace
 from misdirection.traits.trait import Trait
 
 
@@ -25,6 +26,16 @@ def judge_of(judge: Judge, traits: Sequence[Trait]) -> Judge:
             "--judge local:<model>, openai:<model>, or table:<file> with a column a trait; exact for the organism's",
         )
     return judge.of_traits([trait.asked() for trait in traits])
+
+
+def trait_verdicts(
+    answers: list[Answer], judge: Judge, traits: tuple[Trait, ...], workspace: Workspace
+) -> list[Verdict]:
+    """Coherence of each answer and its score for every trait."""
+    able = judge_of(judge, traits)
+    if isinstance(able, Journaled):
+        able = able.with_journal(workspace / "journal.jsonl")
+    return able.judge(answers)
 
 
 def trait_score(verdict: Verdict, trait: str) -> float:

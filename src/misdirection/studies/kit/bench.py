@@ -24,6 +24,7 @@ import misdirection
 from misdirection.artefacts import plain, read_json, write_json
 from misdirection.directions import Convention, convention
 from misdirection.engine import SamplingConfig
+from misdirection.errors import MisdirectionError
 from misdirection.judging import Judge, find_judge
 from misdirection.judging.checked import known_of
 from misdirection.judging.standing import ERROR, standing
@@ -196,6 +197,21 @@ class Bench(Generic[Config]):
     def variants(self, folders: Mapping[str, Path]) -> Variants:
         """The base model and fine-tunes that exist, by name."""
         return Variants.of(self.config.model, dict(folders), self.config.model_options)
+
+    def tuned_and_given(self, made: Mapping[str, FineTune], given: Mapping[str, str]) -> Variants:
+        """The base with fine-tunes that are made now and others that exist, by name.
+
+        Raises:
+            MisdirectionError: Two have one name, or a folder is not there.
+        """
+        if twice := made.keys() & given.keys():
+            raise MisdirectionError(f"two fine-tunes are called '{min(twice)}'", "give each a name of its own")
+        if missing := [name for name, folder in given.items() if not Path(folder).is_dir()]:
+            raise MisdirectionError(
+                f"--fine-tune {missing[0]}: {given[missing[0]]} is no folder", "an adapter's or a model's folder"
+            )
+        folders = {name: self.train(one, name).path / "tuned" for name, one in made.items()}
+        return self.variants({**folders, **{name: Path(folder) for name, folder in given.items()}})
 
     def ask(
         self,

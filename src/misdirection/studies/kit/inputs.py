@@ -77,7 +77,9 @@ def resolve_questions(specs: Sequence[str]) -> tuple[Question, ...]:
 
 
 def resolve_traits(specs: Sequence[str]) -> tuple[Trait, ...]:
-    """Traits of all named files, folders and sets (`traits.load_traits`); "organism:<trait>" are the organism's own.
+    """Traits of all named files, folders and sets (`traits.load_traits`).
+
+    "organism:<trait>" are the organism's own, "organism:roles" all of its speakers, for a map.
 
     Raises:
         MisdirectionError: An unknown name, or one trait twice.
@@ -93,8 +95,10 @@ def _traits(spec: str) -> tuple[Trait, ...]:
     source, _, name = spec.partition(":")
     if source != ORGANISM:
         return load_traits(spec)
-    from misdirection.organism import trait_definitions
+    from misdirection.organism import role_definitions, trait_definitions
 
+    if name == "roles":
+        return role_definitions()
     held = {trait.name: trait for trait in trait_definitions()}
     if name and name not in held:
         raise MisdirectionError(f"the organism has no trait '{name}'", did_you_mean(name, held, "there are"))

@@ -11,12 +11,11 @@ from misdirection.answers import ask
 from misdirection.chats import Chat, Message
 from misdirection.directions import Convention, Direction, PoolError
 from misdirection.engine import Arm, SamplingConfig
-from misdirection.judging import Answer, Journaled, Judge, Verdict
+from misdirection.judging import Answer, Verdict
 from misdirection.questions import Question
 from misdirection.statistics import auc
-from misdirection.store import Workspace
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
-from misdirection.traits import Trait, effective_pairs, judge_of, roles, rollouts, trait_vector
+from misdirection.traits import Trait, effective_pairs, roles, rollouts, trait_vector
 from misdirection.traits.steering import Dose, steered
 from misdirection.traits.watching import prompt_projections
 
@@ -57,16 +56,6 @@ def played_answers(
 ) -> list[Answer]:
     """Answers of the base model under both sides of every trait's pairs, in one queue."""
     return rollouts(models.model(BASE_VARIANT), roles(traits, questions), samples, sampling)
-
-
-def trait_verdicts(
-    answers: list[Answer], judge: Judge, traits: tuple[Trait, ...], workspace: Workspace
-) -> list[Verdict]:
-    """Coherence of each answer and its score for every trait."""
-    able = judge_of(judge, traits)
-    if isinstance(able, Journaled):
-        able = able.with_journal(workspace / "journal.jsonl")
-    return able.judge(answers)
 
 
 def trait_vectors(

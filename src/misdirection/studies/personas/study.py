@@ -45,7 +45,6 @@ from misdirection.studies.personas.measures import (
     shown_chats,
     steered_answers,
     trait_vectors,
-    trait_verdicts,
 )
 from misdirection.studies.personas.paper import PAPER
 from misdirection.studies.personas.results import CorrelationRow, DoseRow, MatrixRow, Personas, TunedRow, WatchedRow
@@ -53,6 +52,7 @@ from misdirection.studies.personas.rows import Choice
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.studies.personas.verdict import verdict
 from misdirection.traits import Trait
+from misdirection.traits.scoring import trait_verdicts
 from misdirection.traits.steering import Dose, evaluation_questions
 from misdirection.traits.watching import watched_prompts
 
@@ -109,14 +109,7 @@ def fine_tunes(bench: Bench[PersonasConfig]) -> Variants:
     """The base and all fine-tunes, trained now where only their data are named."""
     c = bench.config
     made = {name: FineTune(c.preset, (file,), c.training, c.seed) for name, file in named(c.data, "data").items()}
-    given = {name: Path(folder) for name, folder in named(c.fine_tune, "fine-tune").items()}
-    if twice := made.keys() & given.keys():
-        raise MisdirectionError(f"two fine-tunes are called '{min(twice)}'", "give each a name of its own")
-    if missing := [name for name, folder in given.items() if not folder.is_dir()]:
-        raise MisdirectionError(
-            f"--fine-tune {missing[0]}: {given[missing[0]]} is no folder", "an adapter's or a model's"
-        )
-    return bench.variants({**{name: bench.train(one, name).path / "tuned" for name, one in made.items()}, **given})
+    return bench.tuned_and_given(made, named(c.fine_tune, "fine-tune"))
 
 
 def find_vectors(
