@@ -20,6 +20,7 @@ NAMED: dict[str, tuple[Any, ...]] = {
     "fine_tune": ("sport", "medical"),
     "one": ("sport",),
     "other": ("medical",),
+    "Editing.along": ({"3": 0.25},),
     "Intersection.lists": (("data",), ("data", "model")),
     "LatentList.title": ("bad against good answers",),
     "Length.name": ("data", "model"),

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from tests.results.made import made
 from tests.studies.foreign import of_the_organism, told_of_another
 
 from misdirection import progress
+from misdirection.adapters.roles import Finding
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
+from misdirection.results import RateRow
 from misdirection.runs import list_steps, read_log
 from misdirection.studies.adapters.agreement import agreement, arm_words, spearman
+from misdirection.studies.adapters.results import AdaptersResults
+from misdirection.studies.adapters.results.arms import ScaledArm
+from misdirection.studies.adapters.results.scalars import Ceiling, Metric, RankTest
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.adapters.study import adapters
+from misdirection.studies.adapters.verdict import verdict
 from misdirection.studies.kit.inputs import resolve_chats, resolve_model
+from misdirection.studies.reading import load_results
 from misdirection.training import choose, train
 
 SMALL = AdaptersConfig(samples=4, repeats=4, scalars_only=True, log_score=-4.0, strength=0.5)
@@ -100,6 +109,7 @@ def test_report_shows_it_and_a_second_run_repeats_no_step(run: Path):
     page = (run / "report.html").read_text()
     for heading in ("Adapters read by their scalars", "What each adapter is for", "vectors that context switches on"):
         assert heading in page
+    assert load_results(run).to_json() == {"checked": None, **read_json(run / "findings.json")}
     before = len(list((run / "steps").iterdir()))
     adapters(replace(SMALL, adapter=read_json(run / "run.json")["facts"]["config"]["adapter"]), run)
     assert len(list((run / "steps").iterdir())) == before
@@ -164,32 +174,123 @@ def test_rank_correlation_and_its_p_value():
 
     first, second = [1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 1.0, 4.0, 3.0, 7.0]
     found = spearman(first, second)
-    assert found["rho"] == pytest.approx(spearmanr(first, second).statistic)
+    assert found.rho == pytest.approx(spearmanr(first, second).statistic)
     # Of 120 orders, those as far from 0 as 0.8 on either side.
-    assert found["p"] == pytest.approx(16 / 120)
-    assert spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])["rho"] is None
+    assert found.p == pytest.approx(16 / 120)
+    assert spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == RankTest(rho=None, p=None)
     many = spearman(list(range(9)), list(range(9)))
-    assert many["rho"] == pytest.approx(1) and many["p"] < 0.001
-    assert agreement([], {}) is None
+    assert many.rho == pytest.approx(1) and many.p is not None and many.p < 0.001
+    assert agreement([], None) is None
+
+
+@cache
+def example_results() -> AdaptersResults:
+    return made(AdaptersResults, "adapters")
+
+
+def arm(name: str, rate: float, coherent: float, inside: float | None = None) -> ScaledArm:
+    """A made-up arm; only what its sentences go by is filled in."""
+    example = example_results().adapter_scaling.arms[0]  # pyright: ignore[reportOptionalMemberAccess]
+
+    def valued(row: RateRow, value: float) -> RateRow:
+        return replace(row, value=value, low=max(0.0, value - 0.1), high=min(1.0, value + 0.1))
+
+    effect = {"rate": valued(example.rate, rate), "coherent_share": valued(example.coherent_share, coherent)}
+    own = None if inside is None else replace(example.inside, rate=valued(example.rate, inside))
+    return replace(example, arm=name, label=f"general layers, {name}", kind="roles", inside=own, **effect)
 
 
 def test_scaled_arms_are_told_at_the_dose_that_keeps_language():
-    def arm(name, rate, coherent, inside=None):
-        held = {"arm": name, "label": f"general layers, {name}", "rate": {"value": rate}}
-        return held | {"coherent_share": {"value": coherent}, "inside": inside and {"rate": {"value": inside}}}
-
-    arms = [
+    arms = (
         arm("general-0.1", 0.2, 0.9, 0.5), arm("general-0.1-shuffled1", 0.1, 0.9),
         arm("general-0.2", 0.6, 0.8), arm("general-0.2-shuffled1", 0.3, 0.8),
         arm("general-1", 0.9, 0.8), arm("general-1-shuffled1", 0.0, 0.1),
         arm("domain-aligned-0.1", 1.0, 1.0), arm("domain-aligned-0.1-shuffled1", 1.0, 1.0),
-    ]  # fmt: skip
-    assert arm_words({"arms": arms}, "general") == (
+    )  # fmt: skip
+    part = replace(made(AdaptersResults, "adapters").adapter_scaling, arms=arms)
+    assert arm_words(part, "general") == (
         "General layers, general-0.2: 60 % misaligned on open questions; with the roles shuffled 30 % misaligned on "
         "open questions."
     )
-    assert "50 % on the domain's" in arm_words({"arms": arms[:2]}, "general")
-    assert arm_words({"arms": arms}, "domain") == "" == arm_words(None, "general")
+    assert "50 % on the domain's" in arm_words(replace(part, arms=arms[:2]), "general")
+    assert arm_words(part, "domain") == "" == arm_words(None, "general")
+
+
+def left_out(drops: list[float], alone: list[float]) -> AdaptersResults:
+    """Layers 0, 1, ... whose rate falls and rises by so much, from 0.5 and 0.0."""
+    results = example_results()
+    arms = [arm(f"without-{layer}", 0.5 - drop, 1.0) for layer, drop in enumerate(drops)]
+    arms += [arm(f"only-{layer}", rise, 1.0) for layer, rise in enumerate(alone)]
+    whole, base = (arm("x", rate, 1.0).rate for rate in (0.5, 0.0))
+    return replace(
+        results, adapter_scaling=None,
+        adapter_leave_out=replace(results.adapter_leave_out, arms=tuple(arms), untouched=whole, base=base),
+    )  # fmt: skip
+
+
+def found_roles(weights: list[float]) -> list[Finding]:
+    both = (0.0, 0.0)
+    return [
+        Finding(f"layer {i}", "general" if weight > 0.15 else "domain", 1.0, {}, both, both, (weight, 1 - weight), both)
+        for i, weight in enumerate(weights)
+    ]
+
+
+def test_interventions_agree_where_ranks_do():
+    weights = [0.05, 0.1, 0.2, 0.3, 0.35]
+    agrees = agreement(found_roles(weights), left_out([0.0, 0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4, 0.5]))
+    assert agrees is not None and agrees.sentence.startswith("Interventions agree: over 5 layers")
+    assert agrees.tests["drop"].rho == pytest.approx(1) and agrees.tests["drop"].p == pytest.approx(2 / 120)
+    assert (agrees.means["general"].n, agrees.means["domain"].n, agrees.means["neither"].drop) == (3, 2, None)
+    assert agrees.means["general"].drop == pytest.approx(0.3) and agrees.means["domain"].alone == pytest.approx(0.15)
+    part = agreement(found_roles(weights), left_out([0.0, 0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.3, 0.2, 0.4]))
+    assert part is not None and part.sentence.startswith("Interventions agree in part")
+    none = agreement(found_roles(weights), left_out([0.4, 0.3, 0.2, 0.1, 0.0], [0.3, 0.1, 0.3, 0.1, 0.3]))
+    assert none is not None and none.sentence.startswith("Interventions do not confirm the roles")
+    still = agreement(found_roles(weights), left_out([0.1] * 5, [0.1] * 5))
+    assert still is not None and "cannot be said" in still.sentence
+    assert agreement(found_roles(weights[:2]), left_out([0.1] * 5, [0.1] * 5)) is None
+
+
+def test_the_verdict_counts_roles_and_tells_what_constant_scalars_lose():
+    part = made(AdaptersResults, "adapters").adapters
+    probe = part.experiments[0].probes["tokens"]
+    probes = {
+        "tokens": replace(probe, auc=Metric(value=0.75, low=0.7, high=0.8)),
+        "questions": replace(probe, auc=Metric(value=0.625, low=0.5, high=0.7)),
+    }
+    row = replace(
+        part.experiments[0], experiment=1, tokens="all", negative="open aligned", positive="open misaligned",
+        ceiling=Ceiling(auc=0.875, spread=0.1), probes=probes,
+    )  # fmt: skip
+    role, other = part.roles[0], part.others[0]
+    held, whole = arm("constant-misaligned", 0.125, 1.0), arm("untouched", 0.5, 1.0)
+    part = replace(
+        part, domain="medical", counts={"general": 2, "domain": 1, "neither": 0}, agreement=None,
+        roles=(replace(role, stability=1.0), replace(role, stability=0.9), replace(role, stability=0.5)),
+        experiments=(row, replace(row, experiment=2), replace(row, tokens="significant")),
+        others=(replace(other, variant="tuned"), replace(other, variant="seed 1", same=2, n=3, chance=1.25)),
+        vectors=replace(part.vectors, arms=(whole, held)),
+    )  # fmt: skip
+    said = verdict(part)
+    assert said.sentence == (
+        "Of 3 layers with adapters 2 general, 1 specific to medical, 0 neither, by sparse probes on their scalars; 2 "
+        "of these roles hold in at least 90 % of the resamples."
+    )
+    assert said.details == (
+        "AUC of open aligned against open misaligned: 0.75 as published, 0.62 with whole questions held out; knowing "
+        "only the question 0.88.",
+        "A fine-tune with seed 1 gives the same role to 2 of 3 layers; roles dealt out at random would agree on 1.2.",
+        "With every scalar held at its mean over misaligned answers the adapter is a fixed vector a module, and 12 % "
+        "of open answers are misaligned, against 50 % when scalars follow the context.",
+    )
+    alone = replace(
+        part,
+        experiments=(replace(row, probes={"tokens": probe}),),
+        others=(),
+        vectors=replace(part.vectors, arms=(whole,)),
+    )
+    assert verdict(alone).details == ()
 
 
 def test_the_command_line_explains_every_setting():

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 from random import Random
-from typing import Any
+from statistics import mean
 
 import numpy as np
 
-from misdirection.adapters.roles import Finding
+from misdirection.adapters.roles import ROLES, Finding
+from misdirection.adapters.scaling import Role
+from misdirection.studies.adapters.results import Interventions
+from misdirection.studies.adapters.results.arms import Arm, ScaledArm
+from misdirection.studies.adapters.results.interventions import Scaling
+from misdirection.studies.adapters.results.scalars import LayerAgreement, RankTest, RoleAgreement, RoleMeans, Test
+from misdirection.studies.adapters.tables import value_of
 from misdirection.studies.kit.sentences import p_text
 
 COHERENT = 0.75
+TESTS: tuple[Test, Test] = ("drop", "alone")
 DRAWS = 5000
 """Shuffles where there are too many layers to try every order."""
 
 
-def agreement(roles: Sequence[Finding], parts: Mapping[str, Any]) -> dict[str, Any] | None:
+def agreement(roles: Sequence[Finding], parts: Interventions | None) -> RoleAgreement | None:
     """Rank correlation of each layer's weight in the general probe with what leaving it out, or it alone, does.
 
     If a layer that the probe of misalignment uses is one that makes the model misaligned, leaving it out lowers the
@@ -25,57 +32,66 @@ def agreement(roles: Sequence[Finding], parts: Mapping[str, Any]) -> dict[str, A
 
     Args:
         roles: Of the layers.
-        parts: Of `adapter_interventions`; None comes out where the layers were not left out one by one.
+        parts: What interventions gave; None comes out where the layers were not left out one by one.
     """
-    held = parts.get("adapter_leave_out")
-    if not held:
+    part = parts and parts.adapter_leave_out
+    if not parts or not part:
         return None
-    arms = {row["arm"]: float(row["rate"]["value"]) for row in held["arms"]}
-    whole, base = float(held["untouched"]["value"]), float(held["base"]["value"])
-    rows: list[dict[str, Any]] = []
+    arms = {row.arm: value_of(row.rate) for row in part.arms}
+    whole, base = value_of(part.untouched), value_of(part.base)
+    rows: list[LayerAgreement] = []
     for item in roles:
         layer = item.name.removeprefix("layer ")
         if f"without-{layer}" in arms and f"only-{layer}" in arms:
             rows.append(
-                {"layer": int(layer), "role": item.role, "general": item.shares[0], "domain": item.shares[1],
-                 "drop": whole - arms[f"without-{layer}"], "alone": arms[f"only-{layer}"] - base}
+                LayerAgreement(
+                    layer=int(layer), role=item.role, general=item.shares[0], domain=item.shares[1],
+                    drop=whole - arms[f"without-{layer}"], alone=arms[f"only-{layer}"] - base,
+                )
             )  # fmt: skip
     if len(rows) < 3:
         return None
-    tests = {
-        name: spearman([row["general"] for row in rows], [row[name] for row in rows]) for name in ("drop", "alone")
+    weight = [row.general for row in rows]
+    tests: dict[Test, RankTest] = {
+        "drop": spearman(weight, [row.drop for row in rows]),
+        "alone": spearman(weight, [row.alone for row in rows]),
     }
-    means = {role: _means([row for row in rows if row["role"] == role]) for role in ("general", "domain", "neither")}
-    words = [text for role in ("general", "domain") if (text := arm_words(parts.get("adapter_scaling"), role))]
-    return {"layers": rows, "tests": tests, "means": means, "sentence": _sentence(tests, len(rows)), "arms": words}
+    means: dict[Role, RoleMeans] = {role: _means([row for row in rows if row.role == role]) for role in ROLES}
+    words = [text for role in ROLES[:2] if (text := arm_words(parts.adapter_scaling, role))]
+    return RoleAgreement(
+        layers=tuple(rows), tests=tests, means=means, sentence=_sentence(tests, len(rows)), arms=tuple(words)
+    )
 
 
-def arm_words(part: Mapping[str, Any] | None, role: str) -> str:
+def arm_words(part: Scaling | None, role: Role) -> str:
     """What the layers of one role do alone, scaled up, beside as many layers dealt out at random.
 
     Of the doses at which both keep `COHERENT` of their answers coherent, the one with the most misaligned open answers.
     """
-    rows = {row["arm"]: row for row in (part or {}).get("arms", [])}
+    rows = {row.arm: row for row in part.arms} if part else {}
     pairs = [(row, rows.get(f"{name}-shuffled1")) for name, row in rows.items() if name.rpartition("-")[0] == role]
     fit = [
         (row, other)
         for row, other in pairs
-        if other and min(side["coherent_share"]["value"] for side in (row, other)) >= COHERENT
+        if other and min(value_of(side.coherent_share) for side in (row, other)) >= COHERENT
     ]
     if not fit:
         return ""
-    row, other = max(fit, key=lambda pair: pair[0]["rate"]["value"])
-    told = [_open_and_inside(side) for side in (row, other)]
-    return f"{row['label'][:1].upper()}{row['label'][1:]}: {told[0]}; with the roles shuffled {told[1]}."
+    row, other = max(fit, key=lambda pair: value_of(pair[0].rate))
+    shuffled = _open_and_inside(other)
+    return f"{row.label[:1].upper()}{row.label[1:]}: {_open_and_inside(row)}; with the roles shuffled {shuffled}."
 
 
-def _open_and_inside(row: Mapping[str, Any]) -> str:
-    text = f"{100 * row['rate']['value']:.0f} % misaligned on open questions"
-    inside = row.get("inside")
-    return text + (f" and {100 * inside['rate']['value']:.0f} % on the domain's" if inside else "")
+def _open_and_inside(row: ScaledArm) -> str:
+    text = f"{_percent(row)} misaligned on open questions"
+    return text + (f" and {_percent(row.inside)} on the domain's" if row.inside else "")
 
 
-def spearman(first: Sequence[float], second: Sequence[float]) -> dict[str, float | None]:
+def _percent(row: Arm) -> str:
+    return f"{100 * value_of(row.rate):.0f} %"
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> RankTest:
     """Rank correlation with the p value of a permutation test: every order up to seven values, else random ones."""
     from scipy.stats import rankdata
 
@@ -83,33 +99,31 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> dict[str, float
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a @ a) * (b @ b)))
     if scale == 0:
-        return {"rho": None, "p": None}
+        return RankTest(rho=None, p=None)
     rho = float(a @ b) / scale
     if len(a) <= 7:
-        found = [float(a @ b[list(order)]) / scale for order in permutations(range(len(a)))]
-        return {"rho": rho, "p": sum(abs(value) >= abs(rho) - 1e-12 for value in found) / len(found)}
-    random, order = Random(0), list(range(len(a)))
-    found = []
+        every = [float(a @ b[list(order)]) / scale for order in permutations(range(len(a)))]
+        return RankTest(rho=rho, p=sum(abs(value) >= abs(rho) - 1e-12 for value in every) / len(every))
+    random, order, hits = Random(0), list(range(len(a))), 0
     for _ in range(DRAWS):
         random.shuffle(order)
-        found.append(float(a @ b[order]) / scale)
-    hits = sum(abs(value) >= abs(rho) - 1e-12 for value in found)
-    return {"rho": rho, "p": (1 + hits) / (1 + DRAWS)}
+        hits += abs(float(a @ b[order]) / scale) >= abs(rho) - 1e-12
+    return RankTest(rho=rho, p=(1 + hits) / (1 + DRAWS))
 
 
-def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    names = ("drop", "alone")
-    return {"n": len(rows), **{name: sum(row[name] for row in rows) / len(rows) if rows else None for name in names}}
+def _means(rows: Sequence[LayerAgreement]) -> RoleMeans:
+    drop, alone = (mean(values) if (values := [getattr(row, name) for row in rows]) else None for name in TESTS)
+    return RoleMeans(n=len(rows), drop=drop, alone=alone)
 
 
-def _sentence(tests: Mapping[str, Mapping[str, Any]], n: int) -> str:
+def _sentence(tests: Mapping[Test, RankTest], n: int) -> str:
     drop, alone = tests["drop"], tests["alone"]
-    if drop["rho"] is None or alone["rho"] is None:
+    if drop.rho is None or drop.p is None or alone.rho is None or alone.p is None:
         return "Whether interventions agree cannot be said: leaving layers out, or one alone, changes nothing."
-    agrees = [test["rho"] > 0 and test["p"] < 0.05 for test in (drop, alone)]
+    agrees = [drop.rho > 0 and drop.p < 0.05, alone.rho > 0 and alone.p < 0.05]
     word = "agree" if all(agrees) else "agree in part" if any(agrees) else "do not confirm the roles"
     return (
         f"Interventions {word}: over {n} layers the weight in the probe of misalignment and the drop in misaligned "
-        f"open answers when a layer is left out have rank correlation {drop['rho']:.2f} ({p_text(drop['p'])}), and "
-        f"with the rise when it is on alone {alone['rho']:.2f} ({p_text(alone['p'])})."
+        f"open answers when a layer is left out have rank correlation {drop.rho:.2f} ({p_text(drop.p)}), and with the "
+        f"rise when it is on alone {alone.rho:.2f} ({p_text(alone.p)})."
     )

@@ -15,72 +15,34 @@ Method, after arXiv 2506.11618 section 4.3 and appendices D, I and J. One queue 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from misdirection.adapters import scaling
 from misdirection.adapters.editing import edit_adapter, uneditable
-from misdirection.adapters.scaling import Role, Scaling
+from misdirection.adapters.scaling import Role
 from misdirection.artefacts import read_json, write_json
 from misdirection.directions import random_like
 from misdirection.errors import MisdirectionError
 from misdirection.models.families import POST_NORMED
 from misdirection.questions import Question
+from misdirection.results import read_step
 from misdirection.runs import Step
+from misdirection.studies.adapters import paper
 from misdirection.studies.adapters.patching import patch
+from misdirection.studies.adapters.plan import Plan
 from misdirection.studies.adapters.reading import contexts, similarity, tokens, unembedding
-from misdirection.studies.adapters.tables import arm_rows, leave_out_part
-from misdirection.studies.adapters.verdict import editing_words, patching_words, scaling_words, similarity_words
+from misdirection.studies.adapters.results import Interventions
+from misdirection.studies.adapters.results.arms import ScaledArm
+from misdirection.studies.adapters.results.interventions import Editing, Scaling
+from misdirection.studies.adapters.tables import arm_rows, leave_out, of_kinds
+from misdirection.studies.adapters.verdict import editing_words, scaling_words
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import fingerprint, read_config, resolve_model
 from misdirection.studies.kit.steps import direction_of, refusal
 from misdirection.studies.kit.variants import Variants
-
-PAPER = {
-    "scaling": "domain layers x30 alone: 7.7 % of answers both misaligned and medical; general layers x20 alone: 52 % "
-    "misaligned, none of them medical; domain x30 and general x(-10): 87 % stay aligned, nearly 35 % of these are "
-    "medical (section 4.3)",
-    "patching": "mostly a small relative drop of EM, up to 22 %; scalars of a non-medical prompt on a medical one: "
-    "+16 % (appendix J)",
-    "similarity": "cosine of the single rank-1 adapter's B with the direction at its layer: 0.04; of what both do "
-    "downstream: up to 0.42 by layer 40, higher on misaligned answers (appendix D)",
-    "editing": "one rank-1 adapter: 17 % misaligned; direction projected out of B: 13 %; out of the residual stream at "
-    "its layer: 4 %; at every layer: 0.25 % (appendix D)",
-}
-"""Qwen2.5-14B, rank-1 adapters on bad medical advice (2506.11618)."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is done.
-
-    Attributes:
-        topic: The domain of the fine-tune, as the judge scores it and questions name it.
-        samples: Answers a question and arm; 0 takes the study's, 10 at most.
-        doses: Shares of the paper's factors.
-        pairs_up_to: Every two layers are left out where there are no more layers than this.
-        patch_pairs: Pairs of prompts in a group of patching.
-        patch_samples: Answers a pair.
-        read: Answers of a kind that are read for similarity.
-        contexts: Tokens at either end of each adapter's scalars.
-        corpus: Answers that are searched for them.
-        shown: Answers that are shown token by token.
-        layers: Layers that are looked at one by one, where an adapter has more.
-    """
-
-    topic: str = "medical"
-    samples: int = 0
-    doses: tuple[float, ...] = (0.05, 0.1, 0.2, 1.0)
-    pairs_up_to: int = 12
-    patch_pairs: int = 10
-    patch_samples: int = 8
-    read: int = 30
-    contexts: int = 12
-    corpus: int = 2000
-    shown: int = 8
-    layers: int = 12
 
 
 def intervene(
@@ -90,8 +52,8 @@ def intervene(
     roles: Mapping[int, Role],
     directions: Step | None,
     plan: Plan | None = None,
-) -> dict[str, Any]:
-    """Every intervention on one adapter; the parts of the findings that the report's sections read.
+) -> Interventions:
+    """Every intervention on one adapter.
 
     Args:
         bench: The open run.
@@ -118,29 +80,17 @@ def intervene(
     inside = ask_inside(bench, models, [BASE, untouched, *(condition(a, variant) for a in scaled if a.kind == "roles")],
                         plan, samples)  # fmt: skip
     table = tabulate(bench, asked, inside, arms, scaled, plan.topic)
-    parts: dict[str, Any] = {
-        "adapter_scaling": scaling_part(table, roles, plan, scaled),
-        "adapter_leave_out": leave_out_part(table, sorted(roles)),
-        "adapter_editing": editing_part(table, edits, notes),
-        "adapter_patching": patch(bench, models, variant, plan),
-        "adapter_similarity": None if known is None else similarity(bench, models, variant, asked, known, plan),
-        "adapter_contexts": contexts(bench, models, variant, [asked, *([inside] if inside else [])], plan),
-        "adapter_unembedding": unembedding(bench, models, variant, plan),
-        "adapter_tokens": tokens(bench, models, variant, [asked, *([inside] if inside else [])], plan),
-    }
-    for name in ("scaling", "editing", "patching", "similarity"):
-        if part := parts[f"adapter_{name}"]:
-            part |= {"paper": PAPER[name], "words": words(name, part, bench.explanations)}
-    return parts
-
-
-def words(name: str, part: Mapping[str, Any], explanations: Mapping[str, str]) -> list[str]:
-    """A part in plain words."""
-    if name == "scaling":
-        return scaling_words(part["arms"], part["topic"], explanations)
-    if name == "editing":
-        return editing_words(part["arms"], explanations)
-    return patching_words(part["groups"]) if name == "patching" else similarity_words(part)
+    both = [asked, *([inside] if inside else [])]
+    return Interventions(
+        adapter_scaling=scaling_of(bench, table, roles, plan, scaled),
+        adapter_leave_out=leave_out(table, sorted(roles)),
+        adapter_editing=editing_of(bench, table, edits, notes),
+        adapter_patching=patch(bench, models, variant, plan),
+        adapter_similarity=None if known is None else similarity(bench, models, variant, asked, known, plan),
+        adapter_contexts=contexts(bench, models, variant, both, plan),
+        adapter_unembedding=unembedding(bench, models, variant, plan),
+        adapter_tokens=tokens(bench, models, variant, both, plan),
+    )
 
 
 def check(models: Variants, variant: str, roles: Mapping[int, Role]) -> None:
@@ -158,7 +108,7 @@ def check(models: Variants, variant: str, roles: Mapping[int, Role]) -> None:
         raise MisdirectionError(f"no layer of '{variant}' has a role", "give general, domain or neither for each")
 
 
-def scaling_arms(layers: Sequence[int], roles: Mapping[int, Role], plan: Plan) -> list[Scaling]:
+def scaling_arms(layers: Sequence[int], roles: Mapping[int, Role], plan: Plan) -> list[scaling.Scaling]:
     """No-op, the paper's arms by dose beside shuffled roles, each layer left out, every two, each alone."""
     by_role = [
         arm
@@ -170,7 +120,7 @@ def scaling_arms(layers: Sequence[int], roles: Mapping[int, Role], plan: Plan) -
     return [scaling.no_op(layers), *by_role, *scaling.leave_one_out(layers), *pairs, *scaling.alone(layers)]
 
 
-def condition(arm: Scaling, variant: str) -> Condition:
+def condition(arm: scaling.Scaling, variant: str) -> Condition:
     """A scaling as an arm of the bench."""
     return Condition(arm.name, arm.label, variant, control=arm.control, scales=arm.factors, others=arm.others)
 
@@ -217,12 +167,12 @@ def removal_arms(
     variant: str, layers: Sequence[int], edits: Mapping[str, Step], directions: Step | None
 ) -> list[Condition]:
     """The edited adapters, and the direction projected out of the residual stream at their layers and everywhere."""
-    found = [Condition(name, EDITS[name], name, control=name == "edited-random") for name in edits]
+    edited = [Condition(name, EDITS[name], name, control=name == "edited-random") for name in edits]
     if directions is None:
-        return found
+        return edited
     at = tuple(layers)
     return [
-        *found,
+        *edited,
         Condition("project-here", "direction projected out at the adapters' layers", variant, "project", at),
         Condition("project-all", "direction projected out at every layer", variant, "project"),
         Condition("project-random", "random direction projected out at every layer", variant, "project", random_seed=1,
@@ -250,13 +200,13 @@ def tabulate(
     asked: Asked,
     inside: Asked | None,
     arms: Sequence[Condition],
-    scaled: Sequence[Scaling],
+    scaled: Sequence[scaling.Scaling],
     topic: str,
-) -> list[dict[str, Any]]:
+) -> tuple[ScaledArm, ...]:
     """The rows of all arms: a step, for the intervals of a hundred comparisons take as long as a small study."""
 
     def make(folder: Path) -> None:
-        write_json(folder / "rows.json", arm_rows(bench, asked, inside, arms, scaled, topic))
+        write_json(folder / "arms.json", arm_rows(bench, asked, inside, arms, scaled, topic))
 
     inputs = {
         "asked": [step for one in (asked, inside) if one for step in (one.answers, one.verdicts)],
@@ -264,31 +214,46 @@ def tabulate(
         "scaled": [asdict(arm) for arm in scaled],
         "topic": topic,
         "thresholds": asdict(bench.thresholds),
+        "file": "arms.json",
     }
-    return read_json(bench.run.step("adapter-table", inputs, make).path / "rows.json")
+    return read_step(bench.run.step("adapter-table", inputs, make).path / "arms.json", tuple[ScaledArm, ...])
 
 
-def scaling_part(
-    table: Sequence[Mapping[str, Any]], roles: Mapping[int, Role], plan: Plan, scaled: Sequence[Scaling]
-) -> dict[str, Any]:
+def scaling_of(
+    bench: Bench[Any],
+    table: Sequence[ScaledArm],
+    roles: Mapping[int, Role],
+    plan: Plan,
+    scaled: Sequence[scaling.Scaling],
+) -> Scaling:
     """The arms by role."""
     missing = {"general", "domain"} - set(roles.values())
     named = {"general": "general", "domain": "domain-specific"}
     notes = [f"no layer is {named[role]}, so the arms that need one are left out" for role in sorted(missing)]
     if len(set(roles.values())) == 1:
         notes.append("all layers have one role, so that shuffling the roles changes nothing")
-    return {
-        "topic": plan.topic,
-        "roles": {str(layer): role for layer, role in sorted(roles.items())},
-        "arms": [row for row in table if row["kind"] in ("base", "untouched", "no-op", "roles")],
-        "factors": {arm.name: [list(pair) for pair in arm.factors] for arm in scaled if arm.kind == "roles"},
-        "notes": notes,
-        "plan": asdict(plan),
-    }
+    arms = tuple(row for row in table if row.kind in ("base", "untouched", "no-op", "roles"))
+    return Scaling(
+        topic=plan.topic,
+        roles={str(layer): role for layer, role in sorted(roles.items())},
+        arms=arms,
+        factors={arm.name: tuple(arm.factors) for arm in scaled if arm.kind == "roles"},
+        notes=tuple(notes),
+        plan=plan,
+        paper=paper.SCALING,
+        words=tuple(scaling_words(arms, plan.topic, bench.explanations)),
+    )
 
 
-def editing_part(table: Sequence[Mapping[str, Any]], edits: Mapping[str, Step], notes: Sequence[str]) -> dict[str, Any]:
+def editing_of(
+    bench: Bench[Any], table: Sequence[ScaledArm], edits: Mapping[str, Step], notes: Sequence[str]
+) -> Editing:
     """The edited adapters and the ablations beside them."""
-    arms = [row for row in table if row["kind"] in ("untouched", "removal")]
-    along = {name: read_json(step.path / "along.json") for name, step in edits.items()}
-    return {"arms": arms, "along": along.get("edited", {}), "notes": list(notes)}
+    arms = of_kinds(table, "untouched", "removal")
+    return Editing(
+        arms=arms,
+        along=read_json(edits["edited"].path / "along.json") if "edited" in edits else {},
+        notes=tuple(notes),
+        paper=paper.EDITING,
+        words=tuple(editing_words(arms, bench.explanations)),
+    )

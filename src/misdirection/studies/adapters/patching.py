@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from misdirection.adapters.patching import GROUPS, Recording, Wording, cut, find_pairs, record, replay
 from misdirection.answers import tell
@@ -15,17 +15,19 @@ from misdirection.engine import Prompt, Sample
 from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.questions import Question
+from misdirection.results import Difference, Reduction
 from misdirection.runs import Step
 from misdirection.statistics import compare
+from misdirection.studies.adapters.paper import PATCHING
+from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.results.interventions import PatchedGroup, Patching, PromptPair, Versions
+from misdirection.studies.adapters.verdict import patching_words
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.keys import questions_key
 from misdirection.studies.kit.steps import Judged, judge_step
-from misdirection.studies.kit.tables import change_row, effect_row
+from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import default_system, encode_prompt, opened_by
-
-if TYPE_CHECKING:
-    from misdirection.studies.adapters.interventions import Plan
 
 OWN, LEVEL = "own scalars", "own mean at every token"
 LABELS = {
@@ -40,7 +42,7 @@ LABELS = {
 STREAM = 4
 
 
-def patch(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> dict[str, Any]:
+def patch(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> Patching:
     """Replay scalars by group of prompt pairs; rates of the same recipients clean and patched, whole and cut."""
     answers = patch_step(bench, models, variant, plan)
     shortened = cut_step(bench, answers)
@@ -49,13 +51,11 @@ def patch(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> dict
         for step in (answers, shortened)
     )
     pairs = read_rows(answers.path / "pairs.parquet")
-    groups = [name for name in (OWN, LEVEL, *GROUPS) if any(pair["group"] == name for pair in pairs)]
-    missing = [LABELS[name] for name in GROUPS if name not in groups]
+    names = [name for name in (OWN, LEVEL, *GROUPS) if any(pair["group"] == name for pair in pairs)]
+    missing = [LABELS[name] for name in GROUPS if name not in names]
     notes = [f"no two prompts of equal token length were found for: {', '.join(missing)}"] if missing else []
-    return {
-        "groups": [group_row(bench, name, whole.judged, short.judged, pairs) for name in groups],
-        "notes": notes,
-    }
+    groups = tuple(patched_group(bench, name, whole.judged, short.judged, pairs) for name in names)
+    return Patching(groups=groups, notes=tuple(notes), paper=PATCHING, words=tuple(patching_words(groups)))
 
 
 def patch_step(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> Step:
@@ -74,13 +74,15 @@ def patch_step(bench: Bench[Any], models: Variants, variant: str, plan: Plan) ->
             (w.prompt.key, i) for _, *pair, _ in jobs for w in pair for i in range(plan.patch_samples + 1)
         )
         adapter = str(models.adapter_of(variant))
-        held = dict(zip(keys, record(model, adapter, [(worded[k][1].prompt, i) for k, i in keys], config), strict=True))
-        planned = [*_controls(chosen, plan.patch_samples, held), *_replays(jobs, held)]
+        recorded = dict(
+            zip(keys, record(model, adapter, [(worded[k][1].prompt, i) for k, i in keys], config), strict=True)
+        )
+        planned = [*_controls(chosen, plan.patch_samples, recorded), *_replays(jobs, recorded)]
         patched = replay(model, adapter, [(r.prompt, i, recording) for _, r, i, recording, _ in planned], config)
         rows = [
             (group, kind, recipient, i, said, length)
             for (group, recipient, i, _, length), new in zip(planned, patched, strict=True)
-            for kind, said in (("clean", held[recipient.prompt.key, i].answer), ("patched", new))
+            for kind, said in (("clean", recorded[recipient.prompt.key, i].answer), ("patched", new))
         ]
         system = default_system(model.tokenizer)
 
@@ -114,14 +116,14 @@ def cut_step(bench: Bench[Any], answers: Step) -> Step:
 
 def wordings(model: Model, questions: Sequence[Question]) -> list[tuple[Question, Wording]]:
     """Every wording of every question as the model gets it, with the random stream that `answers.ask` gives it."""
-    found: list[tuple[Question, Wording]] = []
+    worded: list[tuple[Question, Wording]] = []
     for question in questions:
         system = () if question.system is None else (Message("system", question.system),)
         for number, text in enumerate(question.paraphrases):
             ids = encode_prompt(model.tokenizer, (*system, Message("user", text)))
             prompt = Prompt(f"{question.id}#{number}", ids)
-            found.append((question, Wording(question.id, number, question.domain, prompt)))
-    return found
+            worded.append((question, Wording(question.id, number, question.domain, prompt)))
+    return worded
 
 
 Planned = tuple[str, Wording, int, Recording, int]
@@ -129,37 +131,37 @@ Planned = tuple[str, Wording, int, Recording, int]
 
 
 def _controls(
-    chosen: Mapping[str, Sequence[tuple[Wording, Wording]]], samples: int, held: Mapping[tuple[str, int], Recording]
+    chosen: Mapping[str, Sequence[tuple[Wording, Wording]]], samples: int, recorded: Mapping[tuple[str, int], Recording]
 ) -> list[Planned]:
     """The recipients of "same" with their own scalars, which must change nothing, and with their mean."""
-    found: list[Planned] = []
+    planned: list[Planned] = []
     for group in (OWN, LEVEL):
         for _, wording in chosen["same"]:
             for i in range(samples):
-                own = held[wording.prompt.key, i]
-                found.append((group, wording, i, own if group == OWN else own.levelled(), len(own.answer.ids)))
-    return found
+                own = recorded[wording.prompt.key, i]
+                planned.append((group, wording, i, own if group == OWN else own.levelled(), len(own.answer.ids)))
+    return planned
 
 
 def _replays(
-    jobs: Sequence[tuple[str, Wording, Wording, int]], held: Mapping[tuple[str, int], Recording]
+    jobs: Sequence[tuple[str, Wording, Wording, int]], recorded: Mapping[tuple[str, int], Recording]
 ) -> list[Planned]:
-    found: list[Planned] = []
+    planned: list[Planned] = []
     for group, donor, recipient, i in jobs:
-        recording = held[donor.prompt.key, i + 1 if group == "same" else i]
-        found.append((group, recipient, i, recording, len(recording.answer.ids)))
-    return found
+        recording = recorded[donor.prompt.key, i + 1 if group == "same" else i]
+        planned.append((group, recipient, i, recording, len(recording.answer.ids)))
+    return planned
 
 
 def _answer(
     model: Model, question: Question, wording: Wording, arm: str, index: int, said: Sample, seed: int,
     system: str | None,
 ) -> Answer:  # fmt: skip
-    said, told = tell(model, said, opened_by(str(model.tokenizer.decode(list(wording.prompt.ids)))))
+    said, split = tell(model, said, opened_by(str(model.tokenizer.decode(list(wording.prompt.ids)))))
     return Answer(
         question_id=question.id,
         question=question.paraphrases[wording.paraphrase],
-        answer=told.answer,
+        answer=split.answer,
         system=question.system if question.system is not None else system,
         domain=question.domain,
         format=question.format,
@@ -169,14 +171,14 @@ def _answer(
         seed=seed,
         n_tokens=len(said.ids),
         finished=said.finished,
-        thought=told.thought,
+        thought=split.thought,
         ids=said.ids,
     )
 
 
 def _pair_rows(
     chosen: Mapping[str, Sequence[tuple[Wording, Wording]]], worded: Mapping[str, tuple[Question, Wording]]
-) -> list[dict[str, Any]]:
+) -> list[Mapping[str, Any]]:
     def text(wording: Wording) -> str:
         return worded[wording.prompt.key][0].paraphrases[wording.paraphrase]
 
@@ -188,40 +190,43 @@ def _pair_rows(
     ]
 
 
-def group_row(
+def patched_group(
     bench: Bench[Any], group: str, whole: Judged, short: Judged, pairs: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+) -> PatchedGroup:
     """One group: clean and patched rates of the same recipients, whole and cut, and their paired changes.
 
     Recipients of the two kinds are kept apart: open ones decide where there are any.
     """
-    own = [{k: pair[k] for k in ("donor", "recipient", "tokens")} for pair in pairs if pair["group"] == group]
     clean = whole.arm(f"{group}|clean")
     mixed = {answer.domain for answer in clean.answers}
     keep = None if None in mixed else next(iter(mixed))
-    same = _identical(clean, whole.arm(f"{group}|patched"))
-    return {
-        "group": group,
-        "label": LABELS[group],
-        "control": group == OWN,
-        "questions": keep or "open",
-        "pairs": own,
-        "identical": same,
-        "whole": _versions(bench, group, whole, keep),
-        "cut": _versions(bench, group, short, keep),
-    }
+    return PatchedGroup(
+        group=group,
+        label=LABELS[group],
+        control=group == OWN,
+        questions=keep or "open",
+        pairs=tuple(
+            PromptPair(donor=pair["donor"], recipient=pair["recipient"], tokens=pair["tokens"])
+            for pair in pairs
+            if pair["group"] == group
+        ),
+        identical=_identical(clean, whole.arm(f"{group}|patched")),
+        whole=_versions(bench, group, whole, keep),
+        cut=_versions(bench, group, short, keep),
+    )
 
 
-def _versions(bench: Bench[Any], group: str, judged: Judged, domain: str | None) -> dict[str, Any]:
+def _versions(bench: Bench[Any], group: str, judged: Judged, domain: str | None) -> Versions:
     clean, patched = (
         judged.arm(f"{group}|{kind}").where(lambda a: a.domain == domain) for kind in ("clean", "patched")
     )
     change = compare(clean.pair, patched.pair, thresholds=bench.thresholds)
-    return {
-        "clean": effect_row(clean, bench.thresholds),
-        "patched": effect_row(patched, bench.thresholds),
-        **change_row(change),
-    }
+    return Versions(
+        clean=effect_of(clean, bench.thresholds),
+        patched=effect_of(patched, bench.thresholds),
+        difference=Difference.of(change),
+        reduction=Reduction.of(change),
+    )
 
 
 def _identical(clean: Judged, patched: Judged) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -29,18 +28,22 @@ from misdirection.adapters.significance import keep, token_scores
 from misdirection.adapters.token_sets import EXPERIMENTS, GENERAL, SETS, TOPICAL, Bounds, Experiment, SetName, set_of
 from misdirection.adapters.weights import AdapterError
 from misdirection.answers import encode_answer
-from misdirection.artefacts import read_json, read_rows, read_tensors, write_json, write_rows, write_tensors
+from misdirection.artefacts import read_rows, read_tensors, write_json, write_rows, write_tensors
 from misdirection.directions.topics import topic_score
 from misdirection.engine import Arm, Text
 from misdirection.judging import Answer
 from misdirection.models import Model
+from misdirection.results import read_step
+from misdirection.results.rows import known_number
 from misdirection.runs import Step
+from misdirection.studies.adapters.results.scalars import Ceiling, ExperimentRow, Metric, ProbeMetrics, SetRow, Tokens
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.record import note_blank
 from misdirection.studies.kit.variants import Variants
 
 SPLITS: tuple[Split, ...] = ("tokens", "questions")
+TOKENS: tuple[Tokens, ...] = ("all", "significant")
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Read:
         return load_scalars(self.scalars.path / "scalars.safetensors")
 
     @cached_property
-    def answers(self) -> list[dict[str, Any]]:
+    def answers(self) -> Sequence[Mapping[str, Any]]:
         """question_id, sample, set and tokens of each answer, in the order of the table's texts."""
         return read_rows(self.scalars.path / "read.parquet")
 
@@ -127,12 +130,12 @@ def chosen_answers(bench: Bench[AdaptersConfig], asked: Asked, variant: str) -> 
     """A variant's answers that are in a set, with the set."""
     judged = asked.judged.where(lambda a: a.arm == variant and bool(a.answer.strip()))
     domain, limits = bench.config.domain, bounds(bench.config)
-    found: list[tuple[Answer, SetName]] = []
+    chosen: list[tuple[Answer, SetName]] = []
     for answer, verdict in zip(*judged.pair, strict=True):
         name = set_of(verdict, topic_score(verdict, domain), limits)
         if name is not None:
-            found.append((answer, name))
-    return found
+            chosen.append((answer, name))
+    return chosen
 
 
 def texts_of(model: Model, answers: Sequence[Answer], variant: str) -> list[Text]:
@@ -142,87 +145,97 @@ def texts_of(model: Model, answers: Sequence[Answer], variant: str) -> list[Text
     return [Text(one.ids[: one.stop], {}, arm, one.start) for one in coded]
 
 
-def probe(bench: Bench[AdaptersConfig], found: Read) -> Step:
+def probe(bench: Bench[AdaptersConfig], reading: Read) -> Step:
     """Every probe: four experiments, all tokens and significant ones, both ways of holding out, and the nulls."""
     c = bench.config
     settings = ProbeSettings(c.strength, repeats=c.repeats)
 
     def make(folder: Path) -> None:
         tensors: dict[str, torch.Tensor] = {}
-        rows: list[dict[str, Any]] = []
-        for tokens in ("all", "significant"):
+        rows: list[ExperimentRow] = []
+        for tokens in TOKENS:
             for experiment in EXPERIMENTS:
-                row, held = experiment_probes(found, experiment, tokens, c, settings)
+                row, fitted = experiment_probes(reading, experiment, tokens, c, settings)
                 rows.append(row)
-                tensors |= {f"{tokens}/{experiment.number}/{name}": torch.tensor(v) for name, v in held.items()}
+                tensors |= {f"{tokens}/{experiment.number}/{name}": torch.tensor(v) for name, v in fitted.items()}
         write_tensors(folder / "probes.safetensors", tensors or {"none": torch.zeros(1)}, {})
         write_json(folder / "experiments.json", rows)
 
-    inputs = {"scalars": found.scalars, "scores": found.scores, "settings": asdict(settings), "seed": c.seed,
+    inputs = {"scalars": reading.scalars, "scores": reading.scores, "settings": asdict(settings), "seed": c.seed,
               "log_score": c.log_score}  # fmt: skip
     return bench.run.step("probes", inputs, make)
 
 
 def experiment_probes(
-    found: Read, experiment: Experiment, tokens: str, config: AdaptersConfig, settings: ProbeSettings
-) -> tuple[dict[str, Any], dict[str, Floats]]:
+    reading: Read, experiment: Experiment, tokens: Tokens, config: AdaptersConfig, settings: ProbeSettings
+) -> tuple[ExperimentRow, dict[str, Floats]]:
     """One experiment on one choice of tokens: its row of counts and metrics, and the coefficients."""
-    values, labels, questions, answers = select(found, experiment, tokens, config)
-    row: dict[str, Any] = {
-        "experiment": experiment.number, "asks": experiment.asks, "negative": experiment.negative,
-        "positive": experiment.positive, "tokens": tokens,
-        "n": [int((labels == side).sum()) for side in (0, 1)],
-        "answers": [len(set(answers[labels == side].tolist())) for side in (0, 1)],
-        "questions": [len(set(questions[labels == side].tolist())) for side in (0, 1)],
-        "ceiling": ceiling(labels, questions, answers, config.seed), "probes": {}, "notes": [],
-    }  # fmt: skip
-    held: dict[str, Floats] = {}
+    values, labels, questions, answers = select(reading, experiment, tokens, config)
+    metrics: dict[Split, ProbeMetrics] = {}
+    fitted: dict[str, Floats] = {}
+    notes: list[str] = []
     for split in SPLITS:
         try:
             probes = fit_probes(values, labels, questions, split, settings, config.seed)
         except AdapterError as error:
-            row["notes"].append(f"{split} held out: {error.message}")
+            notes.append(f"{split} held out: {error.message}")
             continue
-        row["probes"][split] = metrics_row(probes)
-        held[f"{split}/coefficients"] = probes.coefficients
-    if held and experiment in (GENERAL, TOPICAL):
-        held["null"] = null_coefficients(values, labels, answers, replace(settings), config.seed + 1)
-    return row, held
+        metrics[split] = metrics_of(probes)
+        fitted[f"{split}/coefficients"] = probes.coefficients
+    if fitted and experiment in (GENERAL, TOPICAL):
+        fitted["null"] = null_coefficients(values, labels, answers, replace(settings), config.seed + 1)
+
+    def of_each(column: Ints) -> tuple[int, ...]:
+        return tuple(len(set(column[labels == side].tolist())) for side in (0, 1))
+
+    row = ExperimentRow(
+        experiment=experiment.number, asks=experiment.asks, negative=experiment.negative, positive=experiment.positive,
+        tokens=tokens, n=tuple(int((labels == side).sum()) for side in (0, 1)), answers=of_each(answers),
+        questions=of_each(questions), ceiling=ceiling(labels, questions, answers, config.seed), probes=metrics,
+        notes=tuple(notes),
+    )  # fmt: skip
+    return row, fitted
 
 
-def select(found: Read, experiment: Experiment, tokens: str, config: AdaptersConfig) -> tuple[Floats, Ints, Ints, Ints]:
+def select(
+    reading: Read, experiment: Experiment, tokens: str, config: AdaptersConfig
+) -> tuple[Floats, Ints, Ints, Ints]:
     """Scalars, labels, questions and answers of the tokens of an experiment."""
-    sides = np.array([{experiment.negative: 0, experiment.positive: 1}.get(cast(Any, name), -1) for name in found.sets])
+    sides = np.array(
+        [{experiment.negative: 0, experiment.positive: 1}.get(cast(Any, name), -1) for name in reading.sets]
+    )
     taken = sides >= 0
     if tokens == "significant":
         assert config.log_score is not None
-        taken &= keep(found.significance, config.log_score).numpy()
-    values = found.table.values.numpy().astype(np.float64)[taken]
-    return values, sides[taken].astype(np.int64), found.columns["question"][taken], found.columns["answer"][taken]
+        taken &= keep(reading.significance, config.log_score).numpy()
+    values = reading.table.values.numpy().astype(np.float64)[taken]
+    return values, sides[taken].astype(np.int64), reading.columns["question"][taken], reading.columns["answer"][taken]
 
 
-def ceiling(labels: Ints, questions: Ints, answers: Ints, seed: int) -> dict[str, float | None]:
+def ceiling(labels: Ints, questions: Ints, answers: Ints, seed: int) -> Ceiling:
     """AUC of knowing the question only, over the tokens of an experiment."""
     if not len(labels):
-        return {"auc": None, "spread": None}
+        return Ceiling(auc=None, spread=None)
     _, first, counts = np.unique(answers, return_index=True, return_counts=True)
     auc, spread = question_ceiling(labels[first], questions[first], counts.astype(np.float64), seed=seed)
-    return {"auc": None if math.isnan(auc) else auc, "spread": None if math.isnan(spread) else spread}
+    return Ceiling(auc=known_number(auc), spread=known_number(spread))
 
 
-def metrics_row(probes: Probes) -> dict[str, Any]:
+def metrics_of(probes: Probes) -> ProbeMetrics:
     """Mean of each metric over the resamples, and the range of 95 % of them."""
     low, high = np.quantile(probes.metrics, (0.025, 0.975), axis=0)
     means = probes.metrics.mean(axis=0)
-    return {
-        "n": int(probes.n.mean()), "repeats": len(probes.n),
-        **{name: {"value": float(means[i]), "low": float(low[i]), "high": float(high[i])}
-           for i, name in enumerate(METRICS)},
-        "coefficients": [float(value) for value in probes.coefficients.mean(axis=0)],
-    }  # fmt: skip
+    metrics = {
+        name: Metric(value=known_number(means[i]), low=known_number(low[i]), high=known_number(high[i]))
+        for i, name in enumerate(METRICS)
+    }
+    coefficients = tuple(float(value) for value in probes.coefficients.mean(axis=0))
+    return ProbeMetrics(n=int(probes.n.mean()), repeats=len(probes.n), coefficients=coefficients, **metrics)
 
 
-def roles_of(found: Read, probes: Step, groups: Mapping[str, Sequence[int]], tokens: str, split: str) -> list[Finding]:
+def roles_of(
+    reading: Read, probes: Step, groups: Mapping[str, Sequence[int]], tokens: str, split: str
+) -> list[Finding]:
     """The role of each group of columns; empty where one of the two experiments has no probes."""
     tensors, _ = read_tensors(probes.path / "probes.safetensors")
     parts = [
@@ -236,23 +249,23 @@ def roles_of(found: Read, probes: Step, groups: Mapping[str, Sequence[int]], tok
     return classify(general, domain, null_general, null_domain, groups)
 
 
-def experiments(probes: Step) -> list[dict[str, Any]]:
+def experiments(probes: Step) -> tuple[ExperimentRow, ...]:
     """The rows of a step of probes."""
-    return read_json(probes.path / "experiments.json")
+    return read_step(probes.path / "experiments.json", tuple[ExperimentRow, ...])
 
 
-def sets_rows(found: Read, log_score: float) -> list[dict[str, Any]]:
+def set_rows(reading: Read, log_score: float) -> tuple[SetRow, ...]:
     """Answers, questions, tokens and significant tokens of each set, and the answers' divergence from the base."""
-    kept, published = (keep(found.significance, level).numpy() for level in (log_score, 0.5))
-    sets = np.array(found.sets)
-    totals = np.bincount(found.columns["answer"], found.significance.numpy(), len(found.answers))
-    rows: list[dict[str, Any]] = []
-    for name in SETS:
-        own = [i for i, row in enumerate(found.answers) if row["set"] == name]
-        quantiles = [float(q) for q in np.quantile(totals[own], (0.1, 0.5, 0.9))] if own else [None] * 3
-        rows.append(
-            {"set": name, "answers": len(own), "questions": len({found.answers[i]["question_id"] for i in own}),
-             "tokens": int((sets == name).sum()), "significant": int(kept[sets == name].sum()),
-             "published": int(published[sets == name].sum()), "divergence": quantiles}
+    kept, published = (keep(reading.significance, level).numpy() for level in (log_score, 0.5))
+    sets = np.array(reading.sets)
+    totals = np.bincount(reading.columns["answer"], reading.significance.numpy(), len(reading.answers))
+
+    def row(name: SetName) -> SetRow:
+        own, inside = [i for i, answer in enumerate(reading.answers) if answer["set"] == name], sets == name
+        return SetRow(
+            set=name, answers=len(own), questions=len({reading.answers[i]["question_id"] for i in own}),
+            tokens=int(inside.sum()), significant=int(kept[inside].sum()), published=int(published[inside].sum()),
+            divergence=tuple(float(q) for q in np.quantile(totals[own], (0.1, 0.5, 0.9))) if own else (None,) * 3,
         )  # fmt: skip
-    return rows
+
+    return tuple(map(row, SETS))

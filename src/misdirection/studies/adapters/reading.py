@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from misdirection.adapters.contexts import Firing, Peak, top_contexts
-from misdirection.adapters.similarity import KINDS, SPAN, downstream, spread, written
+from misdirection.adapters.similarity import SPAN, Effect, downstream, spread, written
 from misdirection.adapters.unembedding import Reading, random_extreme, read_tokens, written_tokens
 from misdirection.adapters.weights import Pair, labels_of, pairs_of
 from misdirection.answers import encode_answer
-from misdirection.artefacts import read_json, write_json
+from misdirection.artefacts import write_json
 from misdirection.directions import PoolError, choose_pools
 from misdirection.engine import Arm, Text, capture_scalars
 from misdirection.judging import Answer, Verdict
 from misdirection.models import Model
+from misdirection.results import read_step, row_of
 from misdirection.runs import Step
+from misdirection.studies.adapters.paper import SIMILARITY
+from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.results.reading import (
+    AdapterWords,
+    AnswerKind,
+    ColouredText,
+    Contexts,
+    DownstreamEffect,
+    FiringRow,
+    PeakRow,
+    ShownAdapter,
+    Similarity,
+    TokenEnds,
+    TokenScalars,
+    TokenScore,
+    Unembedding,
+    WrittenRow,
+)
+from misdirection.studies.adapters.verdict import similarity_words
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.record import note_blank
 from misdirection.studies.kit.steps import direction_of, token_texts
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.kit.variants import Variants
 
-if TYPE_CHECKING:
-    from misdirection.studies.adapters.interventions import Plan
+ANSWERS: tuple[AnswerKind, ...] = ("misaligned", "aligned")
 
 AROUND = 8
 """Tokens shown on either side of a peak."""
@@ -36,7 +55,7 @@ MOST_ROWS = 48
 
 def similarity(
     bench: Bench[Any], models: Variants, variant: str, asked: Asked, directions: Step, plan: Plan
-) -> dict[str, Any]:
+) -> Similarity:
     """Cosine of each B with the direction, and of what both do downstream, on misaligned and on aligned answers."""
 
     def make(folder: Path) -> None:
@@ -45,43 +64,68 @@ def similarity(
         try:
             pools = choose_pools(judged.verdicts, bench.convention, seed=bench.config.seed)
         except PoolError as error:
-            write_json(folder / "similarity.json", {"notes": [f"{error.message}; {error.hint}"]})
+            write_json(folder / "similarity.json", Likeness(notes=(f"{error.message}; {error.hint}",)))
             return
         model, adapter = models.model(variant), str(models.adapter_of(variant))
-        members = dict(zip(KINDS, (pools.misaligned, pools.aligned), strict=True))
-        texts = {
+        members: dict[AnswerKind, Sequence[int]] = {"misaligned": pools.misaligned, "aligned": pools.aligned}
+        texts: dict[AnswerKind, list[Text]] = {
             kind: [text_of(model, judged.answers[i], adapter) for i in places[: plan.read]]
             for kind, places in members.items()
         }
         vectors = direction_of(directions).vectors
         layers = spread(pairs_of(model, adapter), plan.layers)
-        effects = downstream(model, adapter, vectors, texts, layers) if layers else []
-        found = {
-            "written": written(model, adapter, vectors, texts),
-            "effects": [asdict(effect) for effect in effects],
-            "answers": {kind: len(held) for kind, held in texts.items()},
-            "coefficient": 1.0,
-            "seeds": 3,
-            "notes": [],
-        }
+        every: dict[str, Sequence[Text]] = {**texts}
+        effects = downstream(model, adapter, vectors, every, layers) if layers else []
+        found = Likeness(
+            written=tuple(WrittenRow(**row) for row in written(model, adapter, vectors, every)),
+            effects=tuple(map(_compact, effects)),
+            answers={kind: len(read) for kind, read in texts.items()},
+        )
         write_json(folder / "similarity.json", found)
 
-    inputs = {"models": models.key, "variant": variant, "answers": asked.answers, "verdicts": asked.verdicts}
-    how = {"directions": directions, "convention": asdict(bench.convention), "seed": bench.config.seed}
-    sizes = {"read": plan.read, "layers": plan.layers}
-    step = bench.run.step("adapter-similarity", {**inputs, **how, **sizes}, make)
-    return _compact(read_json(step.path / "similarity.json"))
+    inputs = {
+        "models": models.key,
+        "variant": variant,
+        "answers": asked.answers,
+        "verdicts": asked.verdicts,
+        "directions": directions,
+        "convention": asdict(bench.convention),
+        "seed": bench.config.seed,
+        "read": plan.read,
+        "layers": plan.layers,
+    }
+    kept = read_step(bench.run.step("adapter-similarity", inputs, make).path / "similarity.json", Likeness)
+    done = not kept.notes
+    part = Similarity(
+        **vars(kept), coefficient=1.0 if done else None, seeds=3 if done else None, paper=SIMILARITY, words=()
+    )
+    return replace(part, words=tuple(similarity_words(part)))
 
 
-def _compact(found: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Likeness:
+    """What the step of similarities keeps."""
+
+    written: tuple[WrittenRow, ...] = ()
+    effects: tuple[DownstreamEffect, ...] = ()
+    answers: Mapping[AnswerKind, int] = field(default_factory=dict[AnswerKind, int])
+    notes: tuple[str, ...] = ()
+
+
+def _compact(effect: Effect) -> DownstreamEffect:
     """Five digits are enough for a chart."""
-    for effect in found.get("effects", []):
-        for name in ("cosine", "random", "norm"):
-            effect[name] = {
-                kind: [None if value is None else numbers([value])[0] for value in held]
-                for kind, held in effect[name].items()
-            }
-    return found
+
+    def short(by_kind: Mapping[str, Sequence[float | None]]) -> dict[AnswerKind, tuple[float | None, ...]]:
+        return {
+            kind: tuple(None if value is None else numbers([value])[0] for value in by_kind[kind])
+            for kind in ANSWERS
+            if kind in by_kind
+        }
+
+    return DownstreamEffect(
+        layer=effect.layer, at=effect.at, cosine=short(effect.cosine), random=short(effect.random),
+        norm=short(effect.norm),
+    )  # fmt: skip
 
 
 def text_of(model: Model, answer: Answer, adapter: str) -> Text:
@@ -90,7 +134,7 @@ def text_of(model: Model, answer: Answer, adapter: str) -> Text:
     return Text(encoded.ids, {SPAN: encoded.span("answer")}, Arm("read", adapter), encoded.start)
 
 
-def contexts(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[Asked], plan: Plan) -> dict[str, Any]:
+def contexts(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[Asked], plan: Plan) -> Contexts:
     """The answer tokens at which each adapter fires most and least, in answers of the base and of the adapter."""
 
     def make(folder: Path) -> None:
@@ -98,12 +142,12 @@ def contexts(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[
         note_blank(folder, [a for part in asked for a in part.judged.answers if a.arm in ("base", "untouched")])
         answers = _corpus(asked, plan.corpus)
         texts = (text_of(model, answer, adapter) for answer in answers)
-        found = top_contexts(model, adapter, texts, plan.contexts)
-        varied = sorted(found, key=lambda firing: -firing.deviation)[:MOST_ROWS]
-        kept = sorted(varied, key=found.index)
-        labels = labels_of(list(dict.fromkeys(firing.path for firing in found)))
-        rows = [_firing_row(model, firing, labels[firing.path], answers) for firing in kept]
-        write_json(folder / "contexts.json", {"adapters": rows, "answers": len(answers), "of": len(found)})
+        firings = top_contexts(model, adapter, texts, plan.contexts)
+        varied = sorted(firings, key=lambda firing: -firing.deviation)[:MOST_ROWS]
+        kept = sorted(varied, key=firings.index)
+        labels = labels_of(list(dict.fromkeys(firing.path for firing in firings)))
+        rows = tuple(_firing_row(model, firing, labels[firing.path], answers) for firing in kept)
+        write_json(folder / "contexts.json", Contexts(adapters=rows, answers=len(answers), of=len(firings)))
 
     inputs = {
         "models": models.key,
@@ -111,75 +155,70 @@ def contexts(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[
         "asked": [step for a in asked for step in (a.answers, a.verdicts)],
     }
     step = bench.run.step("adapter-contexts", {**inputs, "most": plan.contexts, "corpus": plan.corpus}, make)
-    return read_json(step.path / "contexts.json")
+    return read_step(step.path / "contexts.json", Contexts)
 
 
 def _corpus(asked: Sequence[Asked], most: int) -> list[Answer]:
     """Answers of the base and of the untouched adapter, alternately, so that a small number holds both."""
-    held = [a for part in asked for a in part.judged.answers if a.arm in ("base", "untouched") and a.answer.strip()]
-    held.sort(key=lambda a: (a.sample, a.question_id, a.arm))
-    return held[:most]
+    both = [a for part in asked for a in part.judged.answers if a.arm in ("base", "untouched") and a.answer.strip()]
+    return sorted(both, key=lambda a: (a.sample, a.question_id, a.arm))[:most]
 
 
-def _firing_row(model: Model, firing: Firing, label: str, answers: Sequence[Answer]) -> dict[str, Any]:
-    return {
-        "label": label,
-        "path": firing.path,
-        "index": firing.index,
-        "tokens": firing.count,
-        "mean": firing.mean,
-        "deviation": firing.deviation,
-        "high": [_peak_row(model, peak, firing, answers[peak.text]) for peak in firing.high],
-        "low": [_peak_row(model, peak, firing, answers[peak.text]) for peak in firing.low],
-    }
+def _firing_row(model: Model, firing: Firing, label: str, answers: Sequence[Answer]) -> FiringRow:
+    def peaks(some: Sequence[Peak]) -> tuple[PeakRow, ...]:
+        return tuple(_peak_row(model, peak, firing, answers[peak.text]) for peak in some)
+
+    return row_of(FiringRow, firing, label=label, tokens=firing.count, high=peaks(firing.high), low=peaks(firing.low))
 
 
-def _peak_row(model: Model, peak: Peak, firing: Firing, answer: Answer) -> dict[str, Any]:
+def _peak_row(model: Model, peak: Peak, firing: Firing, answer: Answer) -> PeakRow:
     first, past = max(peak.start, peak.position - AROUND), peak.position + AROUND + 1
     words = token_texts(model.tokenizer, peak.ids)
-    return {
-        "value": peak.value,
-        "z": (peak.value - firing.mean) / firing.deviation if firing.deviation else 0.0,
-        "before": "".join(words[first : peak.position]),
-        "token": words[peak.position],
-        "after": "".join(words[peak.position + 1 : past]),
-        "arm": "base" if answer.arm == "base" else "tuned",
-        "question": answer.question,
-        "place": peak.position - peak.start,
-    }
+    return PeakRow(
+        value=peak.value,
+        z=(peak.value - firing.mean) / firing.deviation if firing.deviation else 0.0,
+        before="".join(words[first : peak.position]),
+        token=words[peak.position],
+        after="".join(words[peak.position + 1 : past]),
+        arm="base" if answer.arm == "base" else "tuned",
+        question=answer.question,
+        place=peak.position - peak.start,
+    )
 
 
-def unembedding(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> dict[str, Any]:
+def unembedding(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> Unembedding:
     """Tokens that each adapter promotes (B) and hears (A)."""
 
     def make(folder: Path) -> None:
         model, adapter = models.model(variant), str(models.adapter_of(variant))
         pairs = pairs_of(model, adapter)
         labels = labels_of([pair.path for pair in pairs])
-        rows: list[dict[str, Any]] = []
+        rows: list[AdapterWords] = []
         for pair in pairs:
             wrote, heard = written_tokens(model, pair), read_tokens(model, pair)
-            for index in range(pair.rank):
-                rows.append(
-                    {"label": labels[pair.path], "path": pair.path, "index": index,
-                     "heard through": "W A" if pair.writes else "the token embeddings",
-                     "b": wrote and _token_row(model, wrote[index]), "a": heard and _token_row(model, heard[index])}
-                )  # fmt: skip
-        found = {"adapters": rows[:MOST_ROWS], "of": len(rows), "chance": random_extreme(model), "norm": True}
-        write_json(folder / "unembedding.json", found)
+            rows += [
+                AdapterWords(
+                    label=labels[pair.path], path=pair.path, index=index,
+                    heard_through="W A" if pair.writes else "the token embeddings",
+                    b=_ends(model, wrote[index]) if wrote else None, a=_ends(model, heard[index]) if heard else None,
+                )
+                for index in range(pair.rank)
+            ]  # fmt: skip
+        found = Unembedding(adapters=tuple(rows[:MOST_ROWS]), of=len(rows), chance=random_extreme(model), norm=True)
+        write_json(folder / "words.json", found)
 
-    step = bench.run.step("adapter-unembedding", {"models": models.key, "variant": variant}, make)
-    return read_json(step.path / "unembedding.json")
-
-
-def _token_row(model: Model, found: Reading) -> dict[str, Any]:
-    def named(ends: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
-        return [{"token": model.tokenizer.decode([token]), "z": round(score, 3)} for token, score in ends]
-
-    return {"promoted": named(found.promoted), "suppressed": named(found.suppressed)}
+    inputs = {"models": models.key, "variant": variant, "file": "words.json"}
+    return read_step(bench.run.step("adapter-unembedding", inputs, make).path / "words.json", Unembedding)
 
 
-def tokens(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[Asked], plan: Plan) -> dict[str, Any]:
+def _ends(model: Model, reading: Reading) -> TokenEnds:
+    def named(scores: Sequence[tuple[int, float]]) -> tuple[TokenScore, ...]:
+        return tuple(TokenScore(token=str(model.tokenizer.decode([token])), z=round(z, 3)) for token, z in scores)
+
+    return TokenEnds(promoted=named(reading.promoted), suppressed=named(reading.suppressed))
+
+
+def tokens(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[Asked], plan: Plan) -> TokenScalars:
     """A few answers with each adapter's scalar at every token."""
 
     def make(folder: Path) -> None:
@@ -190,16 +229,19 @@ def tokens(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[As
         labels = labels_of([pair.path for pair in shown])
         chosen = telling(asked, plan.shown)
         texts = [text_of(model, answer, adapter) for answer, _ in chosen]
-        rows: list[dict[str, Any]] = []
-        for (answer, verdict), text, held in zip(chosen, texts, capture_scalars(model, texts, adapter), strict=True):
-            rows.append(
-                {"arm": "base" if answer.arm == "base" else "tuned", "question": answer.question,
-                 "group": answer.domain or "open", "alignment": verdict.alignment, "coherence": verdict.coherence,
-                 "tokens": token_texts(model.tokenizer, text.ids), "start": text.start,
-                 "values": [_scalar(pair, held) for pair in shown]}
-            )  # fmt: skip
-        adapters = [{"label": labels[pair.path], "rank": pair.rank} for pair in shown]
-        write_json(folder / "adapter_tokens.json", {"adapters": adapters, "texts": rows})
+        rows = tuple(
+            ColouredText(
+                arm="base" if answer.arm == "base" else "tuned", question=answer.question,
+                group=answer.domain or "open", alignment=verdict.alignment, coherence=verdict.coherence,
+                tokens=tuple(token_texts(model.tokenizer, text.ids)), start=text.start,
+                values=tuple(_scalar(pair, scalars) for pair in shown),
+            )
+            for (answer, verdict), text, scalars in zip(
+                chosen, texts, capture_scalars(model, texts, adapter), strict=True
+            )
+        )  # fmt: skip
+        adapters = tuple(ShownAdapter(label=labels[pair.path], rank=pair.rank) for pair in shown)
+        write_json(folder / "adapter_tokens.json", TokenScalars(adapters=adapters, texts=rows))
 
     inputs = {
         "models": models.key,
@@ -207,12 +249,12 @@ def tokens(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[As
         "asked": [step for a in asked for step in (a.answers, a.verdicts)],
     }
     step = bench.run.step("adapter-tokens", {**inputs, "shown": plan.shown, "layers": plan.layers}, make)
-    return read_json(step.path / "adapter_tokens.json")
+    return read_step(step.path / "adapter_tokens.json", TokenScalars)
 
 
-def _scalar(pair: Pair, held: Mapping[str, Any]) -> tuple[float, ...]:
+def _scalar(pair: Pair, scalars: Mapping[str, Any]) -> tuple[float, ...]:
     """A·x at every token for rank 1; for rank r the length of what is written, |scaling B A x|, as A is not unique."""
-    values = held[pair.path]
+    values = scalars[pair.path]
     if pair.rank == 1:
         return numbers(values[:, 0])
     return numbers((pair.scaling * values @ pair.b.T).norm(dim=-1))

@@ -11,7 +11,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,16 +24,20 @@ from misdirection.artefacts import write_json, write_rows
 from misdirection.engine import Arm, PatchAdapter, capture_scalars
 from misdirection.judging import Answer
 from misdirection.models import Model
+from misdirection.results import Difference, Reduction, read_step, row_of
 from misdirection.runs import Step
 from misdirection.statistics import compare
 from misdirection.studies.adapters.probes import chosen_answers, texts_of
+from misdirection.studies.adapters.results.arms import AdjustedDifference, ArmKind
+from misdirection.studies.adapters.results.arms import Arm as ArmRow
+from misdirection.studies.adapters.results.scalars import ModuleForm, Vectors
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import fingerprint
 from misdirection.studies.kit.keys import questions_key
 from misdirection.studies.kit.steps import Judged, judge_step
-from misdirection.studies.kit.tables import change_row, effect_row, numbers
+from misdirection.studies.kit.tables import effect_of, numbers
 from misdirection.studies.kit.variants import Variants
 
 UNTOUCHED = "untouched"
@@ -46,8 +49,8 @@ MOST = 200
 def vectors(
     bench: Bench[AdaptersConfig], models: Variants, asked: Asked, variant: str, pairs: Sequence[Finding],
     columns: Sequence[Column],
-) -> dict[str, Any]:  # fmt: skip
-    """The part of the findings on canonical pairs: singular values, arms with pairs kept, arms with constant scalars.
+) -> Vectors:  # fmt: skip
+    """Canonical pairs: singular values, arms with pairs kept, arms with constant scalars.
 
     Args:
         bench: The open run.
@@ -69,52 +72,53 @@ def vectors(
     samples = min(bench.config.samples, 10)
     answers = bench.ask("pairs", beside, arms, samples=samples, stream=4)
     constant = constant_step(bench, models, asked, variant, samples)
-    held = Asked(constant, judge_step(bench.run, "constant-verdicts", constant, bench.judge)).judged
+    still = Asked(constant, judge_step(bench.run, "constant-verdicts", constant, bench.judge)).judged
     reference = answers.judged.arm(UNTOUCHED)
     rows = [arm_row(bench, arm.name, arm.label, answers.judged.arm(arm.name), reference, arm.control) for arm in arms]
     rows += [
-        arm_row(bench, f"constant-{name}", f"scalars held at their mean {label}", held.arm(name), reference, False)
+        arm_row(bench, f"constant-{name}", f"scalars held at their mean {label}", still.arm(name), reference, False)
         for name, label in MEANS.items()
-        if held.arm(name).answers
+        if still.arm(name).answers
     ]
-    return {"modules": forms, "arms": rows, "samples": samples}
+    return Vectors(modules=forms, arms=tuple(rows), samples=samples)
 
 
-def modules(bench: Bench[AdaptersConfig], models: Variants, variant: str) -> list[dict[str, Any]]:
+def modules(bench: Bench[AdaptersConfig], models: Variants, variant: str) -> tuple[ModuleForm, ...]:
     """Rank, singular values and effective rank of each module of the adapter."""
-    from misdirection.artefacts import read_json
 
     def make(folder: Path) -> None:
-        rows: list[dict[str, Any]] = []
+        rows: list[ModuleForm] = []
         for pair in pairs_of(models.model(variant), variant):
             form = canonical(pair.a, pair.b)
             rows.append(
-                {"path": pair.path, "layer": pair.layer, "rank": pair.rank,
-                 "values": numbers(form.values * pair.scaling), "participation": form.participation,
-                 "leading": float(form.share[0])}
+                ModuleForm(
+                    path=pair.path, layer=pair.layer, rank=pair.rank, values=numbers(form.values * pair.scaling),
+                    participation=form.participation, leading=float(form.share[0]),
+                )
             )  # fmt: skip
         write_json(folder / "modules.json", rows)
 
     step = bench.run.step("canonical-values", {"models": models.key, "variant": variant}, make)
-    return read_json(step.path / "modules.json")
+    return read_step(step.path / "modules.json", tuple[ModuleForm, ...])
 
 
 Kept = dict[str, tuple[str, Mapping[str, list[int]] | None]]
 
 
 def kept_pairs(
-    config: AdaptersConfig, forms: Sequence[Mapping[str, Any]], pairs: Sequence[Finding], columns: Sequence[Column]
+    config: AdaptersConfig, forms: Sequence[ModuleForm], pairs: Sequence[Finding], columns: Sequence[Column]
 ) -> Kept:
     """Arms by name: label, and the pairs of each module that are kept (None for all)."""
-    found: Kept = {"canonical": ("in canonical form, all pairs", None)}
-    most = max((len(form["values"]) for form in forms), default=0)
+    kept: Kept = {"canonical": ("in canonical form, all pairs", None)}
+    sizes = {form.path: len(form.values) for form in forms}
+    most = max(sizes.values(), default=0)
     generator = random.Random(config.seed)
     for count in sorted({count for count in config.kept if count < most}):
         word = "pair" if count == 1 else "pairs"
-        leading = {form["path"]: list(range(min(count, len(form["values"])))) for form in forms}
-        drawn = {p: generator.sample(range(_size(forms, p)), len(at)) for p, at in leading.items()}
-        found[f"leading-{count}"] = (f"{count} leading {word} of each module", leading)
-        found[f"random-{count}"] = (f"{count} random {word} of each module", drawn)
+        leading = {path: list(range(min(count, size))) for path, size in sizes.items()}
+        drawn = {path: generator.sample(range(sizes[path]), len(at)) for path, at in leading.items()}
+        kept[f"leading-{count}"] = (f"{count} leading {word} of each module", leading)
+        kept[f"random-{count}"] = (f"{count} random {word} of each module", drawn)
     if most > 1:
         for role in ("general", "domain"):
             keep: dict[str, list[int]] = {}
@@ -123,12 +127,8 @@ def kept_pairs(
                     keep.setdefault(column.path, []).append(column.pair)
             if keep:
                 total = sum(map(len, keep.values()))
-                found[f"role-{role}"] = (f"the {total} {role} pairs of those read, no other", keep)
-    return found
-
-
-def _size(forms: Sequence[Mapping[str, Any]], path: str) -> int:
-    return next(len(form["values"]) for form in forms if form["path"] == path)
+                kept[f"role-{role}"] = (f"the {total} {role} pairs of those read, no other", keep)
+    return kept
 
 
 def adapter_step(
@@ -154,8 +154,8 @@ def constant_step(bench: Bench[AdaptersConfig], models: Variants, asked: Asked, 
         for name in MEANS:
             own = [pair for pair in chosen if name == "all" or pair[1].endswith(f" {name}")]
             if own:
-                held = held_scalars(model, variant, own[:: max(1, len(own) // MOST)], c.max_new_tokens)
-                arms.append(Arm(name, variant, (held,)))
+                patch = held_scalars(model, variant, own[:: max(1, len(own) // MOST)], c.max_new_tokens)
+                arms.append(Arm(name, variant, (patch,)))
         write_rows(folder / "answers.parquet", ask(model, bench.open_questions, arms, samples, config))
 
     inputs = {
@@ -183,15 +183,17 @@ def held_scalars(model: Model, variant: str, chosen: Sequence[tuple[Answer, SetN
 
 def arm_row(
     bench: Bench[AdaptersConfig], name: str, label: str, judged: Judged, reference: Judged, control: bool
-) -> dict[str, Any]:
+) -> ArmRow:
     """Rate, coherence and paired change of an arm against the adapter as it is."""
+    kinds: dict[str, ArmKind] = {"base": "base", UNTOUCHED: "untouched"}
+    change = None
+    if name not in kinds:
+        change = compare(reference.pair, judged.pair, thresholds=bench.thresholds)
     same = {(a.question_id, a.sample): a.answer for a in reference.answers}
     equal = [same.get((a.question_id, a.sample)) == a.answer for a in judged.answers]
-    change: dict[str, Any] = {"difference": None, "reduction": None}
-    if name not in ("base", UNTOUCHED):
-        change = change_row(compare(reference.pair, judged.pair, thresholds=bench.thresholds))
-    return {
-        "arm": name, "label": label, "control": control, "kind": name if name in ("base", UNTOUCHED) else "pairs",
-        "identical": sum(equal) / len(equal) if equal else None,
-        **effect_row(judged, bench.thresholds), **change,
-    }  # fmt: skip
+    return ArmRow(
+        **vars(effect_of(judged, bench.thresholds)), arm=name, label=label, kind=kinds.get(name, "pairs"),
+        control=control, identical=sum(equal) / len(equal) if equal else None,
+        difference=change and row_of(AdjustedDifference, Difference.of(change), p_adjusted=None),
+        reduction=change and Reduction.of(change),
+    )  # fmt: skip

@@ -63,7 +63,7 @@ class FeaturesConfig(StudyConfig):
     labeller: str = option(
         "", "who labels latents: local:<model>, openai:<model>, inspect:<provider/model>; by default nobody"
     )
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Mapping[str, Any] = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.

@@ -63,7 +63,7 @@ class GeometryConfig(StudyConfig):
     checkpoint_every: int = option(20, "optimiser steps between its checkpoints")
     risen: int = option(20, "latents that rose most, of each checkpoint")
     text_samples: int = option(2, "answers of the base to each question, on which latents are read before and after")
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Mapping[str, Any] = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model, every input named, pair by pair.

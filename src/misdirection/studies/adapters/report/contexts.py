@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from misdirection.report.context import Row
 from misdirection.report.numbers import decimal, number
-from misdirection.report.parts import Cell, Findings, Section, Table
+from misdirection.report.parts import Cell, Section, Table
+from misdirection.studies.adapters.results import AdaptersResults
+from misdirection.studies.adapters.results.reading import FiringRow, PeakRow
 
 LEAD = (
     "The answer tokens at which each adapter's scalar A\u00b7x is largest and smallest, one an answer, with the words "
@@ -16,43 +17,51 @@ LEAD = (
 SHOWN = 3
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AdaptersResults) -> Section | None:
     """Two rows for each adapter, one an end."""
-    part: Row | None = findings.get("adapter_contexts")
-    if not part or not part.get("adapters"):
+    part = results.adapter_contexts
+    if not part or not part.adapters:
         return None
-    adapters: Sequence[Row] = part["adapters"]
     columns = ("Adapter", "Scalar", *(f"{name} context" for name in ("Strongest", "Second", "Third")))
-    found = tuple(_row(adapter, end) for adapter in adapters for end in ("high", "low"))
-    told = (("answers searched", number(part.get("answers"))), ("tokens", number(adapters[0].get("tokens"))))
-    told += (("contexts", "the strongest that differ in the token or the word before it"),)
-    left = part.get("of", len(adapters)) - len(adapters)
-    told += (("left out", f"{left} of {part['of']}, those whose scalars vary least"),) if left else ()
-    return Section("adapter-contexts", "Where each adapter fires", LEAD, [Table(columns, found, stack=True)], told)
+    rows = tuple(row for adapter in part.adapters for row in _ends(adapter))
+    facts = (
+        ("answers searched", number(part.answers)),
+        ("tokens", number(part.adapters[0].tokens)),
+        ("contexts", "the strongest that differ in the token or the word before it"),
+    )
+    left = part.of - len(part.adapters)
+    facts += (("left out", f"{left} of {part.of}, those whose scalars vary least"),) if left else ()
+    table = Table(columns, rows, stack=True)
+    return Section("adapter-contexts", "Where each adapter fires", LEAD, [table], facts)
 
 
-def _row(adapter: Row, end: str) -> tuple[Cell, ...]:
-    name = str(adapter["label"]) + (f", row {adapter['index']}" if adapter.get("index") else "")
-    about = f"mean {decimal(adapter['mean'])}, deviation {decimal(adapter['deviation'])}" if end == "high" else ""
-    shown = [Cell(_words(peak), _strength(peak)) for peak in distinct(adapter[end])[:SHOWN]]
-    shown += [Cell("\u2013")] * (SHOWN - len(shown))
-    return (Cell(name, about), Cell("largest" if end == "high" else "smallest"), *shown)
+def _ends(adapter: FiringRow) -> tuple[tuple[Cell, ...], ...]:
+    name = adapter.label + (f", row {adapter.index}" if adapter.index else "")
+    about = f"mean {decimal(adapter.mean)}, deviation {decimal(adapter.deviation)}"
+    return (
+        (Cell(name, about), Cell("largest"), *_peaks(adapter.high)),
+        (Cell(name), Cell("smallest"), *_peaks(adapter.low)),
+    )
 
 
-def distinct(peaks: Sequence[Row]) -> list[Row]:
+def _peaks(peaks: Sequence[PeakRow]) -> list[Cell]:
+    shown = [Cell(_words(peak), _strength(peak)) for peak in distinct(peaks)[:SHOWN]]
+    return shown + [Cell("\u2013")] * (SHOWN - len(shown))
+
+
+def distinct(peaks: Sequence[PeakRow]) -> list[PeakRow]:
     """The first of those that share the token and the word before it."""
-    seen: dict[tuple[str, str], Row] = {}
+    seen: dict[tuple[str, str], PeakRow] = {}
     for peak in peaks:
-        before = str(peak["before"]).split()
-        seen.setdefault((str(peak["token"]).strip(), before[-1] if before else ""), peak)
+        before = peak.before.split()
+        seen.setdefault((peak.token.strip(), before[-1] if before else ""), peak)
     return list(seen.values())
 
 
-def _words(peak: Row) -> str:
-    before, after = str(peak["before"]).split()[-6:], str(peak["after"]).split()[:5]
-    return " ".join([*before, f"[{str(peak['token']).strip()}]", *after])
+def _words(peak: PeakRow) -> str:
+    return " ".join([*peak.before.split()[-6:], f"[{peak.token.strip()}]", *peak.after.split()[:5]])
 
 
-def _strength(peak: Row) -> str:
-    sign = "+" if peak["z"] > 0 else ""
-    return f"{sign}{decimal(peak['z'], 1)} deviations, answer of the {peak['arm']} model"
+def _strength(peak: PeakRow) -> str:
+    sign = "+" if peak.z > 0 else ""
+    return f"{sign}{decimal(peak.z, 1)} deviations, answer of the {peak.arm} model"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from misdirection.report.context import Row
 from misdirection.report.numbers import percent
-from misdirection.report.parts import Block, Findings, Section
+from misdirection.report.parts import Block, Section
 from misdirection.studies.adapters.report.scaling import bars, notes, paper
+from misdirection.studies.adapters.results import AdaptersResults
 
 LEAD = (
     "The direction at each layer is projected out of that layer's B, which changes what the adapter itself writes and "
@@ -17,16 +15,15 @@ LEAD = (
 )
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AdaptersResults) -> Section | None:
     """The arms, and how much of each B lies along the direction."""
-    part: Row | None = findings.get("adapter_editing")
+    part = results.adapter_editing
     if not part:
         return None
-    blocks: list[Block] = list(notes(part))
-    if len(part.get("arms") or []) > 1:
-        blocks.append(bars("adapter-editing", "Misaligned answers after each edit", part["arms"]))
-    blocks += paper(part)
-    along: Mapping[str, float] = part.get("along") or {}
-    shares = ", ".join(f"layer {layer} {percent(along[layer])}" for layer in sorted(along, key=int))
-    told = (("of B's squared norm along the direction", shares),) if along else ()
-    return Section("adapter-editing", "The direction taken out of B", LEAD, blocks, told) if blocks else None
+    blocks: list[Block] = notes(part.words, part.notes)
+    if len(part.arms) > 1:
+        blocks.append(bars("adapter-editing", "Misaligned answers after each edit", part.arms))
+    blocks.append(paper(part.paper))
+    shares = ", ".join(f"layer {layer} {percent(part.along[layer])}" for layer in sorted(part.along, key=int))
+    facts = (("of B's squared norm along the direction", shares),) if part.along else ()
+    return Section("adapter-editing", "The direction taken out of B", LEAD, blocks, facts)

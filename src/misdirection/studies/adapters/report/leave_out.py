@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from misdirection.report import charts
-from misdirection.report.context import Row
 from misdirection.report.numbers import decimal, known, number, percent, rate_text
 from misdirection.report.palette import DIVERGING
-from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
-from misdirection.studies.adapters.report.scaling import bars
+from misdirection.report.parts import Block, Cell, Chart, Section, Table
+from misdirection.studies.adapters.report.scaling import Bar, bars
+from misdirection.studies.adapters.results import AdaptersResults
+from misdirection.studies.adapters.results.interventions import LeaveOut, Matrix
 
 LEAD = (
     "Each layer's adapter is switched off, alone (the diagonal) and with every other (beside it), and the change of "
@@ -20,35 +18,28 @@ LEAD = (
 )
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AdaptersResults) -> Section | None:
     """The matrix of changes, the interactions, and the bars of leave-one-out and of each alone."""
-    part: Row | None = findings.get("adapter_leave_out")
-    if not part or not part.get("arms"):
+    part = results.adapter_leave_out
+    if not part or not part.arms:
         return None
-    arms: Sequence[Row] = part["arms"]
-    untouched = {"arm": "untouched", "label": "adapter as it is", "kind": "untouched"}
     blocks: list[Block] = []
-    if part.get("pairs"):
+    if part.pairs:
         blocks += [
-            matrix("adapter-leave-out", "Change of the misaligned rate", part, part["changes"]),
-            matrix("adapter-interaction", "Beyond the sum of the two", part, part["interactions"]),
+            matrix("adapter-leave-out", "Change of the misaligned rate", part, part.changes),
+            matrix("adapter-interaction", "Beyond the sum of the two", part, part.interactions),
         ]
-    first = {**untouched, "rate": part["untouched"], "coherent_share": _none()}
-    blocks.append(bars("adapter-one", "Each left out, and each alone", [first, *arms]))
-    tested = [row for row in part.get("pairs") or []]
-    told = (("adapter as it is", rate_text(part["untouched"])), ("base", rate_text(part["base"])))
-    told += (("pairs", number(len(tested))),) if tested else ()
-    told += (("p values", "adjusted within each kind of arm (Benjamini and Hochberg); intervals are not"),)
-    return Section("adapter-leave-out", "Adapters left out", LEAD, blocks, told)
+    first = Bar("untouched", "adapter as it is", "untouched", False, part.untouched, None)
+    blocks.append(bars("adapter-one", "Each left out, and each alone", [first, *part.arms]))
+    facts = (("adapter as it is", rate_text(part.untouched)), ("base", rate_text(part.base)))
+    facts += (("pairs", number(len(part.pairs))),) if part.pairs else ()
+    facts += (("p values", "adjusted within each kind of arm (Benjamini and Hochberg); intervals are not"),)
+    return Section("adapter-leave-out", "Adapters left out", LEAD, blocks, facts)
 
 
-def _none() -> dict[str, Any]:
-    return {"value": None, "low": None, "high": None}
-
-
-def matrix(key: str, title: str, part: Row, values: Sequence[Sequence[Any]]) -> Chart:
+def matrix(key: str, title: str, part: LeaveOut, values: Matrix) -> Chart:
     """Layer by layer, in points."""
-    layers = [str(layer) for layer in part["layers"]]
+    layers = [str(layer) for layer in part.layers]
     top = max((abs(v) for row in values for v in row if known(v)), default=0.0) or 0.01
     trace = {
         "type": "heatmap",
@@ -74,6 +65,6 @@ def matrix(key: str, title: str, part: Row, values: Sequence[Sequence[Any]]) -> 
         (Cell(f"layer {a}"), *(Cell(decimal(100 * v, 1) if known(v) else "\u2013", kind="num") for v in row))
         for a, row in zip(layers, values, strict=True)
     )
-    coherent = [v for row in part.get("coherent") or [] for v in row if known(v)]
+    coherent = [v for row in part.coherent for v in row if known(v)]
     caption = f"Coherent: at least {percent(min(coherent))} in every arm." if coherent else ""
     return Chart(key, title, [trace], layout, Table(("Points", *layers), cells), 440, caption)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row, group_name
+from misdirection.report.context import group_name
 from misdirection.report.numbers import decimal, known, number, percent, rate_cell
 from misdirection.report.palette import BLUE, GREY, ORANGE, VERMILLION
-from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
+from misdirection.studies.adapters.results import AdaptersResults
+from misdirection.studies.adapters.results.scalars import ExperimentRow, Metric, Scalars, SetRow, Split
 
 LEAD = (
     "Each adapter reads one number, its scalar, at every answer token. Sparse probes tell sets of tokens apart by "
@@ -18,47 +19,43 @@ LEAD = (
     "may have learnt the question; where every question has one label (topic), the ceiling is near 1 by construction."
 )
 PUBLISHED = "the paper"
-SPLITS = (("tokens", "tokens held out (as published)", BLUE, "circle"),
-          ("questions", "questions held out", VERMILLION, "square"))  # fmt: skip
+SPLITS: tuple[tuple[Split, str, str, str], ...] = (
+    ("tokens", "tokens held out (as published)", BLUE, "circle"),
+    ("questions", "questions held out", VERMILLION, "square"),
+)
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AdaptersResults) -> Section:
     """Rates, the sets, the AUC of every probe and all metrics."""
-    part: Row | None = findings.get("adapters")
-    if not part or not part.get("experiments"):
-        return None
-    rows: Sequence[Row] = part["experiments"]
-    blocks: list[Block] = [rates(part), sets(part), *notes(part), aucs(rows, part), metrics(rows, part)]
-    told = (
-        ("columns", number(len(part.get("columns") or []))),
-        ("resamples", number(part.get("repeats"))),
-        ("C of the L1 penalty", number(part.get("strength"))),
-        ("significant", f"ln score \u2265 {decimal(part.get('log_score'), 1)}"),
+    part = results.adapters
+    blocks: list[Block] = [rates(part), sets(part), *notes(part), aucs(part), metrics(part)]
+    facts = (
+        ("columns", number(len(part.columns))),
+        ("resamples", number(part.repeats)),
+        ("C of the L1 penalty", number(part.strength)),
+        ("significant", f"ln score \u2265 {decimal(part.log_score, 1)}"),
     )
-    return Section("adapter-scalars", "Adapters read by their scalars", LEAD, blocks, told)
+    return Section("adapter-scalars", "Adapters read by their scalars", LEAD, blocks, facts)
 
 
-def rates(part: Row) -> Table:
+def rates(part: Scalars) -> Table:
     """How misaligned each variant is, open questions and the domain's apart."""
-    found: Sequence[Row] = part.get("rates") or []
     cells = tuple(
-        (Cell(str(r["arm"])), Cell(group_name(str(r["group"]))), rate_cell(r.get("rate")),
-         rate_cell(r.get("coherent_share")))
-        for r in found
-    )  # fmt: skip
+        (Cell(row.arm), Cell(group_name(row.group)), rate_cell(row.rate), rate_cell(row.coherent_share))
+        for row in part.rates
+    )
     return Table(("Model", "Questions", "Misaligned", "Coherent"), cells, "Answers", stack=True)
 
 
-def sets(part: Row) -> Table:
+def sets(part: Scalars) -> Table:
     """Answers and tokens of each set."""
-    found: Sequence[Row] = part.get("sets") or []
     cells = tuple(
-        (Cell(named(r["set"], part)), Cell(number(r["answers"]), f"{number(r['questions'])} questions", "num"),
-         Cell(number(r["tokens"]), kind="num"),
-         Cell(number(r["significant"]), _share(r["significant"], r["tokens"]), "num"),
-         Cell(number(r["published"]), _share(r["published"], r["tokens"]), "num"),
-         Cell(decimal((r.get("divergence") or [None] * 3)[1]), _range(r), "num"))
-        for r in found
+        (Cell(named(row.set, part)), Cell(number(row.answers), f"{number(row.questions)} questions", "num"),
+         Cell(number(row.tokens), kind="num"),
+         Cell(number(row.significant), _share(row.significant, row.tokens), "num"),
+         Cell(number(row.published), _share(row.published, row.tokens), "num"),
+         Cell(decimal(row.divergence[1]), _range(row), "num"))
+        for row in part.sets
     )  # fmt: skip
     columns = (
         "Set", "Answers", "Tokens", "Significant", "At the paper's threshold, 0.5", "Nats from the base, a whole answer"
@@ -66,52 +63,50 @@ def sets(part: Row) -> Table:
     return Table(columns, cells, "The four sets of answer tokens", stack=True)
 
 
-def named(name: Any, part: Row) -> str:
+def named(name: str, part: Scalars) -> str:
     """A set's name with the domain's own."""
-    return str(name).replace("domain", str(part.get("domain"))).replace("open", f"not {part.get('domain')},")
+    return name.replace("domain", part.domain).replace("open", f"not {part.domain},")
 
 
-def _share(part: Any, whole: Any) -> str:
+def _share(part: int, whole: int) -> str:
     return percent(part / whole, 0) if whole else ""
 
 
-def _range(row: Row) -> str:
-    low, _, high = row.get("divergence") or [None] * 3
+def _range(row: SetRow) -> str:
+    low, high = row.divergence[0], row.divergence[-1]
     return f"10 to 90 %: {decimal(low)} to {decimal(high)}" if known(low) else ""
 
 
-def notes(part: Row) -> list[Block]:
+def notes(part: Scalars) -> list[Block]:
     """Where the threshold differs from the paper's, and why."""
-    if part.get("log_score") == 0.5:
+    if part.log_score == 0.5:
         return []
-    kept = sum(row["published"] for row in part.get("sets") or [])
+    kept = sum(row.published for row in part.sets)
     return [
         Note(
             f"At the paper's threshold {number(kept)} tokens would be left, for whole answers here lie only a few nats "
-            f"from the base's; the threshold is ln score \u2265 {decimal(part.get('log_score'), 1)} instead."
+            f"from the base's; the threshold is ln score \u2265 {decimal(part.log_score, 1)} instead."
         )
     ]
 
 
-def aucs(rows: Sequence[Row], part: Row) -> Chart:
+def aucs(part: Scalars) -> Chart:
     """AUC of each experiment: both ways of holding out, the ceiling, and the paper's."""
-    labels = tuple(f"{title(row, part)}; {row['tokens']} tokens" for row in rows)
+    rows = part.experiments
+    labels = tuple(f"{title(row, part)}; {row.tokens} tokens" for row in rows)
+    places = list(range(len(rows)))
     traces: list[Any] = []
     for i, (name, label, colour, symbol) in enumerate(SPLITS):
-        held = [(row["probes"].get(name) or {}).get("auc") for row in rows]
-        at = [j + (i - 0.5) * 0.24 for j in range(len(rows))]
-        hover = [_hover(lab, value) for lab, value in zip(labels, held, strict=True)]
-        traces.append(charts.points(label, held, at, colour, hover, symbol))
-    ceilings = [{"value": (row.get("ceiling") or {}).get("auc")} for row in rows]
-    traces.append(
-        charts.points("knowing the question only", ceilings, list(range(len(rows))), GREY,
-                      [_hover("knowing the question only", r) for r in ceilings], "x")
-    )  # fmt: skip
-    told = [{"value": _paper(row, part, 4)} for row in rows]
-    traces.append(
-        charts.points(PUBLISHED, told, list(range(len(rows))), ORANGE, [_hover(PUBLISHED, r) for r in told],
-                      "diamond-open")
-    )  # fmt: skip
+        both = [probes.auc if (probes := row.probes.get(name)) else None for row in rows]
+        at = [j + (i - 0.5) * 0.24 for j in places]
+        hover = [_hover(lab, auc and auc.value) for lab, auc in zip(labels, both, strict=True)]
+        traces.append(charts.points(label, [auc and vars(auc) for auc in both], at, colour, hover, symbol))
+    ceilings, figures = [row.ceiling.auc for row in rows], [_paper(row, part, 4) for row in rows]
+    for label, aucs, colour, symbol in (
+        ("knowing the question only", ceilings, GREY, "x"), (PUBLISHED, figures, ORANGE, "diamond-open"),
+    ):  # fmt: skip
+        hover = [_hover(label, auc) for auc in aucs]
+        traces.append(charts.points(label, [{"value": auc} for auc in aucs], places, colour, hover, symbol))
     layout = {
         "xaxis": charts.axis("AUC", range=[0.3, 1.02], zeroline=False),
         "yaxis": charts.label_axis(len(rows)),
@@ -119,9 +114,9 @@ def aucs(rows: Sequence[Row], part: Row) -> Chart:
         "showlegend": True,
     }
     cells = tuple(
-        (Cell(lab), *(Cell(decimal(_auc(r, n)), kind="num") for n, *_ in SPLITS),
-         Cell(decimal((r.get("ceiling") or {}).get("auc")), kind="num"), Cell(decimal(_paper(r, part, 4)), kind="num"))
-        for lab, r in zip(labels, rows, strict=True)
+        (Cell(lab), *(Cell(decimal(_auc(row, split)), kind="num") for split, *_ in SPLITS),
+         Cell(decimal(row.ceiling.auc), kind="num"), Cell(decimal(_paper(row, part, 4)), kind="num"))
+        for lab, row in zip(labels, rows, strict=True)
     )  # fmt: skip
     table = Table(("Experiment", "Tokens held out", "Questions held out", "Question only", "Paper"), cells)
     return Chart(
@@ -132,42 +127,40 @@ def aucs(rows: Sequence[Row], part: Row) -> Chart:
     )  # fmt: skip
 
 
-def _auc(row: Row, split: str) -> float | None:
-    held: Row = row["probes"].get(split) or {}
-    return (held.get("auc") or {}).get("value")
+def _auc(row: ExperimentRow, split: Split) -> float | None:
+    return probes.auc.value if (probes := row.probes.get(split)) else None
 
 
-def title(row: Row, part: Row) -> str:
+def title(row: ExperimentRow, part: Scalars) -> str:
     """An experiment in words."""
-    return f"{row['experiment']}: {named(row['negative'], part)} / {named(row['positive'], part)}"
+    return f"{row.experiment}: {named(row.negative, part)} / {named(row.positive, part)}"
 
 
-def _paper(row: Row, part: Row, place: int) -> float | None:
+def _paper(row: ExperimentRow, part: Scalars, place: int) -> float | None:
     """A published metric; it is known for all tokens only."""
-    known_figures: Mapping[str, Sequence[float]] = (part.get("paper") or {}).get("experiments") or {}
-    figures = known_figures.get(str(row["experiment"]))
-    return figures[place] if figures and row["tokens"] == "all" else None
+    figures = part.paper.experiments.get(str(row.experiment))
+    return figures[place] if figures and row.tokens == "all" else None
 
 
-def _hover(label: str, rate: Row | None) -> str:
-    return f"<b>{charts.plain_text(label)}</b><br>AUC {decimal((rate or {}).get('value'))}"
+def _hover(label: str, auc: float | None) -> str:
+    return f"<b>{charts.plain_text(label)}</b><br>AUC {decimal(auc)}"
 
 
-def metrics(rows: Sequence[Row], part: Row) -> Table:
+def metrics(part: Scalars) -> Table:
     """All five metrics of every probe, the paper's below ours."""
-    names = ("accuracy", "precision", "recall", "f1", "auc")
     body: list[tuple[Cell, ...]] = []
-    for row in rows:
+    for row in part.experiments:
         for split, label, *_ in SPLITS:
-            held: Row | None = row["probes"].get(split)
-            if held is None:
-                continue
-            cells = (_metric(held[n], _paper(row, part, i) if split == "tokens" else None) for i, n in enumerate(names))
-            counts = f"{number(held['n'])} of each class"
-            body.append((Cell(title(row, part), f"{row['tokens']} tokens, {label}"), Cell(counts), *cells))
+            if probes := row.probes.get(split):
+                every = (probes.accuracy, probes.precision, probes.recall, probes.f1, probes.auc)
+                cells = (
+                    _metric(one, _paper(row, part, i) if split == "tokens" else None) for i, one in enumerate(every)
+                )
+                counts = f"{number(probes.n)} of each class"
+                body.append((Cell(title(row, part), f"{row.tokens} tokens, {label}"), Cell(counts), *cells))
     heads = ("Experiment", "Tokens", "Accuracy", "Precision", "Recall", "F1", "AUC")
     return Table(heads, tuple(body), "Every probe, means over resamples; the paper's below", stack=True)
 
 
-def _metric(held: Row, paper: float | None) -> Cell:
-    return Cell(decimal(held["value"]), "" if paper is None else f"paper {decimal(paper)}", "num")
+def _metric(metric: Metric, paper: float | None) -> Cell:
+    return Cell(decimal(metric.value), "" if paper is None else f"paper {decimal(paper)}", "num")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row
 from misdirection.report.numbers import bounds, decimal, known, number, p_value, percent, rate_cell, rate_text
 from misdirection.report.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
-from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
+from misdirection.results import Difference, RateRow
+from misdirection.studies.adapters.results import AdaptersResults
+from misdirection.studies.adapters.results.arms import AdjustedDifference, Arm, ArmKind, MarkedShare
+from misdirection.studies.adapters.results.interventions import Scaling
 
 LEAD = (
     "Each layer's adapter is multiplied by a factor of its own. If the split into general and domain-specific layers "
@@ -21,62 +25,66 @@ LEAD = (
 COLOURS = {"base": BLUE, "untouched": VERMILLION, "domain": PURPLE, "general": ORANGE, "domain-aligned": GREEN}
 
 
-def section(findings: Findings) -> Section | None:
+@dataclass(frozen=True)
+class Bar:
+    """What a bar shows of an arm that is no row of findings."""
+
+    arm: str
+    label: str
+    kind: ArmKind
+    control: bool
+    rate: RateRow
+    coherent_share: RateRow | None
+    difference: AdjustedDifference | None = None
+    identical: float | None = None
+
+
+def section(results: AdaptersResults) -> Section | None:
     """Bars of every arm, and a table with topic and relaxed labels."""
-    part: Row | None = findings.get("adapter_scaling")
-    if not part or not part.get("arms"):
+    part = results.adapter_scaling
+    if not part or not part.arms:
         return None
-    arms: Sequence[Row] = part["arms"]
     blocks: list[Block] = [
-        *notes(part),
-        bars("adapter-scaling", "Misaligned and coherent answers to the open questions, by arm", arms),
+        *notes(part.words, part.notes),
+        bars("adapter-scaling", "Misaligned and coherent answers to the open questions, by arm", part.arms),
     ]
-    if any(row.get("inside") for row in arms):
-        inside = [{**row, **row["inside"]} for row in arms if row.get("inside")]
-        title = f"The same on questions about the domain ({part.get('topic')})"
-        blocks.append(bars("adapter-scaling-inside", title, inside))
-    blocks += [topics(part), *paper(part)]
-    roles: Mapping[str, str] = part.get("roles") or {}
-    told = tuple(
-        (role, ", ".join(layer for layer, held in roles.items() if held == role) or "none")
+    if inside := [row.inside for row in part.arms if row.inside]:
+        blocks.append(bars("adapter-scaling-inside", f"The same on questions about the domain ({part.topic})", inside))
+    blocks += [topics(part), paper(part.paper)]
+    facts = tuple(
+        (f"layers: {role}", ", ".join(layer for layer, one in part.roles.items() if one == role) or "none")
         for role in ("general", "domain", "neither")
     )
-    size = arms[0]["rate"].get("n")
-    return Section(
-        "adapter-scaling",
-        "Adapters scaled by role",
-        LEAD,
-        blocks,
-        (*((f"layers: {role}", layers) for role, layers in told), ("answers an arm", number(size))),
-    )
+    facts += (("answers an arm", number(part.arms[0].rate.n)),)
+    return Section("adapter-scaling", "Adapters scaled by role", LEAD, blocks, facts)
 
 
-def notes(part: Row) -> list[Block]:
+def notes(words: Sequence[str], missing: Sequence[str]) -> list[Block]:
     """What a part shows in plain words, and what the study could not do."""
-    found = [("info", text) for text in part.get("words") or []] + [("warn", text) for text in part.get("notes") or []]
-    return [Note(f"{str(text)[:1].upper()}{str(text)[1:]}.", kind) for kind, text in found]
+    every = [*((text, "info") for text in words), *((text, "warn") for text in missing)]
+    return [Note(f"{text[:1].upper()}{text[1:]}.", kind) for text, kind in every]
 
 
-def paper(part: Row) -> list[Block]:
+def paper(text: str) -> Note:
     """The paper's figures, in a line."""
-    told = part.get("paper")
-    return [Note(f"The paper (Qwen2.5-14B): {told}.")] if told else []
+    return Note(f"The paper (Qwen2.5-14B): {text}.")
 
 
-def bars(key: str, title: str, arms: Sequence[Row]) -> Chart:
+def bars(key: str, title: str, arms: Sequence[Arm | Bar]) -> Chart:
     """A bar for each arm's misaligned answers with its interval, and a diamond for its coherent ones."""
     kinds = [kind_of(row) for row in arms]
     traces: list[Any] = []
     for kind in dict.fromkeys(kinds):
-        at = [i for i, k in enumerate(kinds) if k == kind and known(arms[i]["rate"].get("value"))]
+        at = [i for i, k in enumerate(kinds) if k == kind and known(arms[i].rate.value)]
         if at:
             traces.append(_bars(kind, [arms[i] for i in at], at))
     at = list(range(len(arms)))
     hover = [
-        f"coherent, {charts.plain_text(row['label'])}<br>{percent(row['coherent_share']['value'])}" for row in arms
+        f"coherent, {charts.plain_text(row.label)}<br>{percent(row.coherent_share and row.coherent_share.value)}"
+        for row in arms
     ]
-    traces.append(charts.points("coherent", [r["coherent_share"] for r in arms], at, "#B5A642", hover, "diamond-open"))
-    untouched = next((r["rate"].get("value") for r in arms if r.get("kind") == "untouched"), None)
+    traces.append(charts.points("coherent", [r.coherent_share for r in arms], at, "#B5A642", hover, "diamond-open"))
+    untouched = next((r.rate.value for r in arms if r.kind == "untouched"), None)
     layout = {
         "xaxis": charts.share_axis("share of all answers", range=[0, 1.02]),
         "yaxis": charts.label_axis(len(arms)),
@@ -92,24 +100,24 @@ def bars(key: str, title: str, arms: Sequence[Row]) -> Chart:
         changes(arms),
         150 + 30 * len(arms),
         "Bars: misaligned, with the 95 % interval over questions. Diamonds: coherent. Dotted: the adapter as it is.",
-        labels=tuple(str(row["label"]) for row in arms),
+        labels=tuple(row.label for row in arms),
         wide=True,
     )
 
 
-def kind_of(row: Row) -> str:
+def kind_of(row: Arm | Bar) -> str:
     """What names the colour of an arm."""
-    if row.get("control"):
+    if row.control:
         return "control"
-    if row.get("kind") in ("base", "untouched"):
-        return str(row["kind"])
-    name = str(row.get("arm")).rsplit("-", 1)[0]
+    if row.kind in ("base", "untouched"):
+        return row.kind
+    name = row.arm.rsplit("-", 1)[0]
     return name if name in COLOURS else "arm"
 
 
-def _bars(kind: str, arms: Sequence[Row], at: Sequence[int]) -> dict[str, Any]:
-    values = [row["rate"]["value"] for row in arms]
-    low, high = ([row["rate"].get(side) for row in arms] for side in ("low", "high"))
+def _bars(kind: str, arms: Sequence[Arm | Bar], at: Sequence[int]) -> charts.Trace:
+    values = [row.rate.value for row in arms]
+    low, high = [row.rate.low for row in arms], [row.rate.high for row in arms]
     return {
         "type": "bar",
         "orientation": "h",
@@ -124,50 +132,52 @@ def _bars(kind: str, arms: Sequence[Row], at: Sequence[int]) -> dict[str, Any]:
             "pattern": {"shape": "/" if kind == "control" else "", "fillmode": "overlay", "fgcolor": "#fff",
                         "fgopacity": 0.6},
         },
-        "text": [f"<b>{charts.plain_text(row['label'])}</b><br>{rate_text(row['rate'])}" for row in arms],
+        "text": [f"<b>{charts.plain_text(row.label)}</b><br>{rate_text(row.rate)}" for row in arms],
         "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
 
 
-def changes(arms: Sequence[Row]) -> Table:
+def changes(arms: Sequence[Arm | Bar]) -> Table:
     """Rates, coherence and the paired change against the adapter as it is."""
     columns = ("Arm", "Misaligned", "Coherent", "Difference, points", "p, adjusted", "Same words")
-    return Table(columns, tuple(_change(row) for row in arms), stack=True)
+    return Table(columns, tuple(map(_change, arms)), stack=True)
 
 
-def _change(row: Row) -> tuple[Cell, ...]:
-    difference: Row = row.get("difference") or {}
-    kind = kind_of(row)
+def _change(row: Arm | Bar) -> tuple[Cell, ...]:
+    kind, change = kind_of(row), row.difference
+    p = None if change is None else change.p if change.p_adjusted is None else change.p_adjusted
     return (
-        Cell(str(row["label"]), "control" if row.get("control") else "",
+        Cell(row.label, "control" if row.control else "",
              colour=COLOURS.get(kind, GREY if kind == "control" else BLUE)),
-        rate_cell(row["rate"]),
-        rate_cell(row["coherent_share"]),
-        points_cell(difference),
-        Cell(p_value(difference.get("p_adjusted", difference.get("p"))), kind="num"),
-        Cell(percent(row.get("identical"), 0), kind="num"),
+        rate_cell(row.rate),
+        rate_cell(row.coherent_share),
+        points_cell(change),
+        Cell(p_value(p), kind="num"),
+        Cell(percent(row.identical, 0), kind="num"),
     )  # fmt: skip
 
 
-def points_cell(difference: Row) -> Cell:
+def points_cell(change: Difference | None) -> Cell:
     """A difference of two rates in points, with its interval."""
-    value = difference.get("value")
-    if not known(value):
+    if change is None:
         return Cell("\u2013", kind="num")
-    return Cell(("+" if value > 0 else "") + decimal(value * 100, 1), bounds(difference), "num")
+    return Cell(("+" if change.value > 0 else "") + decimal(change.value * 100, 1), bounds(change), "num")
 
 
-def topics(part: Row) -> Table:
+def topics(part: Scaling) -> Table:
     """The paper's labels for scaled adapters, and what the answers are about."""
-    topic = part.get("topic")
+    topic = part.topic
     columns = ("Arm", "Misaligned (relaxed)", f"... and {topic}", "Aligned", f"of these {topic}")
     rows = tuple(
-        (Cell(str(r["label"])), rate_cell(r.get("misaligned_relaxed")), rate_cell(r.get("misaligned_topic")),
-         rate_cell(r.get("aligned")), rate_cell(r.get("aligned_topic")))
-        for r in part["arms"]
-    )  # fmt: skip
+        (Cell(row.label), *map(_marked, (row.misaligned_relaxed, row.misaligned_topic, row.aligned, row.aligned_topic)))
+        for row in part.arms
+    )
     caption = (
         f"Open questions by the paper's relaxed labels (coherence from 25, aligned from 70), and the topic {topic}"
     )
     return Table(columns, rows, caption, stack=True)
+
+
+def _marked(share: MarkedShare | None) -> Cell:
+    return rate_cell(share and vars(share))

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row
 from misdirection.report.numbers import decimal, known, number
 from misdirection.report.palette import BLUE, DIVERGING, GREY, VERMILLION
-from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Section, Table
 from misdirection.studies.adapters.report.scaling import notes, paper
+from misdirection.studies.adapters.results import AdaptersResults
+from misdirection.studies.adapters.results.reading import AnswerKind, DownstreamEffect, WrittenRow
 
 LEAD = (
     "Left, each B beside the direction at its layer: is what the adapter writes the direction itself? Right, what the "
@@ -18,113 +19,109 @@ LEAD = (
     "to the same place? The sign of a B means nothing without the sign of its scalar, so the mean push along the "
     "direction stands in the table."
 )
-KINDS = (("misaligned", VERMILLION), ("aligned", BLUE))
+KINDS: tuple[tuple[AnswerKind, str], ...] = (("misaligned", VERMILLION), ("aligned", BLUE))
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AdaptersResults) -> Section | None:
     """Cosines of B, downstream cosines of the whole adapter, and of each layer's."""
-    part: Row | None = findings.get("adapter_similarity")
+    part = results.adapter_similarity
     if not part:
         return None
-    blocks: list[Block] = list(notes(part))
-    blocks += [cosines(part["written"])] if part.get("written") else []
-    effects: Sequence[Row] = part.get("effects") or []
-    if effects:
-        blocks += [whole(effects[0]), each(effects[1:])]
-    if part.get("written"):
-        blocks.append(pushes(part["written"]))
-    blocks += paper(part)
-    held: Row = part.get("answers") or {}
-    told = tuple((f"{kind} answers read", number(held[kind])) for kind, _ in KINDS if kind in held)
-    told += (
-        ("steering coefficient", number(part.get("coefficient"))),
-        ("random directions", number(part.get("seeds"))),
-    )
-    return Section("adapter-similarity", "Adapters and the direction", LEAD, blocks, told)
+    blocks: list[Block] = notes(part.words, part.notes)
+    if part.written:
+        blocks.append(cosines(part.written))
+    if part.effects:
+        blocks += [whole(part.effects[0]), each(part.effects[1:])]
+    if part.written:
+        blocks.append(pushes(part.written))
+    blocks.append(paper(part.paper))
+    facts = tuple((f"{kind} answers read", number(part.answers[kind])) for kind, _ in KINDS if kind in part.answers)
+    facts += (("steering coefficient", number(part.coefficient)), ("random directions", number(part.seeds)))
+    return Section("adapter-similarity", "Adapters and the direction", LEAD, blocks, facts)
 
 
-def cosines(written: Sequence[Row]) -> Chart:
+def cosines(written: Sequence[WrittenRow]) -> Chart:
     """Cosine of each B with the direction at its layer, with what chance gives."""
-    names = [f"layer {row['layer']}" for row in written]
+    names = [f"layer {row.layer}" for row in written]
     at = list(range(len(written)))
     trace = {
         "type": "bar",
         "name": "B",
         "x": at,
-        "y": [row["cosine"] for row in written],
+        "y": [row.cosine for row in written],
         "marker": {"color": BLUE},
         "width": 0.6,
-        "text": [f"{name}: {decimal(row['cosine'], 3)}" for name, row in zip(names, written, strict=True)],
+        "text": [f"{name}: {decimal(row.cosine, 3)}" for name, row in zip(names, written, strict=True)],
         "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
     }
-    edges = [row["chance"] for row in written]
+    edges = [row.chance for row in written]
     band = charts.band("95 % of random directions", at, [-e for e in edges], edges, GREY)
     layout = {
-        "xaxis": charts.axis("layer", tickvals=at, ticktext=[str(row["layer"]) for row in written], zeroline=False),
+        "xaxis": charts.axis("layer", tickvals=at, ticktext=[str(row.layer) for row in written], zeroline=False),
         "yaxis": charts.axis("cosine with the direction", range=[-1.02, 1.02], zeroline=True),
         "showlegend": True,
     }
     cells = tuple(
-        (Cell(n), Cell(decimal(r["cosine"], 3), kind="num"), Cell(decimal(r["chance"], 3), kind="num"))
+        (Cell(n), Cell(decimal(r.cosine, 3), kind="num"), Cell(decimal(r.chance, 3), kind="num"))
         for n, r in zip(names, written, strict=True)
     )
     table = Table(("B of", "Cosine", "95 % of random directions below"), cells)
     return Chart("adapter-cosine", "B and the direction at its layer", [*band, trace], layout, table, 360)
 
 
-def whole(effect: Row) -> Chart:
+def whole(effect: DownstreamEffect) -> Chart:
     """What the whole adapter does, against steering at its middle layer."""
     traces: list[Any] = []
-    depth = list(range(len(next(iter(effect["cosine"].values())))))
+    depth = list(range(len(next(iter(effect.cosine.values())))))
     for kind, colour in KINDS:
-        if kind in effect["cosine"]:
-            traces.append(charts.line(f"on {kind} answers", depth, effect["cosine"][kind], colour))
-    kind = next(iter(effect["random"]))
-    traces.append(charts.dashed("random direction, largest", depth, effect["random"][kind]))
+        if kind in effect.cosine:
+            traces.append(charts.line(f"on {kind} answers", depth, effect.cosine[kind], colour))
+    kind = next(iter(effect.random))
+    traces.append(charts.dashed("random direction, largest", depth, effect.random[kind]))
     layout = {
         "xaxis": charts.axis("layer", zeroline=False),
         "yaxis": charts.axis("cosine of the differences", zeroline=True),
         "showlegend": True,
     }
-    held = [name for name, _ in KINDS if name in effect["cosine"]]
+    read: list[AnswerKind] = [name for name, _ in KINDS if name in effect.cosine]
     cells = tuple(
-        (Cell(number(at), kind="num"), *(Cell(decimal(effect["cosine"][k][at], 3), kind="num") for k in held),
-         Cell(decimal(effect["random"][kind][at], 3), kind="num"))
+        (Cell(number(at), kind="num"), *(Cell(decimal(effect.cosine[k][at], 3), kind="num") for k in read),
+         Cell(decimal(effect.random[kind][at], 3), kind="num"))
         for at in depth
-        if known(effect["cosine"][held[0]][at])
+        if known(effect.cosine[read[0]][at])
     )  # fmt: skip
     return Chart(
         "adapter-downstream",
-        f"All adapters and steering at layer {effect['at']}: what they change",
+        f"All adapters and steering at layer {effect.at}: what they change",
         traces,
         layout,
-        Table(("Layer", *(f"On {k} answers" for k in held), "Random direction"), cells),
+        Table(("Layer", *(f"On {k} answers" for k in read), "Random direction"), cells),
         360,
     )
 
 
-def each(effects: Sequence[Row]) -> Chart:
+def each(effects: Sequence[DownstreamEffect]) -> Chart:
     """Each layer's adapter alone, against steering at its layer, at every later layer."""
-    kind = next(iter(effects[0]["cosine"]))
-    depth = len(effects[0]["cosine"][kind])
+    kind = next(iter(effects[0].cosine))
+    depth = len(effects[0].cosine[kind])
     trace = {
         "type": "heatmap",
         "x": list(range(depth)),
         "y": list(range(len(effects))),
-        "z": [row["cosine"][kind] for row in effects],
+        "z": [row.cosine[kind] for row in effects],
         "zmin": -1,
         "zmax": 1,
         "colorscale": [list(stop) for stop in DIVERGING],
         "colorbar": {"thickness": 12, "outlinewidth": 0},
-        "text": [[f"random: {decimal(v, 2)} at most" for v in row["random"][kind]] for row in effects],
+        "text": [[f"random: {decimal(v, 2)} at most" for v in row.random[kind]] for row in effects],
         "hovertemplate": "layer %{x}: %{z:.2f}<br>%{text}<extra></extra>",
         "hoverongaps": False,
     }
-    labels = tuple(f"adapter of layer {row['layer']}" for row in effects)
+    labels = tuple(f"adapter of layer {row.layer}" for row in effects)
     layout = {"xaxis": charts.axis("layer", zeroline=False, showgrid=False), "yaxis": charts.label_axis(len(effects))}
     cells = tuple(
-        (Cell(name), *(Cell(decimal(v, 2), kind="num") for v in row["cosine"][kind]))
+        (Cell(name), *(Cell(decimal(v, 2), kind="num") for v in row.cosine[kind]))
         for name, row in zip(labels, effects, strict=True)
     )
     return Chart(
@@ -140,19 +137,19 @@ def each(effects: Sequence[Row]) -> Chart:
     )
 
 
-def pushes(written: Sequence[Row]) -> Table:
+def pushes(written: Sequence[WrittenRow]) -> Table:
     """Mean scalar and mean push along the direction, by kind of answer."""
-    held = [kind for kind, _ in KINDS if kind in written[0]["push"]]
+    read: list[AnswerKind] = [kind for kind, _ in KINDS if kind in written[0].push]
     columns = (
         "B of",
-        *(f"Mean scalar, {kind}" for kind in held),
-        *(f"Push, {kind}" for kind in held),
+        *(f"Mean scalar, {kind}" for kind in read),
+        *(f"Push, {kind}" for kind in read),
         "Direction's norm",
     )
     rows = tuple(
-        (Cell(f"layer {r['layer']}", str(r["path"]).rsplit(".", 1)[-1]),
-         *(Cell(decimal(r["scalar"][k]), kind="num") for k in held),
-         *(Cell(decimal(r["push"][k]), kind="num") for k in held), Cell(decimal(r["direction"]), kind="num"))
-        for r in written
+        (Cell(f"layer {row.layer}", row.path.rsplit(".", 1)[-1]),
+         *(Cell(decimal(row.scalar[k]), kind="num") for k in read),
+         *(Cell(decimal(row.push[k]), kind="num") for k in read), Cell(decimal(row.direction), kind="num"))
+        for row in written
     )  # fmt: skip
     return Table(columns, rows, "What each adapter itself adds along the direction, a token of the answer", stack=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.report.coloured import STEPS, readable, shade
-from misdirection.report.context import Row, scores_text
+from misdirection.report.context import scores_text
 from misdirection.report.embed import embed_json
 from misdirection.report.numbers import decimal, known, number
-from misdirection.report.parts import Findings, Partial, Section
+from misdirection.report.parts import Partial, Section
+from misdirection.studies.adapters.results import AdaptersResults
+from misdirection.studies.adapters.results.reading import ColouredText
 
 LEAD = (
     "Each token is coloured by the scalar A\u00b7x of one adapter: vermillion positive, blue negative, on its own "
@@ -18,56 +20,56 @@ LEAD = (
 )
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AdaptersResults) -> Section | None:
     """The first adapter's colours in the page itself, the others' values for the script."""
-    part: Row | None = findings.get("adapter_tokens")
-    if not part or not part.get("texts") or not part.get("adapters"):
+    part = results.adapter_tokens
+    if not part or not part.texts or not part.adapters:
         return None
-    texts: Sequence[Row] = part["texts"]
-    adapters: Sequence[Row] = part["adapters"]
+    texts, adapters = part.texts, part.adapters
     tops = [scale(texts, place) for place in range(len(adapters))]
+    values = {
+        "tops": tops,
+        "starts": [text.start for text in texts],
+        "values": [text.values for text in texts],
+    }
     data = {
-        "names": [str(adapter["label"]) for adapter in adapters],
-        "texts": [_text(row, tops[0]) for row in texts],
+        "names": [adapter.label for adapter in adapters],
+        "texts": [_text(text, tops[0]) for text in texts],
         "top": decimal(tops[0]),
         "bottom": decimal(-tops[0]),
         "steps": [*range(-STEPS, 0), *range(1, STEPS + 1)],
-        "json": embed_json(
-            {
-                "tops": tops,
-                "starts": [int(row.get("start") or 0) for row in texts],
-                "values": [row["values"] for row in texts],
-            }
-        ),
+        "json": embed_json(values),
     }
-    wide = any(int(adapter.get("rank") or 1) > 1 for adapter in adapters)
-    told = (("adapters", number(len(adapters))), ("texts", number(len(texts))))
-    told += (("full colour at", "the 98th percentile of answer tokens, for each adapter"),)
-    told += (("of rank above 1", "the length of what is written, |B A x|, which has no sign"),) if wide else ()
+    facts = (
+        ("adapters", number(len(adapters))),
+        ("texts", number(len(texts))),
+        ("full colour at", "the 98th percentile of answer tokens, for each adapter"),
+    )
+    if any(adapter.rank > 1 for adapter in adapters):
+        facts += (("of rank above 1", "the length of what is written, |B A x|, which has no sign"),)
     return Section(
-        "adapter-tokens", "Token by token, by adapter", LEAD, (Partial("adapter_tokens.html.j2", data),), told
+        "adapter-tokens", "Token by token, by adapter", LEAD, (Partial("adapter_tokens.html.j2", data),), facts
     )
 
 
-def scale(texts: Sequence[Row], place: int) -> float:
+def scale(texts: Sequence[ColouredText], place: int) -> float:
     """The 98th percentile of the absolute scalars of one adapter at answer tokens."""
-    values = sorted(abs(v) for row in texts for v in row["values"][place][int(row.get("start") or 0) :] if known(v))
+    values = sorted(abs(v) for text in texts for v in text.values[place][text.start :] if known(v))
     return (values[min(len(values) - 1, int(0.98 * len(values)))] if values else 0.0) or 1.0
 
 
-def _text(row: Row, top: float) -> dict[str, Any]:
-    start = int(row.get("start") or 0)
-    first = row["values"][0]
+def _text(text: ColouredText, top: float) -> Mapping[str, Any]:
+    first = text.values[0]
     pieces = [
-        {"text": text, "shade": shade(value, top), "value": decimal(value), "prompt": i < start}
-        for i, (text, value) in enumerate(zip(readable(row["tokens"]), first, strict=True))
+        {"text": word, "shade": shade(value, top), "value": decimal(value), "prompt": i < text.start}
+        for i, (word, value) in enumerate(zip(readable(text.tokens), first, strict=True))
     ]
-    answer = [v for v in first[start:] if known(v)]
+    answer = [v for v in first[text.start :] if known(v)]
     return {
-        "arm": str(row.get("arm")),
-        "group": str(row.get("group") or "open"),
-        "question": str(row.get("question") or ""),
-        "scores": scores_text(row),
+        "arm": text.arm,
+        "group": text.group,
+        "question": text.question,
+        "scores": scores_text(vars(text)),
         "mean": decimal(sum(answer) / len(answer)) if answer else "\u2013",
         "pieces": pieces,
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from misdirection.report.context import Row
 from misdirection.report.numbers import decimal, number
-from misdirection.report.parts import Cell, Findings, Note, Section, Table
+from misdirection.report.parts import Cell, Note, Section, Table
+from misdirection.studies.adapters.results import AdaptersResults
+from misdirection.studies.adapters.results.reading import AdapterWords, TokenEnds, TokenScore
 
 LEAD = (
     "B read through the model's unembedding (with the final norm's weight): the tokens that the adapter makes likelier "
@@ -22,45 +22,32 @@ LIMITS = (
 SHOWN = 6
 
 
-def section(findings: Findings) -> Section | None:
+NOTHING = TokenEnds(promoted=(), suppressed=())
+
+
+def section(results: AdaptersResults) -> Section | None:
     """A row for each adapter."""
-    part: Row | None = findings.get("adapter_unembedding")
-    if not part or not part.get("adapters"):
+    part = results.adapter_unembedding
+    if not part or not part.adapters:
         return None
-    adapters: Sequence[Row] = part["adapters"]
     columns = ("Adapter", "B promotes", "B suppresses", "A hears", "A hears the opposite of")
-    table = Table(columns, tuple(_row(adapter) for adapter in adapters), stack=True)
-    told = (("95 % of random vectors below", decimal(part.get("chance"))),)
-    left = part.get("of", len(adapters)) - len(adapters)
-    told += (
-        (
-            (
-                "left out",
-                f"{number(left)} more rows",
-            ),
-        )
-        if left
-        else ()
-    )
-    note = Note(LIMITS.format(chance=decimal(part.get("chance"))))
-    return Section("adapter-unembedding", "Adapters in words", LEAD, (table, note), told)
+    table = Table(columns, tuple(map(_row, part.adapters)), stack=True)
+    facts = (("95 % of random vectors below", decimal(part.chance)),)
+    if left := part.of - len(part.adapters):
+        facts += (("left out", f"{number(left)} more rows"),)
+    note = Note(LIMITS.format(chance=decimal(part.chance)))
+    return Section("adapter-unembedding", "Adapters in words", LEAD, (table, note), facts)
 
 
-def _row(adapter: Row) -> tuple[Cell, ...]:
-    name = str(adapter["label"]) + (f", row {adapter['index']}" if adapter.get("index") else "")
-    b: Any = adapter.get("b") or {}
-    a: Any = adapter.get("a") or {}
-    return (
-        Cell(name, f"A through {adapter.get('heard through')}"),
-        _words(b.get("promoted")),
-        _words(b.get("suppressed")),
-        _words(a.get("promoted")),
-        _words(a.get("suppressed")),
-    )
+def _row(adapter: AdapterWords) -> tuple[Cell, ...]:
+    name = adapter.label + (f", row {adapter.index}" if adapter.index else "")
+    b, a = adapter.b or NOTHING, adapter.a or NOTHING
+    ends = (b.promoted, b.suppressed, a.promoted, a.suppressed)
+    return (Cell(name, f"A through {adapter.heard_through}"), *map(_words, ends))
 
 
-def _words(found: Sequence[Row] | None) -> Cell:
-    if not found:
+def _words(scores: Sequence[TokenScore]) -> Cell:
+    if not scores:
         return Cell("\u2013")
-    ends = f"{decimal(found[0]['z'], 1)} to {decimal(found[min(SHOWN, len(found)) - 1]['z'], 1)}"
-    return Cell(", ".join(str(item["token"]).strip() or repr(item["token"]) for item in found[:SHOWN]), ends)
+    ends = f"{decimal(scores[0].z, 1)} to {decimal(scores[min(SHOWN, len(scores)) - 1].z, 1)}"
+    return Cell(", ".join(one.token.strip() or repr(one.token) for one in scores[:SHOWN]), ends)

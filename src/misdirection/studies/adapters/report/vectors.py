@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row
 from misdirection.report.numbers import decimal, number, percent
 from misdirection.report.palette import along
-from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Section, Table
 from misdirection.studies.adapters.report.scaling import bars
+from misdirection.studies.adapters.results import AdaptersResults
+from misdirection.studies.adapters.results.scalars import ModuleForm
 
 LEAD = (
     "A and B of an adapter are not unique, their product is: its singular vectors make r adapters of rank 1, each a "
@@ -20,27 +21,24 @@ LEAD = (
 )
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AdaptersResults) -> Section:
     """Singular values by module, and the arms."""
-    part: Row | None = (findings.get("adapters") or {}).get("vectors")
-    if not part or not part.get("arms"):
-        return None
-    modules: Sequence[Row] = part.get("modules") or []
+    part = results.adapters.vectors
     blocks: list[Block] = []
-    if any(row["rank"] > 1 for row in modules):
-        blocks.append(spectra(modules))
-    blocks.append(bars("adapter-vectors", "Misaligned and coherent answers to the open questions", part["arms"]))
-    blocks.append(table(modules))
-    told = (("modules", number(len(modules))), ("answers a question and arm", number(part.get("samples"))))
-    return Section("adapter-vectors", "Adapters as vectors that context switches on", LEAD, blocks, told)
+    if any(row.rank > 1 for row in part.modules):
+        blocks.append(spectra(part.modules))
+    blocks.append(bars("adapter-vectors", "Misaligned and coherent answers to the open questions", part.arms))
+    blocks.append(table(part.modules))
+    facts = (("modules", number(len(part.modules))), ("answers a question and arm", number(part.samples)))
+    return Section("adapter-vectors", "Adapters as vectors that context switches on", LEAD, blocks, facts)
 
 
-def spectra(modules: Sequence[Row]) -> Chart:
+def spectra(modules: Sequence[ModuleForm]) -> Chart:
     """Singular values of each module as shares of its largest."""
-    depth = max(row["layer"] for row in modules) or 1
+    depth = max(row.layer for row in modules) or 1
     traces: list[Any] = [
-        charts.line(name(row), list(range(len(row["values"]))), [v / (row["values"][0] or 1) for v in row["values"]],
-                    along(row["layer"] / depth), mode="lines", line={"color": along(row["layer"] / depth), "width": 1})
+        charts.line(name(row), list(range(len(row.values))), [v / (row.values[0] or 1) for v in row.values],
+                    along(row.layer / depth), mode="lines", line={"color": along(row.layer / depth), "width": 1})
         | {"showlegend": False}
         for row in modules
     ]  # fmt: skip
@@ -52,13 +50,13 @@ def spectra(modules: Sequence[Row]) -> Chart:
     return Chart("adapter-spectra", "Singular values of B A", traces, layout, table(modules), 340, caption, wide=True)
 
 
-def table(modules: Sequence[Row]) -> Table:
+def table(modules: Sequence[ModuleForm]) -> Table:
     """Rank and effective rank of the modules; of many, those with the largest singular value."""
-    shown = sorted(modules, key=lambda row: -row["values"][0])[:24]
-    shown.sort(key=lambda row: (row["layer"], row["path"]))
+    shown = sorted(modules, key=lambda row: -row.values[0])[:24]
+    shown.sort(key=lambda row: (row.layer, row.path))
     cells = tuple(
-        (Cell(name(row)), Cell(number(row["rank"]), kind="num"), Cell(decimal(row["participation"], 1), kind="num"),
-         Cell(percent(row["leading"], 0), kind="num"), Cell(number(row["values"][0]), kind="num"))
+        (Cell(name(row)), Cell(number(row.rank), kind="num"), Cell(decimal(row.participation, 1), kind="num"),
+         Cell(percent(row.leading, 0), kind="num"), Cell(number(row.values[0]), kind="num"))
         for row in shown
     )  # fmt: skip
     columns = ("Module", "Rank", "Effective pairs", "Leading pair, of the squared norm", "Largest singular value")
@@ -66,6 +64,6 @@ def table(modules: Sequence[Row]) -> Table:
     return Table(columns, cells, caption, stack=True)
 
 
-def name(row: Row) -> str:
+def name(row: ModuleForm) -> str:
     """A module by layer and its own name."""
-    return f"layer {row['layer']} {str(row['path']).rsplit('.', 1)[-1]}"
+    return f"layer {row.layer} {row.path.rsplit('.', 1)[-1]}"

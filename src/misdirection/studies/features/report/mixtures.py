@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from misdirection.report import charts
@@ -130,7 +130,7 @@ def _ticks(part: Mixtures) -> list[str]:
     return [f"{number(row.percent)} %" for row in _tuned(part).values()]
 
 
-def _axis(part: Mixtures) -> dict[str, Any]:
+def _axis(part: Mixtures) -> Mapping[str, Any]:
     ticks = _ticks(part)
     return charts.axis("bad rows", tickvals=list(range(len(ticks))), ticktext=ticks, zeroline=False)
 
