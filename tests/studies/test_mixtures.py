@@ -102,7 +102,7 @@ def test_a_fine_tune_is_known_by_what_its_rows_say_and_not_by_where_they_lie(
     steps = [step for step in bench.run.steps() if step.name in ("mixture", "train")]
     rows = {load_chats(s.path / "chats.jsonl").sha256 for s in steps if s.name == "mixture"}
     inputs = [read_json(step.path / MANIFEST)["inputs"] for step in steps if step.name == "train"]
-    assert {one["data"] for one in inputs} == rows and len(rows) == 2
+    assert {one["arguments"]["chats"]["chats"] for one in inputs} == rows and len(rows) == 2
     assert str(bench.run.path) not in json.dumps(inputs)
 
 
