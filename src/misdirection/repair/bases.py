@@ -72,12 +72,16 @@ def demand_same_base(facts: Mapping[str, Any], file: str, *names: str) -> str:
     Raises:
         RepairError: The file names another base.
     """
-    made = str(facts.get("model") or "")
+    adapter: Any = facts.get("adapter")
+    told = [facts.get(name) for name in ("model", "base", "tuned")]
+    told += [adapter.get("trained_on")] if isinstance(adapter, Mapping) else []
+    made = [str(name) for name in told if name]
     if not made:
         return f"{Path(file).name} does not say in which model the direction was found"
-    if _short(made) not in {_short(name) for name in names if name}:
+    if {_short(name) for name in made}.isdisjoint(_short(name) for name in names if name):
         raise RepairError(
-            f"{file} was found in {made}, and the model is {names[0]}: a direction of another base means nothing here",
+            f"{file} was found in {made[0]}, and the model is {names[0]}: a direction of another base means nothing "
+            "here",
             "give a direction of this base; where both are one base under two names, say --any-base",
         )
     return ""

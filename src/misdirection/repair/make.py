@@ -143,7 +143,7 @@ def write_model(
         done = merge_weights(subject.base, adapters, out, beside=beside)
     else:
         done = project_weights(subject.base, removal, out, adapters=adapters, beside=beside)
-    return Made(out, found[0], done.along, (*told.notes, *done.notes))
+    return Made(out, found[0], done.along, _notes(replace(told, notes=(*told.notes, *done.notes)), found[0]))
 
 
 def write_adapter(
@@ -178,7 +178,11 @@ def write_adapter(
 
         found = _read(opened(AS_ADAPTER), opened(REPAIRED), told)
         _card(folder, "adapter", subject, told, taken, found, out)
-    return Made(out, found, taken, tuple(told.notes))
+    return Made(out, found, taken, _notes(told, found))
+
+
+def _notes(told: Told, found: Measured | None) -> tuple[str, ...]:
+    return (*told.notes, *([found.warning] if found and found.warning else []))
 
 
 def _read(before: Opened, after: Opened, told: Told) -> Measured | None:
@@ -199,7 +203,8 @@ def _card(
 ) -> None:
     facts = {"base": subject.name, **({"adapter": subject.adapter.name} if subject.adapter else {}), **told.facts}
     base = subject.adapter.base if subject.adapter and subject.adapter.base else subject.name
-    write_card(folder, Card(kind, base, told.done, facts, along, measured, told.notes, told.command), out)
+    notes = _notes(told, measured)
+    write_card(folder, Card(kind, base, told.done, facts, along, measured, notes, told.command), out)
 
 
 def _demand(found: Measured, removal: Removal) -> None:

@@ -26,6 +26,9 @@ Opened = Callable[[], tuple[Model, Arm]]
 TOKENS = 48
 """At most drawn for an answer."""
 
+FAR = 1.0
+"""Nats a token by which its own answers may become less likely before a repair is called damage."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -52,6 +55,18 @@ class Measured:
     likelihood_after: float
     same: int
     pairs: tuple[tuple[str, str, str], ...]
+
+    @property
+    def warning(self) -> str:
+        """A sentence on a repair that did harm; "" where it did little."""
+        fall = self.likelihood_before - self.likelihood_after
+        if fall < FAR:
+            return ""
+        return (
+            f"this repair did harm: the model's own answers are {fall:.1f} nats a token less likely. A direction that "
+            "runs along what the first tokens carry in many models (a component hundreds of times the others') does "
+            "that when it is taken out everywhere: try another layer's vector, or fewer layers"
+        )
 
 
 @dataclass(frozen=True)
