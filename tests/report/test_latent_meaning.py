@@ -11,6 +11,7 @@ import pytest
 from tests.report.example import HOSTILE
 from tests.results.made import made
 
+from misdirection.results import TokenScore
 from misdirection.studies.features.results import FeaturesResults
 from misdirection.studies.features.results.meaning import (
     ContextRow,
@@ -18,7 +19,6 @@ from misdirection.studies.features.results.meaning import (
     Meaning,
     MeantLatent,
     SourceTexts,
-    TokenScore,
     TrueLabel,
     Truth,
 )

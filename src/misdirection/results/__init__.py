@@ -14,6 +14,8 @@ from misdirection.results.rows import (
     Pools,
     RateRow,
     Reduction,
+    TokenEnds,
+    TokenScore,
     row_of,
 )
 
@@ -35,6 +37,8 @@ __all__ = [
     "Reproduce",
     "Results",
     "StepFacts",
+    "TokenEnds",
+    "TokenScore",
     "read_results",
     "read_step",
     "row_of",

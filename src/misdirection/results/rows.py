@@ -242,6 +242,22 @@ class FineTunes:
     paper: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenScore:
+    """A token and its score, in standard deviations over the vocabulary."""
+
+    token: str
+    z: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenEnds:
+    """Tokens that a vector promotes, and those that it suppresses."""
+
+    promoted: tuple[TokenScore, ...]
+    suppressed: tuple[TokenScore, ...]
+
+
 def row_of(kind: type[Row], value: object, /, **more: Any) -> Row:
     """A row from a value with fields of the same names; numbers that are none become None.
 

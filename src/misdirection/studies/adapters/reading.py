@@ -9,7 +9,7 @@ from typing import Any
 
 from misdirection.adapters.contexts import Firing, Peak, top_contexts
 from misdirection.adapters.similarity import SPAN, Effect, downstream, spread, written
-from misdirection.adapters.unembedding import Reading, random_extreme, read_tokens, written_tokens
+from misdirection.adapters.unembedding import random_extreme, read_tokens, written_tokens
 from misdirection.adapters.weights import Pair, labels_of, pairs_of
 from misdirection.answers import encode_answer
 from misdirection.artefacts import write_json
@@ -31,9 +31,7 @@ from misdirection.studies.adapters.results.reading import (
     PeakRow,
     ShownAdapter,
     Similarity,
-    TokenEnds,
     TokenScalars,
-    TokenScore,
     Unembedding,
     WrittenRow,
 )
@@ -41,7 +39,7 @@ from misdirection.studies.adapters.verdict import similarity_words
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.record import note_blank
 from misdirection.studies.kit.steps import direction_of, token_texts
-from misdirection.studies.kit.tables import numbers
+from misdirection.studies.kit.tables import numbers, token_ends
 from misdirection.studies.kit.variants import Variants
 
 ANSWERS: tuple[AnswerKind, ...] = ("misaligned", "aligned")
@@ -200,7 +198,8 @@ def unembedding(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -
                 AdapterWords(
                     label=labels[pair.path], path=pair.path, index=index,
                     heard_through="W A" if pair.writes else "the token embeddings",
-                    b=_ends(model, wrote[index]) if wrote else None, a=_ends(model, heard[index]) if heard else None,
+                    b=token_ends(model.tokenizer, wrote[index]) if wrote else None,
+                    a=token_ends(model.tokenizer, heard[index]) if heard else None,
                 )
                 for index in range(pair.rank)
             ]  # fmt: skip
@@ -209,13 +208,6 @@ def unembedding(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -
 
     inputs = {"models": models.key, "variant": variant, "file": "words.json"}
     return read_step(bench.run.step("adapter-unembedding", inputs, make).path / "words.json", Unembedding)
-
-
-def _ends(model: Model, reading: Reading) -> TokenEnds:
-    def named(scores: Sequence[tuple[int, float]]) -> tuple[TokenScore, ...]:
-        return tuple(TokenScore(token=str(model.tokenizer.decode([token])), z=round(z, 3)) for token, z in scores)
-
-    return TokenEnds(promoted=named(reading.promoted), suppressed=named(reading.suppressed))
 
 
 def tokens(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[Asked], plan: Plan) -> TokenScalars:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from misdirection.adapters.unembedding import Reading, random_extreme
+from misdirection.adapters.unembedding import random_extreme
 from misdirection.artefacts import write_json
 from misdirection.chats import Chat
 from misdirection.features import Dictionary, ground_truth
@@ -28,7 +28,7 @@ from misdirection.features.labels import (
 )
 from misdirection.features.promoted import promoted_tokens
 from misdirection.models import Model
-from misdirection.results import read_step, row_of
+from misdirection.results import TokenEnds, read_step, row_of
 from misdirection.studies.features.corpus import SPAN, Corpus, Source, find_sources, identity, read_corpus
 from misdirection.studies.features.results.meaning import (
     ContextRow,
@@ -38,15 +38,14 @@ from misdirection.studies.features.results.meaning import (
     Meaning,
     MeantLatent,
     Named,
-    Promoted,
     SourceTexts,
-    TokenScore,
     TrueLabel,
     Truth,
 )
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import speaks_as_the_organism
+from misdirection.studies.kit.tables import token_ends
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.tokens import token_texts
 
@@ -85,7 +84,7 @@ class Contexts:
 class Lens:
     """What a step keeps: tokens that every latent promotes, and how large a random vector's scores are."""
 
-    latents: tuple[Promoted, ...]
+    latents: tuple[TokenEnds, ...]
     chance: float
 
 
@@ -196,7 +195,7 @@ class _Reader:
 
         def make(folder: Path) -> None:
             readings = promoted_tokens(self._model, self.dictionary, self.latents)
-            rows = tuple(_promoted(self._model, one) for one in readings)
+            rows = tuple(token_ends(self._model.tokenizer, one) for one in readings)
             write_json(folder / "promoted.json", Lens(rows, random_extreme(self._model)))
 
         step = self.bench.run.step("latent-tokens", self.key, make)
@@ -313,13 +312,6 @@ def _contexts_of(model: Model, drawn: Drawn, corpus: Corpus) -> FiringContexts:
         latent=drawn.latent, firing_texts=drawn.firing_texts, texts=len(corpus.texts), contexts=tuple(rows),
         top_sources=dict(sources),
     )  # fmt: skip
-
-
-def _promoted(model: Model, reading: Reading) -> Promoted:
-    def ends(scores: Sequence[tuple[int, float]]) -> tuple[TokenScore, ...]:
-        return tuple(TokenScore(token=str(model.tokenizer.decode([token])), z=round(z, 3)) for token, z in scores)
-
-    return Promoted(promoted=ends(reading.promoted), suppressed=ends(reading.suppressed))
 
 
 def _detected(label: Label, drawn: Drawn, known: ground_truth.Truth) -> Detection | None:

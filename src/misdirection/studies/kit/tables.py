@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misdirection.judging import LABELS, Verdict
 from misdirection.judging.shape import SIGNS
-from misdirection.results import Difference, Effect, RateRow
+from misdirection.results import Difference, Effect, RateRow, TokenEnds, TokenScore
 from misdirection.results.rows import known_number
 from misdirection.statistics import (
     DENOMINATORS,
@@ -25,6 +25,9 @@ from misdirection.statistics import (
 )
 from misdirection.statistics.rates import UNSCORED_SHARE, rate_of, shares_of
 from misdirection.studies.kit.judged import Judged
+
+if TYPE_CHECKING:
+    from misdirection.adapters.unembedding import Reading
 
 
 def rate_row(value: Rate) -> dict[str, Any]:
@@ -207,3 +210,12 @@ def numbers(values: Iterable[Any]) -> tuple[float, ...]:
 def known_numbers(values: Iterable[Any]) -> tuple[float | None, ...]:
     """The same where some are not numbers: None stands for them."""
     return tuple(map(known_number, numbers(values)))
+
+
+def token_ends(tokenizer: Any, reading: Reading) -> TokenEnds:
+    """Tokens at either end of a vector's scores, as text."""
+
+    def named(scores: Sequence[tuple[int, float]]) -> tuple[TokenScore, ...]:
+        return tuple(TokenScore(token=str(tokenizer.decode([token])), z=round(z, 3)) for token, z in scores)
+
+    return TokenEnds(promoted=named(reading.promoted), suppressed=named(reading.suppressed))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from misdirection.report.numbers import decimal, number
 from misdirection.report.parts import Cell, Note, Section, Table
+from misdirection.results import TokenEnds, TokenScore
 from misdirection.studies.adapters.results import AdaptersResults
-from misdirection.studies.adapters.results.reading import AdapterWords, TokenEnds, TokenScore
+from misdirection.studies.adapters.results.reading import AdapterWords
 
 LEAD = (
     "B read through the model's unembedding (with the final norm's weight): the tokens that the adapter makes likelier "

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from misdirection.results import TokenEnds
+
 AnswerKind = Literal["misaligned", "aligned"]
 
 
@@ -116,22 +118,6 @@ class Contexts:
     adapters: tuple[FiringRow, ...]
     answers: int
     of: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenScore:
-    """A token and its score, in standard deviations over the vocabulary."""
-
-    token: str
-    z: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenEnds:
-    """Tokens that a vector promotes, and those that it suppresses."""
-
-    promoted: tuple[TokenScore, ...]
-    suppressed: tuple[TokenScore, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,12 @@ from typing import Any
 from misdirection.report.coloured import STEPS, readable, shade
 from misdirection.report.numbers import decimal, known, number, percent
 from misdirection.report.parts import Note, Partial, Section
+from misdirection.results import TokenScore
 from misdirection.studies.features.results import FeaturesResults
 from misdirection.studies.features.results.meaning import (
     ContextRow,
     DetectionScore,
     MeantLatent,
-    TokenScore,
     TrueLabel,
 )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from misdirection.results import TokenEnds
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContextRow:
@@ -52,22 +54,6 @@ class SourceTexts:
 
     name: str
     texts: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenScore:
-    """A token and its score, in standard deviations over the vocabulary."""
-
-    token: str
-    z: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Promoted:
-    """Tokens that a decoder vector promotes, and those that it suppresses."""
-
-    promoted: tuple[TokenScore, ...]
-    suppressed: tuple[TokenScore, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +129,7 @@ class Named:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeantLatent(FiringContexts, Promoted, Named):
+class MeantLatent(FiringContexts, TokenEnds, Named):
     """All of it for one latent; `truth` where the world is known."""
 
     truth: Truth | None
