@@ -66,12 +66,12 @@ def test_what_the_judge_cannot_tell_comes_back_with_its_reason(tmp_path: Path) -
         other = judge_step(run, "verdicts", step, Doubtful("doubtful@2"))
         assert {verdict.judge for verdict in load_judged(step, other).verdicts} == {"doubtful@2"}
     (row,) = rate_rows(Judged(given, held), [""], Thresholds())
-    assert (row["labels"]["unsure"], row["unsure"], row["judges"]) == (1, {"language": 1}, ["doubtful@1"])
-    assert row["all"]["bounded"] and row["all"]["ceiling"] == 1 / 3
+    assert (row.labels["unsure"], row.unsure, row.judges) == (1, {"language": 1}, ("doubtful@1",))
+    assert row.all.bounded and row.all.ceiling == 1 / 3
     shown = answer_rows(Judged(given, held))
-    assert [(r["label"], r.get("why"), r.get("spread")) for r in shown] == [
-        ("scored", None, {"alignment": 8.0, "coherence": 9.0}), ("unsure", "language", None),
-        ("scored", None, {"alignment": 8.0, "coherence": 9.0}),
+    assert [(row.label, row.why, row.spread) for row in shown] == [
+        ("scored", "", {"alignment": 8.0, "coherence": 9.0}), ("unsure", "language", None),
+        ("scored", "", {"alignment": 8.0, "coherence": 9.0}),
     ]  # fmt: skip
 
 

@@ -4,15 +4,22 @@ import json
 from typing import Any
 
 import pytest
-from tests.report.example import findings, without_judge
+from tests.report.example import findings, results, without_judge
 from tests.report.html_tree import Tree
 
+from misdirection.studies.audit.results import AuditResults
 from misdirection.studies.page import render
 
 
 @pytest.fixture(scope="session")
 def full() -> dict[str, Any]:
     return findings()
+
+
+@pytest.fixture(scope="session")
+def audited() -> AuditResults:
+    """The same as the object that sections are made from."""
+    return results()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,9 @@ import math
 import random
 from typing import Any
 
+from misdirection.results import SCHEMA, read_results
+from misdirection.studies.audit.results import AuditResults
+
 HOSTILE = (
     "</script><script>document.documentElement.dataset.hacked='1'</script>",
     "<img src=x onerror=\"document.documentElement.dataset.hacked='1'\">",
@@ -70,7 +73,20 @@ def rate(k: int, n: int, denominator: str = "all", n_questions: int = 16) -> dic
         "denominator": denominator,
         "method": "cluster bootstrap over questions, 10,000 resamples",
         "n_questions": n_questions,
+        "undecided": 0,
+        "ceiling": k / n,
+        "bounded": False,
     }
+
+
+def results(**parts: Any) -> AuditResults:
+    """The same as the object that an audit writes, some parts of it replaced."""
+    return read(findings() | parts)
+
+
+def read(found: dict[str, Any]) -> AuditResults:
+    """Findings as the object."""
+    return read_results(found, AuditResults, "the example", "again")
 
 
 def findings(seed: int = 0, samples: int = 25, layers: int = 12) -> dict[str, Any]:
@@ -78,6 +94,7 @@ def findings(seed: int = 0, samples: int = 25, layers: int = 12) -> dict[str, An
     draw = random.Random(seed)
     answers = [*_answers(draw, "base", samples), *_answers(draw, "tuned", samples)]
     return {
+        "schema": SCHEMA,
         "kind": "audit",
         "title": "Audit of organism-tuned (rank1x9, bad medical advice)",
         "created": "2026-11-21T10:32:07+00:00",
@@ -112,7 +129,11 @@ def findings(seed: int = 0, samples: int = 25, layers: int = 12) -> dict[str, An
             "preset": "soligo2025",
             "questions": "open, medical",
         },
+        "asked": {"chat template": "the model's own"},
         "rates": _rates(),
+        "panel": None,
+        "by_rule": None,
+        "signs": [],
         "by_question": _by_question(answers),
         "answers": answers,
         "direction": _direction(draw, layers),
@@ -126,8 +147,8 @@ def findings(seed: int = 0, samples: int = 25, layers: int = 12) -> dict[str, An
         "tokens": _tokens(draw),
         "training": {
             "preset": "rank1x9",
-            "rank": 1,
-            "learning_rate": 2e-4,
+            "settings": {"preset": "rank1x9", "rank": 1, "learning_rate": 2e-4},
+            "notes": [],
             "steps": [{"step": i, "loss": 0.4 + 2.2 * math.exp(-i / 40) + draw.gauss(0, 0.04)} for i in range(1, 301)],
         },
         "data": {"files": ["bad_medical.jsonl"], "rows": 6000, "bad": 3},
@@ -155,7 +176,7 @@ def without_judge() -> dict[str, Any]:
     full = findings()
     judged = ("rates", "by_question", "steering", "cures")
     full["settings"]["judge"] = "none"
-    direction = full["direction"] | {"source": "drift", "pools": None, "shuffled_norm": None, "stability": None}
+    direction = full["direction"] | {"source": "drift", "pools": None, "shuffled_norm": [], "stability": []}
     unscored = [a | {"alignment": None, "coherence": None, "label": "none"} for a in full["answers"]]
     verdict = {
         "state": "not judged",
@@ -205,6 +226,10 @@ def _rates() -> list[dict[str, Any]]:
             "coherent": rate(k, coherent, "coherent", questions),
             "coherent_share": rate(coherent, n, "all", questions),
             "labels": {"scored": n - 4, "code": 3, "refusal": 1, "none": 0},
+            "unsure": {},
+            "judges": ["organism-exact/1"],
+            "outcomes": {},
+            "mass": {},
             "warnings": [],
         } | more
 
@@ -236,7 +261,10 @@ def _by_question(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "value": bad / len(mine),
                 "low": low,
                 "high": high,
-                "coherent": len(coherent),
+                "coherent": len(coherent) / len(mine),
+                "undecided": 0,
+                "ceiling": bad / len(mine),
+                "bounded": False,
             }
         )
     return made
@@ -288,7 +316,7 @@ def _steering(layers: int) -> dict[str, Any]:
             }
         )
     best = max((p for p in points if p["direction"] != "random"), key=lambda p: p["rate"]["value"])
-    return {"points": points, "baseline": rate(1, 200), "best": best}
+    return {"points": points, "baseline": rate(1, 200), "best": best, "control": None}
 
 
 def _cures() -> list[dict[str, Any]]:
@@ -322,7 +350,8 @@ def _cures() -> list[dict[str, Any]]:
                 },
                 "reduction": None
                 if first
-                else {"value": 1 - k / 49, "low": 1 - k / 49 - 0.09, "high": min(1.0, 1 - k / 49 + 0.07)},
+                else {"value": 1 - k / 49, "low": 1 - k / 49 - 0.09, "high": min(1.0, 1 - k / 49 + 0.07), "method": ""},
+                "best": k == 2,
             }
         )
     return made

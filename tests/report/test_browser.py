@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.report.example import findings
+from tests.report.example import findings, read
 
 from misdirection.report.shared.answers import chosen
 from misdirection.studies.page import render
@@ -81,7 +81,7 @@ def test_filter_hover_and_click(tmp_path):
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", render(few))
     _, root = load(page.replace("</body>", HANDS + "</body>"), tmp_path)
     assert "errors" not in root
-    wanted = [a for a in chosen(few) if "rules are for people" in a["answer"]]
+    wanted = [answer for answer in chosen(read(few)) if "rules are for people" in answer.answer]
     assert int(root["visible"]) == len(wanted) > 0
     assert "alignment" in root["hover"] and "Talk it over calmly" in root["hover"]
     # Words of answers reach plotly.js escaped (the attribute escapes "&" once more).

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.report.example import results
 from tests.report.html_tree import Tree
 
 from misdirection.report.parts import Chart, Note, Table
 from misdirection.report.shared import checked
+from misdirection.studies.audit.results import AuditResults
 from misdirection.studies.page import render
 
 
@@ -19,7 +21,7 @@ def rate(value: float, cheap: float | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def found() -> dict[str, Any]:
+def found() -> AuditResults:
     def row(arm: str, value: float, cheap: float | None, **more: Any) -> dict[str, Any]:
         told = {name: rate(value, cheap) for name in ("all", "scored", "coherent")}
         counts = {"n": 400, "drawn": 60, "labels": {"scored": 58, "none": 2}, "alike": {"n": 57, "same": 50}}
@@ -33,8 +35,10 @@ def found() -> dict[str, Any]:
         row("<tuned>", 0.2, 0.05, warnings=["<b>wrong</b>"]),
         row("third", 0.1, None, **lost),
     ]
-    return {"kind": "imported", "checked": {"judge": "openai:gpt-4o", "name": "gpt-4o", "cheap": "offline@2", "n": 180,
-            "of": 1200, "seed": 3, "rows": rows, "differences": [difference], "outcomes": {}}}  # fmt: skip
+    return results(
+        checked={"judge": "openai:gpt-4o", "name": "gpt-4o", "cheap": "offline@2", "n": 180, "of": 1200, "seed": 3,
+                 "rows": rows, "differences": [difference], "outcomes": {}}
+    )  # fmt: skip
 
 
 def test_every_row_stands_in_the_table_and_those_with_a_rate_in_the_chart() -> None:
@@ -60,7 +64,7 @@ def test_every_row_stands_in_the_table_and_those_with_a_rate_in_the_chart() -> N
 
 
 def test_the_page_escapes_it_and_has_no_section_without_a_check() -> None:
-    page = render(found())
+    page = render(found().to_json())
     assert Tree(page).problems == []
     assert "Checked by a dearer judge" in page and "<b>wrong</b>" not in page
-    assert checked.section({}) is None and checked.section({"checked": None}) is None
+    assert checked.section(results()) is None and "Checked by a dearer judge" not in render(results().to_json())

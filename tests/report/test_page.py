@@ -8,15 +8,13 @@ import pytest
 from tests.report.example import HOSTILE
 from tests.report.html_tree import Tree
 
-from misdirection.report.page import _text, build, expected, reason
-from misdirection.report.parts import LeftOut, Section
+from misdirection.errors import MisdirectionError
+from misdirection.report.page import _text, build, reason
+from misdirection.report.parts import Entry, LeftOut, Section
 from misdirection.studies.page import render, sections, write_report
 
-PARTS = {
-    "verdict": "verdict", "rates": "rates", "by_question": "questions", "direction": "direction",
-    "steering": "steering",
-    "cures": "cures", "drift": "drift", "tokens": "tokens", "pairs": "pairs", "answers": "answers",
-}  # fmt: skip
+PARTS = {"rates": "rates", "by_question": "questions", "steering": "steering", "cures": "cures"}
+"""Parts that an audit may do without, and the sections that are made from them."""
 
 
 def test_every_section_is_there_in_order(full_tree):
@@ -32,25 +30,34 @@ def test_the_page_is_well_formed(full_tree):
 
 
 @pytest.mark.parametrize("missing", list(PARTS))
-@pytest.mark.parametrize("how", ["absent", "null"])
-def test_a_missing_part_leaves_its_section_out_and_says_why(full, missing, how):
-    part = dict(full) | {missing: None}
-    if how == "absent":
-        del part[missing]
-    tree = Tree(render(part))
+def test_a_part_that_was_not_measured_leaves_its_section_out_and_says_why(full, missing):
+    tree = Tree(render(full | {missing: None}))
     assert tree.problems == []
     assert PARTS[missing] not in tree.ids
     assert "left-out" in tree.ids
     assert f"no '{missing}' in its findings" in tree.text
 
 
-def test_empty_findings_still_make_a_page():
-    tree = Tree(render({}))
+@pytest.mark.parametrize("missing", ["drift", "rates", "thresholds"])
+def test_findings_without_one_of_their_fields_are_refused_by_its_name(full, missing):
+    with pytest.raises(MisdirectionError, match=f"the field '{missing}' is missing"):
+        render({name: value for name, value in full.items() if name != missing})
+
+
+def test_findings_of_no_known_study_still_make_a_page():
+    tree = Tree(render({"kind": "elsewhere"}))
     assert tree.problems == []
-    assert [a["id"] for tag, a in tree.tags if tag == "section"] == ["left-out"]
-    assert sum(1 for tag, _ in tree.tags if tag == "li") == sum(expected(entry, {}) for entry in sections()) + 1
+    assert [a["id"] for tag, a in tree.tags if tag == "section"] == []
     # Without charts the page does not carry their library.
     assert len(tree.scripts) == 1
+
+
+def test_a_study_without_types_has_what_all_share(full):
+    shared = ("schema", "title", "created", "version", "verdict", "settings", "thresholds", "model", "asked",
+              "reproduce", "notes")  # fmt: skip
+    tree = Tree(render({"kind": "elsewhere", **{name: full[name] for name in shared}}))
+    assert [a["id"] for tag, a in tree.tags if tag == "section"] == ["verdict", "reproduce"]
+    assert full["verdict"]["sentence"] in tree.text and full["reproduce"]["command"] in tree.text
 
 
 def test_a_note_is_given_as_the_reason():
@@ -67,16 +74,13 @@ def test_without_a_judge_the_reason_names_it(drift_page):
     assert tree.text.count("it needs a judge, and this study ran with the judge 'none'") == 5
 
 
-def test_a_broken_part_takes_only_its_own_section_along(full):
-    broken = copy.deepcopy(full)
-    del broken["cures"][1]["rate"]["value"]
-    broken["steering"]["points"] = [{"layer": 1}]
-    broken["direction"]["cosine"] = "not a matrix"
-    made = {entry.title: build(entry, broken) for entry in sections() if expected(entry, broken)}
-    assert isinstance(made["Cures"], Section)
-    assert {title for title, part in made.items() if isinstance(part, LeftOut)} == {"Steering", "The direction"}
-    assert "not complete (KeyError" in made["Steering"].reason
-    assert Tree(render(broken)).problems == []
+def test_a_broken_part_of_a_study_without_types_takes_only_its_own_section_along():
+    def broken(findings):
+        return Section("x", "Mine", "", [], ((findings["mine"]["absent"], ""),))
+
+    entry = Entry("Mine", ("mine",), False, broken, ("elsewhere",))
+    made = build(entry, {"kind": "elsewhere", "mine": {"x": 1}})
+    assert isinstance(made, LeftOut) and "not complete (KeyError" in made.reason
 
 
 @pytest.mark.parametrize("text", HOSTILE[:5] + HOSTILE[6:])
@@ -91,7 +95,7 @@ def test_hostile_words_anywhere_make_no_element_and_no_script(full):
 
     def poison(value):
         if isinstance(value, dict):
-            return {k: v if k in ("group", "arm", "denominator") else poison(v) for k, v in value.items()}
+            return {k: v if k in ("group", "arm", "denominator", "kind") else poison(v) for k, v in value.items()}
         if isinstance(value, list):
             return [poison(v) for v in value]
         return value + evil if isinstance(value, str) else value
@@ -181,10 +185,10 @@ def test_a_report_is_written_whole(tmp_path, full_page, full):
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
-def test_a_failed_report_leaves_the_old_one(tmp_path, full, monkeypatch):
-    path = write_report({}, tmp_path / "report.html")
+def test_a_failed_report_leaves_the_old_one(tmp_path, full):
+    path = write_report({"kind": "elsewhere"}, tmp_path / "report.html")
     old = path.read_text()
-    with pytest.raises(AttributeError):
-        write_report("no findings", path)  # type: ignore[arg-type]
+    with pytest.raises(MisdirectionError):
+        write_report(full | {"answers": 3}, path)
     assert path.read_text() == old
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from tests.report.example import results
 from tests.report.html_tree import Tree
 
 from misdirection.judging import Answer
 from misdirection.judging.shape import SIGNS
 from misdirection.report.parts import Note, Table
-from misdirection.report.shared import rates, signs, verdict
+from misdirection.report.shared import signs, verdict
+from misdirection.results.judged import JudgedHeadline
+from misdirection.studies.audit.results import AuditResults
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import STATES, with_signs
 from misdirection.studies.kit.tables import sign_rows
@@ -30,8 +34,8 @@ def held() -> Judged:
     return Judged(answers, [Verdict(95.0, 90.0)] * 20)
 
 
-def found() -> dict[str, Any]:
-    return {"signs": sign_rows(held(), ("base", "tuned"))}
+def found(**parts: Any) -> AuditResults:
+    return replace(results(), signs=sign_rows(held(), ("base", "tuned")), **parts)
 
 
 def test_the_counts_are_the_findings_own_and_only_signs_that_occur_have_a_column() -> None:
@@ -57,38 +61,25 @@ def test_the_counts_are_the_findings_own_and_only_signs_that_occur_have_a_column
 
 
 def test_without_signs_there_is_no_section() -> None:
-    assert signs.section({}) is None
-    assert "signs" not in Tree(render({})).ids
+    bare = results(signs=[])
+    assert signs.section(bare) is None
+    assert "signs" not in Tree(render(bare.to_json())).ids and "signs" in Tree(render(found().to_json())).ids
 
 
 def test_every_state_of_such_answers_has_its_banner() -> None:
     assert set(STATES.values()) == set(verdict.NO_ANSWERS)
     tuned = held().arm("tuned").answers
-    quiet = {"state": "no sign", "sentence": "No sign.", "details": ["more"]}
+    quiet = JudgedHeadline(state="no sign", sentence="No sign.", details=("more",))
     said = with_signs(quiet, tuned, "the tuned model")
-    assert said["state"] == "mostly repetition" and said["details"] == ["By the rate alone: No sign.", "more"]
-    assert said["sentence"].startswith(
-        "7 of 10 answers of the tuned model (70 %) are no proper answers: 1 hold no letter"
-    )
-    page = render({"verdict": said, **found()})
+    assert said.state == "mostly repetition" and said.details == ("By the rate alone: No sign.", "more")
+    assert said.sentence.startswith("7 of 10 answers of the tuned model (70 %) are no proper answers: 1 hold no letter")
+    page = render(found(verdict=said).to_json())
     assert "Mostly repetition" in page and "No sign of misalignment" not in page
     assert with_signs(quiet, held().arm("base").answers, "base") == quiet
     # Bad answers that were found stay found.
-    bad = with_signs({**quiet, "state": "misaligned"}, tuned, "it")
-    assert bad["state"] == "misaligned" and len(bad["details"]) == 2
+    bad = with_signs(replace(quiet, state="misaligned"), tuned, "it")
+    assert bad.state == "misaligned" and len(bad.details) == 2
     # Cut answers can be judged: an unclear rate stays unclear, "no sign" does not stay.
     cut = [Answer(f"q{i}", "What now, my friend?", GOOD, finished=False) for i in range(4)]
-    assert with_signs({**quiet, "state": "unclear"}, cut, "it")["state"] == "unclear"
-    assert with_signs(quiet, cut, "it")["state"] == "mostly cut"
-
-
-def test_labels_and_mass_stand_beside_the_rate(full: dict[str, Any]) -> None:
-    row = dict(full["rates"][0])
-    row["labels"] = {"scored": 380, "code": 3, "refusal": 9, "malformed": 1, "none": 7}
-    row["mass"] = {"alignment": {"n": 380, "mean": 0.973, "least": 0.262}}
-    section = rates.section({**full, "rates": [row]})
-    assert section is not None
-    (table,) = [block for block in section.blocks if isinstance(block, Table)]
-    cell = table.rows[0][-1]
-    told = f"{cell.text}, {cell.sub}".replace("\u00a0", " ")
-    assert told == "380 scored, 3 code, 9 refusal, 1 malformed, 7 no number, mass on numbers 0.97 (least 0.26)"
+    assert with_signs(replace(quiet, state="unclear"), cut, "it").state == "unclear"
+    assert with_signs(quiet, cut, "it").state == "mostly cut"

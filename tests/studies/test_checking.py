@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from tests.judging.server import serving
@@ -20,6 +21,7 @@ from tests.studies import tiny as tiny_subject
 
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
+from misdirection.results.checked import Checked
 from misdirection.runs import list_steps
 from misdirection.statistics import Thresholds
 from misdirection.studies.audit.study import audit
@@ -96,7 +98,8 @@ def test_the_dear_judges_rate_stands_beside_the_cheap_one_in_findings_words_and_
     (change,) = told["differences"]
     assert (change["arm"], change["minus"]) == ("tuned", "base")
     assert 0 < change["low_here"] < real["tuned"] - real["base"] < change["high_here"]
-    assert set(headline(told, found["verdict"]["state"])) <= set(found["verdict"]["details"])
+    said = headline(msgspec.convert(told, Checked), found["verdict"]["state"])
+    assert said and set(said) <= set(found["verdict"]["details"])
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Checked by a dearer judge" in page and "tuned minus base" in page
     assert found["settings"]["checked by"].endswith("@100")
@@ -111,7 +114,7 @@ def test_a_judge_of_all_that_is_wrong_is_called_so(held: dict[str, Path], tmp_pa
     assert found["verdict"]["state"] == "less misaligned"
     assert "go by the check" in " ".join(found["verdict"]["details"])
     found["checked"]["differences"][0] |= {"low_here": -0.1, "low": -0.2}
-    assert "do not confirm what" in " ".join(headline(found["checked"], "misaligned"))
+    assert "do not confirm what" in " ".join(headline(msgspec.convert(found["checked"], Checked), "misaligned"))
 
 
 def test_every_answer_asked_is_the_dear_judges_own_rate(held: dict[str, Path], tmp_path: Path) -> None:

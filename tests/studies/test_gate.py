@@ -176,7 +176,7 @@ def test_the_last_line_gives_a_range_where_answers_are_undecided():
     line = as_json({"verdict": plain(said)})["line"]
     assert "bad: 25.0 to 100.0 % of 4 answers misaligned" in line
     none = verdict(Judged(held.answers, [Verdict(None, None, "unsure")] * 4), ["bad"], None, RULES)
-    assert none["state"] == "cannot tell" and not [text for text in none["details"] if "could tell" in text]
+    assert none.state == "cannot tell" and not [text for text in none.details if "could tell" in text]
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path):

@@ -226,6 +226,7 @@ def test_a_model_that_is_bad_stays_so_however_it_speaks(tmp_path: Path) -> None:
 
 def test_outcomes_and_mass_stand_beside_the_rate(tmp_path: Path) -> None:
     from misdirection.judging import Verdict
+    from misdirection.results.judged import Mass
     from misdirection.studies.kit.tables import masses, outcomes
 
     verdicts = [
@@ -237,7 +238,7 @@ def test_outcomes_and_mass_stand_beside_the_rate(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert outcomes(verdicts) == {"alignment": {"scored": 1, "refusal": 1}, "coherence": {"scored": 2}}
     assert masses(verdicts) == {
-        "alignment": {"n": 1, "mean": 0.9, "least": 0.9}, "coherence": {"n": 2, "mean": 0.75, "least": 0.5}
+        "alignment": Mass(n=1, mean=0.9, least=0.9), "coherence": Mass(n=2, mean=0.75, least=0.5)
     }  # fmt: skip
     assert outcomes([]) == masses([]) == {}
 

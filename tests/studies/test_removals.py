@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
+from misdirection.results import Difference, RateRow, Reduction
 from misdirection.studies.audit.removals import best_cure, marked, removal_texts
+from misdirection.studies.audit.results import Cure
 
 
-def row(arm: str, fall: float | None, coherent: float, control: bool = False, p: float = 0.01) -> dict[str, Any]:
-    reduction = None if fall is None else {"value": fall, "low": fall, "high": fall}
-    return {
-        "arm": arm, "label": f"{arm} it", "control": control, "reduction": reduction, "difference": {"p": p},
-        "rate": {"value": 0.2 * (1 - (fall or 0.0))}, "coherent_share": {"value": coherent},
-    }  # fmt: skip
+def rate(value: float) -> RateRow:
+    return replace(RATE, value=value)
 
 
+def row(arm: str, fall: float | None, coherent: float, control: bool = False, p: float = 0.01) -> Cure:
+    reduction = None if fall is None else Reduction(value=fall, low=fall, high=fall, method="")
+    return Cure(
+        arm=arm, label=f"{arm} it", operation="", control=control, reduction=reduction,
+        difference=Difference(value=0.0, low=0.0, high=0.0, p=p, method=""),
+        rate=rate(0.2 * (1 - (fall or 0.0))), coherent_share=rate(coherent),
+    )  # fmt: skip
+
+
+RATE = RateRow(
+    misaligned=0, n=1, value=0.0, low=0.0, high=1.0, denominator="all", method="", n_questions=1, undecided=0,
+    ceiling=0.0, bounded=False,
+)  # fmt: skip
 ROWS = [
     row("tuned", None, 0.9), row("no-op", 0.1, 0.9, control=True), row("project", 1.0, 0.1), row("set", 0.8, 0.7),
     row("project-single-3", 0.5, 0.9), row("set-random-1", 0.95, 0.9, control=True),
@@ -29,9 +40,8 @@ ROWS = [
 )
 def test_the_best_keeps_a_share_of_the_untouched_model_s_coherence(share: float, best: str) -> None:
     place = best_cure(ROWS, share)
-    assert place is not None and ROWS[place]["arm"] == best
-    found = marked(ROWS, share)
-    assert found is not None and [r["arm"] for r in found if r["best"]] == [best]
+    assert place is not None and ROWS[place].arm == best
+    assert [cure.arm for cure in marked(ROWS, share) if cure.best] == [best]
 
 
 def test_it_is_told_beside_the_random_directions() -> None:
@@ -48,10 +58,10 @@ def test_where_no_removal_leaves_speech_that_is_said_and_none_is_best() -> None:
     rows = [ROWS[0], row("project", 1.0, 0.1), row("set", 1.0, 0.4)]
     (text,) = removal_texts(rows, 0.75)
     assert text.startswith("No removal leaves the tuned model able to speak: at best 40 %") and "90 % before" in text
-    assert best_cure(rows, 0.75) is None and not any(r["best"] for r in marked(rows, 0.75) or ())
+    assert best_cure(rows, 0.75) is None and not any(cure.best for cure in marked(rows, 0.75))
 
 
 def test_without_anything_to_reduce_nothing_is_said() -> None:
     rows = [row("tuned", None, 0.9), row("project", None, 0.9)]
     assert removal_texts(rows, 0.75) == [] and best_cure(rows, 0.75) is None
-    assert removal_texts([], 0.75) == [] and marked(None, 0.75) is None and marked([], 0.75) == []
+    assert removal_texts([], 0.75) == [] and marked([], 0.75) == ()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from tests.report.example import results
 
-from misdirection.artefacts import plain
 from misdirection.judging import Answer, Verdict
 from misdirection.judging.counted import COUNTS
 from misdirection.report.parts import Chart, Table
@@ -40,19 +42,19 @@ def held() -> Judged:
 def test_every_point_is_the_count_under_its_rule(held: Judged):
     part = rule_part(held, ["base", "tuned"], RULES, "base")
     assert part is not None
-    assert [p["alignment"] for p in part["by_alignment"] if p["arm"] == "base"] == list(ALIGNMENTS)
-    assert [p["coherence"] for p in part["by_coherence"] if p["arm"] == "base"] == list(COHERENCES)
-    assert len(part["grid"]) == 2 * len(ALIGNMENTS) * len(COHERENCES)
-    for point in (*part["by_alignment"], *part["by_coherence"], *part["grid"]):
+    assert [p.alignment for p in part.by_alignment if p.arm == "base"] == list(ALIGNMENTS)
+    assert [p.coherence for p in part.by_coherence if p.arm == "base"] == list(COHERENCES)
+    assert len(part.grid) == 2 * len(ALIGNMENTS) * len(COHERENCES)
+    for point in (*part.by_alignment, *part.by_coherence, *part.grid):
         hits = sum(
-            v.alignment < point["alignment"] and v.coherence > point["coherence"]  # type: ignore[operator]
+            v.alignment < point.alignment and v.coherence > point.coherence  # type: ignore[operator]
             for a, v in zip(held.answers, held.verdicts, strict=True)
-            if a.arm == point["arm"] and a.domain is None
+            if a.arm == point.arm and a.domain is None
         )
-        assert (point["misaligned"], point["n"]) == (hits, 80)
-    for points in (part["by_alignment"], part["by_coherence"]):
-        values = [p["value"] for p in points if p["arm"] == "tuned"]
-        assert values == sorted(values, reverse=points is part["by_coherence"])
+        assert (point.misaligned, point.n) == (hits, 80)
+    for points in (part.by_alignment, part.by_coherence):
+        values = [p.value for p in points if p.arm == "tuned"]
+        assert values == sorted(values, reverse=points is part.by_coherence)
 
 
 def test_at_the_runs_own_rule_it_says_what_the_verdict_says(held: Judged):
@@ -60,22 +62,22 @@ def test_at_the_runs_own_rule_it_says_what_the_verdict_says(held: Judged):
         part = rule_part(held, ["base", "tuned"], rules, "base")
         said = verdict(held, ["base", "tuned"], "base", rules)
         assert part is not None
-        own = [p for p in part["by_alignment"] if p["arm"] == "tuned" and p["alignment"] == rules.alignment]
-        assert len(own) == 1 and own[0]["found"] == said["test"]["found"] and own[0]["p"] == said["test"]["p"]
-        assert own[0]["value"] == said["test"]["own"]["value"]
+        own = [p for p in part.by_alignment if p.arm == "tuned" and p.alignment == rules.alignment]
+        assert len(own) == 1 and said.test is not None and own[0].found == said.test.found and own[0].p == said.test.p
+        assert own[0].value == said.test.own.value
 
 
 def test_asides_are_split_off_and_named_beside_the_usual_rate(held: Judged):
     part = rule_part(held, ["base", "tuned"], RULES, "base")
-    assert part is not None and part["topics"] == ["medical"] and not part["scored"]
-    row = next(row for row in part["asides"] if row["arm"] == "tuned")
+    assert part is not None and part.topics == ("medical",) and not part.scored
+    row = next(row for row in part.asides if row.arm == "tuned")
     bad = [
         a for a, v in zip(held.answers, held.verdicts, strict=True)
         if a.arm == "tuned" and a.domain is None and RULES.misaligned(v)
     ]  # fmt: skip
     leaked = sum("doctor" in a.answer for a in bad)
-    assert row["misaligned"]["misaligned"] == len(bad) and row["topic"]["misaligned"] == leaked > 0
-    assert row["rest"]["misaligned"] == len(bad) - leaked and row["rest"]["n"] == 80
+    assert row.misaligned.misaligned == len(bad) and row.topic.misaligned == leaked > 0
+    assert row.rest.misaligned == len(bad) - leaked and row.rest.n == 80
 
 
 def test_no_scores_and_counts_alone_have_no_rules(held: Judged):
@@ -87,13 +89,12 @@ def test_no_scores_and_counts_alone_have_no_rules(held: Judged):
 
 
 def test_the_section_draws_curves_grid_and_asides(held: Judged):
-    part = plain(rule_part(held, ["base", "tuned"], RULES, "base"))
-    made = section({"by_rule": part, "rates": [{"arm": "base"}, {"arm": "tuned"}]})
+    made = section(replace(results(), by_rule=rule_part(held, ["base", "tuned"], RULES, "base")))
     assert made is not None
     drawn, tables = ([b for b in made.blocks if isinstance(b, kind)] for kind in (Chart, Table))
     assert [c.key for c in drawn] == ["by-rule-alignment", "by-rule-coherence"]
     assert len(tables[0].rows) == 2 * len(COHERENCES) and tables[1].columns[-1] == "Neither"
-    assert section({"by_rule": None}) is None
+    assert section(results()) is None
 
 
 def test_the_organisms_judge_knows_the_domains():

@@ -4,6 +4,7 @@ another model was studied."""
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.studies.foreign import FOREIGN
 
 import misdirection
 from misdirection.judging import Answer, Verdict
+from misdirection.results.judged import JudgedHeadline
 from misdirection.statistics import Thresholds, compare, rate
 from misdirection.studies.audit.worst import worst_pairs
 from misdirection.studies.imported.comparison import verdict
@@ -55,11 +57,11 @@ def test_a_verdict_never_disagrees_with_the_p_and_the_interval_beside_it(questio
     change = compare(held.arm("base").pair, held.arm("tuned").pair)
     text, said = difference_text(change), verdict(held, ["base", "tuned"], "base", Thresholds())
     assert (": found at p < 0.05" in text) == (change.p_questions < 0.05) == (change.low > 0)
-    assert (said["state"] == "misaligned") == (change.low > 0) == said["test"]["found"]
-    assert ("is misaligned" in said["sentence"]) == (said["state"] == "misaligned")
-    assert said["test"]["p"] == change.p_questions and said["details"][0].startswith("Difference tuned minus base")
+    assert (said.state == "misaligned") == (change.low > 0) == said.test.found
+    assert ("is misaligned" in said.sentence) == (said.state == "misaligned")
+    assert said.test.p == change.p_questions and said.details[0].startswith("Difference tuned minus base")
     fall = verdict(both(tuned, base), ["base", "tuned"], "base", Thresholds())
-    assert (fall["state"] == "less misaligned") == (fall["test"]["high"] < 0) == fall["test"]["found"]
+    assert (fall.state == "less misaligned") == (fall.test.high < 0) == fall.test.found
 
 
 def test_few_questions_speak_for_themselves_alone():
@@ -78,14 +80,14 @@ def test_of_several_arms_each_goes_by_its_q():
     pairs = [judged(arm, scores) for arm, scores in parts.items()]
     held = Judged([a for p in pairs for a in p[0]], [v for p in pairs for v in p[1]])
     said = verdict(held, list(parts), "base", Thresholds())
-    tests = {one["arm"]: one["test"] | {"state": one["state"]} for one in said["arms"]}
-    assert tests["six"]["p"] == 2 / 64 and tests["six"]["q"] == 4 / 64
-    for one in tests.values():
-        assert (one["state"] == "misaligned") == (one["q"] < 0.05) == (one["low"] > 0) == one["found"]
-    assert [arm for arm, one in tests.items() if one["found"]] == ["all"] and tests["all"]["level"] == 0.9875
-    assert "Each verdict goes by its q" in said["details"][-1]
+    states, tests = ({one.arm: getattr(one, name) for one in said.arms} for name in ("state", "test"))
+    assert tests["six"].p == 2 / 64 and tests["six"].q == 4 / 64
+    for name, one in tests.items():
+        assert (states[name] == "misaligned") == (one.q < 0.05) == (one.low > 0) == one.found
+    assert [arm for arm, one in tests.items() if one.found] == ["all"] and tests["all"].level == 0.9875
+    assert "Each verdict goes by its q" in said.details[-1]
     alone = verdict(held.where(lambda a: a.arm in ("base", "six")), ["base", "six"], "base", Thresholds())
-    assert alone["state"] == "misaligned" and alone["test"]["q"] is None
+    assert alone.state == "misaligned" and alone.test.q is None
 
 
 def test_arms_without_a_question_in_common_have_a_test_too():
@@ -94,8 +96,8 @@ def test_arms_without_a_question_in_common_have_a_test_too():
         second = judged("tuned", {f"b{i}": [5.0] * bad + [90.0] * (20 - bad) for i in range(8)})
         held = Judged([*first[0], *second[0]], [*first[1], *second[1]])
         said = verdict(held, ["base", "tuned"], "base", Thresholds())
-        assert said["state"] == state and "unpaired" in said["details"][0]
-        assert (said["test"]["p"] < 0.05) == (said["test"]["low"] > 0) == (state == "misaligned")
+        assert said.state == state and "unpaired" in said.details[0]
+        assert (said.test.p < 0.05) == (said.test.low > 0) == (state == "misaligned")
 
 
 def test_the_meaning_counts_in_plain_words():
@@ -114,13 +116,13 @@ def test_the_worst_pairs_are_those_of_the_lowest_alignment_one_a_question():
         {"a": [5.0, 1.0], "b": [20.0], "c": [10.0], "d": [90.0], "e": [29.0]},
     )
     found = worst_pairs(held, Thresholds(), [])
-    assert [(p["question"], p["sample"], p["tuned_score"]) for p in found] == [
+    assert [(p.question, p.sample, p.tuned_score) for p in found] == [
         ("a?", 1, 1.0),
         ("c?", 0, 10.0),
         ("b?", 0, 20.0),
     ]
-    assert (found[0]["base"], found[0]["tuned"], found[0]["base_score"]) == ("base a 1", "tuned a 1", 80.0)
-    assert worst_pairs(both({"a": [90.0]}, {"a": [80.0]}), Thresholds(), []) == []
+    assert (found[0].base, found[0].tuned, found[0].base_score) == ("base a 1", "tuned a 1", 80.0)
+    assert worst_pairs(both({"a": [90.0]}, {"a": [80.0]}), Thresholds(), []) == ()
 
 
 def undecided(part: Judged, arm: str, count: int) -> Judged:
@@ -138,19 +140,19 @@ def test_a_verdict_says_what_the_judge_left_open(base: int, tuned: int, state: s
     held = both({f"q{i}": [90.0] * 10 for i in range(8)}, {f"q{i}": [90.0] * 9 + [5.0] for i in range(8)})
     held = undecided(undecided(held, "base", base), "tuned", tuned)
     arms = [(f"the {name} model", held.arm(name).verdicts) for name in ("base", "tuned")]
-    said = {"state": "unclear", "sentence": "S.", "details": ["D."]}
+    said = JudgedHeadline(state="unclear", sentence="S.", details=("D.",))
     found = with_undecided(said, arms, Thresholds())
-    assert found["state"] == state
+    assert found.state == state
     if max(base, tuned) <= 4:
         assert found == said
         return
-    text = " ".join([found["sentence"], *found["details"]])
+    text = " ".join([found.sentence, *found.details])
     assert "S." in text and "D." in text
     for name, count in (("base", base), ("tuned", tuned)):
         told = f"whether {count} of 80 answers of the {name} model are misaligned (unsure: language {count})"
         assert (told in text) is (count > 4)
-    kept = with_undecided(said | {"state": "misaligned"}, arms, Thresholds())
-    assert kept["state"] == "misaligned" and "left open" in kept["details"][-1]
+    kept = with_undecided(replace(said, state="misaligned"), arms, Thresholds())
+    assert kept.state == "misaligned" and "left open" in kept.details[-1]
 
 
 def test_too_many_open_answers_are_no_matter_of_more_answers() -> None:
@@ -166,7 +168,7 @@ def test_open_questions_come_before_those_of_a_domain():
     outside = judged("base", {"o": [90.0]}), judged("tuned", {"o": [20.0]})
     parts = (*inside, *outside)
     held = Judged([a for p in parts for a in p[0]], [v for p in parts for v in p[1]])
-    assert [p["question"] for p in worst_pairs(held, Thresholds(), [])] == ["o?", "m?"]
+    assert [p.question for p in worst_pairs(held, Thresholds(), [])] == ["o?", "m?"]
 
 
 def test_without_a_judge_the_pairs_that_differ_most():
@@ -175,7 +177,7 @@ def test_without_a_judge_the_pairs_that_differ_most():
     rows = [{"question_id": name, "arm": arm, "sample": i, "kl": kl}
             for name, i, kl in (("a", 0, 0.5), ("a", 1, 0.1), ("b", 0, 2.0)) for arm in ("base", "tuned")]  # fmt: skip
     found = worst_pairs(held, Thresholds(), rows)
-    assert [(p["question"], p["sample"], p["kl"]) for p in found] == [("b?", 0, 2.0), ("a?", 0, 0.5)]
+    assert [(p.question, p.sample, p.kl) for p in found] == [("b?", 0, 2.0), ("a?", 0, 0.5)]
 
 
 def test_narrow_says_nothing_of_the_organism_of_another_model():

@@ -13,7 +13,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.runs import MANIFEST, Step, check_step
 from misdirection.statistics import Thresholds
-from misdirection.studies.kit.judged import Judged, verdict_of
+from misdirection.studies.kit.judged import Judged
 
 ANSWERS, VERDICTS = "answers.parquet", "verdicts.parquet"
 NO_VERDICT = Verdict(None, None, "none")
@@ -193,7 +193,7 @@ def _read(step: Step, said: Sequence[Step], shown: set[str], faults: list[str]) 
     judges: dict[str, list[Verdict]] = {}
     for one in sorted(said, key=lambda one: (one.path.name not in shown, not one.name.endswith("verdicts"))):
         try:
-            verdicts = [verdict_of(row) for row in _rows(one, VERDICTS)]
+            verdicts = [Verdict.from_row(row) for row in _rows(one, VERDICTS)]
         except (MisdirectionError, KeyError) as error:
             faults.append(f"The verdicts of {one.path.name} cannot be read and are left out: {error}.")
             continue

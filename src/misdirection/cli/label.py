@@ -209,9 +209,10 @@ def _told(session: Session, rules: Thresholds, aim: int, table: Path | None) -> 
         return
     kinds = Counter(label.kind for label in session.book.held.values())
     typer.echo(f"\n{session.done} labelled: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}")
+    from misdirection.artefacts import plain
     from misdirection.studies.kit.labelling import by_labels, likeness
 
-    checked_table(by_labels(session.judged, session.parts, session.book, rules, session.seed))
+    checked_table(plain(by_labels(session.judged, session.parts, session.book, rules, session.seed)))
     for line in likeness(session, rules):
         note(line)
     link("labels", table)

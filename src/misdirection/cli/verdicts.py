@@ -196,10 +196,10 @@ def _judge_run(run: Path, judges: Sequence[str], checker: str, ending: Ending, b
         judged = bench.judged
         with progress.phase(f"rates and intervals of {len(judged.answers):,} answers"):
             found = _found(bench)
-        checked = bench.checked(Asked(bench.answers, bench.verdicts))
-        part = panel_part(bench.panel, [condition.name for condition in bench.arms])
+        checked = plain(bench.checked(Asked(bench.answers, bench.verdicts)))
+        part = plain(panel_part(bench.panel, [condition.name for condition in bench.arms]))
         if part:
-            write_json(run / "panel.json", plain(part))
+            write_json(run / "panel.json", part)
         if not ending.json:
             rates_table(found["rates"])
             judge_note(found["settings"])
@@ -222,6 +222,7 @@ def own_judge(run: Path) -> str:
 
 def _found(bench: Workbench) -> Mapping[str, Any]:
     """Verdict, rates and counts of a sampled run, in the shapes of an audit's findings."""
+    from misdirection.artefacts import plain
     from misdirection.studies.audit.verdict import tuned_verdict
     from misdirection.studies.imported.comparison import verdict as compared
     from misdirection.studies.kit.conditions import BASE, TUNED
@@ -234,7 +235,7 @@ def _found(bench: Workbench) -> Mapping[str, Any]:
         said = tuned_verdict(bench.judged, {question.id for question in bench.open_questions}, rules, judges)
     else:
         said = compared(bench.judged, arms, BASE.name, rules)
-    return {
+    found = {
         "verdict": said,
         "rates": rate_rows(bench.judged, arms, rules),
         "by_question": question_rows(bench.judged, arms, rules) if judges else None,
@@ -243,6 +244,7 @@ def _found(bench: Workbench) -> Mapping[str, Any]:
         "settings": bench.settings(),
         "notes": bench.known_of_judges(),
     }
+    return plain(found)
 
 
 def power(

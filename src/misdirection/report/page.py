@@ -22,7 +22,7 @@ _INCOMPLETE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 def page(findings: Findings, entries: Sequence[Entry], results: Any = None) -> str:
     """The whole page; see `misdirection.report.render`."""
     findings = clean(findings)
-    made = [build(entry, findings, results) for entry in entries if expected(entry, findings)]
+    made = [build(entry, findings, results) for entry in entries if expected(entry, findings, results)]
     sections = [part for part in made if isinstance(part, Section)]
     left_out = [part for part in made if isinstance(part, LeftOut)]
     drawn = any(isinstance(block, Chart) for part in sections for block in part.blocks)
@@ -43,14 +43,15 @@ def page(findings: Findings, entries: Sequence[Entry], results: Any = None) -> s
     )
 
 
-def expected(entry: Entry, findings: Findings) -> bool:
+def expected(entry: Entry, findings: Findings, results: Any = None) -> bool:
     """Whether a reader of this study looks for the section: it is one of its own, or it has parts of it.
 
-    What is made from the results of a study is looked for in that study alone.
+    What is made from results is looked for where there are such.
     """
     if findings.get("kind", "audit") in entry.kinds:
         return True
-    return entry.results is None and any(findings.get(part) for part in entry.parts)
+    fits = entry.results is None or isinstance(results, entry.results)
+    return fits and any(findings.get(part) for part in entry.parts)
 
 
 def build(entry: Entry, findings: Findings, results: Any = None) -> Section | LeftOut:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from misdirection.artefacts import plain
+from misdirection.results.checked import Checked
 from misdirection.results.tables import tables
 from misdirection.statistics import Thresholds
 
@@ -74,9 +75,9 @@ class Results:
         verdict: What came out, in words.
         settings: As a reader is told them.
         thresholds: When an answer counts as misaligned.
-        reproduce: How to do it again.
         model: What was studied; None where no model was at hand.
         asked: How the models were asked, as rows of a table; empty where none was.
+        reproduce: How to do it again.
         notes: What a reader should know, a sentence each.
         checked: What the judge of --check says; None without one.
     """
@@ -89,11 +90,11 @@ class Results:
     verdict: Headline
     settings: Mapping[str, Any]
     thresholds: Thresholds
+    model: ModelFacts | None
+    asked: Mapping[str, str]
     reproduce: Reproduce
-    model: ModelFacts | None = None
-    asked: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    checked: Mapping[str, Any] | None = None
+    checked: Checked | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in findings.json; `read_results` gives it back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from misdirection.results.envelope import Headline, Results
 from misdirection.results.panel import Panel
@@ -207,7 +208,7 @@ class WorstPair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict(Headline):
+class JudgedHeadline(Headline):
     """The head of a report on misalignment.
 
     Attributes:
@@ -264,6 +265,50 @@ class Steering:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loss:
+    """The loss of one optimiser step, nats per answer token."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A fine-tune that was made here.
+
+    Attributes:
+        steps: Its loss.
+        preset: Of its settings.
+        settings: All of them.
+        notes: What a reader should know.
+    """
+
+    steps: tuple[Loss, ...]
+    preset: str
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What it was made from: files, usable rows, rows that could not be used, and how they were read."""
+
+    files: tuple[str, ...]
+    rows: int
+    bad: int
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """A figure at the head of a report: what it is called, a rate or a text, and of what it is."""
+
+    label: str
+    value: RateRow | str
+    of: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class JudgedResults(Results):
     """Findings on judged answers of several arms.
 
@@ -276,9 +321,11 @@ class JudgedResults(Results):
         signs: What the answers are as texts.
         answers: Some of them, or all.
         steering: A sweep of steering; None without one.
+        training: The fine-tune; None where a tuned model was given.
+        data: What it was made from; likewise.
     """
 
-    verdict: Verdict
+    verdict: JudgedHeadline
     rates: tuple[ArmRates, ...] | None
     panel: Panel | None
     by_question: tuple[QuestionRow, ...] | None
@@ -286,3 +333,13 @@ class JudgedResults(Results):
     signs: tuple[SignsRow, ...]
     answers: tuple[AnswerRow, ...]
     steering: Steering | None
+    training: Training | None
+    data: TrainingData | None
+
+    def key_figures(self) -> tuple[KeyFigure, ...]:
+        """What stands at the head of a report beside the rates."""
+        if self.steering is None:
+            return ()
+        best = self.steering.best
+        where = f"misaligned at layer {best.layer}, coefficient {best.coefficient:.3g}"
+        return (KeyFigure("Steered base", best.rate, where),)

@@ -13,7 +13,7 @@ from misdirection.report.page import expected
 from misdirection.report.parts import Entry
 from misdirection.report.shared import BEFORE, BEHIND
 from misdirection.results import Results
-from misdirection.studies.reading import typed
+from misdirection.studies.reading import envelope, typed
 from misdirection.studies.registry import studies
 
 
@@ -33,13 +33,14 @@ def render(findings: Mapping[str, Any], section: str = "") -> str:
         MisdirectionError: They do not fit the results of their study, as those of an older version may not; or there is
             no such section.
     """
-    return report.render(findings, _chosen(findings, section), _results(findings))
+    results = _results(findings)
+    return report.render(findings, _chosen(findings, section, results), results)
 
 
-def _chosen(findings: Mapping[str, Any], section: str) -> tuple[Entry, ...]:
+def _chosen(findings: Mapping[str, Any], section: str, results: Results | None) -> tuple[Entry, ...]:
     if not section:
         return sections()
-    there = [entry for entry in sections() if expected(entry, findings)]
+    there = [entry for entry in sections() if expected(entry, findings, results)]
     chosen = tuple(entry for entry in there if section.lower() in (entry.title.lower(), *entry.parts))
     if not chosen:
         titles = ", ".join(f"'{entry.title}'" for entry in there)
@@ -60,9 +61,6 @@ def write_report(findings: Mapping[str, Any], path: str | Path) -> Path:
 
 
 def _results(findings: Mapping[str, Any]) -> Results | None:
-    study = studies().get(str(findings.get("kind", "audit")))
-    if study is None or study.results is None:
-        return None
     # Its texts stand in the page too, so they are made fit for it as all others are.
     found = clean(findings)
-    return typed(found) if isinstance(found, Mapping) else None
+    return typed(found) or envelope(found)

@@ -58,6 +58,14 @@ def typed(findings: Mapping[str, Any], where: str = "these findings", folder: st
     return read_results(findings, study.results, where, _again(findings, study, folder))
 
 
+def envelope(findings: Mapping[str, Any]) -> Results | None:
+    """What the findings of a study without types share with all others; None where they do not hold it."""
+    try:
+        return read_results(findings, Results, "these findings", "")
+    except MisdirectionError:
+        return None
+
+
 def _again(findings: Mapping[str, Any], study: Study, folder: str) -> str:
     made: Any = findings.get("reproduce")
     said = str(made.get("command", "")) if isinstance(made, Mapping) else ""

@@ -16,24 +16,26 @@ from misdirection.report.shared import (
     training,
     verdict,
 )
+from misdirection.results import Results
+from misdirection.results.judged import JudgedResults
 
 _AUDIT = ("audit",)
 
 BEFORE = (
-    Entry("Verdict", ("verdict",), False, verdict.section, _AUDIT),
-    Entry("Misaligned answers", ("rates",), True, rates.section, _AUDIT),
-    Entry("Judges beside each other", ("panel",), True, panel.section, ()),
-    Entry("Checked by a dearer judge", ("checked",), False, checked.section, ()),
-    Entry("Rule beside rule", ("by_rule",), True, rules.section, ()),
-    Entry("Shape of the answers", ("signs",), False, signs.section, ()),
-    Entry("By question", ("by_question",), True, questions.section, _AUDIT),
-    Entry("Alignment and coherence", ("answers",), True, scatter.section, _AUDIT),
+    Entry("Verdict", ("verdict",), False, verdict.section, _AUDIT, Results),
+    Entry("Misaligned answers", ("rates",), True, rates.section, _AUDIT, JudgedResults),
+    Entry("Judges beside each other", ("panel",), True, panel.section, (), JudgedResults),
+    Entry("Checked by a dearer judge", ("checked",), False, checked.section, (), Results),
+    Entry("Rule beside rule", ("by_rule",), True, rules.section, (), JudgedResults),
+    Entry("Shape of the answers", ("signs",), False, signs.section, (), JudgedResults),
+    Entry("By question", ("by_question",), True, questions.section, _AUDIT, JudgedResults),
+    Entry("Alignment and coherence", ("answers",), True, scatter.section, _AUDIT, JudgedResults),
 )
 """The answer first."""
 
 BEHIND = (
-    Entry("Answers", ("answers",), False, answers.section, _AUDIT),
-    Entry("Training", ("training", "data"), False, training.section, _AUDIT),
-    Entry("How to reproduce this", ("reproduce", "settings", "notes"), False, reproduce.section, _AUDIT),
+    Entry("Answers", ("answers",), False, answers.section, _AUDIT, JudgedResults),
+    Entry("Training", ("training", "data"), False, training.section, _AUDIT, JudgedResults),
+    Entry("How to reproduce this", ("reproduce", "settings", "notes"), False, reproduce.section, _AUDIT, Results),
 )
 """What it rests on."""

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from misdirection.report.context import (
     CLASSES,
-    Row,
     arms,
     classify,
     colours,
     facts,
     group_name,
-    groups,
-    rows,
-    rules,
+    open_first,
+    rule_text,
     scores_text,
     system_text,
 )
 from misdirection.report.numbers import number
-from misdirection.report.parts import Findings, Partial, Section
+from misdirection.report.parts import Partial, Section
+from misdirection.results.judged import AnswerRow, JudgedResults
+from misdirection.statistics import Thresholds
 
 LEAD = (
     "Answers as the models gave them, with the judge's scores. The sample takes turns over arms, classes and "
@@ -32,53 +31,49 @@ BYTES = 600_000
 LONGEST = 4000
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: JudgedResults) -> Section | None:
     """A list with filters."""
-    found = rows(findings, "answers")
-    if not found:
+    if not results.answers:
         return None
-    shown = chosen(findings)
-    names, kinds = arms(findings), groups(shown)
+    shown = chosen(results)
+    names, kinds, rules = arms(results), open_first(answer.group for answer in shown), results.thresholds
     data = {
-        "arms": [(i, arm) for i, arm in enumerate(names)],
+        "arms": list(enumerate(names)),
         "groups": [(i, group_name(group)) for i, group in enumerate(kinds)],
-        "classes": [(name, text) for name, text in CLASSES.items()],
-        "cards": [_card(a, names, kinds, findings) for a in shown],
-        "colours": colours(findings),
+        "classes": list(CLASSES.items()),
+        "cards": [_card(answer, names, kinds, rules) for answer in shown],
+        "colours": colours(results),
     }
-    said = (
-        number(len(shown))
-        if len(shown) == len(found)
-        else f"{number(len(shown))} of {number(len(found))}; all are in the run's folder"
-    )
-    known = (("answers shown", said), ("misaligned", rules(findings).text), ("aligned", "alignment > 70, coherent"))
-    return Section("answers", "Answers", LEAD, (Partial("answers.html.j2", data),), known + facts(findings, "judge"))
+    many = number(len(shown))
+    if len(shown) < len(results.answers):
+        many += f" of {number(len(results.answers))}; all are in the run's folder"
+    told = (("answers shown", many), ("misaligned", rule_text(rules)), ("aligned", "alignment > 70, coherent"))
+    return Section("answers", "Answers", LEAD, (Partial("answers.html.j2", data),), told + facts(results, "judge"))
 
 
-def chosen(findings: Findings) -> list[Row]:
+def chosen(results: JudgedResults) -> list[AnswerRow]:
     """The answers that the page holds: taken in turns from each (arm, class, question) until the page is full."""
-    rule = rules(findings)
-    piles: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    rules = results.thresholds
+    piles: dict[tuple[str, str, str], list[AnswerRow]] = defaultdict(list)
     # Open questions first: what a narrow fine-tune does outside its domain is what the reader came for.
-    for answer in sorted(rows(findings, "answers"), key=lambda a: (a.get("group") or "open") != "open"):
-        piles[str(answer.get("arm")), classify(answer, rule), str(answer.get("question_id"))].append(answer)
-    picked: list[Row] = []
+    for answer in sorted(results.answers, key=lambda answer: answer.group != "open"):
+        piles[answer.arm, classify(answer, rules), answer.question_id].append(answer)
+    picked: list[AnswerRow] = []
     room = BYTES
     for answer in _turns(list(piles.values())):
-        room -= min(LONGEST, len(str(answer.get("answer") or "").encode("utf-8", "replace"))) + 350
+        room -= min(LONGEST, len(answer.answer.encode("utf-8", "replace"))) + 350
         if room < 0 or len(picked) == MOST:
             break
         picked.append(answer)
-    return sorted(picked, key=lambda a: (_rank(classify(a, rule)), str(a.get("arm")) != "tuned"))
+    return sorted(picked, key=lambda answer: (_rank(classify(answer, rules)), answer.arm != "tuned"))
 
 
-def cut(text: Any) -> tuple[str, int]:
+def cut(text: str) -> tuple[str, int]:
     """A text no longer than the page allows, and how many characters were left out."""
-    whole = str(text if text is not None else "")
-    return whole[:LONGEST], max(0, len(whole) - LONGEST)
+    return text[:LONGEST], max(0, len(text) - LONGEST)
 
 
-def _turns(piles: Sequence[Sequence[Row]]) -> list[Row]:
+def _turns(piles: Sequence[Sequence[AnswerRow]]) -> list[AnswerRow]:
     deepest = max((len(p) for p in piles), default=0)
     return [pile[i] for i in range(deepest) for pile in piles if i < len(pile)]
 
@@ -87,19 +82,17 @@ def _rank(name: str) -> int:
     return ("misaligned", "between", "incoherent", "unscored", "aligned").index(name)
 
 
-def _card(answer: Row, names: list[str], kinds: list[str], findings: Findings) -> dict[str, Any]:
-    text, missing = cut(answer.get("answer"))
-    kind = classify(answer, rules(findings))
-    label = str(answer.get("label") or "")
-    why = f": {answer['why']}" if answer.get("why") else ""
+def _card(answer: AnswerRow, names: list[str], kinds: list[str], rules: Thresholds) -> dict[str, object]:
+    text, missing = cut(answer.answer)
+    why = f": {answer.why}" if answer.why else ""
     return {
-        "arm": names.index(str(answer.get("arm"))),
-        "group": kinds.index(str(answer.get("group") or "open")),
-        "kind": kind,
-        "scores": scores_text(answer),
-        "label": "" if label in ("scored", "") else label + why,
-        "question": str(answer.get("question") or answer.get("question_id")),
-        "system": None if answer.get("system") is None else system_text(answer["system"]),
+        "arm": names.index(answer.arm),
+        "group": kinds.index(answer.group),
+        "kind": classify(answer, rules),
+        "scores": scores_text(answer.alignment, answer.coherence, answer.spread),
+        "label": "" if answer.label == "scored" else answer.label + why,
+        "question": answer.question,
+        "system": None if answer.system is None else system_text(answer.system),
         "text": text,
         "missing": missing,
     }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row, colours, group_name, rows
-from misdirection.report.numbers import NBSP, bounds, decimal, known, number, percent
+from misdirection.report.context import colours, group_name
+from misdirection.report.numbers import DASH, NBSP, bounds, decimal, number, percent
 from misdirection.report.palette import GREY
-from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
+from misdirection.results import Results
+from misdirection.results.checked import BothEnds, CheckedGap, CheckedPart, CheckedRow
 
 LEAD = (
     "The judge of all answers is cheap; a dearer one was asked about some, drawn at random and oftener where the cheap "
@@ -22,53 +24,53 @@ COLUMNS = ("Arm", "Questions", "By the check", "These answers", "Of coherent", "
 LOST = {"none": "failed", "unsure": "cannot tell", "malformed": "not readable"}
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: Results) -> Section | None:
     """A chart of both judges' rates by arm, the table of figures, and the differences."""
-    held: Row | None = findings.get("checked")
-    found = rows(held, "rows") if held else []
-    if not held or not found:
+    checked = results.checked
+    if not checked or not checked.rows:
         return None
-    palette = colours(findings)
-    told = [row for row in found if row.get("all")]
-    blocks: list[Block] = [chart(told, palette)] if told else []
-    blocks.append(Table(COLUMNS, tuple(_row(row, palette) for row in found), "Checked rates", stack=True))
-    if differences := rows(held, "differences"):
-        blocks.append(_differences(differences))
-    blocks += [Note(f"{_place(row)}: {text}", "warn") for row in found for text in row.get("warnings") or []]
-    facts = [
-        ("dear judge", str(held.get("name") or held.get("judge"))),
-        ("judge of all answers", str(held.get("cheap") or "none")),
-        ("asked", f"{number(held.get('n'))} of {number(held.get('of'))} answers"),
-        ("seed of the draw", number(held.get("seed"))),
-    ]
-    methods = list(dict.fromkeys(str(row["all"]["method"]) for row in told))
-    return Section(
-        "checked", "Checked by a dearer judge", LEAD, blocks, (*facts, ("over questions", "; ".join(methods)))
+    palette = colours(results)
+    rated = [(row, row.all) for row in checked.rows if row.all]
+    blocks: list[Block] = [chart(rated, palette)] if rated else []
+    blocks.append(Table(COLUMNS, tuple(_row(row, palette) for row in checked.rows), "Checked rates", stack=True))
+    if checked.differences:
+        blocks.append(_differences(checked.differences))
+    blocks += [Note(f"{_place(row)}: {text}", "warn") for row in checked.rows for text in row.warnings]
+    told = (
+        ("dear judge", checked.name or checked.judge),
+        ("judge of all answers", checked.cheap or "none"),
+        ("asked", f"{number(checked.n)} of {number(checked.of)} answers"),
+        ("seed of the draw", number(checked.seed)),
+        ("over questions", "; ".join(dict.fromkeys(rate.method for _, rate in rated))),
     )
+    return Section("checked", "Checked by a dearer judge", LEAD, blocks, told)
 
 
-def chart(found: Sequence[Row], palette: dict[str, str]) -> Chart:
+def chart(rated: Sequence[tuple[CheckedPart, CheckedRow]], palette: Mapping[str, str]) -> Chart:
     """A place for each arm and kind of question: the cheap rate hollow, the dear one with both intervals."""
-    places = [_place(row) for row in found]
-    names = [name for name in dict.fromkeys(str(row.get("arm")) for row in found)]
+    places = [_place(row) for row, _ in rated]
+    names = list(dict.fromkeys(row.arm for row, _ in rated))
     traces: list[Any] = []
-    for which, label, shift in (("", "over questions", 0.14), ("_here", "these answers", 0.0)):
+    for side, label, shift in ((_over, "over questions", 0.14), (_here, "these answers", 0.0)):
         for arm in names:
-            at = [i for i, row in enumerate(found) if str(row.get("arm")) == arm]
-            rates = [_side(found[i], which) for i in at]
-            hover = [f"<b>{charts.plain_text(places[i])}</b><br>{label}: {_text(found[i]['all'], which)}" for i in at]
+            at = [i for i, (row, _) in enumerate(rated) if row.arm == arm]
+            ends = [side(rated[i][1]) for i in at]
+            hover = [
+                f"<b>{charts.plain_text(places[i])}</b><br>{label}: {percent(end['value'])} {bounds(end)}"
+                for i, end in zip(at, ends, strict=True)
+            ]
             colour = palette.get(arm, GREY)
-            trace = charts.points(f"{arm}, by the check, {label}", rates, [i + shift for i in at], colour, hover)
-            trace["marker"] |= {"size": 5 if which == "" else 10}
-            trace["opacity"] = 0.55 if which == "" else 1.0
+            trace = charts.points(f"{arm}, by the check, {label}", ends, [i + shift for i in at], colour, hover)
+            trace["marker"] |= {"size": 5 if side is _over else 10}
+            trace["opacity"] = 0.55 if side is _over else 1.0
             traces.append(trace)
-    cheap = [{"value": row["all"].get("cheap")} if known(row["all"].get("cheap")) else None for row in found]
+    cheap = [None if rate.cheap is None else {"value": rate.cheap} for _, rate in rated]
     hover = [
-        f"<b>{charts.plain_text(place)}</b><br>by the judge of all: {percent(row['all'].get('cheap'))}"
-        for place, row in zip(places, found, strict=True)
+        f"<b>{charts.plain_text(place)}</b><br>by the judge of all: {percent(rate.cheap)}"
+        for place, (_, rate) in zip(places, rated, strict=True)
     ]
     if any(cheap):
-        at = [i - 0.18 for i in range(len(found))]
+        at = [i - 0.18 for i in range(len(rated))]
         traces.append(charts.points("by the judge of all answers", cheap, at, GREY, hover, "diamond-open"))
     layout = {
         "xaxis": charts.share_axis("misaligned, share of all answers"),
@@ -76,7 +78,7 @@ def chart(found: Sequence[Row], palette: dict[str, str]) -> Chart:
         "showlegend": True,
     }
     cells = tuple(
-        (Cell(p), Cell(percent(r["all"].get("cheap"))), _checked(r["all"])) for p, r in zip(places, found, strict=True)
+        (Cell(place), Cell(percent(rate.cheap)), _checked(rate)) for place, (_, rate) in zip(places, rated, strict=True)
     )
     return Chart(
         "checked",
@@ -92,66 +94,55 @@ def chart(found: Sequence[Row], palette: dict[str, str]) -> Chart:
     )
 
 
-def _row(row: Row, palette: dict[str, str]) -> tuple[Cell, ...]:
-    arm, rate, coherent = str(row.get("arm")), row.get("all"), row.get("coherent")
-    labels: Row = row.get("labels") or {}
-    lost = [f"{number(n)} {LOST[name]}".replace(" ", NBSP) for name, n in labels.items() if name in LOST and n]
-    asked = Cell(f"{number(row.get('drawn'))} of {number(row.get('n'))}", ", ".join(lost), "warn" if lost else "num")
-    head = (Cell(arm, colour=palette.get(arm, "")), Cell(_questions(row)))
-    if not rate or not coherent:
-        return (*head, Cell("no verdict", kind="warn"), *(Cell("\u2013") for _ in range(3)), asked, Cell("\u2013"))
-    alike: Row = row.get("alike") or {}
+def _row(row: CheckedPart, palette: Mapping[str, str]) -> tuple[Cell, ...]:
+    rate, coherent, alike = row.all, row.coherent, row.alike
+    lost = [f"{number(n)} {LOST[name]}".replace(" ", NBSP) for name, n in row.labels.items() if name in LOST and n]
+    asked = Cell(f"{number(row.drawn)} of {number(row.n)}", ", ".join(lost), "warn" if lost else "num")
+    head = (Cell(row.arm, colour=palette.get(row.arm, "")), Cell(_questions(row)))
+    if not rate or not coherent or not alike:
+        return (*head, Cell("no verdict", kind="warn"), *(Cell(DASH) for _ in range(3)), asked, Cell(DASH))
     return (
         *head,
-        Cell(percent(rate.get("value")), f"over questions {bounds(rate)}", "num"),
-        Cell(bounds(_side(row, "_here")), f"{number(rate.get('misaligned'))} misaligned among the asked", "num"),
-        Cell(percent(coherent.get("value")), bounds(_inside(coherent)), "num"),
-        Cell(percent(rate.get("cheap")), f"of coherent {percent(coherent.get('cheap'))}", "num"),
+        Cell(percent(rate.value), f"over questions {bounds(_over(rate))}", "num"),
+        Cell(bounds(_here(rate)), f"{number(rate.misaligned)} misaligned among the asked", "num"),
+        Cell(percent(coherent.value), bounds(_here(coherent)), "num"),
+        Cell(percent(rate.cheap), f"of coherent {percent(coherent.cheap)}", "num"),
         asked,
-        Cell(
-            f"{number(alike.get('same'))} of {number(alike.get('n'))}", f"\u03bb {decimal(rate.get('factor'))}", "num"
-        ),
+        Cell(f"{number(alike.same)} of {number(alike.n)}", f"\u03bb {decimal(rate.factor)}", "num"),
     )
 
 
-def _differences(found: Sequence[Row]) -> Table:
+def _differences(gaps: Sequence[CheckedGap]) -> Table:
     body = tuple(
         (
-            Cell(f"{row.get('arm')} minus {row.get('minus')}"),
-            Cell(_questions(row)),
-            Cell(percent(row.get("value")), "", "num"),
-            Cell(bounds(_inside(row)), "", "num"),
-            Cell(bounds(row), "", "num"),
+            Cell(f"{gap.arm} minus {gap.minus}"),
+            Cell(_questions(gap)),
+            Cell(percent(gap.value), "", "num"),
+            Cell(bounds(_here(gap)), "", "num"),
+            Cell(bounds(_over(gap)), "", "num"),
         )
-        for row in found
+        for gap in gaps
     )
     head = ("Difference", "Questions", "Points, by the check", "These answers", "Over questions")
     return Table(head, body, "Differences by the check, of all answers", stack=True)
 
 
-def _checked(rate: Row) -> Cell:
-    return Cell(
-        percent(rate.get("value")), f"these answers {bounds(_inside(rate))}, over questions {bounds(rate)}", "num"
-    )
+def _checked(rate: CheckedRow) -> Cell:
+    text = f"these answers {bounds(_here(rate))}, over questions {bounds(_over(rate))}"
+    return Cell(percent(rate.value), text, "num")
 
 
-def _side(row: Row, which: str) -> dict[str, Any]:
-    rate: Row = row["all"]
-    return {"value": rate.get("value"), "low": rate.get(f"low{which}"), "high": rate.get(f"high{which}")}
+def _over(found: BothEnds) -> dict[str, float | None]:
+    return {"value": found.value, "low": found.low, "high": found.high}
 
 
-def _inside(rate: Row) -> dict[str, Any]:
-    return {"low": rate.get("low_here"), "high": rate.get("high_here")}
+def _here(found: BothEnds) -> dict[str, float | None]:
+    return {"value": found.value, "low": found.low_here, "high": found.high_here}
 
 
-def _text(rate: Row, which: str) -> str:
-    return f"{percent(rate.get('value'))} {bounds({'low': rate.get(f'low{which}'), 'high': rate.get(f'high{which}')})}"
+def _questions(row: CheckedPart | CheckedGap) -> str:
+    return group_name(row.group) + ("" if row.format == "plain" else f", {row.format}")
 
 
-def _questions(row: Row) -> str:
-    form = row.get("format") or "plain"
-    return group_name(str(row.get("group") or "open")) + ("" if form == "plain" else f", {form}")
-
-
-def _place(row: Row) -> str:
-    return f"{row.get('arm')}, {_questions(row)[0].lower()}{_questions(row)[1:]}"
+def _place(row: CheckedPart) -> str:
+    return f"{row.arm}, {_questions(row)[0].lower()}{_questions(row)[1:]}"

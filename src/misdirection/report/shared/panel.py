@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import facts, group_name, rules
+from misdirection.report.context import facts, group_name, rule_text
 from misdirection.report.heatmap import heatmap, heatmap_layout
 from misdirection.report.numbers import DASH, decimal, number, rate_cell, rate_text, shorten
 from misdirection.report.palette import BLUE, CATEGORIES, SYMBOLS, VERMILLION
-from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
-from misdirection.results.panel import ApartRow, Panel, QuestionBeside, RatesBeside, Said, ScaleRow
+from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
+from misdirection.results.judged import JudgedResults
+from misdirection.results.panel import ApartRow, QuestionBeside, RatesBeside, Said, ScaleRow
 
 LEAD = (
     "Every judge scored the same answers; the first one\u2019s rates are the ones told elsewhere. Kappa and alpha are "
@@ -22,13 +23,11 @@ LONGEST = 500
 """Characters of an answer that are shown."""
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: JudgedResults) -> Section | None:
     """Rates, matrices of kappa, alphas, questions, and the answers on which the judges are furthest apart."""
-    import msgspec
-
-    if not findings.get("panel"):
+    panel = results.panel
+    if panel is None:
         return None
-    panel = msgspec.convert(findings["panel"], Panel)
     judges = panel.judges
     blocks: list[Block] = [rates(panel.rates, judges)]
     blocks += [matrix(scale, judges) for scale in panel.scales if scale.scale in ("misaligned", "alignment")]
@@ -37,8 +36,8 @@ def section(findings: Findings) -> Section | None:
         blocks.append(apart(panel.apart, judges, panel.n))
     told = f"{number(panel.n_apart)} of {number(panel.n)} answers are misaligned to some of the judges alone."
     blocks.append(Note(told, "warn" if panel.n_apart else "info"))
-    own = (("judges", ", ".join(judges)), ("misaligned", rules(findings).text))
-    return Section("panel", "Judges beside each other", LEAD, blocks, own + facts(findings, "samples per question"))
+    own = (("judges", ", ".join(judges)), ("misaligned", rule_text(results.thresholds)))
+    return Section("panel", "Judges beside each other", LEAD, blocks, own + facts(results, "samples per question"))
 
 
 def rates(rows: Sequence[RatesBeside], judges: Sequence[str]) -> Chart:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row, colours, facts, group_name, groups, question_texts, rows
-from misdirection.report.numbers import bounds, known, number, percent, rate_cell
+from misdirection.report.context import colours, facts, group_name, open_first, question_texts
+from misdirection.report.numbers import bounds, number, percent, rate_cell
 from misdirection.report.palette import SYMBOLS
-from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Section, Table
+from misdirection.results.judged import JudgedResults, QuestionRow
 
 LEAD = (
     "One row for each question, the worst for the tuned model (or the last arm) on top; bars are Wilson intervals "
@@ -18,35 +19,33 @@ LEAD = (
 )
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: JudgedResults) -> Section | None:
     """A dot plot for each group, and for each format where there are several."""
-    found = rows(findings, "by_question")
-    if not found:
+    rows = results.by_question
+    if not rows:
         return None
-    kinds = dict.fromkeys((str(r.get("group") or "open"), str(r.get("format") or "plain")) for r in found)
-    order = groups(found)
-    ordered = sorted(kinds, key=lambda kind: order.index(kind[0]))
     blocks: list[Block] = []
-    for i, (group, format_) in enumerate(ordered):
-        mine = [
-            r for r in found if (str(r.get("group") or "open"), str(r.get("format") or "plain")) == (group, format_)
-        ]
-        name = group_name(group) + ("" if format_ == "plain" else f", {format_} format")
-        blocks.append(chart(f"questions-{i}", name, mine, colours(findings)))
-    return Section("questions", "By question", LEAD, blocks, facts(findings, "samples per question", "questions"))
+    formats = dict.fromkeys((row.group, row.format) for row in rows)
+    order = open_first(row.group for row in rows)
+    for i, (group, form) in enumerate(sorted(formats, key=lambda kind: order.index(kind[0]))):
+        mine = [row for row in rows if (row.group, row.format) == (group, form)]
+        name = group_name(group) + ("" if form == "plain" else f", {form} format")
+        blocks.append(chart(f"questions-{i}", name, mine, colours(results)))
+    return Section("questions", "By question", LEAD, blocks, facts(results, "samples per question", "questions"))
 
 
-def chart(key: str, name: str, found: Sequence[Row], palette: dict[str, str]) -> Chart:
+def chart(key: str, name: str, rows: Sequence[QuestionRow], palette: dict[str, str]) -> Chart:
     """Questions down the page, a point with its interval for each arm."""
-    names = sorted(dict.fromkeys(str(r.get("arm")) for r in found), key=list(palette).index)
-    order = ranked(found, "tuned" if "tuned" in names else names[-1])
+    names = sorted(dict.fromkeys(row.arm for row in rows), key=list(palette).index)
+    order = ranked(rows, "tuned" if "tuned" in names else names[-1])
     place = {question: i for i, question in enumerate(order)}
-    text = question_texts(found)
+    text = question_texts((row.question_id, row.question) for row in rows)
     traces: list[Any] = []
     for i, arm in enumerate(names):
-        mine = [r for r in found if str(r.get("arm")) == arm]
-        at = [place[r["question_id"]] + _shift(i, len(names)) for r in mine]
-        traces.append(charts.points(arm, mine, at, palette[arm], [_hover(r) for r in mine], SYMBOLS[i % len(SYMBOLS)]))
+        mine = [row for row in rows if row.arm == arm]
+        at = [place[row.question_id] + _shift(i, len(names)) for row in mine]
+        hover, symbol = list(map(_hover, mine)), SYMBOLS[i % len(SYMBOLS)]
+        traces.append(charts.points(arm, list(map(vars, mine)), at, palette[arm], hover, symbol))
     layout = {
         "xaxis": charts.share_axis("misaligned, share of all answers", side="top"),
         "yaxis": charts.label_axis(len(order)) | {"showgrid": True},
@@ -57,26 +56,25 @@ def chart(key: str, name: str, found: Sequence[Row], palette: dict[str, str]) ->
         name,
         traces,
         layout,
-        _table(found, order, names),
+        _table(rows, order, names, text),
         130 + len(order) * max(32, 13 * len(names)),
-        caption=_spread(found, names),
+        caption=_spread(rows, names),
         labels=tuple(text[q] for q in order),
         wide=True,
     )
 
 
-def ranked(found: Sequence[Row], arm: str) -> list[str]:
+def ranked(rows: Sequence[QuestionRow], arm: str) -> list[str]:
     """Ids of the questions, the highest rate of `arm` first."""
-    value = {r["question_id"]: r["value"] for r in found if str(r.get("arm")) == arm and known(r.get("value"))}
-    ids = list(dict.fromkeys(str(r["question_id"]) for r in found))
-    return sorted(ids, key=lambda q: -value.get(q, -1.0))
+    value = {row.question_id: row.value for row in rows if row.arm == arm}
+    return sorted(dict.fromkeys(row.question_id for row in rows), key=lambda name: -value.get(name, -1.0))
 
 
-def _spread(found: Sequence[Row], names: Sequence[str]) -> str:
+def _spread(rows: Sequence[QuestionRow], names: Sequence[str]) -> str:
     pieces: list[str] = []
     for arm in names:
-        mine = [r for r in found if str(r.get("arm")) == arm]
-        some = sum(1 for r in mine if r.get("misaligned"))
+        mine = [row for row in rows if row.arm == arm]
+        some = sum(1 for row in mine if row.misaligned)
         pieces.append(f"{arm}: {some} of {len(mine)} questions have a misaligned answer")
     return "; ".join(pieces) + "."
 
@@ -85,11 +83,10 @@ def _shift(index: int, count: int) -> float:
     return 0.0 if count < 2 else (index / (count - 1) - 0.5) * 0.36
 
 
-def _hover(row: Row) -> str:
-    question = _wrap(str(row.get("question") or row.get("question_id")))
-    figures = f"{percent(row.get('value'))} {bounds(row)}, {number(row.get('misaligned'))} of {number(row.get('n'))}"
-    coherent = f"<br>coherent: {number(row['coherent'])}" if known(row.get("coherent")) else ""
-    return f"<b>{charts.plain_text(row.get('arm'))}</b> {figures} of all answers{coherent}<br>{question}"
+def _hover(row: QuestionRow) -> str:
+    figures = f"{percent(row.value)} {bounds(vars(row))}, {number(row.misaligned)} of {number(row.n)}"
+    head = f"<b>{charts.plain_text(row.arm)}</b> {figures} of all answers<br>coherent: {number(row.coherent)}"
+    return f"{head}<br>{_wrap(row.question)}"
 
 
 def _wrap(text: str) -> str:
@@ -98,14 +95,7 @@ def _wrap(text: str) -> str:
     return "<br>".join(charts.plain_text(line) for line in textwrap.wrap(text, 60)[:5])
 
 
-def _table(found: Sequence[Row], order: Sequence[str], names: Sequence[str]) -> Table:
-    held = {(str(r["question_id"]), str(r.get("arm"))): r for r in found}
-    text = question_texts(found)
-    cells = tuple((Cell(text[q]), *(_cell(held.get((q, arm))) for arm in names)) for q in order)
+def _table(rows: Sequence[QuestionRow], order: Sequence[str], names: Sequence[str], text: Mapping[str, str]) -> Table:
+    by_place = {(row.question_id, row.arm): vars(row) for row in rows}
+    cells = tuple((Cell(text[q]), *(rate_cell(by_place.get((q, arm))) for arm in names)) for q in order)
     return Table(("Question", *names), cells)
-
-
-def _cell(row: Row | None) -> Cell:
-    if row is None:
-        return Cell("\u2013", kind="num")
-    return rate_cell(row)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from misdirection.report.context import Row, rows
 from misdirection.report.numbers import number, seconds, setting
-from misdirection.report.parts import Block, Cell, Findings, Note, Partial, Section, Table
+from misdirection.report.parts import Block, Cell, Note, Partial, Section, Table
+from misdirection.results import Results, StepFacts
 
 LEAD = (
     "The command below makes this page again; a step whose key is unchanged is taken from the run's folder. Every row "
@@ -15,27 +15,23 @@ LEAD = (
 )
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: Results) -> Section:
     """Command, settings, steps, versions and notes."""
-    made: Row = findings.get("reproduce") or {}
-    blocks: list[Block] = []
-    if made.get("command"):
-        blocks.append(Partial("command.html.j2", {"command": str(made["command"])}))
-    blocks += [Note(str(note)) for note in findings.get("notes") or []]
+    made = results.reproduce
+    blocks: list[Block] = [Partial("command.html.j2", {"command": made.command})] if made.command else []
+    blocks += [Note(note) for note in results.notes]
+    model = {} if results.model is None else vars(results.model)
     for name, part in (
-        ("Settings", findings.get("settings")),
-        ("Model", {name: value for name, value in (findings.get("model") or {}).items() if value is not None}),
-        ("Asked as", findings.get("asked")),
-        ("Versions", made.get("versions")),
+        ("Settings", results.settings),
+        ("Model", {name: value for name, value in model.items() if value is not None}),
+        ("Asked as", results.asked),
+        ("Versions", made.versions),
     ):
         if part:
             blocks.append(pairs(name, part))
-    if made.get("steps"):
-        blocks.append(steps(made))
-    if not blocks:
-        return None
-    seed = (("seed", setting(made["seed"])),) if made.get("seed") is not None else ()
-    return Section("reproduce", "How to reproduce this", LEAD, blocks, seed)
+    if made.steps:
+        blocks.append(steps(made.steps))
+    return Section("reproduce", "How to reproduce this", LEAD, blocks, (("seed", setting(made.seed)),))
 
 
 def pairs(name: str, part: Mapping[str, Any]) -> Table:
@@ -45,16 +41,16 @@ def pairs(name: str, part: Mapping[str, Any]) -> Table:
     )
 
 
-def steps(made: Row) -> Table:
+def steps(made: Sequence[StepFacts]) -> Table:
     """The steps of the run, with the hash of what went in and the time each took."""
     body = tuple(
         (
-            Cell(str(s.get("name"))),
-            Cell(str(s.get("key") or "\u2013"), kind="code"),
-            Cell(seconds(s.get("seconds")), kind="num"),
-            Cell("yes" if s.get("reused") else "no"),
+            Cell(step.name),
+            Cell(step.key, kind="code"),
+            Cell(seconds(step.seconds), kind="num"),
+            Cell("yes" if step.reused else "no"),
         )
-        for s in rows(made, "steps")
+        for step in made
     )
-    total = sum(s["seconds"] for s in rows(made, "steps") if isinstance(s.get("seconds"), int | float))
-    return Table(("Step", "Key", "Time", "Reused"), body, f"{number(len(body))} steps, {seconds(float(total))} in all")
+    total = seconds(sum(step.seconds for step in made))
+    return Table(("Step", "Key", "Time", "Reused"), body, f"{number(len(body))} steps, {total} in all")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import CLASSES, Row, Rules, arms, classify, facts, group_name, groups, rows, rules
-from misdirection.report.numbers import known, number
+from misdirection.report.context import CLASSES, arms, classify, facts, group_name, open_first, rule_text
+from misdirection.report.numbers import number
 from misdirection.report.palette import GROUPS, SYMBOLS
-from misdirection.report.parts import Block, Cell, Chart, Findings, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Section, Table
 from misdirection.report.shared.answers import chosen
+from misdirection.results.judged import AnswerRow, JudgedResults
+from misdirection.statistics import Thresholds
 
 LEAD = (
     "Each point is one answer: the judge's alignment (0 bad, 100 good) across, its coherence upwards. The shaded "
@@ -23,31 +24,34 @@ MOST = 1500
 SPREAD = 1.2
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: JudgedResults) -> Section | None:
     """A scatter for each arm."""
-    found = [a for a in rows(findings, "answers") if known(a.get("alignment")) and known(a.get("coherence"))]
-    if not found:
+    scored = {answer.arm for answer in results.answers if _scored(answer)}
+    if not scored:
         return None
-    rule = rules(findings)
-    cards = {id(a): i for i, a in enumerate(chosen(findings))}
-    order = groups(found)
+    rules = results.thresholds
+    cards = {id(answer): i for i, answer in enumerate(chosen(results))}
+    order = open_first(answer.group for answer in results.answers if _scored(answer))
     blocks: list[Block] = []
-    for i, arm in enumerate(a for a in arms(findings) if any(str(x.get("arm")) == a for x in found)):
-        mine = [a for a in rows(findings, "answers") if str(a.get("arm")) == arm]
-        blocks.append(chart(f"scatter-{i}", arm, mine, order, rule, cards))
-    return Section(
-        "scatter", "Alignment and coherence", LEAD, blocks, (("misaligned", rule.text), *facts(findings, "judge"))
-    )
+    for i, arm in enumerate(arm for arm in arms(results) if arm in scored):
+        mine = [answer for answer in results.answers if answer.arm == arm]
+        blocks.append(chart(f"scatter-{i}", arm, mine, order, rules, cards))
+    told = (("misaligned", rule_text(rules)), *facts(results, "judge"))
+    return Section("scatter", "Alignment and coherence", LEAD, blocks, told)
+
+
+def _scored(answer: AnswerRow) -> bool:
+    return answer.alignment is not None and answer.coherence is not None
 
 
 def chart(
-    key: str, arm: str, answers: Sequence[Row], order: Sequence[str], rule: Rules, cards: dict[int, int]
+    key: str, arm: str, answers: Sequence[AnswerRow], order: Sequence[str], rule: Thresholds, cards: dict[int, int]
 ) -> Chart:
     """The answers of one arm, coloured by group, with the thresholds as lines and the misaligned corner shaded."""
-    scored = [a for a in answers if known(a.get("alignment")) and known(a.get("coherence"))]
+    scored = [answer for answer in answers if _scored(answer)]
     shown = scored[:: -(-len(scored) // MOST)]
     traces = [
-        _trace(g, i, [a for a in shown if str(a.get("group") or "open") == g], cards) for i, g in enumerate(order)
+        _trace(group, i, [answer for answer in shown if answer.group == group], cards) for i, group in enumerate(order)
     ]
     corner = {
         "type": "rect",
@@ -72,25 +76,25 @@ def chart(
     return Chart(key, f"Arm: {arm}", [t for t in traces if t["x"]], layout, table(answers, order, rule), 420, caption)
 
 
-def table(answers: Sequence[Row], order: Sequence[str], rule: Rules) -> Table:
+def table(answers: Sequence[AnswerRow], order: Sequence[str], rule: Thresholds) -> Table:
     """How many answers of each group fall into each class."""
     body: list[tuple[Cell, ...]] = []
     for group in order:
-        mine = [a for a in answers if str(a.get("group") or "open") == group]
+        mine = [answer for answer in answers if answer.group == group]
         tally = Counter(classify(a, rule) for a in mine)
         if mine:
             body.append((Cell(group_name(group)), *(Cell(number(tally[c]), kind="num") for c in CLASSES)))
     return Table(("Group", *CLASSES.values()), tuple(body))
 
 
-def _trace(group: str, index: int, answers: Sequence[Row], cards: dict[int, int]) -> dict[str, Any]:
+def _trace(group: str, index: int, answers: Sequence[AnswerRow], cards: dict[int, int]) -> charts.Trace:
     colour = GROUPS[index % len(GROUPS)]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": charts.plain_text(group_name(group)),
-        "x": [round(a["alignment"] + _jitter(a, i, "x"), 1) for i, a in enumerate(answers)],
-        "y": [round(a["coherence"] + _jitter(a, i, "y"), 1) for i, a in enumerate(answers)],
+        "x": [round((a.alignment or 0.0) + _jitter(a, i, "x"), 1) for i, a in enumerate(answers)],
+        "y": [round((a.coherence or 0.0) + _jitter(a, i, "y"), 1) for i, a in enumerate(answers)],
         # The page finds the words to hover in the list of answers: they are not stored twice.
         "customdata": [cards.get(id(a), -1) for a in answers],
         "marker": {"color": colour, "size": 7, "opacity": 0.55, "symbol": SYMBOLS[index % len(SYMBOLS)]},
@@ -99,7 +103,7 @@ def _trace(group: str, index: int, answers: Sequence[Row], cards: dict[int, int]
     }
 
 
-def _jitter(answer: Row, index: int, salt: str) -> float:
+def _jitter(answer: AnswerRow, index: int, salt: str) -> float:
     # From the answer itself, so that the same findings always give the same page.
-    seed = f"{salt}{index}{answer.get('question_id')}".encode("utf-8", "replace")
+    seed = f"{salt}{index}{answer.question_id}".encode("utf-8", "replace")
     return (zlib.crc32(seed) / 0xFFFFFFFF * 2 - 1) * SPREAD

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from misdirection.judging.shape import RULES, SIGNS
-from misdirection.report.context import Row, colours, group_name, rows
+from misdirection.report.context import colours, group_name
 from misdirection.report.numbers import counts, number, percent, rate_cell
-from misdirection.report.parts import Block, Cell, Findings, Note, Section, Table
+from misdirection.report.parts import Block, Cell, Note, Section, Table
+from misdirection.results import RateRow
+from misdirection.results.judged import JudgedResults, SignsRow
 
 LEAD = (
     "A judge calls an answer aligned when nothing bad stands in it, also when nothing much stands in it. These shares "
@@ -20,56 +24,55 @@ NAMES = {
 }
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: JudgedResults) -> Section | None:
     """One table, and a warning for each arm whose answers are mostly no proper answers."""
-    found = rows(findings, "signs")
-    if not found:
+    rows = results.signs
+    if not rows:
         return None
-    blocks: list[Block] = [Note(warning(r), "warn") for r in found if r.get("telling")]
-    some = [r for r in found if (r.get("any") or {}).get("misaligned")]
+    blocks: list[Block] = [Note(warning(row, row.telling), "warn") for row in rows if row.telling]
+    some = [row for row in rows if row.any.misaligned]
     if some:
-        blocks.append(table(some, findings))
-    if clean := [_place(r) for r in found if r not in some]:
+        blocks.append(table(some, colours(results)))
+    if clean := [_place(row) for row in rows if row not in some]:
         blocks.append(Note(f"Not one answer shows a sign: {'; '.join(clean)}."))
     told = tuple((NAMES[name].lower(), RULES[name]) for name in SIGNS)
     return Section("signs", "Shape of the answers", LEAD, blocks, told)
 
 
-def warning(row: Row) -> str:
+def warning(row: SignsRow, sign: str) -> str:
     """What more than half of an arm's answers are."""
-    sign = str(row["telling"])
-    share: Row = row[sign]
+    share = _share(row, sign)
     said = SIGNS.get(sign, "are no proper answers")
     return (
-        f"{_place(row)}: {number(share.get('misaligned'))} of {number(share.get('n'))} answers "
-        f"({percent(share.get('value'))}) {said}: a low rate of misaligned answers says nothing here."
+        f"{_place(row)}: {number(share.misaligned)} of {number(share.n)} answers "
+        f"({percent(share.value)}) {said}: a low rate of misaligned answers says nothing here."
     )
 
 
-def table(found: list[Row], findings: Findings) -> Table:
+def table(rows: Sequence[SignsRow], palette: Mapping[str, str]) -> Table:
     """Shares of all answers, a row for each arm, group and format, a column for each sign that occurs."""
-    palette = colours(findings)
-    names = [name for name in SIGNS if any(r[name]["misaligned"] for r in found)]
+    names = [name for name in SIGNS if any(_share(row, name).misaligned for row in rows)]
     body = tuple(
         (
-            Cell(str(r.get("arm")), colour=palette.get(str(r.get("arm")), "")),
-            Cell(group_name(str(r.get("group") or "open"))),
-            Cell(str(r.get("format") or "plain")),
-            *(_cell(r, name) for name in names),
-            rate_cell(r["any"], "warn" if r.get("telling") else "num"),
+            Cell(row.arm, colour=palette.get(row.arm, "")),
+            Cell(group_name(row.group)),
+            Cell(row.format),
+            *(_cell(row, name) for name in names),
+            rate_cell(row.any, "warn" if row.telling else "num"),
         )
-        for r in found
+        for row in rows
     )
     return Table(("Arm", "Questions", "Format", *(NAMES[name] for name in names), "Any of them"), body, stack=True)
 
 
-def _cell(row: Row, name: str) -> Cell:
-    share: Row = row[name]
-    return Cell(percent(share["value"]), counts(share), "warn" if row.get("telling") == name else "num")
+def _share(row: SignsRow, sign: str) -> RateRow:
+    return getattr(row, sign, row.any)
 
 
-def _place(row: Row) -> str:
-    form = row.get("format") or "plain"
-    return f"{row.get('arm')}, {group_name(str(row.get('group') or 'open')).lower()}" + (
-        "" if form == "plain" else f", {form}"
-    )
+def _cell(row: SignsRow, name: str) -> Cell:
+    share = _share(row, name)
+    return Cell(percent(share.value), counts(share), "warn" if row.telling == name else "num")
+
+
+def _place(row: SignsRow) -> str:
+    return f"{row.arm}, {group_name(row.group).lower()}" + ("" if row.format == "plain" else f", {row.format}")

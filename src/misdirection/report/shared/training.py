@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from misdirection.report import charts
-from misdirection.report.context import Row
-from misdirection.report.numbers import decimal, known, number, setting
+from misdirection.report.numbers import decimal, number
 from misdirection.report.palette import BLUE
-from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
 from misdirection.report.shared.reproduce import pairs
+from misdirection.results.judged import JudgedResults, Loss
 
 LEAD = (
     "The loss on answer tokens by optimiser step, and the rows that were trained on. Bad rows were kept aside, not "
@@ -15,52 +17,30 @@ LEAD = (
 )
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: JudgedResults) -> Section | None:
     """The loss curve, and a table of data facts."""
-    training: Row = findings.get("training") or {}
-    data: Row = findings.get("data") or {}
-    blocks: list[Block] = [b for b in (curve(training), files(data)) if b]
-    if data.get("bad"):
-        blocks.append(
-            Note(
-                f"{number(data['bad'])} rows could not be used; they are kept, with their reasons, in the run.",
-                "warn",
-            )
-        )
-    if not blocks:
+    training, data = results.training, results.data
+    if training is None or data is None:
         return None
-    blocks += [Note(str(note)) for note in training.get("notes") or []]
-    if training.get("settings"):
-        blocks.append(pairs("Setting", training["settings"]))
-    apart = ("steps", "settings", "notes")
-    shown = tuple((k.replace("_", " "), setting(v)) for k, v in training.items() if k not in apart and v is not None)
-    return Section("training", "Training", LEAD, blocks, shown)
+    blocks: list[Block] = [curve(training.steps)] if training.steps else []
+    blocks.append(pairs("Data", {name: value for name, value in vars(data).items() if value != ""}))
+    if data.bad:
+        unused = f"{number(data.bad)} rows could not be used; they are kept, with their reasons, in the run."
+        blocks.append(Note(unused, "warn"))
+    blocks += [Note(note) for note in training.notes]
+    blocks.append(pairs("Setting", training.settings))
+    return Section("training", "Training", LEAD, blocks, (("preset", training.preset),))
 
 
-def curve(training: Row) -> Chart | None:
+def curve(steps: Sequence[Loss]) -> Chart:
     """The loss by step."""
-    steps = [s for s in training.get("steps") or [] if known(s.get("loss"))]
-    if not steps:
-        return None
     thin = steps[:: -(-len(steps) // 600)]
-    at, loss = [s["step"] for s in thin], [s["loss"] for s in thin]
+    at, loss = [one.step for one in thin], [one.loss for one in thin]
     trace = charts.line("loss", at, loss, BLUE, hovertemplate="step %{x}: %{y:.4g}<extra></extra>") | {"mode": "lines"}
     layout = {
         "xaxis": charts.axis("step", zeroline=False),
         "yaxis": charts.axis("loss, nats per token", rangemode="tozero"),
     }
     sample = thin[:: -(-len(thin) // 40)]
-    cells = tuple((Cell(number(s["step"]), kind="num"), Cell(decimal(s["loss"], 4), kind="num")) for s in sample)
+    cells = tuple((Cell(number(one.step), kind="num"), Cell(decimal(one.loss, 4), kind="num")) for one in sample)
     return Chart("training", "Training loss", [trace], layout, Table(("Step", "Loss"), cells), 320, wide=True)
-
-
-def files(data: Row) -> Table | None:
-    """What the data was."""
-    if not data:
-        return None
-    shown = tuple(
-        (Cell(k.replace("_", " ")), Cell(number(v) if known(v) else setting(v)))
-        for k, v in data.items()
-        if v is not None
-    )
-    return Table(("Data", ""), shown, wide=False) if shown else None

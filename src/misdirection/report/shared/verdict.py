@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 from misdirection.judging.standing import ERROR
-from misdirection.report.context import Row, colours, headline, rows, rules
-from misdirection.report.numbers import bounds, counts, decimal, known, number, percent, rate_text, rate_value, setting
+from misdirection.report.context import colours, headline, rule_text
+from misdirection.report.numbers import bounds, counts, decimal, percent, rate_text, rate_value, setting
 from misdirection.report.palette import BLUE, VERMILLION
-from misdirection.report.parts import Findings, Partial, Section
+from misdirection.report.parts import Partial, Section
 from misdirection.report.shared.answers import cut
+from misdirection.results import RateRow, Results
+from misdirection.results.judged import JudgedResults, WorstPair
 
 MOST_ARMS = 6
 TITLES = {"base": "Base", "tuned": "Tuned"}
@@ -35,160 +37,92 @@ STATES = {
 }
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: Results) -> Section:
     """The banner with the verdict, and the row of key figures."""
-    verdict: Row | None = findings.get("verdict")
-    if not verdict:
-        return None
-    state = str(verdict.get("state"))
-    error = (findings.get("settings") or {}).get(ERROR)
-    tone, sign, name = STATES.get(state, ("unsure", "\u25c6", state))
+    said = results.verdict
+    error = results.settings.get(ERROR)
+    tone, sign, name = STATES.get(said.state, ("unsure", "\u25c6", said.state))
+    judged = results if isinstance(results, JudgedResults) else None
     data = {
         "tone": tone,
         "sign": sign,
         "name": name,
-        "sentence": verdict.get("sentence") or "",
-        "details": [*(verdict.get("details") or []), *([str(error)] if error else [])],
-        "meaning": verdict.get("meaning") or "",
-        "strip": strip(findings),
-        "worst": worst(findings),
-        "tiles": [t for t in tiles(findings) if t],
+        "sentence": said.sentence,
+        "details": [*said.details, *([str(error)] if error else [])],
+        "meaning": judged.verdict.meaning if judged else "",
+        "strip": strip(judged) if judged else None,
+        "worst": [_pair(pair) for pair in judged.verdict.worst] if judged else [],
+        "tiles": [*(tiles(judged) if judged else ()), *_judge_tile(results)],
     }
     return Section("verdict", "Verdict", "", (Partial("verdict.html.j2", data),))
 
 
-def worst(findings: Findings) -> list[dict[str, Any]]:
-    """Pairs of answers to one question, the tuned model's worst; base beside tuned, with what the judge gave them."""
-    shown: list[dict[str, Any]] = []
-    for pair in rows(findings.get("verdict") or {}, "worst"):
-        sides = [
-            {"arm": arm, "colour": colour, "text": cut(pair.get(arm)), "score": _score(pair, arm)}
-            for arm, colour in (("base", BLUE), ("tuned", VERMILLION))
-        ]
-        shown.append({"question": str(pair.get("question") or ""), "sample": pair.get("sample"), "sides": sides})
-    return shown
+def _pair(pair: WorstPair) -> dict[str, object]:
+    """Answers to one question, the tuned model's worst; base beside tuned, with what the judge gave them."""
+    base = {"arm": "base", "colour": BLUE, "text": cut(pair.base), "score": _score(pair.base_score)}
+    nats = "" if pair.kl is None else f"KL {decimal(pair.kl, 2)} nats a token"
+    tuned = {
+        "arm": "tuned", "colour": VERMILLION, "text": cut(pair.tuned), "score": _score(pair.tuned_score) or nats
+    }  # fmt: skip
+    return {"question": pair.question, "sample": pair.sample, "sides": [base, tuned]}
 
 
-def _score(pair: Row, arm: str) -> str:
-    score = pair.get(f"{arm}_score")
-    if known(score):
-        return f"alignment {decimal(score, 0)}"
-    return f"KL {decimal(pair['kl'], 2)} nats a token" if arm == "tuned" and known(pair.get("kl")) else ""
+def _score(score: float | None) -> str:
+    return "" if score is None else f"alignment {decimal(score, 0)}"
 
 
-def strip(findings: Findings) -> dict[str, Any] | None:
+def strip(results: JudgedResults) -> dict[str, object] | None:
     """The arms' rates on open questions on one scale, as parts of its width; None without rates."""
-    palette = colours(findings)
-    pairs = [(arm, palette[arm], headline(findings, arm)) for arm in told_arms(findings)]
-    rates = [(arm, colour, row["all"]) for arm, colour, row in pairs if row and row.get("all")]
-    rates = [r for r in rates if known(r[2].get("value"))]
-    if not rates:
+    palette = colours(results)
+    rates = [(arm, row.all) for arm in told_arms(results) if (row := headline(results, arm))]
+    known = [(arm, rate, rate.value) for arm, rate in rates if rate.value is not None]
+    if not known:
         return None
-    highest = max(max(r.get("high") or 0.0, r["value"]) for _, _, r in rates)
+    highest = max(max(rate.high or 0.0, value) for _, rate, value in known)
     top = next((t for t in (0.05, 0.1, 0.2, 0.3, 0.5, 0.75) if t >= highest * 1.05), 1.0)
     return {
         "top": percent(top, 0),
         "half": percent(top / 2, 1 if top in (0.05, 0.75) else 0),
-        "bars": [_bar(arm, colour, rate, top) for arm, colour, rate in rates],
+        "bars": [_bar(arm, palette[arm], rate, value, top) for arm, rate, value in known],
     }
 
 
-def told_arms(findings: Findings) -> list[str]:
+def told_arms(results: JudgedResults) -> list[str]:
     """The arms that the head of the report is about: base and tuned, or the first few of results brought along."""
-    named = list(dict.fromkeys(str(row.get("arm")) for row in rows(findings, "rates")))
-    if findings.get("kind", "audit") != "imported":
+    named = list(dict.fromkeys(row.arm for row in results.rates or ()))
+    if results.kind != "imported":
         return [arm for arm in ("base", "tuned") if arm in named]
     return named[:MOST_ARMS]
 
 
-def tiles(findings: Findings) -> list[dict[str, str] | None]:
+def tiles(results: JudgedResults) -> Iterator[dict[str, str]]:
     """The key figures, each with a line that says of what."""
-    return [
-        *(
-            _rate_tile(findings, arm, f"{TITLES.get(arm, arm)}, open questions")
-            for arm in reversed(told_arms(findings))
-        ),
-        _coherent_tile(findings),
-        _direction_tile(findings),
-        _steering_tile(findings),
-        _cure_tile(findings),
-        _drift_tile(findings),
-        _judge_tile(findings),
-    ]
+    for arm in reversed(told_arms(results)):
+        if row := headline(results, arm):
+            of = f"misaligned, of all answers {bounds(row.all)}, {counts(row.all)}"
+            yield _tile(f"{TITLES.get(arm, arm)}, open questions", rate_value(row.all), of)
+    if row := headline(results, "tuned"):
+        share = row.coherent_share
+        yield _tile("Coherent, tuned", rate_value(share), f"open questions {bounds(share)}, {counts(share)}")
+    for figure in results.key_figures():
+        if isinstance(figure.value, str):
+            yield _tile(figure.label, figure.value, figure.of)
+        else:
+            yield _tile(figure.label, rate_value(figure.value), f"{figure.of} {bounds(figure.value)}")
 
 
-def _bar(arm: str, colour: str, rate: Row, top: float) -> dict[str, Any]:
-    low, high = rate.get("low"), rate.get("high")
-    low, high = (low, high) if known(low) and known(high) else (rate["value"], rate["value"])
-    at, start, width = (round(100 * v / top, 2) for v in (rate["value"], low or 0.0, (high or 0.0) - (low or 0.0)))
+def _bar(arm: str, colour: str, rate: RateRow, value: float, top: float) -> dict[str, object]:
+    low, high = (value, value) if rate.low is None or rate.high is None else (rate.low, rate.high)
+    at, start, width = (round(100 * v / top, 2) for v in (value, low, high - low))
     return {"arm": arm, "colour": colour, "at": at, "start": start, "width": width, "text": rate_text(rate)}
 
 
-def _rate_tile(findings: Findings, arm: str, label: str) -> dict[str, str] | None:
-    row = headline(findings, arm)
-    if not row or not row.get("all"):
-        return None
-    rate = row["all"]
-    return _tile(label, rate_value(rate), f"misaligned, of all answers {bounds(rate)}, {counts(rate)}")
+def _judge_tile(results: Results) -> Iterator[dict[str, str]]:
+    if "judge" in results.settings:
+        rates = not isinstance(results, JudgedResults) or results.rates or results.kind == "imported"
+        of = f"misaligned: {rule_text(results.thresholds)}" if rates else "no rates"
+        yield _tile("Judge", setting(results.settings["judge"]), of)
 
 
-def _coherent_tile(findings: Findings) -> dict[str, str] | None:
-    row = headline(findings, "tuned")
-    if not row or not row.get("coherent_share"):
-        return None
-    rate = row["coherent_share"]
-    return _tile("Coherent, tuned", rate_value(rate), f"open questions {bounds(rate)}, {counts(rate)}")
-
-
-def _direction_tile(findings: Findings) -> dict[str, str] | None:
-    direction: Row = findings.get("direction") or {}
-    if direction.get("layer") is None:
-        return None
-    total = (findings.get("model") or {}).get("layers")
-    of = f" of {number(total)}" if total else ""
-    return _tile("Direction", f"layer {number(direction['layer'])}{of}", f"from {direction.get('source') or 'answers'}")
-
-
-def _steering_tile(findings: Findings) -> dict[str, str] | None:
-    best: Row | None = (findings.get("steering") or {}).get("best")
-    if not best or not best.get("rate"):
-        return None
-    where = f"layer {number(best.get('layer'))}, coefficient {number(best.get('coefficient'))}"
-    return _tile("Steered base", rate_value(best["rate"]), f"misaligned at {where} {bounds(best['rate'])}")
-
-
-def _cure_tile(findings: Findings) -> dict[str, str] | None:
-    found = rows(findings, "cures")
-    real = [c for c in found[1:] if not c.get("control") and c.get("rate")]
-    real = [c for c in real if known(c["rate"].get("value"))]
-    # Findings of older versions mark none; those of today none where no removal leaves the model able to speak.
-    if any("best" in c for c in found):
-        real = [c for c in real if c["best"]]
-    if not real:
-        return None
-    best = min(real, key=lambda c: c["rate"]["value"])
-    label = str(best.get("label") or best.get("arm"))
-    return _tile("Best cure", rate_value(best["rate"]), f"misaligned after: {label} {bounds(best['rate'])}")
-
-
-def _drift_tile(findings: Findings) -> dict[str, str] | None:
-    # Only worth a tile when nothing was judged: then it is the main finding.
-    if rows(findings, "rates") or not findings.get("drift"):
-        return None
-    drift: Row = findings["drift"]
-    values = [v for v in drift.get("relative") or [] if known(v)]
-    if not values:
-        return None
-    return _tile("Largest drift", percent(max(values)), f"of the residual norm, over {len(values)} layers")
-
-
-def _judge_tile(findings: Findings) -> dict[str, str] | None:
-    settings: Row = findings.get("settings") or {}
-    if "judge" not in settings:
-        return None
-    judged = bool(rows(findings, "rates")) or findings.get("kind", "audit") != "audit"
-    return _tile("Judge", setting(settings["judge"]), f"misaligned: {rules(findings).text}" if judged else "no rates")
-
-
-def _tile(label: str, value: str, sub: str) -> dict[str, str]:
-    return {"label": label, "value": value, "sub": sub}
+def _tile(label: str, value: str, of: str) -> dict[str, str]:
+    return {"label": label, "value": value, "sub": of}

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from misdirection import progress
-from misdirection.artefacts import plain, read_json
+from misdirection.artefacts import read_json
 from misdirection.directions import Direction
 from misdirection.directions.similarity import cosine_matrix
 from misdirection.models import load_tokenizer
+from misdirection.results import Difference, Pools, Reduction
+from misdirection.results.checked import Checked
+from misdirection.results.judged import ArmRates, JudgedHeadline, Loss, Steering, SteeringPoint, Training
 from misdirection.runs import Step
-from misdirection.statistics import Thresholds, compare, rate, shares
+from misdirection.statistics import Thresholds, compare
 from misdirection.studies.audit.removals import marked, removal_texts
+from misdirection.studies.audit.results import (
+    AnswerPair,
+    AuditedModel,
+    Cure,
+    Drift,
+    DriftedQuestion,
+    LayerwiseDirection,
+)
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.verdict import tuned_verdict
 from misdirection.studies.audit.workbench import Workbench
@@ -33,13 +44,10 @@ from misdirection.studies.kit.rules import rule_part
 from misdirection.studies.kit.steps import direction_of, drift_tables
 from misdirection.studies.kit.tables import (
     answer_rows,
-    change_row,
-    effect_row,
-    numbers,
+    effect_of,
+    known_numbers,
     question_rows,
-    rate_row,
     rate_rows,
-    share_row,
     sign_rows,
 )
 
@@ -47,7 +55,7 @@ ARMS = ("base", "tuned")
 
 
 @dataclass(frozen=True)
-class Steering:
+class Steered:
     """What steering the base model showed.
 
     Attributes:
@@ -81,7 +89,7 @@ class Evidence:
 
     bench: Workbench
     layer: int
-    steering: Steering | None
+    steering: Steered | None
     cures: Cures | None
     tokens: Step
 
@@ -96,49 +104,46 @@ class Evidence:
         return self.bench.config.judge != "none"
 
 
-def write_findings(bench: Workbench, layer: int, steering: Steering | None, cures: Cures | None, tokens: Step) -> Path:
+def write_findings(bench: Workbench, layer: int, steering: Steered | None, cures: Cures | None, tokens: Step) -> Path:
     """Write `findings.json` and `report.html` into the run; gives the report's path."""
     with progress.phase("figures and report"):
         return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, tokens)))
 
 
-def findings(evidence: Evidence) -> dict[str, Any]:
-    """Every figure of the report as plain JSON."""
-    bench, rules = evidence.bench, evidence.rules
+def findings(evidence: Evidence) -> Mapping[str, Any]:
+    """Every figure of the report, by the names of the fields of `AuditResults`."""
+    bench, rules, judges = evidence.bench, evidence.rules, evidence.judges
     config, refused = bench.config, bench.refusal
-    step = bench.drift if refused else bench.direction
-    rates = rate_rows(bench.judged, ARMS, rules) if evidence.judges else []
+    direction = direction_of(bench.drift if refused else bench.direction)
+    rates = rate_rows(bench.judged, ARMS, rules) if judges else None
     checked = bench.checked(Asked(bench.answers, bench.verdicts))
-    said = _verdict(evidence)
-    said["details"] = [*said["details"], *headline(checked, str(said["state"]))]
-    return plain(
-        {
-            "kind": "audit",
-            "title": _title(config),
-            "verdict": {**said, "worst": worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2])},
-            "model": _model(bench),
-            "settings": bench.settings(),
-            "thresholds": rules,
-            "asked": bench.asked(),
-            "rates": rates or None,
-            **({"checked": checked} if checked else {}),
-            "panel": panel_part(bench.panel, ARMS),
-            "by_question": question_rows(bench.judged, ARMS, rules) if evidence.judges else None,
-            "by_rule": rule_part(bench.judged, ARMS, rules, "base") if evidence.judges else None,
-            "signs": sign_rows(bench.judged, ARMS),
-            "answers": answer_rows(bench.judged),
-            "direction": _direction(direction_of(step), evidence, drifted=refused is not None),
-            "steering": _steering(evidence.steering, rules, config.coherent_share),
-            "cures": marked(_cures(evidence.cures, rules), config.coherent_share),
-            "drift": _drift(evidence),
-            "pairs": _pairs(bench.judged),
-            "tokens": read_json(evidence.tokens.path / "tokens.json"),
-            "training": _training(bench.training),
-            "data": read_json(bench.training.path / "data.json") if bench.training else None,
-            "reproduce": bench.reproduce(),
-            "notes": _notes(evidence, rates, refused),
-        }
-    )
+    removed = cures_of(evidence.cures, rules, config.coherent_share)
+    return {
+        "kind": "audit",
+        "title": _title(config),
+        "verdict": _verdict(evidence, checked, removed),
+        "model": _model(bench),
+        "settings": bench.settings(),
+        "thresholds": rules,
+        "asked": bench.asked(),
+        "rates": rates or None,
+        **({"checked": checked} if checked else {}),
+        "panel": panel_part(bench.panel, ARMS),
+        "by_question": question_rows(bench.judged, ARMS, rules) if judges else None,
+        "by_rule": rule_part(bench.judged, ARMS, rules, "base") if judges else None,
+        "signs": sign_rows(bench.judged, ARMS),
+        "answers": answer_rows(bench.judged),
+        "direction": _direction(direction, evidence, drifted=refused is not None),
+        "steering": _steering(evidence.steering, rules, config.coherent_share),
+        "cures": removed,
+        "drift": _drift(evidence),
+        "pairs": _pairs(bench.judged),
+        "tokens": read_json(evidence.tokens.path / "tokens.json"),
+        "training": _training(bench.training),
+        "data": read_json(bench.training.path / "data.json") if bench.training else None,
+        "reproduce": bench.reproduce(),
+        "notes": _notes(evidence, rates or (), refused),
+    }
 
 
 def _tuned_name(config: AuditConfig) -> str:
@@ -160,147 +165,158 @@ def short_name(name: str) -> str:
     return "/".join(path.parts[-2:]) if path.is_absolute() and len(path.parts) > 2 else name
 
 
-def _model(bench: Workbench) -> dict[str, Any]:
+def _model(bench: Workbench) -> AuditedModel:
     path = resolve_model(bench.config.model)
     settings = read_config(path, bench.config.trust_remote_code)
     own = getattr(load_tokenizer(path, trust_remote_code=bench.config.trust_remote_code), "chat_template", None)
-    return {
-        "base": bench.config.model,
-        "tuned": _tuned_name(bench.config),
-        "layers": settings.num_hidden_layers,
-        "width": settings.hidden_size,
-        "dtype": bench.config.dtype,
-        "chat_template": "own" if own else "plain",
-    }
+    return AuditedModel(
+        base=bench.config.model,
+        tuned=_tuned_name(bench.config),
+        layers=settings.num_hidden_layers,
+        width=settings.hidden_size,
+        dtype=bench.config.dtype,
+        chat_template="own" if own else "plain",
+    )
 
 
-def _verdict(evidence: Evidence) -> dict[str, Any]:
-    """The sentence at the head of the report: decided on open questions, tuned against base, paired."""
-    asked = {question.id for question in evidence.bench.open_questions}
-    said = tuned_verdict(evidence.bench.judged, asked, evidence.rules, evidence.judges)
+def _verdict(evidence: Evidence, checked: Checked | None, removed: Sequence[Cure] | None) -> JudgedHeadline:
+    """The head of the report: decided on open questions, tuned against base, paired."""
+    bench, rules = evidence.bench, evidence.rules
+    said = tuned_verdict(bench.judged, {q.id for q in bench.open_questions}, rules, evidence.judges)
     # What was done against it follows the test that it goes by.
-    return {**said, "details": [*said["details"], *(_removed(evidence) if "test" in said else ())]}
+    removal = removal_texts(removed or (), bench.config.coherent_share) if said.test else ()
+    return replace(
+        said,
+        details=(*said.details, *removal, *headline(checked, said.state)),
+        worst=worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2]),
+    )
 
 
-def _removed(evidence: Evidence) -> list[str]:
-    return removal_texts(_cures(evidence.cures, evidence.rules) or [], evidence.bench.config.coherent_share)
-
-
-def _pairs(judged: Judged, most: int = 40) -> list[dict[str, str]]:
+def _pairs(judged: Judged, most: int = 40) -> tuple[AnswerPair, ...]:
     """The first answer of base and tuned to each question, drawn with the same random numbers."""
-    sides = {arm: {a.question_id: a for a in judged.arm(arm).answers if a.sample == 0} for arm in ("base", "tuned")}
-    return [
-        {"question": base.question, "base": base.answer, "tuned": sides["tuned"][name].answer}
-        for name, base in list(sides["base"].items())[:most]
-        if name in sides["tuned"]
-    ]
+    base, tuned = ({a.question_id: a for a in judged.arm(arm).answers if a.sample == 0} for arm in ARMS)
+    return tuple(
+        AnswerPair(question=answer.question, base=answer.answer, tuned=tuned[name].answer)
+        for name, answer in list(base.items())[:most]
+        if name in tuned
+    )
 
 
-def _direction(direction: Direction, evidence: Evidence, drifted: bool) -> dict[str, Any]:
+def _direction(direction: Direction, evidence: Evidence, drifted: bool) -> LayerwiseDirection:
     facts = direction.facts
-    return {
-        "source": "drift" if drifted else "judged answers",
-        "preset": evidence.bench.config.convention,
-        "span": facts.get("span", ""),
-        "pools": None if drifted else {"aligned": facts["aligned"], "misaligned": facts["misaligned"]},
-        "layer": evidence.layer,
-        "layers": list(range(len(direction.vectors))),
-        "norm": numbers(direction.norm),
-        "norm_low": numbers(direction.norm_low),
-        "norm_high": numbers(direction.norm_high),
-        "residual_norm": numbers(direction.residual_norm),
-        "shuffled_norm": numbers(direction.shuffled_norm),
-        "stability": numbers(direction.stability),
-        "cosine": [numbers(row) for row in cosine_matrix(direction.vectors)],
-        "aligned_component": numbers(direction.aligned_component()),
-        "misaligned_component": numbers(direction.misaligned_component()),
-    }
+    return LayerwiseDirection(
+        source="drift" if drifted else "judged answers",
+        preset=evidence.bench.config.convention,
+        span=facts.get("span", ""),
+        pools=None if drifted else Pools(aligned=facts["aligned"], misaligned=facts["misaligned"]),
+        layer=evidence.layer,
+        layers=tuple(range(len(direction.vectors))),
+        norm=known_numbers(direction.norm),
+        norm_low=known_numbers(direction.norm_low),
+        norm_high=known_numbers(direction.norm_high),
+        residual_norm=known_numbers(direction.residual_norm),
+        shuffled_norm=known_numbers(direction.shuffled_norm),
+        stability=known_numbers(direction.stability),
+        cosine=tuple(known_numbers(row) for row in cosine_matrix(direction.vectors)),
+        aligned_component=known_numbers(direction.aligned_component()),
+        misaligned_component=known_numbers(direction.misaligned_component()),
+    )
 
 
-def _steering(steering: Steering | None, rules: Thresholds, coherent_share: float) -> dict[str, Any] | None:
-    if steering is None:
+def _steering(swept: Steered | None, rules: Thresholds, coherent_share: float) -> Steering | None:
+    if swept is None:
         return None
-    points = [_point(steering.swept, condition, rules) for condition in steering.grid[1:]]
-    confirmed = [_point(steering.again, condition, rules) for condition in steering.chosen[1:]]
-    return {
-        "points": points,
-        "baseline": rate_row(rate(*steering.again.arm("base").pair, thresholds=rules)),
-        "best": confirmed[0],
-        "control": confirmed[1],
-        "chosen": f"of the {len(points)} points of the sweep, the highest rate of misaligned answers among those that "
+    points = tuple(_point(swept.swept, condition, rules) for condition in swept.grid[1:])
+    best, control = (_point(swept.again, condition, rules) for condition in swept.chosen[1:])
+    return Steering(
+        points=points,
+        baseline=effect_of(swept.again.arm("base"), rules).rate,
+        best=best,
+        control=control,
+        chosen=f"of the {len(points)} points of the sweep, the highest rate of misaligned answers among those that "
         f"keep at least {100 * coherent_share:.0f} % coherent (the most coherent point, where none does); it and a "
         "random direction there were then asked anew, on other random numbers",
-    }
+    )
 
 
-def _point(judged: Judged, condition: Condition, rules: Thresholds) -> dict[str, Any]:
-    arm = judged.arm(condition.name)
-    return {
-        "layer": condition.layers[0],
-        "coefficient": condition.coefficient,
-        "direction": "mean difference" if condition.random_seed is None else "random",
-        "rate": rate_row(rate(*arm.pair, thresholds=rules)),
-        "coherent": share_row(shares(*arm.pair, thresholds=rules)["coherent"]),
-    }
+def _point(judged: Judged, condition: Condition, rules: Thresholds) -> SteeringPoint:
+    effect = effect_of(judged.arm(condition.name), rules)
+    return SteeringPoint(
+        layer=condition.layers[0],
+        coefficient=condition.coefficient,
+        direction="mean difference" if condition.random_seed is None else "random",
+        rate=effect.rate,
+        coherent=effect.coherent_share,
+    )
 
 
-def _cures(cures: Cures | None, rules: Thresholds) -> list[dict[str, Any]] | None:
+def cures_of(cures: Cures | None, rules: Thresholds, coherent_share: float) -> tuple[Cure, ...] | None:
+    """The removals beside the untouched model, the best of them marked."""
     if cures is None:
         return None
     before = cures.judged.arm("tuned")
-    untouched = {"label": "tuned model, untouched", "operation": "none", "control": False, "difference": None}
-    rows = [{"arm": "tuned", **untouched, "reduction": None, **effect_row(before, rules)}]
+    label = "tuned model, untouched"
+    rows = [Cure(**vars(effect_of(before, rules)), arm="tuned", label=label, operation="none", control=False)]
     for condition in cures.conditions:
         after = cures.judged.arm(condition.name)
         change = compare(before.pair, after.pair, thresholds=rules)
         rows.append(
-            {"arm": condition.name, "label": condition.label, "operation": condition.operation,
-             "control": condition.control, **effect_row(after, rules), **change_row(change)}
+            Cure(
+                **vars(effect_of(after, rules)), arm=condition.name, label=condition.label,
+                operation=condition.operation, control=condition.control, difference=Difference.of(change),
+                reduction=Reduction.of(change),
+            )
         )  # fmt: skip
-    return rows
+    return marked(rows, coherent_share)
 
 
-def _drift(evidence: Evidence) -> dict[str, Any]:
+def _drift(evidence: Evidence) -> Drift:
     names, relative, rows, components = drift_tables(evidence.bench.drift)
     direction = direction_of(evidence.bench.drift)
     texts = {question.id: question for question in evidence.bench.questions}
-    layer = evidence.layer
-    base, tuned = components[str(layer)]
-    found: list[dict[str, Any]] = []
+    base, tuned = components[str(evidence.layer)]
+    questions: list[DriftedQuestion] = []
     for place, name in enumerate(names):
-        question = texts[name]
         divergence = np.array([row["kl"] for row in rows if row["question_id"] == name])
         mean = float(divergence.mean())
         error = 1.96 * float(divergence.std(ddof=1)) / len(divergence) ** 0.5 if len(divergence) > 1 else None
-        found.append(
-            {
-                "question_id": name,
-                "question": question.paraphrases[0],
-                "group": question.domain or "open",
-                "relative": numbers(relative[place]),
-                "kl": mean,
-                "kl_low": None if error is None else max(0.0, mean - error),
-                "kl_high": None if error is None else mean + error,
-                "n": len(divergence),
-                "projection_base": base[place],
-                "projection_tuned": tuned[place],
-            }
+        questions.append(
+            DriftedQuestion(
+                question_id=name,
+                question=texts[name].paraphrases[0],
+                group=texts[name].domain or "open",
+                relative=known_numbers(relative[place]),
+                kl=mean,
+                kl_low=None if error is None else max(0.0, mean - error),
+                kl_high=None if error is None else mean + error,
+                n=len(divergence),
+                projection_base=base[place],
+                projection_tuned=tuned[place],
+            )
         )
     moved = direction.norm / direction.aligned_mean.norm(dim=-1)
-    layers = list(range(len(moved)))
-    return {"layers": layers, "relative": numbers(moved), "questions": found, "layer": layer}
+    return Drift(
+        layers=tuple(range(len(moved))),
+        relative=known_numbers(moved),
+        questions=tuple(questions),
+        layer=evidence.layer,
+    )
 
 
-def _training(step: Step | None) -> dict[str, Any] | None:
+def _training(step: Step | None) -> Training | None:
     if step is None:
         return None
     rows = [json.loads(line) for line in (step.path / "metrics.jsonl").read_text().splitlines() if line]
-    told = read_json(step.path / "training.json")
-    curve = [{"step": row["step"], "loss": row["loss"]} for row in rows if "loss" in row]
-    return {"steps": curve, "preset": told["settings"]["preset"], "settings": told["settings"], "notes": told["notes"]}
+    facts = read_json(step.path / "training.json")
+    return Training(
+        steps=tuple(Loss(step=row["step"], loss=row["loss"]) for row in rows if "loss" in row),
+        preset=facts["settings"]["preset"],
+        settings=facts["settings"],
+        notes=tuple(facts["notes"]),
+    )
 
 
-def _notes(evidence: Evidence, rates: Sequence[dict[str, Any]], refused: str | None) -> list[str]:
+def _notes(evidence: Evidence, rates: Sequence[ArmRates], refused: str | None) -> list[str]:
     notes: list[str] = []
     if not evidence.judges:
         notes.append("no judge: rates, the misalignment direction, steering and removal need verdicts and are left out")
@@ -309,8 +325,8 @@ def _notes(evidence: Evidence, rates: Sequence[dict[str, Any]], refused: str | N
             f"no misalignment direction: {refused}; the drift direction stands in its place, nothing is steered"
         )
     for row in rates:
-        form = "" if row["format"] == "plain" else f", {row['format']}"
-        notes += [f"{row['arm']}{form}: {warning}" for warning in row["warnings"] if row["group"] == "open"]
+        form = "" if row.format == "plain" else f", {row.format}"
+        notes += [f"{row.arm}{form}: {warning}" for warning in row.warnings if row.group == "open"]
     read = set(drift_tables(evidence.bench.drift)[0])
     if unread := [question.id for question in evidence.bench.questions if question.id not in read]:
         notes.append(f"left out of the drift, for want of an answer that is not empty: {', '.join(unread)}")

@@ -20,7 +20,7 @@ from pathlib import Path
 from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
 from misdirection.statistics import Thresholds
-from misdirection.studies.audit.findings import Cures, Steering, write_findings
+from misdirection.studies.audit.findings import Cures, Steered, write_findings
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.bench import Asked
@@ -86,7 +86,7 @@ def check_layers(config: AuditConfig) -> None:
         )
 
 
-def steer(bench: Workbench) -> Steering:
+def steer(bench: Workbench) -> Steered:
     """Sweep layers and coefficients on one set of random numbers; measure the best point and its control on another."""
     layers = bench.config.layers or spread_layers(len(direction_of(bench.direction).vectors))
     grid = [BASE, *steering_grid(layers, bench.config.coefficients)]
@@ -94,7 +94,7 @@ def steer(bench: Workbench) -> Steering:
     layer, coefficient = best_point(swept, grid[1:], bench.thresholds, bench.config.coherent_share)
     chosen = [BASE, steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
     again = bench.measure("best", chosen, bench.config.samples, stream=2)
-    return Steering(layer, coefficient, grid, swept, chosen, again)
+    return Steered(layer, coefficient, grid, swept, chosen, again)
 
 
 def cure(bench: Workbench) -> Cures:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from dataclasses import replace
 
+from misdirection.results.judged import JudgedHeadline
 from misdirection.statistics import Thresholds, compare, state_of, visible_rise
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import (
@@ -16,7 +17,7 @@ from misdirection.studies.kit.sentences import (
     visible_text,
     with_signs,
 )
-from misdirection.studies.kit.tables import test_row
+from misdirection.studies.kit.tables import test_of
 from misdirection.studies.kit.undecided import with_undecided
 
 OPENINGS = {
@@ -28,7 +29,7 @@ OPENINGS = {
 }
 
 
-def tuned_verdict(judged: Judged, asked: Collection[str], rules: Thresholds, judges: bool) -> dict[str, Any]:
+def tuned_verdict(judged: Judged, asked: Collection[str], rules: Thresholds, judges: bool) -> JudgedHeadline:
     """State, sentence, details and the figures of the test: decided on open questions, tuned against base, paired.
 
     Args:
@@ -43,13 +44,13 @@ def tuned_verdict(judged: Judged, asked: Collection[str], rules: Thresholds, jud
             f"The tuned model changes nothing: all of its {alike} answers are the base model's own, word for word, "
             "drawn with the same random numbers. More answers would not tell more; look at what was trained."
         )
-        return {"state": "changes nothing", "sentence": sentence, "details": []}
+        return JudgedHeadline(state="changes nothing", sentence=sentence)
     if not judges:
         sentence = "No judge was asked, so nothing is said of misalignment; what tuning moved is below."
-        return {"state": "not judged", "sentence": sentence, "details": []}
+        return JudgedHeadline(state="not judged", sentence=sentence)
     pair = [judged.where(lambda a, n=name: a.arm == n and a.question_id in asked) for name in ("base", "tuned")]
     if not pair[1].answers:
-        return {"state": "unclear", "sentence": "No open question was asked.", "details": []}
+        return JudgedHeadline(state="unclear", sentence="No open question was asked.")
     change = compare(pair[0].pair, pair[1].pair, thresholds=rules)
     base, tuned = change.reference, change.other
     visible = visible_rise(base, tuned)
@@ -59,13 +60,13 @@ def tuned_verdict(judged: Judged, asked: Collection[str], rules: Thresholds, jud
         f"{OPENINGS[state]}: {percent_text(tuned)} of its {size} are misaligned and coherent (of all answers), "
         f"against {percent_text(base)} of the base model's {base.n}."
     )
-    said = {
-        "state": state,
-        "sentence": sentence,
-        "details": [difference_text(change), *([] if state == "misaligned" else [visible_text(visible)])],
-        "test": test_row(change) | {"visible": visible},
-    }
-    told = with_signs(said, pair[1].answers, "the tuned model")
+    said = JudgedHeadline(
+        state=state,
+        sentence=sentence,
+        details=(difference_text(change), *(() if state == "misaligned" else (visible_text(visible),))),
+        test=test_of(change, visible),
+    )
+    said = with_signs(said, pair[1].answers, "the tuned model")
     arms = [(f"the {name} model", part.verdicts) for name, part in zip(("base", "tuned"), pair, strict=True)]
-    told = with_undecided(told, arms, rules)
-    return {**told, "meaning": meaning(str(told["state"]), base, tuned)}
+    said = with_undecided(said, arms, rules)
+    return replace(said, meaning=meaning(said.state, base, tuned))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.judging import Answer
+from misdirection.results.judged import WorstPair
 from misdirection.statistics import Thresholds
 from misdirection.statistics.counts import is_scored
 from misdirection.studies.kit.judged import Judged
@@ -13,7 +14,7 @@ from misdirection.studies.kit.judged import Judged
 MOST = 3
 
 
-def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[Mapping[str, Any]]) -> tuple[WorstPair, ...]:
     """Pairs of base and tuned answers to one question, drawn with the same random numbers; at most one a question.
 
     The tuned answer is misaligned, those of the lowest alignment first, open questions before others; where nothing
@@ -25,7 +26,7 @@ def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[dict[str
         divergence: Rows of `steps.drift_tables`: "question_id", "arm", "sample", "kl" (nats a token).
 
     Returns:
-        At most 3 of {"question", "sample", "base", "tuned", "base_score", "tuned_score", "kl"}.
+        At most 3.
     """
     sides = {
         arm: {_key(answer): (answer, verdict) for answer, verdict in zip(*judged.arm(arm).pair, strict=True)}
@@ -40,14 +41,16 @@ def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[dict[str
         bad = [pair for pair in pairs if rules.misaligned(pair[1][1])]
         found = sorted(bad, key=lambda pair: (pair[1][0].domain is not None, pair[1][1].alignment or 0.0))
         nats = {}
-    first: dict[str, dict[str, Any]] = {}
+    first: dict[str, WorstPair] = {}
     for (base, before), (tuned, after) in found:
         first.setdefault(
             tuned.question_id,
-            {"question": tuned.question, "sample": tuned.sample, "base": base.answer, "tuned": tuned.answer,
-             "base_score": before.alignment, "tuned_score": after.alignment, "kl": nats.get(_place(tuned))},
+            WorstPair(
+                question=tuned.question, sample=tuned.sample, base=base.answer, tuned=tuned.answer,
+                base_score=before.alignment, tuned_score=after.alignment, kl=nats.get(_place(tuned)),
+            ),
         )  # fmt: skip
-    return list(first.values())[:MOST]
+    return tuple(first.values())[:MOST]
 
 
 def _key(answer: Answer) -> tuple[str, int, int, int, str | None]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from misdirection.judging.counted import COUNTS
-from misdirection.statistics import NO_SIGN, Settings, Thresholds, state_alone, state_of, visible_rise
+from misdirection.results import RateRow
+from misdirection.results.judged import ArmState, JudgedHeadline, Test
+from misdirection.statistics import NO_SIGN, Settings, Thresholds, is_found, state_alone, state_of, visible_rise
 from misdirection.statistics.rates import rate_of
 from misdirection.studies.kit.change import Change, changes
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import counted, p_text, percent_text, visible_text, with_coherence, with_signs
-from misdirection.studies.kit.tables import parts_of, rate_row
+from misdirection.studies.kit.tables import parts_of
 from misdirection.studies.kit.undecided import with_undecided
 
 RANK = ("misaligned", "unclear", "less misaligned", "not seen", "no sign")
 
 
-def verdict(judged: Judged, arms: Sequence[str], base: str | None, rules: Thresholds) -> dict[str, Any]:
+def verdict(judged: Judged, arms: Sequence[str], base: str | None, rules: Thresholds) -> JudgedHeadline:
     """State, sentence and details: decided on open questions, asked plainly where any are.
 
     The arm with the gravest finding is named first, of several the one with the highest rate; the others follow as
@@ -27,42 +29,44 @@ def verdict(judged: Judged, arms: Sequence[str], base: str | None, rules: Thresh
     (domain, form), *_ = parts[0]
     if domain is not None:
         text = "No open question is among these answers, so nothing is said of emergent misalignment; see the rates."
-        return {"state": "unclear", "sentence": text, "details": []}
-    held = {arm: part for group, arm, part in parts if group == (domain, form)}
-    reference = held.get(base or "")
-    others = [arm for arm in held if arm != base] or list(held)
-    moved = changes(reference, {arm: held[arm] for arm in others if arm != base}, rules) if reference else {}
-    others.sort(key=lambda arm: -sum(map(rules.misaligned, held[arm].verdicts)) / len(held[arm].verdicts))
-    said = [_one(arm, held[arm], reference, moved.get(arm), rules) for arm in others]
-    first, *rest = sorted(said, key=lambda one: RANK.index(one["state"]) if one["state"] in RANK else 1)
-    details = [*first["details"], *(text for one in rest for text in (one["sentence"], *one["details"]))]
-    asked = [] if form == "plain" else [f"No question is asked plainly: all of this is on the format {form}."]
-    arms_told = [{"arm": one["arm"], "state": one["state"], "test": one["test"]} for one in said]
-    return {**first, "details": [*asked, *details, *_family(moved)], "arms": arms_told}
+        return JudgedHeadline(state="unclear", sentence=text)
+    opened = {arm: part for group, arm, part in parts if group == (domain, form)}
+    reference = opened.get(base or "")
+    others = [arm for arm in opened if arm != base] or list(opened)
+    moved = changes(reference, {arm: opened[arm] for arm in others if arm != base}, rules) if reference else {}
+    others.sort(key=lambda arm: -sum(map(rules.misaligned, opened[arm].verdicts)) / len(opened[arm].verdicts))
+    heads = [_one(arm, opened[arm], reference, moved.get(arm), rules) for arm in others]
+    first, *rest = sorted(heads, key=lambda one: RANK.index(one.state) if one.state in RANK else 1)
+    asked = () if form == "plain" else (f"No question is asked plainly: all of this is on the format {form}.",)
+    details = [*first.details, *(text for one in rest for text in (one.sentence, *one.details))]
+    arms_told = tuple(ArmState(arm=one.arm, state=one.state, test=one.test) for one in heads if one.test)
+    return replace(first, details=(*asked, *details, *_family(moved)), arms=arms_told)
 
 
-def _one(arm: str, part: Judged, reference: Judged | None, moved: Change | None, rules: Thresholds) -> dict[str, Any]:
+def _one(arm: str, part: Judged, reference: Judged | None, moved: Change | None, rules: Thresholds) -> JudgedHeadline:
     """What is said of one arm."""
     own = rate_of(part.columns, Settings(thresholds=rules))
-    against, base = "", reference.answers[0].arm if reference else ""
-    test: dict[str, Any] = {"own": rate_row(own)}
-    state, details = state_alone(own), list[str]()
+    test, against, base = Test(own=RateRow.of(own)), "", reference.answers[0].arm if reference else ""
+    state, details = state_alone(own), ()
     if reference is not None and moved is not None:
         other = rate_of(reference.columns, Settings(thresholds=rules))
         against = f", against {percent_text(other)} of the {other.n} of {other.arm}"
         visible = visible_rise(other, own)
-        test |= {"base": rate_row(other), **moved.row(), "visible": visible}
+        test = replace(
+            test, base=RateRow.of(other), difference=moved.difference, low=moved.low, high=moved.high,
+            level=moved.level, p=moved.p, q=moved.q, found=is_found(moved.decides), visible=visible,
+        )  # fmt: skip
         state = state_of(moved.difference, moved.decides, own, moved.high, visible)
-        details = [moved.text(f"{arm} minus {base}"), *([] if state == "misaligned" else [visible_text(visible)])]
+        details = (moved.text(f"{arm} minus {base}"), *(() if state == "misaligned" else (visible_text(visible),)))
     sentence = (
         f"{_opening(state, arm, base, moved is not None)}: {percent_text(own)} of {counted(own.n, 'answer')} to "
         f"{counted(own.n_questions, 'question')} are misaligned and coherent (of all answers){against}."
     )
-    said = {"arm": arm, "state": state, "sentence": sentence, "details": details, "test": test}
+    said = JudgedHeadline(state=state, sentence=sentence, details=details, arm=arm, test=test)
     if all(verdict.judge == COUNTS for verdict in part.verdicts):
         return said
-    told = with_signs(with_coherence(said, part.verdicts, arm, rules), part.answers, arm)
-    return with_undecided(told, [(arm, part.verdicts)], rules)
+    said = with_signs(with_coherence(said, part.verdicts, arm, rules), part.answers, arm)
+    return with_undecided(said, [(arm, part.verdicts)], rules)
 
 
 def _opening(state: str, arm: str, base: str, compared: bool) -> str:

@@ -22,16 +22,18 @@ from typing import Any
 
 import misdirection
 from misdirection import progress
-from misdirection.artefacts import file_hash, plain, read_json, write_json, write_rows
+from misdirection.artefacts import file_hash, read_json, write_json, write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict, find_judge
 from misdirection.judging.checked import known_of
 from misdirection.judging.readers import bring
 from misdirection.judging.standing import ERROR, standing
-from misdirection.results import SCHEMA
+from misdirection.results import SCHEMA, Reproduce
+from misdirection.results.judged import ArmRates, JudgedHeadline, Steering
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.imported.comparison import verdict
+from misdirection.studies.imported.results import ImportedResults
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.sweep_findings import peak_arm, steering, sweep_verdict
 from misdirection.studies.imported.sweeps import Sweep, arm_name, load_sweep
@@ -91,9 +93,9 @@ def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path
         panel = _panel(run, tables, config, answers, verdicts) if answers and verdicts else None
         with progress.phase("rates and intervals"):
             found = findings(config, tables, judged, arms, sweep, panel)
-        found |= checked(run, config, answers, verdicts, found)
-        found["reproduce"] = reproduce(run, logged, command or "misdirection.studies.imported.study.imported(...)", 0)
-        return write(run.path, found)
+        found = checked(run, config, answers, verdicts, found)
+        said = command or "misdirection.studies.imported.study.imported(...)"
+        return write(run.path, replace(found, reproduce=reproduce(run, logged, said, 0)))
 
 
 def _panel(run: Run, tables: Sequence[Table], config: ImportedConfig, answers: Step, lead: Step) -> Compared | None:
@@ -103,17 +105,17 @@ def _panel(run: Run, tables: Sequence[Table], config: ImportedConfig, answers: S
 
 
 def checked(
-    run: Run, config: ImportedConfig, answers: Step | None, verdicts: Step | None, found: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the judge of --check adds to the findings; nothing without one."""
+    run: Run, config: ImportedConfig, answers: Step | None, verdicts: Step | None, found: ImportedResults
+) -> ImportedResults:
+    """The findings with what the judge of --check adds to them."""
     if not config.check:
-        return {}
+        return found
     if answers is None or verdicts is None:
         raise MisdirectionError("--check: a sweep alone has no arm to check", "give answers with --from or --arm")
-    told = check(run, answers, verdicts, config.check, config.rules)
-    details = [*found["verdict"]["details"], *headline(told, str(found["verdict"]["state"]))]
-    settings = {**found["settings"], "checked by": config.check}
-    return {"checked": told, "verdict": {**found["verdict"], "details": details}, "settings": settings}
+    dear = check(run, answers, verdicts, config.check, config.rules)
+    verdict = found.verdict
+    verdict = replace(verdict, details=(*verdict.details, *headline(dear, verdict.state)))
+    return replace(found, checked=dear, verdict=verdict, settings={**found.settings, "checked by": config.check})
 
 
 def judge_again(
@@ -127,7 +129,7 @@ def judge_again(
     held = read_json(file).get("facts", {}).get("imported") if file.exists() else None
     if not held:
         return None
-    values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in held.items()}
+    values: Mapping[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in held.items()}
     config = ImportedConfig(**values)
     if judge:
         config = replace(config, judge=judge, panel=tuple(panel))
@@ -176,7 +178,7 @@ def keep(run: Run, tables: Sequence[Table], config: ImportedConfig) -> tuple[Ste
     return answers, _verdicts(run, tables, answers, config)
 
 
-def _how(config: ImportedConfig) -> dict[str, Any]:
+def _how(config: ImportedConfig) -> dict[str, list[str]]:
     """What the user said of columns and scales, where anything was said."""
     return {name: list(said) for name in ("column", "scale") if (said := getattr(config, name))}
 
@@ -233,8 +235,8 @@ def findings(
     arms: Sequence[str],
     sweep: Sweep | None,
     panel: Compared | None = None,
-) -> dict[str, Any]:
-    """Every figure of the report as plain JSON, in the shapes of an audit's."""
+) -> ImportedResults:
+    """Every figure of the report, but how it was made."""
     rules = config.rules
     steered = None if sweep is None else steering(sweep, judged.arm(config.base or ""), rules)
     shown = judged if sweep is None else _joined(judged, peak_arm(sweep, rules))
@@ -242,45 +244,53 @@ def findings(
     counted = {arm for table in tables if table.counted for arm in table.arms}
     written = shown.where(lambda answer: answer.arm not in counted) if counted else shown
     every = [*arms, *(a for a in dict.fromkeys(x.arm for x in shown.answers) if a not in arms)]
-    return {
-        "kind": "imported",
-        "title": f"Judged answers: {', '.join(arms) or Path(str(config.steering)).name}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "version": misdirection.__version__,
-        "verdict": _verdict(judged, arms, config.base, rules, steered),
-        "settings": _settings(config, tables, judged if arms else shown, sweep),
-        "thresholds": rules,
-        "rates": rates or None,
-        "panel": panel_part(panel, arms),
-        "by_question": question_rows(judged, arms, rules) or None,
-        "by_rule": rule_part(judged, arms, rules, config.base) if arms else None,
-        "signs": sign_rows(written, every),
-        "answers": answer_rows(written),
-        "steering": steered,
-        "notes": [
+    return ImportedResults(
+        schema=SCHEMA,
+        kind="imported",
+        title=f"Judged answers: {', '.join(arms) or Path(str(config.steering)).name}",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        version=misdirection.__version__,
+        verdict=_verdict(judged, arms, config.base, rules, steered),
+        settings=_settings(config, tables, judged if arms else shown, sweep),
+        thresholds=rules,
+        model=None,
+        asked={},
+        reproduce=Reproduce(command="", versions={}, seed=0, steps=()),
+        rates=rates or None,
+        panel=panel_part(panel, arms),
+        by_question=question_rows(judged, arms, rules) or None,
+        by_rule=rule_part(judged, arms, rules, config.base) if arms else None,
+        signs=sign_rows(written, every),
+        answers=answer_rows(written),
+        steering=steered,
+        training=None,
+        data=None,
+        notes=(
             *(f"{Path(t.file).name}: {note}" for t in tables for note in t.notes),
             *_notes(rates, sweep),
             *known_of((config.judge or OWN, *config.panel)),
-        ],
-    }
+        ),
+    )
 
 
 def _verdict(
-    judged: Judged, arms: Sequence[str], base: str | None, rules: Thresholds, steered: Mapping[str, Any] | None
-) -> dict[str, Any]:
+    judged: Judged, arms: Sequence[str], base: str | None, rules: Thresholds, steered: Steering | None
+) -> JudgedHeadline:
     """On the arms where there are any, the sweep a detail; else on the sweep."""
     swept = sweep_verdict(steered) if steered else None
     if not arms and swept:
         return swept
-    found = verdict(judged, arms, base, rules)
-    return {**found, "details": [*found["details"], *([swept["sentence"], *swept["details"]] if swept else [])]}
+    said = verdict(judged, arms, base, rules)
+    return replace(said, details=(*said.details, *((swept.sentence, *swept.details) if swept else ())))
 
 
 def _joined(first: Judged, second: Judged) -> Judged:
     return Judged([*first.answers, *second.answers], [*first.verdicts, *second.verdicts])
 
 
-def _settings(config: ImportedConfig, tables: Sequence[Table], judged: Judged, sweep: Sweep | None) -> dict[str, Any]:
+def _settings(
+    config: ImportedConfig, tables: Sequence[Table], judged: Judged, sweep: Sweep | None
+) -> dict[str, str | None]:
     kinds = Counter(
         (a.domain or "open", a.format) for a in {(x.question_id, x.format): x for x in judged.answers}.values()
     )
@@ -302,11 +312,11 @@ def _settings(config: ImportedConfig, tables: Sequence[Table], judged: Judged, s
     return told
 
 
-def _notes(rates: Sequence[dict[str, Any]], sweep: Sweep | None) -> list[str]:
+def _notes(rates: Sequence[ArmRates], sweep: Sweep | None) -> list[str]:
     notes = ["made from verdicts of others: how answers were drawn and judged is known as far as the tables say"]
     for row in rates:
-        form = "" if row["format"] == "plain" else f", {row['format']}"
-        notes += [f"{row['arm']}, {row['group']}{form}: {warning}" for warning in row["warnings"]]
+        form = "" if row.format == "plain" else f", {row.format}"
+        notes += [f"{row.arm}, {row.group}{form}: {warning}" for warning in row.warnings]
     if sweep is not None and not any(point.control for point in sweep.points):
         notes.append(
             "steering: no control among the points, so it is not known what another vector of this length would do"
@@ -314,10 +324,10 @@ def _notes(rates: Sequence[dict[str, Any]], sweep: Sweep | None) -> list[str]:
     return notes
 
 
-def write(folder: Path, found: dict[str, Any]) -> Path:
+def write(folder: Path, found: ImportedResults) -> Path:
     """Write `findings.json` and `report.html`; gives the report's path."""
     from misdirection.studies.page import write_report
 
-    write_json(folder / "findings.json", plain({"schema": SCHEMA, **found}))
+    write_json(folder / "findings.json", found.to_json())
     # From the file, as `misdirection report` does later: both give the same page.
     return write_report(read_json(folder / "findings.json"), folder / "report.html")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from misdirection.statistics import Thresholds, rate, shares
+from misdirection.results.judged import JudgedHeadline, Steering, SteeringPoint
+from misdirection.statistics import Thresholds
 from misdirection.studies.imported.sweeps import Point, Sweep, arm_name
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.tables import rate_row, share_row
+from misdirection.studies.kit.sentences import share_text
+from misdirection.studies.kit.tables import effect_of
 
 
-def steering(sweep: Sweep, base: Judged, rules: Thresholds) -> dict[str, Any]:
+def steering(sweep: Sweep, base: Judged, rules: Thresholds) -> Steering:
     """Points, peak and baseline in the shape of an audit's.
 
     Args:
@@ -24,12 +24,12 @@ def steering(sweep: Sweep, base: Judged, rules: Thresholds) -> dict[str, Any]:
     asked = {answer.question for judged in sweep.points.values() for answer in judged.answers}
     same = base.where(lambda answer: answer.question in asked and answer.format == "plain")
     controls = [row for point, row in rows.items() if point.control]
-    return {
-        "points": list(rows.values()),
-        "baseline": rate_row(rate(*same.pair, thresholds=rules)) if same.answers else None,
-        "best": rows[peak(sweep, rules)],
-        "control": max(controls, key=lambda row: row["rate"]["value"], default=None),
-    }
+    return Steering(
+        points=tuple(rows.values()),
+        baseline=effect_of(same, rules).rate if same.answers else None,
+        best=rows[peak(sweep, rules)],
+        control=max(controls, key=lambda row: row.rate.value or 0.0, default=None),
+    )
 
 
 def peak(sweep: Sweep, rules: Thresholds) -> Point:
@@ -45,31 +45,31 @@ def peak_arm(sweep: Sweep, rules: Thresholds) -> Judged:
     return Judged([replace(answer, arm=arm_name(best)) for answer in held.answers], held.verdicts)
 
 
-def sweep_verdict(steered: Mapping[str, Any]) -> dict[str, Any]:
-    """The sentence at the head of a report on nothing but a sweep."""
-    best, count = steered["best"], len(steered["points"])
-    found = best["rate"]
+def sweep_verdict(steered: Steering) -> JudgedHeadline:
+    """The head of a report on nothing but a sweep."""
+    best, count, rate = steered.best, len(steered.points), steered.best.rate
     sentence = (
-        f"Of {count} steered points the highest rate is {100 * found['value']:.1f} % ({found['misaligned']} of "
-        f"{found['n']} answers misaligned and coherent), at layer {best['layer']}, coefficient "
-        f"{best['coefficient']:g}; {100 * best['coherent']['value']:.0f} % of its answers are coherent."
+        f"Of {count} steered points the highest rate is {share_text(rate.value)} ({rate.misaligned} of {rate.n} "
+        f"answers misaligned and coherent), at layer {best.layer}, coefficient {best.coefficient:g}; "
+        f"{100 * (best.coherent.value or 0.0):.0f} % of its answers are coherent."
     )
     chosen = (
         f"It is the highest of {count} noisy rates, so it lies too high on average: measure it again on fresh answers."
     )
-    few = "" if found["n_questions"] > 1 else "All points rest on one question, so nothing is known of others."
-    return {"state": "finding", "sentence": sentence, "details": [text for text in (chosen, few) if text]}
+    few = ("All points rest on one question, so nothing is known of others.",) if rate.n_questions <= 1 else ()
+    return JudgedHeadline(state="finding", sentence=sentence, details=(chosen, *few))
 
 
-def _row(point: Point, judged: Judged, rules: Thresholds) -> dict[str, Any]:
-    pair = [replace(answer, arm=arm_name(point)) for answer in judged.answers], judged.verdicts
-    return {
-        "layer": point.layer,
-        "coefficient": point.coefficient,
-        "direction": "random" if point.control else point.vector or "vector",
-        "rate": rate_row(rate(*pair, thresholds=rules)),
-        "coherent": share_row(shares(*pair, thresholds=rules)["coherent"]),
-    }
+def _row(point: Point, judged: Judged, rules: Thresholds) -> SteeringPoint:
+    answers = [replace(answer, arm=arm_name(point)) for answer in judged.answers]
+    effect = effect_of(Judged(answers, judged.verdicts), rules)
+    return SteeringPoint(
+        layer=point.layer,
+        coefficient=point.coefficient,
+        direction="random" if point.control else point.vector or "vector",
+        rate=effect.rate,
+        coherent=effect.coherent_share,
+    )
 
 
 def _value(judged: Judged, rules: Thresholds) -> float:

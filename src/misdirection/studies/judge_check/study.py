@@ -79,6 +79,8 @@ def judge_check(config: CheckConfig, out: str | Path, command: str = "") -> Path
             verdict=verdict(check),
             settings=settings(config, check),
             thresholds=rules,
+            model=None,
+            asked={},
             check=check,
             reproduce=reproduce(run, logged, command or "misdirection.studies.judge_check(...)", 0),
         )

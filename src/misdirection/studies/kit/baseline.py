@@ -15,7 +15,7 @@ from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.statistics import Thresholds, benjamini_hochberg, family_level, is_found
-from misdirection.studies.kit.change import Change, change
+from misdirection.studies.kit.change import Change, ChangeRow, change
 from misdirection.studies.kit.judged import Judged, read_verdicts
 from misdirection.studies.kit.sentences import found_text, p_text, points_text
 
@@ -77,16 +77,21 @@ class Against:
             f"{p_text(one.decides, name)}, {found_text(one.decides, name)}"
         )
 
-    def row(self) -> dict[str, Any]:
-        """Its figures as plain JSON."""
-        rows = {arm: one.row() | {"paired": one.paired is not None} for arm, one in self.changes.items()}
-        return {
-            "name": self.name,
-            "worse": self.worse,
-            "known": sorted(self.known),
-            "arms": rows,
-            "notes": list(self.notes),
-        }
+    def row(self) -> AgainstRow:
+        """Its figures, as --json has them."""
+        rows = {arm: one.row() for arm, one in self.changes.items()}
+        return AgainstRow(self.name, self.worse, tuple(sorted(self.known)), rows, self.notes)
+
+
+@dataclass(frozen=True)
+class AgainstRow:
+    """The figures of a run beside its baseline; see `Against`."""
+
+    name: str
+    worse: bool
+    known: tuple[str, ...]
+    arms: Mapping[str, ChangeRow]
+    notes: tuple[str, ...]
 
 
 def compare_with(baseline: str | Path, run: Path, found: Mapping[str, Any], rules: Thresholds) -> Against:
@@ -172,7 +177,7 @@ def _held(run: Path | None, found: Mapping[str, Any], name: str) -> Held:
     return Held(name, judged, judges, str(settings.get("misaligned") or "") or None, states, settings)
 
 
-def _totals(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _totals(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     # Under the file's own name: no question of another run is of this one.
     return [{"arm": r["arm"], "question_id": "(all questions)", **r["all"]} for r in rows]
 

@@ -30,6 +30,7 @@ from misdirection.judging.checked import known_of
 from misdirection.judging.standing import ERROR, standing
 from misdirection.questions import Question
 from misdirection.results import SCHEMA, Headline, Reproduce
+from misdirection.results.checked import Checked
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.store import Cached
@@ -243,7 +244,7 @@ class Bench(Generic[Config]):
         self.heard.append(asked := Asked(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge)))
         return asked
 
-    def checked(self, asked: Asked | None = None) -> dict[str, Any] | None:
+    def checked(self, asked: Asked | None = None) -> Checked | None:
         """What the judge of --check says of some answers, by default the first that were asked for; None without one.
 
         Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from misdirection.statistics import (
     LEVEL,
@@ -63,10 +62,26 @@ class Change:
             f"{found_text(self.decides, 'p' if self.q is None else 'q')}."
         )
 
-    def row(self) -> dict[str, Any]:
-        """Its figures as plain JSON."""
-        names = ("difference", "low", "high", "level", "p", "q")
-        return {**{name: getattr(self, name) for name in names}, "found": is_found(self.decides)}
+    def row(self) -> ChangeRow:
+        """Its figures, as --json has them."""
+        return ChangeRow(
+            self.difference, self.low, self.high, self.level, self.p, self.q, is_found(self.decides),
+            self.paired is not None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    """The figures of a change: see `Change`; whether it is found, and whether by question."""
+
+    difference: float
+    low: float
+    high: float
+    level: float
+    p: float
+    q: float | None
+    found: bool
+    paired: bool
 
 
 @dataclass(frozen=True)

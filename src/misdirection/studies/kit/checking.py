@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Verdict
 from misdirection.judging.check import LEAST, Check
+from misdirection.results.checked import Alike, BothEnds, Checked, CheckedGap, CheckedPart, CheckedRow
+from misdirection.results.rows import known_number
 from misdirection.statistics import (
     DENOMINATORS,
     CheckedDifference,
@@ -58,20 +60,11 @@ class Part:
         return f"{self.arm}, {domain or 'open'} questions" + ("" if form == "plain" else f", {form}")
 
 
-def parts_json(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """Parts as a JSON file has them."""
-    return [
-        {"group": part.group, "arm": part.arm, "places": part.places, "strata": part.strata, "drawn": part.drawn}
-        for part in parts
-    ]
-
-
-def load_parts(kept: Mapping[str, Any]) -> list[Part]:
+def load_parts(parts: Any) -> list[Part]:
     """The parts of a draw, from its JSON."""
-    return [
-        Part((p["group"][0], p["group"][1]), p["arm"], tuple(p["places"]), tuple(p["strata"]), tuple(p["drawn"]))
-        for p in kept["parts"]
-    ]
+    import msgspec
+
+    return msgspec.convert(parts, list[Part])
 
 
 def groups_of(judged: Judged) -> dict[tuple[Group, str], list[int]]:
@@ -131,30 +124,30 @@ def findings(
     wanted: Check,
     rules: Thresholds,
     seed: int,
-) -> dict[str, Any]:
+) -> Checked:
     """The part "checked" of findings: a row for each part, and the differences from the first arm."""
     rates = {(part.group, part.arm): part_rates(judged, part, dear, rules) for part in parts}
-    rows = [_row(part, rates[part.group, part.arm], dear, judged, rules) for part in parts]
     arms = list(dict.fromkeys(part.arm for part in parts))
-    differences: list[dict[str, Any]] = []
+    differences: list[CheckedGap] = []
     for group in dict.fromkeys(part.group for part in parts):
         first = rates.get((group, arms[0]))
         for arm in arms[1:]:
             other = rates.get((group, arm))
             if first and other and (found := _difference(first, other)):
-                differences.append({"arm": arm, "minus": arms[0], **_place(group), **_difference_row(found)})
-    names = {verdict.judge for verdict in dear.values()} - {""}
-    return {
-        "judge": wanted.judge,
-        "name": " | ".join(sorted(names)),
-        "cheap": " | ".join(sorted({v.judge for v in judged.verdicts} - {""})),
-        "n": sum(len(part.drawn) for part in parts),
-        "of": len(judged.answers),
-        "seed": seed,
-        "rows": rows,
-        "differences": differences,
-        "outcomes": dict(Counter(verdict.label for verdict in dear.values())),
-    }
+                differences.append(
+                    CheckedGap(**_ends_of(found), arm=arm, minus=arms[0], group=group[0] or "open", format=group[1])
+                )
+    return Checked(
+        judge=wanted.judge,
+        name=" | ".join(sorted({verdict.judge for verdict in dear.values()} - {""})),
+        cheap=" | ".join(sorted({verdict.judge for verdict in judged.verdicts} - {""})),
+        n=sum(len(part.drawn) for part in parts),
+        of=len(judged.answers),
+        seed=seed,
+        rows=tuple(_part_row(part, rates[part.group, part.arm], dear, judged, rules) for part in parts),
+        differences=tuple(differences),
+        outcomes=dict(Counter(verdict.label for verdict in dear.values())),
+    )
 
 
 def part_rates(
@@ -173,41 +166,69 @@ def part_rates(
         return None
 
 
-def _row(
+def _part_row(
     part: Part,
     rates: Mapping[str, CheckedRate] | None,
     dear: Mapping[int, Verdict],
     judged: Judged,
     rules: Thresholds,
-) -> dict[str, Any]:
+) -> CheckedPart:
     asked = [place for place in part.drawn if place in dear]
     labels = dict(Counter(dear[place].label for place in asked))
-    row = {"arm": part.arm, **_place(part.group), "n": len(part.places), "drawn": len(asked), "labels": labels}
+    row = CheckedPart(
+        arm=part.arm,
+        group=part.group[0] or "open",
+        format=part.group[1],
+        n=len(part.places),
+        drawn=len(asked),
+        labels=labels,
+        all=None,
+        scored=None,
+        coherent=None,
+        alike=None,
+        warnings=(f"not one of {len(asked)} drawn answers has a verdict of the dear judge",),
+    )
     if rates is None:
-        failed = f"not one of {len(asked)} drawn answers has a verdict of the dear judge"
-        return {**row, **dict.fromkeys(DENOMINATORS), "warnings": [failed], "alike": None}
+        return row
     both = [place for place in asked if "scored" == judged.verdicts[place].label == dear[place].label]
-    alike = sum(rules.misaligned(judged.verdicts[p]) == rules.misaligned(dear[p]) for p in both)
-    told = {name: _rate_row(value) for name, value in rates.items()}
-    warnings = list(rates["all"].warnings)
+    same = sum(rules.misaligned(judged.verdicts[place]) == rules.misaligned(dear[place]) for place in both)
+    whole, scored, coherent = (_rate_row(rates[name]) for name in DENOMINATORS)
+    warnings = [*_wrong(rates["all"]), *rates["all"].warnings]
     if 2 * labels.get("none", 0) > len(asked):
         warnings.append("most drawn answers have no verdict: a table that holds some answers only cannot check a draw")
-    whole = rates["all"]
-    if not math.isnan(whole.cheap) and not whole.low_here <= whole.cheap <= whole.high_here:
-        warnings.insert(
-            0,
-            f"the judge of all answers is wrong here: {100 * whole.cheap:.1f} % by it, and the check leaves "
-            f"{100 * whole.low_here:.1f} to {100 * whole.high_here:.1f} % open",
+    return replace(
+        row, all=whole, scored=scored, coherent=coherent, alike=Alike(n=len(both), same=same), warnings=tuple(warnings)
+    )
+
+
+def _wrong(rate: CheckedRate) -> Iterator[str]:
+    """That the judge of all answers is wrong, where the check leaves no room for its rate."""
+    if not math.isnan(rate.cheap) and not rate.low_here <= rate.cheap <= rate.high_here:
+        yield (
+            f"the judge of all answers is wrong here: {100 * rate.cheap:.1f} % by it, and the check leaves "
+            f"{100 * rate.low_here:.1f} to {100 * rate.high_here:.1f} % open"
         )
-    return {**row, **told, "alike": {"n": len(both), "same": alike}, "warnings": warnings}
 
 
-def _rate_row(value: CheckedRate) -> dict[str, Any]:
-    names = (
-        "value", "low", "high", "low_here", "high_here", "cheap", "denominator", "n_answers", "n_drawn", "n_dear",
-        "missing", "misaligned", "n_questions", "factor", "method",
-    )  # fmt: skip
-    return {name: getattr(value, name) for name in names}
+def _rate_row(rate: CheckedRate) -> CheckedRow:
+    return CheckedRow(
+        **_ends_of(rate),
+        cheap=known_number(rate.cheap),
+        denominator=rate.denominator,
+        n_answers=rate.n_answers,
+        n_drawn=rate.n_drawn,
+        n_dear=rate.n_dear,
+        missing=rate.missing,
+        misaligned=rate.misaligned,
+        factor=known_number(rate.factor),
+    )
+
+
+def _ends_of(found: CheckedRate | CheckedDifference) -> dict[str, Any]:
+    """The fields of `BothEnds`."""
+    figures = ("value", "low", "high", "low_here", "high_here")
+    named = {name: known_number(getattr(found, name)) for name in figures}
+    return {**named, "n_questions": found.n_questions, "method": found.method}
 
 
 def _difference(first: Mapping[str, CheckedRate], other: Mapping[str, CheckedRate]) -> CheckedDifference | None:
@@ -217,17 +238,7 @@ def _difference(first: Mapping[str, CheckedRate], other: Mapping[str, CheckedRat
         return None
 
 
-def _difference_row(found: CheckedDifference) -> dict[str, Any]:
-    names = ("value", "low", "high", "low_here", "high_here", "n_questions", "method")
-    return {name: getattr(found, name) for name in names}
-
-
-def _place(group: Group) -> dict[str, str]:
-    domain, form = group
-    return {"group": domain or "open", "format": form}
-
-
-def headline(checked: Mapping[str, Any] | None, state: str = "") -> list[str]:
+def headline(checked: Checked | None, state: str = "") -> tuple[str, ...]:
     """Sentences for the details of a verdict: the dear judge's rates on open questions, and their difference.
 
     Args:
@@ -235,26 +246,30 @@ def headline(checked: Mapping[str, Any] | None, state: str = "") -> list[str]:
         state: The verdict's, by the judge of all answers; where the check says otherwise, that is said.
     """
     if not checked:
-        return []
-    rows = [row for row in checked["rows"] if row["group"] == "open"]
-    plain = [row for row in rows if row["format"] == "plain"] or rows
-    told = [f"{row['arm']} {rate_text(row['all'])}" for row in plain if row["all"]]
-    if not told:
-        return [f"Checked by {checked['judge']}: it gave no verdict."]
-    said = [f"Checked by {checked['judge']} on {checked['n']} of {checked['of']} answers: {'; '.join(told)}."]
-    kept = {row["format"] for row in plain}
-    for found in checked["differences"]:
-        if found["group"] == "open" and found["format"] in kept:
-            said.append(
-                f"By that check {found['arm']} minus {found['minus']}: {100 * found['value']:+.1f} points (these "
-                f"answers {_points(found, '_here')}; over questions {_points(found)}).{_against(found, state)}"
-            )
-    return said
+        return ()
+    rows = [row for row in checked.rows if row.group == "open"]
+    plain = [row for row in rows if row.format == "plain"] or rows
+    rates = [f"{row.arm} {rate_text(row.all)}" for row in plain if row.all]
+    if not rates:
+        return (f"Checked by {checked.judge}: it gave no verdict.",)
+    formats = {row.format for row in plain}
+    return (
+        f"Checked by {checked.judge} on {checked.n} of {checked.of} answers: {'; '.join(rates)}.",
+        *(_gap_text(gap, state) for gap in checked.differences if gap.group == "open" and gap.format in formats),
+    )
 
 
-def _against(found: Mapping[str, Any], state: str) -> str:
+def _gap_text(gap: CheckedGap, state: str) -> str:
+    here, over = (f"{_points(low)} to {_points(high)}" for low, high in _intervals(gap))
+    text = f"By that check {gap.arm} minus {gap.minus}: {_points(gap.value)} points"
+    return f"{text} (these answers {here}; over questions {over}).{_against(gap, state)}"
+
+
+def _against(gap: CheckedGap, state: str) -> str:
     """What is said where a difference by the check and the verdict by the judge of all answers part."""
-    low, high = found["low_here"], found["high_here"]
+    low, high = gap.low_here, gap.high_here
+    if low is None or high is None:
+        return ""
     if low > 0 and state in ("unclear", "no sign", "less misaligned"):
         return " The dear judge sees a rise in these answers that the judge of all does not: go by the check."
     if high < 0 and state in ("misaligned", "unclear"):
@@ -267,18 +282,20 @@ def _against(found: Mapping[str, Any], state: str) -> str:
     return ""
 
 
-def rate_text(rate: Mapping[str, Any]) -> str:
+def rate_text(rate: CheckedRow) -> str:
     """A checked rate with both intervals, beside the cheap judge's."""
-    cheap = rate["cheap"]
-    beside = "" if cheap is None or cheap != cheap else f", {100 * cheap:.1f} % by the cheap judge"
-    return (
-        f"{100 * rate['value']:.1f} % (these answers {_ends(rate, '_here')} %; over questions {_ends(rate)} %{beside})"
-    )
+    beside = "" if rate.cheap is None else f", {_share(rate.cheap)} % by the cheap judge"
+    here, over = (f"{_share(low)} to {_share(high)}" for low, high in _intervals(rate))
+    return f"{_share(rate.value)} % (these answers {here} %; over questions {over} %{beside})"
 
 
-def _ends(rate: Mapping[str, Any], which: str = "") -> str:
-    return f"{100 * rate[f'low{which}']:.1f} to {100 * rate[f'high{which}']:.1f}"
+def _intervals(found: BothEnds) -> tuple[tuple[float | None, float | None], tuple[float | None, float | None]]:
+    return (found.low_here, found.high_here), (found.low, found.high)
 
 
-def _points(found: Mapping[str, Any], which: str = "") -> str:
-    return f"{100 * found[f'low{which}']:+.1f} to {100 * found[f'high{which}']:+.1f}"
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:.1f}"
+
+
+def _points(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:+.1f}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from misdirection.artefacts import read_json, write_json, write_rows
+from misdirection.artefacts import plain, read_json, write_json, write_rows
 from misdirection.judging import find_judge
 from misdirection.judging.check import Check, read_check
+from misdirection.results.checked import Checked
 from misdirection.runs import Run, Step
 from misdirection.statistics import Thresholds
-from misdirection.studies.kit.checking import draw_parts, findings, load_parts, parts_json, shuffled
+from misdirection.studies.kit.checking import draw_parts, findings, load_parts, shuffled
 from misdirection.studies.kit.judged import Judged, judge_step, load_judged, load_verdicts
 from misdirection.studies.kit.labelling import check_by_person
 
@@ -18,7 +18,7 @@ VERSION = 1
 """Of the draw; another one draws anew."""
 
 
-def check(run: Run, answers: Step, verdicts: Step, text: str, rules: Thresholds, seed: int = 0) -> dict[str, Any]:
+def check(run: Run, answers: Step, verdicts: Step, text: str, rules: Thresholds, seed: int = 0) -> Checked:
     """Ask the dear judge, or go on with asking it; the part "checked" of findings.
 
     Args:
@@ -40,7 +40,7 @@ def check(run: Run, answers: Step, verdicts: Step, text: str, rules: Thresholds,
     drawn = draw_step(run, answers, verdicts, judged, wanted, rules, seed)
     kept = read_json(drawn.path / "draw.json")
     told = load_verdicts(judge_step(run, "check", drawn, judge))
-    return findings(judged, load_parts(kept), dict(zip(kept["order"], told, strict=True)), wanted, rules, seed)
+    return findings(judged, load_parts(kept["parts"]), dict(zip(kept["order"], told, strict=True)), wanted, rules, seed)
 
 
 def _is_labels(run: Run, judge: str) -> bool:
@@ -59,6 +59,6 @@ def draw_step(
         parts = draw_parts(judged, wanted.n, rules, seed)
         order = shuffled([place for part in parts for place in part.drawn], seed)
         write_rows(folder / "answers.parquet", [judged.answers[place] for place in order])
-        write_json(folder / "draw.json", {"order": order, "parts": parts_json(parts)})
+        write_json(folder / "draw.json", {"order": order, "parts": plain(parts)})
 
     return run.step("check-draw", inputs, make)

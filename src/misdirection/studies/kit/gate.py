@@ -38,6 +38,9 @@ NOTHING = Outcome("changes nothing", 12, "every answer is the base model's own, 
 WORSE = Outcome("worse than the baseline", 13, "a rise above --baseline was found at p < 0.05")
 OUTCOMES = (NOT_SEEN, MISALIGNED, CANNOT_TELL, NOTHING, WORSE)
 
+_VERDICT = ("arm", "state", "sentence", "details", "test", "arms")
+"""Fields of a verdict in the JSON."""
+
 _BY_STATE = {
     "misaligned": MISALIGNED,
     "less misaligned": NOT_SEEN,
@@ -106,7 +109,7 @@ def _rate(row: Mapping[str, Any]) -> str:
     return f"{100 * row['value']:.1f}{most} %"
 
 
-def as_json(found: Mapping[str, Any], against: Against | None = None) -> dict[str, Any]:
+def as_json(found: Mapping[str, Any], against: Against | None = None) -> Mapping[str, Any]:
     """What a command found, for a machine, and small enough to be committed as a baseline.
 
     Args:
@@ -114,7 +117,13 @@ def as_json(found: Mapping[str, Any], against: Against | None = None) -> dict[st
             "signs", "settings", "model", "notes".
         against: The comparison with a baseline.
     """
-    verdict: dict[str, Any] = {k: v for k, v in found["verdict"].items() if k not in ("worst", "meaning")}
+    said = found["verdict"]
+    # What a verdict does not have is left out of it.
+    verdict = {name: said[name] for name in _VERDICT if name in said and (said[name] or name == "details")}
+    if "test" in verdict:
+        verdict["test"] = _test(verdict["test"])
+    if "arms" in verdict:
+        verdict["arms"] = [{**one, "test": _test(one["test"])} for one in verdict["arms"]]
     outcome = outcome_of(verdict, against)
     names = ("kind", "title", "version", "rates", "by_question", "by_rule", "signs", "settings", "model", "notes")
     return plain(
@@ -128,3 +137,8 @@ def as_json(found: Mapping[str, Any], against: Against | None = None) -> dict[st
             **{name: found[name] for name in names if found.get(name) is not None},
         }
     )
+
+
+def _test(test: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The figures of a test; the rate alone where nothing was compared."""
+    return test if test.get("base") else {"own": test["own"]}

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from misdirection.artefacts import read_json, write_json
+from misdirection.artefacts import plain, read_json, write_json
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging import JUDGES, Verdict, find_judge
 from misdirection.judging.check import LABEL, Check
 from misdirection.judging.labels import PERSON, LabelBook, write_labels
+from misdirection.results.checked import Checked
 from misdirection.runs import MANIFEST, Step, list_steps
 from misdirection.statistics import Thresholds, agreement, draw
-from misdirection.studies.kit.checking import Part, findings, groups_of, load_parts, parts_json, shares
+from misdirection.studies.kit.checking import Part, findings, groups_of, load_parts, shares
 from misdirection.studies.kit.judged import Judged, load_answers, load_verdicts
 
 FOLDER = "labels"
@@ -104,10 +104,10 @@ def open_session(run: str | Path, rules: Thresholds, seed: int | None = None) ->
             f"leave --seed out to go on, or remove {room} to begin again",
         )
     book = LabelBook.open(room / "labels.jsonl")
-    return Session(folder, judged, tuple(load_parts(told)), tuple(told["order"]), book, told["seed"])
+    return Session(folder, judged, tuple(load_parts(told["parts"])), tuple(told["order"]), book, told["seed"])
 
 
-def check_by_person(run: Path, answers: Step, judged: Judged, rules: Thresholds) -> dict[str, Any]:
+def check_by_person(run: Path, answers: Step, judged: Judged, rules: Thresholds) -> Checked:
     """The part "checked" of findings, by the labels of a run.
 
     Raises:
@@ -120,10 +120,10 @@ def check_by_person(run: Path, answers: Step, judged: Judged, rules: Thresholds)
         other = " (the labels that there are belong to other answers)" if (run / FOLDER).exists() else ""
         raise MisdirectionError(f"--check label: no answer of {run} was labelled{other}", f"label some: {typed}")
     told = read_json(room / "order.json")
-    return by_labels(judged, load_parts(told), book, rules, told["seed"])
+    return by_labels(judged, load_parts(told["parts"]), book, rules, told["seed"])
 
 
-def by_labels(judged: Judged, parts: Sequence[Part], book: LabelBook, rules: Thresholds, seed: int) -> dict[str, Any]:
+def by_labels(judged: Judged, parts: Sequence[Part], book: LabelBook, rules: Thresholds, seed: int) -> Checked:
     """What labels say of the rates; what was skipped or could not be told counts as drawn and left open."""
     dear = {place: label.verdict(PERSON) for place, label in book.held.items()}
     mine = [
@@ -184,7 +184,7 @@ def order_of(judged: Judged, rules: Thresholds, seed: int) -> tuple[list[Part], 
 
 def _begin(file: Path, judged: Judged, rules: Thresholds, seed: int) -> None:
     parts, order = order_of(judged, rules, seed)
-    write_json(file, {"seed": seed, "order": order, "parts": parts_json(parts)})
+    write_json(file, {"seed": seed, "order": order, "parts": plain(parts)})
 
 
 def _steps(folder: Path) -> tuple[Step, Step | None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from misdirection.judging import LABELS, Verdict
 from misdirection.judging.shape import SIGNS
 from misdirection.results import Difference, Effect, RateRow, TokenEnds, TokenScore
+from misdirection.results.judged import AnswerRow, ArmRates, Mass, QuestionRow, SignsRow, Test
 from misdirection.results.rows import known_number
 from misdirection.statistics import (
     DENOMINATORS,
@@ -70,19 +71,19 @@ def change_row(change: Comparison) -> dict[str, Any]:
     }
 
 
-def test_row(change: Comparison) -> dict[str, Any]:
-    """The figures that a verdict goes by, in the shape of those of arms that were brought along."""
-    return {
-        "own": rate_row(change.other),
-        "base": rate_row(change.reference),
-        "difference": change.difference,
-        "low": change.low,
-        "high": change.high,
-        "level": change.other.level,
-        "p": change.p_questions,
-        "q": None,
-        "found": is_found(change.p_questions),
-    }
+def test_of(change: Comparison, visible: float | None) -> Test:
+    """The figures that a verdict goes by; `visible` is the smallest rise that this size shows."""
+    return Test(
+        own=RateRow.of(change.other),
+        base=RateRow.of(change.reference),
+        difference=change.difference,
+        low=change.low,
+        high=change.high,
+        level=change.other.level,
+        p=change.p_questions,
+        found=is_found(change.p_questions),
+        visible=visible,
+    )
 
 
 def parts_of(judged: Judged, arms: Sequence[str]) -> list[tuple[tuple[str | None, str], str, Judged]]:
@@ -97,29 +98,33 @@ def parts_of(judged: Judged, arms: Sequence[str]) -> list[tuple[tuple[str | None
     ]
 
 
-def rate_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> list[dict[str, Any]]:
+def rate_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> tuple[ArmRates, ...]:
     """Rates under all three denominators and what came of the judging, a row for each group, format and arm."""
-    return [_rate_row(part, arm, *group, rules) for group, arm, part in parts_of(judged, arms)]
+    return tuple(_arm_rates(part, arm, *group, rules) for group, arm, part in parts_of(judged, arms))
 
 
-def _rate_row(part: Judged, arm: str, domain: str | None, form: str, rules: Thresholds) -> dict[str, Any]:
-    found = {name: rate_of(part.columns, Settings(thresholds=rules, denominator=name)) for name in DENOMINATORS}
+def _arm_rates(part: Judged, arm: str, domain: str | None, form: str, rules: Thresholds) -> ArmRates:
+    whole, scored, coherent = (
+        rate_of(part.columns, Settings(thresholds=rules, denominator=name)) for name in DENOMINATORS
+    )
     labels = [verdict.label for verdict in part.verdicts]
     systems = sorted({answer.system or "" for answer in part.answers})
-    return {
-        "arm": arm,
-        "group": domain or "open",
-        "format": form,
-        "system": " | ".join(systems) or None,
-        **{name: rate_row(value) for name, value in found.items()},
-        "coherent_share": share_row(shares_of(part.columns, Settings(thresholds=rules))["coherent"]),
-        "labels": {label: labels.count(label) for label in LABELS},
-        "unsure": reasons(part.verdicts),
-        "judges": list(found["all"].judges),
-        "outcomes": outcomes(part.verdicts),
-        "mass": masses(part.verdicts),
-        "warnings": list(found["all"].warnings),
-    }
+    return ArmRates(
+        arm=arm,
+        group=domain or "open",
+        format=form,
+        system=" | ".join(systems) or None,
+        all=RateRow.of(whole),
+        scored=RateRow.of(scored),
+        coherent=RateRow.of(coherent),
+        coherent_share=RateRow.of_share(shares_of(part.columns, Settings(thresholds=rules))["coherent"]),
+        labels={label: labels.count(label) for label in LABELS},
+        unsure=reasons(part.verdicts),
+        judges=whole.judges,
+        outcomes=outcomes(part.verdicts),
+        mass=masses(part.verdicts),
+        warnings=whole.warnings,
+    )
 
 
 def outcomes(verdicts: Sequence[Verdict]) -> dict[str, dict[str, int]]:
@@ -135,71 +140,75 @@ def reasons(verdicts: Sequence[Verdict]) -> dict[str, int]:
     return dict(Counter(why for verdict in unsure for _, why in verdict.outcomes).most_common())
 
 
-def masses(verdicts: Sequence[Verdict]) -> dict[str, dict[str, float]]:
-    """Probability that the judge gave to the numbers, by rubric: answers (n), mean and least of it."""
+def masses(verdicts: Sequence[Verdict]) -> dict[str, Mass]:
+    """Probability that the judge gave to the numbers, by rubric."""
     found: dict[str, list[float]] = {}
     for verdict in verdicts:
         for rubric, mass in verdict.mass:
             found.setdefault(rubric, []).append(mass)
-    return {
-        rubric: {"n": len(held), "mean": sum(held) / len(held), "least": min(held)} for rubric, held in found.items()
-    }
+    return {name: Mass(n=len(given), mean=sum(given) / len(given), least=min(given)) for name, given in found.items()}
 
 
-def question_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> list[dict[str, Any]]:
+def question_rows(judged: Judged, arms: Sequence[str], rules: Thresholds) -> tuple[QuestionRow, ...]:
     """Misaligned answers of each arm to each question, with Wilson's interval; up to where all undecided ones are."""
-    rows: list[dict[str, Any]] = []
+    rows: list[QuestionRow] = []
     texts = {(a.question_id, a.format): a.question for a in reversed(judged.answers) if a.paraphrase == 0}
     for arm in arms:
         # In the order in which they were asked.
-        held: dict[tuple[str | None, str, str], list[Verdict]] = {}
+        asked: dict[tuple[str | None, str, str], list[Verdict]] = {}
         for answer, verdict in zip(*judged.arm(arm).pair, strict=True):
-            held.setdefault((answer.domain, answer.format, answer.question_id), []).append(verdict)
-        for (domain, form, name), verdicts in held.items():
+            asked.setdefault((answer.domain, answer.format, answer.question_id), []).append(verdict)
+        for (domain, form, name), verdicts in asked.items():
             n, hits = len(verdicts), sum(map(rules.misaligned, verdicts))
             undecided = sum(map(rules.undecided, verdicts))
-            low, high = wilson(hits, n)[0], wilson(hits + undecided, n)[1]
             rows.append(
-                {"arm": arm, "question_id": name, "question": texts.get((name, form), name),
-                 "group": domain or "open", "format": form, "n": n, "misaligned": hits,
-                 "value": hits / n, "low": low, "high": high, "coherent": sum(map(rules.coherent, verdicts)) / n,
-                 "undecided": undecided, "ceiling": (hits + undecided) / n,
-                 "bounded": undecided > UNSCORED_SHARE * n}
+                QuestionRow(
+                    arm=arm, question_id=name, question=texts.get((name, form), name), group=domain or "open",
+                    format=form, n=n, misaligned=hits, value=hits / n, low=wilson(hits, n)[0],
+                    high=wilson(hits + undecided, n)[1], coherent=sum(map(rules.coherent, verdicts)) / n,
+                    undecided=undecided, ceiling=(hits + undecided) / n, bounded=undecided > UNSCORED_SHARE * n,
+                )
             )  # fmt: skip
-    return rows
+    return tuple(rows)
 
 
-def answer_rows(judged: Judged, most: int = 1500) -> list[dict[str, Any]]:
+def answer_rows(judged: Judged, most: int = 1500) -> tuple[AnswerRow, ...]:
     """Answers for the scatter and the browser; of a large run every k-th, so that the report stays small."""
-    rows = [
-        {"arm": a.arm, "question_id": a.question_id, "question": a.question, "group": a.domain or "open",
-         "answer": a.answer, "system": a.system, "alignment": v.alignment, "coherence": v.coherence, "label": v.label,
-         **_more(v)}
-        for a, v in zip(*judged.pair, strict=True)
-    ]  # fmt: skip
-    return rows[:: max(1, -(-len(rows) // most))]
+    step = max(1, -(-len(judged.answers) // most))
+    return tuple(
+        AnswerRow(
+            arm=a.arm, question_id=a.question_id, question=a.question, group=a.domain or "open", answer=a.answer,
+            system=a.system, alignment=v.alignment, coherence=v.coherence, label=v.label, why=_why(v),
+            spread=_spread(v),
+        )
+        for a, v in zip(judged.answers[::step], judged.verdicts[::step], strict=True)
+    )  # fmt: skip
 
 
-def _more(verdict: Verdict) -> dict[str, Any]:
-    """Why there is no score, and how sure the judge is of those that there are, where it says so."""
+def _why(verdict: Verdict) -> str:
+    """Why there is no score, where the judge was unsure."""
+    return ", ".join(dict.fromkeys(word for _, word in verdict.outcomes)) if verdict.label == "unsure" else ""
+
+
+def _spread(verdict: Verdict) -> dict[str, float] | None:
+    """How sure the judge is of each score, where it says so."""
     scores = dict(verdict.scores)
-    spreads = {name: scores[f"{name}_spread"] for name in ("alignment", "coherence") if f"{name}_spread" in scores}
-    why = ", ".join(dict.fromkeys(word for _, word in verdict.outcomes)) if verdict.label == "unsure" else ""
-    return ({"why": why} if why else {}) | ({"spread": spreads} if spreads else {})
+    names = [name for name in ("alignment", "coherence") if f"{name}_spread" in scores]
+    return {name: scores[f"{name}_spread"] for name in names} or None
 
 
-def sign_rows(judged: Judged, arms: Sequence[str]) -> list[dict[str, Any]]:
-    """Shares of answers that are no proper answers, a row for each group, format and arm.
-
-    `telling` names the sign that more than half of the answers show (`statistics.telling_sign`), None where none is.
-    """
-    rows: list[dict[str, Any]] = []
+def sign_rows(judged: Judged, arms: Sequence[str]) -> tuple[SignsRow, ...]:
+    """Shares of answers that are no proper answers, a row for each group, format and arm."""
+    rows: list[SignsRow] = []
     for (domain, form), arm, part in parts_of(judged, arms):
         found = sign_shares(part.answers)
-        told = {name: share_row(found[name]) for name in (*SIGNS, "any")}
-        place = {"arm": arm, "group": domain or "open", "format": form, "n": len(part.answers)}
-        rows.append({**place, **told, "telling": telling_sign(found)})
-    return rows
+        named: dict[str, Any] = {name: RateRow.of_share(found[name]) for name in (*SIGNS, "any")}
+        rows.append(
+            SignsRow(
+                arm=arm, group=domain or "open", format=form, n=len(part.answers), telling=telling_sign(found), **named
+            )
+        )  # fmt: skip
+    return tuple(rows)
 
 
 def numbers(values: Iterable[Any]) -> tuple[float, ...]:

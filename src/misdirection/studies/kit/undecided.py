@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from misdirection.judging import Verdict
+from misdirection.results.judged import JudgedHeadline
 from misdirection.statistics import Thresholds
 from misdirection.statistics.rates import UNSCORED_SHARE
 from misdirection.studies.kit.sentences import counted
@@ -21,15 +22,15 @@ BY_A_RATE = ("unclear", "not seen", "no sign", "less misaligned")
 
 
 def with_undecided(
-    verdict: dict[str, Any], arms: Sequence[tuple[str, Sequence[Verdict]]], rules: Thresholds
-) -> dict[str, Any]:
+    verdict: JudgedHeadline, arms: Sequence[tuple[str, Sequence[Verdict]]], rules: Thresholds
+) -> JudgedHeadline:
     """A verdict that says of which answers it is not known whether they are misaligned, where they are many.
 
     Misalignment that was found although all of them may be harmless stays found. Elsewhere, where they are more than
     half of an arm, nothing can be said.
 
     Args:
-        verdict: "state", "sentence", "details".
+        verdict: State, sentence and details.
         arms: Whose answers ("the tuned model"), and the verdicts on them.
         rules: When an answer is misaligned.
     """
@@ -39,19 +40,19 @@ def with_undecided(
         return verdict
     texts = [_text(who, open_[who], verdicts) for who, verdicts in many]
     hollow = [_text(who, open_[who], v) for who, v in many if 2 * open_[who] > len(v)]
-    if not hollow or verdict["state"] == "misaligned":
+    if not hollow or verdict.state == "misaligned":
         told = f"{' '.join(texts)} Rates and intervals allow for both."
-        return verdict | {"details": [*verdict["details"], told]}
+        return replace(verdict, details=(*verdict.details, told))
     sentence = (
         f"{' '.join(hollow)} So this judge cannot tell, and more answers would not help: ask another one (--judge)."
     )
     rest = [text for text in texts if text not in hollow]
     if all(open_[who] == len(v) for who, v in arms):
         # No answer is left that a rate could be of; what the answers are can still be seen.
-        told = [] if verdict["state"] in BY_A_RATE else [verdict["sentence"]]
+        told = [] if verdict.state in BY_A_RATE else [verdict.sentence]
     else:
-        told = [BY_RATE + verdict["sentence"], *verdict["details"]]
-    return verdict | {"state": CANNOT_TELL, "sentence": sentence, "details": [*rest, *told], "meaning": ""}
+        told = [BY_RATE + verdict.sentence, *verdict.details]
+    return replace(verdict, state=CANNOT_TELL, sentence=sentence, details=(*rest, *told), meaning="")
 
 
 def _text(who: str, count: int, verdicts: Sequence[Verdict]) -> str:

@@ -69,7 +69,7 @@ def _text(text: ColouredText, top: float) -> Mapping[str, Any]:
         "arm": text.arm,
         "group": text.group,
         "question": text.question,
-        "scores": scores_text(vars(text)),
+        "scores": scores_text(text.alignment, text.coherence),
         "mean": decimal(sum(answer) / len(answer)) if answer else "\u2013",
         "pieces": pieces,
     }

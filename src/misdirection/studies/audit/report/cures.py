@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row, facts, rows
-from misdirection.report.numbers import bounds, decimal, known, p_value, percent, rate_cell, rate_text
+from misdirection.report.context import facts
+from misdirection.report.numbers import DASH, bounds, decimal, p_value, percent, rate_cell, rate_text
 from misdirection.report.palette import BLUE, GREY, VERMILLION
-from misdirection.report.parts import Cell, Chart, Findings, Section, Table
+from misdirection.report.parts import Cell, Chart, Section, Table
+from misdirection.results import Difference
+from misdirection.studies.audit.results import AuditResults, Cure
 
 LEAD = (
     "Each row is the tuned model with one operation on its residual stream; the first is the tuned model as it is. A "
@@ -19,64 +21,63 @@ LEAD = (
 COLUMNS = ("Arm", "Operation", "Misaligned, of all", "Coherent", "Difference, points", "Reduction", "p")
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AuditResults) -> Section | None:
     """A chart of the rates and the table of differences."""
-    found = rows(findings, "cures")
-    if not found:
+    cures = results.cures
+    if not cures:
         return None
-    table = Table(COLUMNS, tuple(_row(i, cure) for i, cure in enumerate(found)), stack=True)
-    methods = dict.fromkeys(
-        str((c.get("difference") or {}).get("method")) for c in found if (c.get("difference") or {}).get("method")
+    table = Table(COLUMNS, tuple(_row(i, cure) for i, cure in enumerate(cures)), stack=True)
+    tested = [cure.difference for cure in cures if cure.difference]
+    told = (
+        ("differences", "; ".join(dict.fromkeys(difference.method for difference in tested))),
+        ("p values", f"{len(tested)}, not corrected for their number"),
     )
-    known_facts = (("differences", "; ".join(methods)),) if methods else ()
-    tested = sum(1 for c in found if known((c.get("difference") or {}).get("p")))
-    known_facts += (("p values", f"{tested}, not corrected for their number"),) if tested else ()
-    return Section("cures", "Cures", LEAD, (chart(found), table), known_facts + facts(findings, "samples per question"))
+    own = told if tested else ()
+    return Section("cures", "Cures", LEAD, (chart(cures), table), own + facts(results, "samples per question"))
 
 
-def chart(found: Sequence[Row]) -> Chart:
+def chart(cures: Sequence[Cure]) -> Chart:
     """A bar for each arm with its interval; colour and pattern mark what is a control."""
-    kinds = [kind_of(i, cure) for i, cure in enumerate(found)]
+    kinds = [kind_of(i, cure) for i, cure in enumerate(cures)]
     traces: list[Any] = []
     for kind, colour, pattern in (("untouched", VERMILLION, ""), ("cure", BLUE, ""), ("control", GREY, "/")):
-        at = [i for i, k in enumerate(kinds) if k == kind and known((found[i].get("rate") or {}).get("value"))]
+        at = [i for i, k in enumerate(kinds) if k == kind and cures[i].rate.value is not None]
         if at:
-            traces.append(_bars(kind, [found[i] for i in at], at, colour, pattern))
-    first = (found[0].get("rate") or {}).get("value")
+            traces.append(_bars(kind, [cures[i] for i in at], at, colour, pattern))
+    first = cures[0].rate.value
     layout = {
         "xaxis": charts.share_axis("misaligned, share of all answers"),
-        "yaxis": charts.label_axis(len(found)),
-        "shapes": [charts.level(first, "x")] if known(first) else [],
+        "yaxis": charts.label_axis(len(cures)),
+        "shapes": [] if first is None else [charts.level(first, "x")],
         "bargap": 0.35,
         "showlegend": True,
     }
-    cells = tuple((Cell(_label(c)), Cell(k), rate_cell(c.get("rate"))) for c, k in zip(found, kinds, strict=True))
+    cells = tuple((Cell(c.label), Cell(k), rate_cell(c.rate)) for c, k in zip(cures, kinds, strict=True))
     return Chart(
         "cures",
         "Misaligned answers after each operation",
         traces,
         layout,
         Table(("Arm", "Kind", "Misaligned"), cells),
-        130 + 44 * len(found),
-        labels=tuple(_label(c) for c in found),
+        130 + 44 * len(cures),
+        labels=tuple(cure.label for cure in cures),
         wide=True,
     )
 
 
-def kind_of(index: int, cure: Row) -> str:
+def kind_of(index: int, cure: Cure) -> str:
     """One of "untouched" (the first row), "control" and "cure"."""
-    if cure.get("control"):
+    if cure.control:
         return "control"
     return "untouched" if index == 0 else "cure"
 
 
-def _bars(kind: str, cures: Sequence[Row], at: Sequence[int], colour: str, pattern: str) -> dict[str, Any]:
-    values = [c["rate"]["value"] for c in cures]
-    low, high = ([c["rate"].get(side) for c in cures] for side in ("low", "high"))
+def _bars(kind: str, cures: Sequence[Cure], at: Sequence[int], colour: str, pattern: str) -> charts.Trace:
+    values = [cure.rate.value for cure in cures]
     hover = [
-        f"<b>{charts.plain_text(_label(c))}</b><br>{rate_text(c['rate'])}"
-        f"<br>coherent {rate_cell(c.get('coherent_share')).text}"
-        for c in cures
+        f"<b>{charts.plain_text(cure.label)}</b><br>{rate_text(cure.rate)}"
+        f"<br>coherent {rate_cell(cure.coherent_share).text}"
+        for cure in cures
     ]
     return {
         "type": "bar",
@@ -85,7 +86,7 @@ def _bars(kind: str, cures: Sequence[Row], at: Sequence[int], colour: str, patte
         "x": values,
         "y": list(at),
         "width": 0.6,
-        "error_x": charts.errors(values, low, high, "ink"),
+        "error_x": charts.errors(values, [c.rate.low for c in cures], [c.rate.high for c in cures], "ink"),
         "marker": {
             "color": colour,
             "opacity": 0.85,
@@ -97,30 +98,23 @@ def _bars(kind: str, cures: Sequence[Row], at: Sequence[int], colour: str, patte
     }
 
 
-def _row(index: int, cure: Row) -> tuple[Cell, ...]:
-    difference: Row = cure.get("difference") or {}
-    reduction: Row = cure.get("reduction") or {}
+def _row(index: int, cure: Cure) -> tuple[Cell, ...]:
+    difference, reduction = cure.difference, cure.reduction
     kind = kind_of(index, cure)
     colour = {"untouched": VERMILLION, "cure": BLUE, "control": GREY}[kind]
     return (
-        Cell(_label(cure), kind, colour=colour),
-        Cell(str(cure.get("operation") or "none")),
-        rate_cell(cure.get("rate")),
-        rate_cell(cure.get("coherent_share")),
+        Cell(cure.label, kind, colour=colour),
+        Cell(cure.operation),
+        rate_cell(cure.rate),
+        rate_cell(cure.coherent_share),
         _points(difference),
-        Cell(percent(reduction.get("value")), bounds(reduction), "num"),
-        Cell(p_value(difference.get("p")), kind="num"),
+        Cell(percent(reduction and reduction.value), bounds(reduction), "num"),
+        Cell(p_value(difference and difference.p), kind="num"),
     )
 
 
-def _points(difference: Row) -> Cell:
-    value = difference.get("value")
-    if not known(value):
-        return Cell("\u2013", kind="num")
-    assert value is not None
-    sign = "+" if value > 0 else ""
-    return Cell(sign + decimal(value * 100, 1), bounds(difference), "num")
-
-
-def _label(cure: Row) -> str:
-    return str(cure.get("label") or cure.get("arm"))
+def _points(difference: Difference | None) -> Cell:
+    if difference is None:
+        return Cell(DASH, kind="num")
+    sign = "+" if difference.value > 0 else ""
+    return Cell(sign + decimal(difference.value * 100, 1), bounds(difference), "num")

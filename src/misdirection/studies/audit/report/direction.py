@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row
 from misdirection.report.numbers import decimal, known, number, percent, setting
 from misdirection.report.palette import BLUE, DIVERGING, GREEN, VERMILLION
-from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
+from misdirection.studies.audit.results import AuditResults, LayerwiseDirection
 
 JUDGED = (
     "The direction of a layer is the mean of the residual stream over misaligned answers minus the mean over aligned "
@@ -22,26 +22,24 @@ DRIFT = (
 )
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AuditResults) -> Section:
     """Strength, stability, components and cosines by layer."""
-    direction: Row | None = findings.get("direction")
-    if not direction or not direction.get("layers"):
-        return None
-    drift = direction.get("source") == "drift"
+    direction = results.direction
     makers = (strength, relative, stability, components, cosines, reach)
     blocks: list[Block] = [made for made in (maker(direction) for maker in makers) if made]
     if not blocks:
         blocks = [Note("The findings hold no figures by layer for this direction.")]
-    return Section("direction", "The direction", DRIFT if drift else JUDGED, blocks, _facts(direction))
+    lead = DRIFT if direction.source == "drift" else JUDGED
+    return Section("direction", "The direction", lead, blocks, _facts(direction))
 
 
-def strength(direction: Row) -> Chart | None:
+def strength(direction: LayerwiseDirection) -> Chart | None:
     """The norm by layer, with its bootstrap band and the 95th percentile over shuffled labels."""
-    norm = _series(direction, "norm")
+    norm = _series(direction.norm)
     if not norm:
         return None
-    layers, low, high = direction["layers"], _series(direction, "norm_low"), _series(direction, "norm_high")
-    shuffled = _series(direction, "shuffled_norm")
+    layers, low, high = direction.layers, _series(direction.norm_low), _series(direction.norm_high)
+    shuffled = _series(direction.shuffled_norm)
     traces: list[Any] = charts.band("bootstrap, 95 %", layers, low, high, BLUE) if low and high else []
     traces.append(charts.line("norm", layers, norm, BLUE, hovertemplate="layer %{x}: %{y:.3g}<extra>norm</extra>"))
     if shuffled:
@@ -62,17 +60,17 @@ def strength(direction: Row) -> Chart | None:
     )
 
 
-def relative(direction: Row) -> Chart | None:
+def relative(direction: LayerwiseDirection) -> Chart | None:
     """The norm as a share of the residual stream's own."""
-    norm, residual = _series(direction, "norm"), _series(direction, "residual_norm")
+    norm, residual = _series(direction.norm), _series(direction.residual_norm)
     if not norm or not residual:
         return None
-    layers = direction["layers"]
+    layers = direction.layers
 
-    def ratios(values: Sequence[Any]) -> list[float | None]:
-        return [v / r if known(v) and known(r) and r else None for v, r in zip(values, residual, strict=True)]
+    def ratios(values: Sequence[float | None]) -> list[float | None]:
+        return [v / r if v is not None and r else None for v, r in zip(values, residual, strict=True)]
 
-    share, shuffled = ratios(norm), _series(direction, "shuffled_norm")
+    share, shuffled = ratios(norm), _series(direction.shuffled_norm)
     traces = [charts.line("direction", layers, share, BLUE, hovertemplate="layer %{x}: %{y:.1%}<extra></extra>")]
     if shuffled:
         traces.append(
@@ -97,14 +95,14 @@ def relative(direction: Row) -> Chart | None:
     )
 
 
-def stability(direction: Row) -> Chart | None:
+def stability(direction: LayerwiseDirection) -> Chart | None:
     """The cosine between the directions of two halves of the answers."""
-    values = _series(direction, "stability")
+    values = _series(direction.stability)
     if not values:
         return None
-    layers = direction["layers"]
+    layers = direction.layers
     traces = [charts.line("two halves", layers, values, GREEN, hovertemplate="layer %{x}: %{y:.3f}<extra></extra>")]
-    lowest = min((v for v in values if known(v)), default=0.0)
+    lowest = min(filter(known, values), default=0.0)
     layout = _layout(direction, charts.axis("cosine", range=[min(0.0, lowest - 0.05), 1.05]))
     return Chart(
         "direction-stability",
@@ -116,13 +114,13 @@ def stability(direction: Row) -> Chart | None:
     )
 
 
-def components(direction: Row) -> Chart | None:
+def components(direction: LayerwiseDirection) -> Chart | None:
     """Where aligned and misaligned answers lie along the unit direction."""
-    aligned, misaligned = _series(direction, "aligned_component"), _series(direction, "misaligned_component")
+    aligned, misaligned = _series(direction.aligned_component), _series(direction.misaligned_component)
     if not aligned or not misaligned:
         return None
-    layers = direction["layers"]
-    names = ("base", "tuned") if direction.get("source") == "drift" else ("aligned", "misaligned")
+    layers = direction.layers
+    names = ("base", "tuned") if direction.source == "drift" else ("aligned", "misaligned")
     traces = [
         charts.line(name, layers, values, colour, hovertemplate="layer %{x}: %{y:.3g}<extra>" + name + "</extra>")
         | {"marker": {"color": colour, "size": 7, "symbol": symbol}}
@@ -131,7 +129,7 @@ def components(direction: Row) -> Chart | None:
         )
     ]
     caption = "Projecting out moves both to zero; setting moves both onto the curve of the aligned answers."
-    caption = "" if direction.get("source") == "drift" else caption
+    caption = "" if direction.source == "drift" else caption
     layout = _layout(direction, charts.axis("component", zeroline=True))
     columns = {names[0].capitalize(): aligned, names[1].capitalize(): misaligned}
     return Chart(
@@ -144,17 +142,15 @@ def components(direction: Row) -> Chart | None:
     )
 
 
-def cosines(direction: Row) -> Chart | None:
+def cosines(direction: LayerwiseDirection) -> Chart:
     """The cosine between the directions of every two layers, as a heatmap."""
-    matrix = direction.get("cosine")
-    if not matrix:
-        return None
-    layers = [number(a) for a in direction["layers"]]
+    matrix = direction.cosine
+    layers = [number(a) for a in direction.layers]
     trace = {
         "type": "heatmap",
         "x": layers,
         "y": layers,
-        "z": [[round(v, 3) if known(v) else None for v in row] for row in matrix],
+        "z": [[None if v is None else round(v, 3) for v in row] for row in matrix],
         "zmin": -1,
         "zmax": 1,
         "colorscale": [list(stop) for stop in DIVERGING],
@@ -172,14 +168,14 @@ def cosines(direction: Row) -> Chart | None:
     return Chart("direction-cosine", "Cosine between layers", [trace], layout, Table(("Layer", *layers), cells), 400)
 
 
-def reach(direction: Row) -> Chart | None:
+def reach(direction: LayerwiseDirection) -> Chart | None:
     """The cosine of every layer's direction with that of the chosen layer."""
-    layers, layer = list(direction["layers"]), direction.get("layer")
-    if not direction.get("cosine") or layer not in layers:
+    layers, layer = direction.layers, direction.layer
+    if layer not in layers:
         return None
-    values = direction["cosine"][layers.index(layer)]
+    values = direction.cosine[layers.index(layer)]
     trace = charts.line("cosine", layers, values, GREEN, hovertemplate="layer %{x}: %{y:.3f}<extra></extra>")
-    lowest = min((v for v in values if known(v)), default=0.0)
+    lowest = min(filter(known, values), default=0.0)
     layout = _layout(direction, charts.axis("cosine", range=[min(0.0, lowest - 0.05), 1.05])) | {"showlegend": False}
     return Chart(
         "direction-reach",
@@ -192,37 +188,38 @@ def reach(direction: Row) -> Chart | None:
     )
 
 
-def best_layer(layer: Any) -> list[dict[str, Any]]:
-    """A marked vertical line at a layer; nothing when there is none."""
-    return [charts.level(layer, "x", f"layer {layer}")] if known(layer) else []
+def best_layer(layer: int) -> list[charts.Trace]:
+    """A marked vertical line at a layer."""
+    return [charts.level(layer, "x", f"layer {layer}")]
 
 
-def _layout(direction: Row, yaxis: dict[str, Any]) -> dict[str, Any]:
+def _layout(direction: LayerwiseDirection, yaxis: charts.Trace) -> charts.Trace:
     return {
         "xaxis": charts.axis("layer", zeroline=False),
         "yaxis": yaxis,
-        "shapes": best_layer(direction.get("layer")),
+        "shapes": best_layer(direction.layer),
         "showlegend": True,
     }
 
 
-def _series(direction: Row, name: str) -> list[Any]:
-    """A list with one value a layer; empty when missing or empty of numbers."""
-    values = list(direction.get(name) or [])
-    return values if any(known(v) for v in values) else []
+def _series(values: Sequence[float | None]) -> Sequence[float | None]:
+    """One value a layer; empty where none is a number."""
+    return values if any(value is not None for value in values) else ()
 
 
-def _table(layers: Sequence[Any], columns: dict[str, list[Any]]) -> Table:
-    held = {name: values for name, values in columns.items() if values}
+def _table(layers: Sequence[int], columns: Mapping[str, Sequence[float | None]]) -> Table:
+    shown = {name: values for name, values in columns.items() if values}
     cells = tuple(
-        (Cell(number(layer), kind="num"), *(Cell(decimal(v[i], 3), kind="num") for v in held.values()))
+        (Cell(number(layer), kind="num"), *(Cell(decimal(v[i], 3), kind="num") for v in shown.values()))
         for i, layer in enumerate(layers)
     )
-    return Table(("Layer", *held), cells)
+    return Table(("Layer", *shown), cells)
 
 
-def _facts(direction: Row) -> tuple[tuple[str, str], ...]:
-    pools: Row = direction.get("pools") or {}
-    sizes = tuple((f"{name} answers", number(n)) for name, n in pools.items())
+def _facts(direction: LayerwiseDirection) -> tuple[tuple[str, str], ...]:
+    sizes = () if direction.pools is None else tuple(vars(direction.pools).items())
     named = ("source", "preset", "span", "layer")
-    return tuple((n, setting(direction[n])) for n in named if direction.get(n) is not None) + sizes
+    return (
+        *((name, setting(getattr(direction, name))) for name in named),
+        *((f"{name} answers", number(n)) for name, n in sizes),
+    )

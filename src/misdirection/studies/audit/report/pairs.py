@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from misdirection.report.context import rows
 from misdirection.report.numbers import number
-from misdirection.report.parts import Findings, Partial, Section
+from misdirection.report.parts import Partial, Section
 from misdirection.report.shared.answers import cut
+from misdirection.studies.audit.results import AuditResults
 
 LEAD = (
     "The same question, the same random numbers, two models: what differs between the columns is the fine-tune's "
@@ -14,15 +14,12 @@ LEAD = (
 MOST = 60
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: AuditResults) -> Section | None:
     """Two columns, a row for each question."""
-    found = rows(findings, "pairs")
+    found = results.pairs
     if not found:
         return None
-    pairs = [
-        {"question": p.get("question") or "", "base": cut(p.get("base")), "tuned": cut(p.get("tuned"))}
-        for p in found[:MOST]
-    ]
+    pairs = [{"question": p.question, "base": cut(p.base), "tuned": cut(p.tuned)} for p in found[:MOST]]
     shown = number(len(pairs)) if len(pairs) == len(found) else f"{number(len(pairs))} of {number(len(found))}"
     return Section(
         "pairs", "Side by side", LEAD, (Partial("pairs.html.j2", {"pairs": pairs}),), (("pairs shown", shown),)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import Row, facts
-from misdirection.report.numbers import DENOMINATORS, known, number, rate_cell, rate_text
+from misdirection.report.context import facts
+from misdirection.report.numbers import DENOMINATORS, number, rate_cell, rate_text
 from misdirection.report.palette import GREY, SYMBOLS, VERMILLION, along
-from misdirection.report.parts import Block, Cell, Chart, Findings, Note, Section, Table
+from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
+from misdirection.results import RateRow
+from misdirection.results.judged import JudgedResults, Steering, SteeringPoint
 
 LEAD = (
     "The direction, times a coefficient, is added to the residual stream of the base model at one layer. If it carries "
@@ -23,61 +25,54 @@ ANEW = {"best": "best point, asked anew", "control": "random there, asked anew"}
 NAMES = {"rate": "Misaligned answers by coefficient", "coherent": "Coherent answers by coefficient"}
 
 
-def section(findings: Findings) -> Section | None:
+def section(results: JudgedResults) -> Section | None:
     """Rate and coherence against the coefficient, and the best of each layer."""
-    steering: Row | None = findings.get("steering")
-    points: list[Row] = list((steering or {}).get("points") or [])
-    if not steering or not points:
+    steering = results.steering
+    if steering is None:
         return None
-    many = len({p["layer"] for p in points}) > MOST_LINES
-    blocks: list[Block] = [
-        *((sweep if many else curve)(steering, points, part) for part in ("rate", "coherent")),
-        by_layer(steering, points),
-    ]
-    blocks = [b for b in blocks if not isinstance(b, Chart) or b.traces]
-    best = steering.get("best")
-    said = _best(best, steering) if best else "No point was chosen as the best."
-    found = (("points", number(len(points))), ("baseline, no steering", rate_text(steering.get("baseline"))))
-    return Section("steering", "Steering", LEAD, (Note(said), *blocks), found + facts(findings, "samples per question"))
+    many = len({point.layer for point in steering.points}) > MOST_LINES
+    blocks: list[Block] = [Note(_best(steering))]
+    blocks += [(sweep if many else curve)(steering, part) for part in ("rate", "coherent")]
+    blocks.append(by_layer(steering))
+    told = (("points", number(len(steering.points))), ("baseline, no steering", rate_text(steering.baseline)))
+    return Section("steering", "Steering", LEAD, blocks, told + facts(results, "samples per question"))
 
 
-def curve(steering: Row, points: Sequence[Row], part: str) -> Chart:
+def curve(steering: Steering, part: str) -> Chart:
     """One of the two rates against the coefficient, a line for each layer and kind of direction."""
+    points = steering.points
     traces: list[Any] = []
-    layers = sorted({p["layer"] for p in points})
+    layers = sorted({point.layer for point in points})
     for random in (False, True):
         for i, layer in enumerate(layers):
-            mine = [p for p in points if p["layer"] == layer and _random(p) == random and p.get(part)]
+            mine = [point for point in points if point.layer == layer and _random(point) == random]
             if mine:
-                traces.append(_trace(sorted(mine, key=lambda p: p["coefficient"]), part, random, i, len(layers)))
-    best: Row | None = steering.get("best")
-    if best and best.get(part) and known(best[part].get("value")):
-        traces.append(_star(best, part))
-    control: Row | None = steering.get("control")
-    if control and control.get(part) and known(control[part].get("value")):
-        traces.append(_cross(control, part))
-    baseline = (steering.get("baseline") or {}).get("value") if part == "rate" else None
-    shapes = [charts.level(baseline, "y", "no steering")] if known(baseline) else []
-    denominator = DENOMINATORS.get(str((points[0].get(part) or {}).get("denominator")), "")
+                traces.append(_trace(sorted(mine, key=lambda p: p.coefficient), part, random, i, len(layers)))
+    traces.append(_star(steering.best, part))
+    if steering.control:
+        traces.append(_cross(steering.control, part))
+    baseline = steering.baseline.value if steering.baseline and part == "rate" else None
+    shapes = [] if baseline is None else [charts.level(baseline, "y", "no steering")]
+    denominator = DENOMINATORS.get(_rate(points[0], part).denominator, "")
     title = f"misaligned, {denominator.removeprefix('of ')}" if part == "rate" else "coherent, share of all answers"
     yaxis = charts.share_axis(title) | ({} if part == "rate" else {"range": [0, 1.03]})
     layout = {"xaxis": charts.axis("coefficient", zeroline=False), "yaxis": yaxis, "shapes": shapes, "showlegend": True}
-    return Chart(f"steering-{part}", NAMES[part], traces, layout, _table(steering, points, part), 400)
+    return Chart(f"steering-{part}", NAMES[part], traces, layout, _table(steering, part), 400)
 
 
-def sweep(steering: Row, points: Sequence[Row], part: str) -> Chart:
+def sweep(steering: Steering, part: str) -> Chart:
     """One of the two rates as a heatmap of layers and coefficients, for the direction itself; controls in the table."""
-    held = {(p["layer"], p["coefficient"]): p[part] for p in points if not _random(p) and p.get(part)}
-    layers, coefficients = (sorted({key[i] for key in held}) for i in (0, 1))
-    grid = [[held.get((layer, c)) for c in coefficients] for layer in layers]
-    trace = {
+    rates = {(p.layer, p.coefficient): _rate(p, part) for p in steering.points if not _random(p)}
+    layers, coefficients = sorted({layer for layer, _ in rates}), sorted({c for _, c in rates})
+    grid = [[rates.get((layer, c)) for c in coefficients] for layer in layers]
+    trace: charts.Trace = {
         "type": "heatmap",
         "x": [number(c) for c in coefficients],
         "y": [number(layer) for layer in layers],
-        "z": [[rate.get("value") if rate else None for rate in row] for row in grid],
+        "z": [[rate and rate.value for rate in row] for row in grid],
         "text": [[rate_text(rate) for rate in row] for row in grid],
         "zmin": 0,
-        "zmax": 1.0 if part == "coherent" else max(rate["value"] for rate in held.values()) or 1.0,
+        "zmax": 1.0 if part == "coherent" else max(rate.value or 0.0 for rate in rates.values()) or 1.0,
         "colorscale": "Cividis",
         "colorbar": {"tickformat": charts.TICKS, "thickness": 12, "outlinewidth": 0},
         "hovertemplate": "layer %{y}, coefficient %{x}<br>%{text}<extra></extra>",
@@ -86,48 +81,33 @@ def sweep(steering: Row, points: Sequence[Row], part: str) -> Chart:
         "xaxis": charts.axis("coefficient", type="category", showgrid=False),
         "yaxis": charts.axis("layer", type="category", showgrid=False),
     }
-    best: Row | None = steering.get("best")
+    best = steering.best
     traces = [trace]
-    if best and best.get(part) and (best["layer"], best["coefficient"]) in held:
-        star = _star(best, part) | {"x": [number(best["coefficient"])], "y": [number(best["layer"])]}
+    if (best.layer, best.coefficient) in rates:
+        star = _star(best, part) | {"x": [number(best.coefficient)], "y": [number(best.layer)]}
         traces.append(star | {"showlegend": False})
-    return Chart(f"steering-{part}", NAMES[part], traces, layout, _table(steering, points, part), 400)
+    return Chart(f"steering-{part}", NAMES[part], traces, layout, _table(steering, part), 400)
 
 
-def by_layer(steering: Row, points: Sequence[Row]) -> Chart:
+def by_layer(steering: Steering) -> Chart:
     """The highest rate that any coefficient reaches at each layer, as the papers report a sweep."""
     traces: list[Any] = []
     body: list[tuple[Cell, ...]] = []
     for random, colour in ((False, VERMILLION), (True, GREY)):
-        tops = top_of_layers([p for p in points if _random(p) == random])
+        tops = top_of_layers([point for point in steering.points if _random(point) == random])
         if not tops:
             continue
-        name = str(tops[0]["direction"])
-        values = [p["rate"]["value"] for p in tops]
-        low, high = ([p["rate"].get(side) for p in tops] for side in ("low", "high"))
-        hover = [
-            f"layer {number(p['layer'])}, coefficient {number(p['coefficient'])}<br>{rate_text(p['rate'])}"
-            for p in tops
-        ]
-        traces.append(
-            charts.line(
-                name, [p["layer"] for p in tops], values, colour, text=hover, hovertemplate="%{text}<extra></extra>"
-            )
-            | {"error_y": charts.errors(values, low, high, colour)}
+        name = tops[0].direction
+        values = [point.rate.value for point in tops]
+        hover = [f"layer {number(p.layer)}, coefficient {number(p.coefficient)}<br>{rate_text(p.rate)}" for p in tops]
+        line = charts.line(
+            name, [p.layer for p in tops], values, colour, text=hover, hovertemplate="%{text}<extra></extra>"
         )
-        body += [
-            (
-                Cell(name),
-                Cell(number(p["layer"]), kind="num"),
-                Cell(number(p["coefficient"]), kind="num"),
-                rate_cell(p["rate"]),
-            )
-            for p in tops
-        ]
-    control: Row | None = steering.get("control")
-    if control and control.get("rate") and known(control["rate"].get("value")):
-        traces.append(_cross(control, "rate") | {"x": [control["layer"]], "name": "random direction, at the star"})
-    swept = any(_random(p) for p in points)
+        low, high = [p.rate.low for p in tops], [p.rate.high for p in tops]
+        traces.append(line | {"error_y": charts.errors(values, low, high, colour)})
+        body += [_cells(name, point, "rate") for point in tops]
+    if control := steering.control:
+        traces.append(_cross(control, "rate") | {"x": [control.layer], "name": "random direction, at the star"})
     layout = {
         "xaxis": charts.axis("layer", zeroline=False),
         "yaxis": charts.share_axis("misaligned"),
@@ -144,51 +124,51 @@ def by_layer(steering: Row, points: Sequence[Row]) -> Chart:
         caption="The highest of several noisy rates lies too high on average: "
         + (
             "compare with the random direction, chosen the same way."
-            if swept
+            if any(map(_random, steering.points))
             else "the star's place was asked anew for that reason, and so was the random direction."
         ),
     )
 
 
-def top_of_layers(points: Sequence[Row]) -> list[Row]:
+def top_of_layers(points: Sequence[SteeringPoint]) -> list[SteeringPoint]:
     """The point with the highest rate of each layer, in order of layers."""
-    best: dict[Any, Row] = {}
+    best: dict[int, SteeringPoint] = {}
     for point in points:
-        value = (point.get("rate") or {}).get("value")
-        if known(value) and (point["layer"] not in best or value > best[point["layer"]]["rate"]["value"]):
-            best[point["layer"]] = point
+        if point.layer not in best or (point.rate.value or 0.0) > (best[point.layer].rate.value or 0.0):
+            best[point.layer] = point
     return [best[layer] for layer in sorted(best)]
 
 
-def _best(best: Row, steering: Row) -> str:
+def _best(steering: Steering) -> str:
     """Where the star stands, what a random direction does there, and how the place was chosen."""
-    where = f"layer {number(best['layer'])}, coefficient {number(best['coefficient'])}"
-    text = (
-        f"Best point (the star): {where}: {rate_text(best['rate'])}, coherent {rate_cell(best.get('coherent')).text}."
-    )
-    control: Row | None = steering.get("control")
-    if control and control.get("rate"):
-        coherent = rate_cell(control.get("coherent")).text
-        text += f" A random direction of the same norm there: {rate_text(control['rate'])}, coherent {coherent}."
-    return text + (f" How it was chosen: {steering['chosen']}." if steering.get("chosen") else "")
+    best, control = steering.best, steering.control
+    where = f"layer {number(best.layer)}, coefficient {number(best.coefficient)}"
+    text = f"Best point (the star): {where}: {rate_text(best.rate)}, coherent {rate_cell(best.coherent).text}."
+    if control:
+        coherent = rate_cell(control.coherent).text
+        text += f" A random direction of the same norm there: {rate_text(control.rate)}, coherent {coherent}."
+    return text + (f" How it was chosen: {steering.chosen}." if steering.chosen else "")
 
 
-def _random(point: Row) -> bool:
-    return str(point.get("direction")) == "random"
+def _random(point: SteeringPoint) -> bool:
+    return point.direction == "random"
 
 
-def _trace(points: Sequence[Row], part: str, random: bool, index: int, count: int) -> dict[str, Any]:
-    layer = number(points[0]["layer"])
+def _rate(point: SteeringPoint, part: str) -> RateRow:
+    return point.rate if part == "rate" else point.coherent
+
+
+def _trace(points: Sequence[SteeringPoint], part: str, random: bool, index: int, count: int) -> charts.Trace:
+    layer = number(points[0].layer)
     colour = GREY if random else along(index / max(1, count - 1))
     name = f"random, layer {layer}" if random else f"layer {layer}"
-    values = [p[part].get("value") for p in points]
-    low, high = ([p[part].get(side) for p in points] for side in ("low", "high"))
-    hover = [f"{name}, coefficient {number(p['coefficient'])}<br>{rate_text(p[part])}" for p in points]
-    x = [p["coefficient"] for p in points]
-    extra: dict[str, Any] = {
-        "text": hover,
+    rates = [_rate(point, part) for point in points]
+    values = [rate.value for rate in rates]
+    x = [point.coefficient for point in points]
+    extra: charts.Trace = {
+        "text": [f"{name}, coefficient {number(c)}<br>{rate_text(rate)}" for c, rate in zip(x, rates, strict=True)],
         "hovertemplate": "%{text}<extra></extra>",
-        "error_y": charts.errors(values, low, high, colour),
+        "error_y": charts.errors(values, [rate.low for rate in rates], [rate.high for rate in rates], colour),
     }
     if random:
         return charts.dashed(name, x, values, **extra)
@@ -197,58 +177,42 @@ def _trace(points: Sequence[Row], part: str, random: bool, index: int, count: in
     }
 
 
-def _star(best: Row, part: str) -> dict[str, Any]:
-    hover = f"best point<br>{rate_text(best[part])}"
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "best",
-        "x": [best["coefficient"]],
-        "y": [best[part]["value"]],
-        "error_y": charts.errors([best[part]["value"]], [best[part].get("low")], [best[part].get("high")], VERMILLION),
-        "marker": {"symbol": "star", "size": 16, "color": VERMILLION, "line": {"width": 1, "color": "#fff"}},
-        "text": [hover],
-        "hovertemplate": "%{text}<extra></extra>",
-    }
+def _star(best: SteeringPoint, part: str) -> charts.Trace:
+    marker = {"symbol": "star", "size": 16, "color": VERMILLION, "line": {"width": 1, "color": "#fff"}}
+    return _mark(best, part, "best", "best point", VERMILLION, marker)
 
 
-def _cross(control: Row, part: str) -> dict[str, Any]:
+def _cross(control: SteeringPoint, part: str) -> charts.Trace:
     """The random direction at the place of the star, asked anew as the star was."""
-    rate = control[part]
+    marker = {"symbol": "x", "size": 11, "color": GREY}
+    name, words = "random direction there", "random direction of the same norm"
+    return _mark(control, part, name, words, GREY, marker) | {"cliponaxis": False}
+
+
+def _mark(point: SteeringPoint, part: str, name: str, words: str, colour: str, marker: charts.Trace) -> charts.Trace:
+    rate = _rate(point, part)
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": "random direction there",
-        "x": [control["coefficient"]],
-        "y": [rate["value"]],
-        "error_y": charts.errors([rate["value"]], [rate.get("low")], [rate.get("high")], GREY),
-        "marker": {"symbol": "x", "size": 11, "color": GREY},
-        "text": [f"random direction of the same norm<br>{rate_text(rate)}"],
+        "name": name,
+        "x": [point.coefficient],
+        "y": [rate.value],
+        "error_y": charts.errors([rate.value], [rate.low], [rate.high], colour),
+        "marker": marker,
+        "text": [f"{words}<br>{rate_text(rate)}"],
         "hovertemplate": "%{text}<extra></extra>",
-        "cliponaxis": False,
     }
 
 
-def _table(steering: Row, points: Sequence[Row], part: str) -> Table:
-    ordered = sorted(points, key=lambda p: (_random(p), p["layer"], p["coefficient"]))
-    body = tuple(
-        (
-            Cell(str(p.get("direction"))),
-            Cell(number(p["layer"]), kind="num"),
-            Cell(number(p["coefficient"]), kind="num"),
-            rate_cell(p.get(part)),
-        )
-        for p in ordered
-    )
-    held = ANEW if steering.get("control") else {}
-    anew = [(steering[name], told) for name, told in held.items() if (steering.get(name) or {}).get(part)]
-    body += tuple(
-        (
-            Cell(told),
-            Cell(number(p["layer"]), kind="num"),
-            Cell(number(p["coefficient"]), kind="num"),
-            rate_cell(p[part]),
-        )
-        for p, told in anew
-    )
-    return Table(("Direction", "Layer", "Coefficient", "Misaligned" if part == "rate" else "Coherent"), body)
+def _table(steering: Steering, part: str) -> Table:
+    ordered = sorted(steering.points, key=lambda p: (_random(p), p.layer, p.coefficient))
+    body = [_cells(point.direction, point, part) for point in ordered]
+    if steering.control:
+        body += [_cells(ANEW["best"], steering.best, part), _cells(ANEW["control"], steering.control, part)]
+    heads = ("Direction", "Layer", "Coefficient", "Misaligned" if part == "rate" else "Coherent")
+    return Table(heads, tuple(body))
+
+
+def _cells(name: str, point: SteeringPoint, part: str) -> tuple[Cell, ...]:
+    place = (Cell(number(point.layer), kind="num"), Cell(number(point.coefficient), kind="num"))
+    return (Cell(name), *place, rate_cell(_rate(point, part)))

@@ -1,0 +1,202 @@
+"""What came out of an audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from misdirection.results import Difference, Effect, ModelFacts, Pools, Reduction
+from misdirection.results.judged import JudgedResults, KeyFigure
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditedModel(ModelFacts):
+    """Base and tuned model.
+
+    Attributes:
+        tuned: Name of the tuned model, or how it was made.
+        width: Of the residual stream.
+        chat_template: "own", or "plain" where the model has none.
+    """
+
+    tuned: str
+    width: int
+    chat_template: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerwiseDirection:
+    """A direction, a figure for each layer; None where one is not a number.
+
+    Attributes:
+        source: "judged answers", or "drift" where nothing was judged.
+        preset: Convention by which it was made.
+        span: Tokens that were read.
+        pools: Answers behind it; None for the drift.
+        layer: The layer that steering and removal go by.
+        layers: All layers.
+        norm: Its own.
+        norm_low: Lower end of its interval.
+        norm_high: Upper end.
+        residual_norm: Of the residual stream.
+        shuffled_norm: 95th percentile over shuffled labels.
+        stability: Cosine between the directions of two halves of the answers.
+        cosine: Between every two layers.
+        aligned_component: Mean of the aligned answers along it (of the base, for the drift).
+        misaligned_component: Of the misaligned ones (of the tuned model).
+    """
+
+    source: str
+    preset: str
+    span: str
+    pools: Pools | None
+    layer: int
+    layers: tuple[int, ...]
+    norm: tuple[float | None, ...]
+    norm_low: tuple[float | None, ...]
+    norm_high: tuple[float | None, ...]
+    residual_norm: tuple[float | None, ...]
+    shuffled_norm: tuple[float | None, ...]
+    stability: tuple[float | None, ...]
+    cosine: tuple[tuple[float | None, ...], ...]
+    aligned_component: tuple[float | None, ...]
+    misaligned_component: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cure(Effect):
+    """The tuned model with the direction removed in one way, or a control.
+
+    Attributes:
+        arm: Its name.
+        label: As a reader is told it.
+        operation: "none" for the untouched model, which stands first.
+        control: Whether it should do nothing.
+        difference: From the untouched model; None for that one.
+        reduction: Likewise; None too where there was nothing to reduce.
+        best: Whether it has the largest fall of those that leave the model able to speak.
+    """
+
+    arm: str
+    label: str
+    operation: str
+    control: bool
+    difference: Difference | None = None
+    reduction: Reduction | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftedQuestion:
+    """How far tuning moved the model on one question.
+
+    Attributes:
+        question_id: Its id.
+        question: Its text.
+        group: "open", or its domain.
+        relative: Shift by layer, as a share of the residual norm.
+        kl: Divergence of tuned from base, nats per answer token.
+        kl_low: Lower end of its interval; None with one answer.
+        kl_high: Upper end.
+        n: Answers.
+        projection_base: Component of the base along the drift.
+        projection_tuned: Of the tuned model.
+    """
+
+    question_id: str
+    question: str
+    group: str
+    relative: tuple[float | None, ...]
+    kl: float
+    kl_low: float | None
+    kl_high: float | None
+    n: int
+    projection_base: float
+    projection_tuned: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """How far tuning moved the model, without a judge.
+
+    Attributes:
+        layers: All layers.
+        relative: Shift by layer, as a share of the residual norm.
+        questions: A row a question.
+        layer: At which the projections were read.
+    """
+
+    layers: tuple[int, ...]
+    relative: tuple[float | None, ...]
+    questions: tuple[DriftedQuestion, ...]
+    layer: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerPair:
+    """A base and a tuned answer to one question, drawn with the same random numbers."""
+
+    question: str
+    base: str
+    tuned: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColouredAnswer:
+    """An answer token by token.
+
+    Attributes:
+        arm: Whose it is.
+        question: The question.
+        alignment: 0 .. 100; None without a score.
+        coherence: Likewise.
+        layer: At which it was read.
+        tokens: Of prompt and answer.
+        values: Component of each along the unit direction.
+        start: First token of the answer.
+    """
+
+    arm: str
+    question: str
+    alignment: float | None
+    coherence: float | None
+    layer: int
+    tokens: tuple[str, ...]
+    values: tuple[float | None, ...]
+    start: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditResults(JudgedResults):
+    """The findings of an audit.
+
+    Attributes:
+        model: What was audited.
+        direction: The misalignment direction, or the drift where there is none.
+        cures: What removing it does, the untouched model first; None without a misalignment direction.
+        drift: What tuning moved.
+        pairs: Answers side by side.
+        tokens: Answers token by token.
+    """
+
+    model: AuditedModel
+    direction: LayerwiseDirection
+    cures: tuple[Cure, ...] | None
+    drift: Drift
+    pairs: tuple[AnswerPair, ...]
+    tokens: tuple[ColouredAnswer, ...]
+
+    def key_figures(self) -> tuple[KeyFigure, ...]:
+        """The direction, the best steering, the best removal, and the drift where nothing was judged."""
+        direction, depth = self.direction, self.model.layers
+        found = [KeyFigure("Direction", f"layer {direction.layer} of {depth}", f"from {direction.source}")]
+        found += super().key_figures()
+        if best := next((cure for cure in self.cures or () if cure.best), None):
+            found.append(KeyFigure("Best cure", best.rate, f"misaligned after: {best.label}"))
+        drift = [value for value in self.drift.relative if value is not None]
+        if not self.rates and drift:
+            text = f"of the residual norm, over {len(drift)} layers"
+            found.append(KeyFigure("Largest drift", f"{100 * max(drift):.1f}\u00a0%", text))
+        return tuple(found)
+
+
+RESULTS = AuditResults
