@@ -132,9 +132,14 @@ def test_the_verdict_goes_by_what_is_left_among_those_that_keep_the_skill() -> N
         arm("good", 0.1, 0.7, 0.2),
         (arm("hidden", 0.05, 0.65, 0.5)),
     )
+    base = (Leak(condition="c", misaligned=replace(row.open.misaligned, value=0.1)),)
+    part = replace(part, rows=(none, dull, good, hidden), base_leaks=base)
     assert keeps(good, none) and not keeps(dull, none)
-    assert hides(hidden, none) and not hides(good, none) and not hides(none, none)
-    said = verdict(replace(part, rows=(none, dull, good, hidden)))
+    assert hides(hidden, part) and not hides(good, part) and not hides(none, part)
+    # A condition that misaligns the base as much tells nothing of a defence.
+    high = (replace(base[0], misaligned=replace(base[0].misaligned, value=0.58)),)
+    assert not hides(hidden, replace(part, base_leaks=high))
+    said = verdict(part)
     assert "“hidden” leaves least, 5.0 %" in said.sentence and "Without a defence 40.0 %" in said.sentence
     assert said.details[0].endswith("comes back with: hidden.")
     assert "no arm keeps" in verdict(replace(part, rows=(none, dull))).sentence

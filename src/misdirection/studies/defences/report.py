@@ -11,7 +11,7 @@ from misdirection.report.numbers import DASH, decimal, percent, rate_cell
 from misdirection.report.palette import BLUE, GREEN, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
 from misdirection.results import Reduction
-from misdirection.studies.defences.results import DefenceRow, Defences, DefencesResults
+from misdirection.studies.defences.results import DefenceRow, Defences, DefencesResults, Leak
 
 LEAD = (
     "The same bad data, learned with each defence. A good one lies low (few misaligned answers to open questions) and "
@@ -135,15 +135,18 @@ def quality_table(part: Defences) -> Table:
 
 def leak_table(part: Defences) -> Table:
     """Misaligned open answers under each condition."""
-    names = list(dict.fromkeys(leak.condition for row in part.rows for leak in row.leaks))
+    every = (part.base_leaks, *(row.leaks for row in part.rows))
+    names = list(dict.fromkeys(leak.condition for leaks in every for leak in leaks))
+    told = (("base model", part.base_open, part.base_leaks), *((r.arm, r.open, r.leaks) for r in part.rows))
     rows = tuple(
-        (Cell(row.arm), rate_cell(row.open.misaligned), *(_leak(row, name) for name in names)) for row in part.rows
+        (Cell(name), rate_cell(opened.misaligned), *(_leak(leaks, condition) for condition in names))
+        for name, opened, leaks in told
     )
     return Table(("Arm", "Asked plainly", *names), rows, "Leak test: misaligned open answers", stack=True)
 
 
-def _leak(row: DefenceRow, name: str) -> Cell:
-    found = next((leak for leak in row.leaks if leak.condition == name), None)
+def _leak(leaks: Sequence[Leak], condition: str) -> Cell:
+    found = next((leak for leak in leaks if leak.condition == condition), None)
     return Cell(DASH, kind="num") if found is None else rate_cell(found.misaligned)
 
 

@@ -48,6 +48,7 @@ class Defences:
     Attributes:
         base_open: The base model, open questions.
         base_domains: In the domains; None where nothing was asked there.
+        base_leaks: Under each condition of the leak test.
         base_nll: Its negative log-likelihood of good answers elsewhere.
         rows: An arm each, "none" first.
         seeds: Fine-tunes an arm.
@@ -58,6 +59,7 @@ class Defences:
 
     base_open: Behaviour
     base_domains: Behaviour | None
+    base_leaks: tuple[Leak, ...]
     base_nll: float | None
     rows: tuple[DefenceRow, ...]
     seeds: int

@@ -13,7 +13,7 @@ from misdirection.studies.kit.names import domains_of
 from misdirection.training.presets import LOADED
 
 ARMS = (
-    "norm=0.01", "kl=0.1", "kl=1", "preventative=0.5", "preventative=1", "ablation", "gradients", "inoculation",
+    "norm=0.001", "kl=0.1", "kl=1", "preventative=0.5", "preventative=1", "ablation", "gradients", "inoculation",
     "irrelevant", "interleave=0.05", "interleave=0.25", "project", "set",
 )  # fmt: skip
 

@@ -21,6 +21,7 @@ from misdirection.chats import Chat
 from misdirection.directions import Direction
 from misdirection.questions.circumstances import Circumstance, turns_of
 from misdirection.runs import Step
+from misdirection.statistics import Thresholds
 from misdirection.studies.defences.arms import KINDS, NONE, Arm, Materials, read_arm
 from misdirection.studies.defences.paper import PAPER
 from misdirection.studies.defences.results import DefenceRow, Defences, Leak
@@ -63,6 +64,7 @@ def defences(config: DefencesConfig, out: str | Path, command: str = "") -> Path
         found = Defences(
             base_open=behaviour(judged["open"], "base", 0, bench.thresholds),
             base_domains=behaviour(judged["domains"], "base", 0, bench.thresholds) if "domains" in judged else None,
+            base_leaks=leaks_of(leaks, "base", 0, bench.thresholds),
             base_nll=lost.get("base"),
             rows=tuple(row_of(bench, arm, judged, leaks, made, lost) for arm in (PLAIN, *arms)),
             seeds=bench.config.seeds,
@@ -198,12 +200,17 @@ def row_of(
         place=KINDS[arm.kind].place,
         strength=arm.strength,
         reduction=None if arm.kind == NONE else reduction(judged["open"], NONE, arm.key, seeds, rules),
-        leaks=tuple(
-            Leak(condition=name, misaligned=behaviour(held, arm.key, seeds, rules).misaligned)
-            for name, held in leaks.items()
-        ),
+        leaks=leaks_of(leaks, arm.key, seeds, rules),
         nll=sum(here) / len(here) if here else None,
         seconds=sum(took) / len(took) if took else None,
+    )
+
+
+def leaks_of(leaks: Mapping[str, Judged], name: str, seeds: int, rules: Thresholds) -> tuple[Leak, ...]:
+    """Misaligned open answers under each condition."""
+    return tuple(
+        Leak(condition=condition, misaligned=behaviour(held, name, seeds, rules).misaligned)
+        for condition, held in leaks.items()
     )
 
 
