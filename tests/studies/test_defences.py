@@ -161,8 +161,7 @@ def test_wrong_settings_are_refused(settings: dict[str, object], said: str) -> N
 
 
 def test_nothing_is_said_of_the_organism_to_another_model(run: Path, tmp_path: Path) -> None:
-    config = replace(SMALL, arms=(*SMALL.arms, "set"))
-    assert of_the_organism(told_of_another("defences", config, run, tmp_path)) == []
+    assert of_the_organism(told_of_another("defences", SMALL, run, tmp_path)) == []
 
 
 def test_the_report_shows_scoreboard_and_leaks(run: Path) -> None:
