@@ -16,6 +16,7 @@ from misdirection.app.serving import listen
 from misdirection.app.site import build
 from misdirection.artefacts import write_rows
 from misdirection.judging import JUDGES, Answer, Verdict
+from misdirection.judging.registry import JudgeKind
 from misdirection.runs import Run
 from misdirection.studies.audit.study import audit
 from misdirection.studies.kit.judged import write_verdicts
@@ -26,7 +27,7 @@ HOSTILE = "<script>document.documentElement.dataset.hacked='1'</script><img src=
 
 @pytest.fixture(scope="session", autouse=True)
 def _words_judge() -> Iterator[None]:
-    tiny_subject.register()
+    JUDGES["words"] = JudgeKind(tiny_subject.WordJudge, "a test's own", "none")
     yield
     JUDGES.pop("words", None)
 

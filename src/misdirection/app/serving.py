@@ -19,7 +19,12 @@ HOST = "127.0.0.1"
 
 
 def serve(
-    paths: Sequence[str | Path], port: int | None = None, *, show: bool = True, say: Callable[[str], None] = print
+    paths: Sequence[str | Path],
+    port: int | None = None,
+    *,
+    show: bool = True,
+    say: Callable[[str], None] = print,
+    prepare: Callable[[str], object] = str,
 ) -> None:
     """Show runs in the browser until the process is stopped.
 
@@ -28,6 +33,7 @@ def serve(
         port: Where to listen on loopback; 0 takes any port that is free. By default `PORT`, or any where it is taken.
         show: Open the browser too.
         say: Told the address.
+        prepare: Called with a model's name before it is loaded.
 
     Raises:
         MissingExtraError: fastapi or uvicorn is not installed.
@@ -40,12 +46,14 @@ def serve(
         raise MissingExtraError(str(error.name), "app") from error
     from misdirection.app.guard import new_token
     from misdirection.app.opening import open_run
+    from misdirection.app.resident import Resident
     from misdirection.app.site import build
 
     runs = [open_run(path) for path in paths]
     with listen(port) as held:
         number, token = held.getsockname()[1], new_token()
-        site = build(runs, token, number)
+        resident = Resident(runs, prepare)
+        site = build(runs, token, number, resident)
         address = f"http://{HOST}:{number}/?token={token}"
         say(address)
         if show and _has_screen():
@@ -53,7 +61,10 @@ def serve(
         settings = uvicorn.Config(
             site, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3
         )
-        uvicorn.Server(settings).run(sockets=[held])
+        try:
+            uvicorn.Server(settings).run(sockets=[held])
+        finally:
+            resident.close()
 
 
 def listen(port: int | None = None) -> socket.socket:

@@ -9,12 +9,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 import misdirection
-from misdirection.app import rows
+from misdirection.app import rows, talking
 from misdirection.app.answers import beside, kind_of
 from misdirection.app.figures import side_by_side
 from misdirection.app.guard import Guard
 from misdirection.app.opening import OpenRun
 from misdirection.app.pages import STATIC, render, static_file
+from misdirection.app.resident import Resident
 from misdirection.app.rows import Place
 from misdirection.errors import MisdirectionError, command
 from misdirection.report.palette import arm_colours
@@ -27,19 +28,22 @@ REPORT_POLICY = (
 """A report is a page of the run's, not of ours: its scripts see nothing of the app and reach no network."""
 
 
-def build(runs: Sequence[OpenRun], token: str, port: int) -> FastAPI:
+def build(runs: Sequence[OpenRun], token: str, port: int, resident: Resident | None = None) -> FastAPI:
     """The app over some runs.
 
     Args:
         runs: What is looked at; at least one.
         token: Of this start.
         port: Where it will listen.
+        resident: The models of the runs; made now by default.
     """
     site = FastAPI(title="misdirection", docs_url=None, redoc_url=None, openapi_url=None)
     site.state.runs = list(runs)
     site.add_middleware(Guard, token=token, port=port)
     site.add_exception_handler(MisdirectionError, _told)
-    _looking(site, list(runs))
+    held = list(runs)
+    _looking(site, held)
+    talking.add(site, held, resident or Resident(held), lambda name, **given: _page(name, held, **given))
     return site
 
 

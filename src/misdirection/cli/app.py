@@ -28,9 +28,12 @@ def show(
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open the browser; --no-browser only prints the address.")] = True,
 ) -> None:
-    r"""Look at runs in the browser: rates side by side, and every answer to read, filter and search.
+    r"""Look at runs in the browser: rates side by side, every answer to read, filter and search, and a live chat.
 
-    A run may be unfinished: what it holds so far is shown. Looking changes nothing in it.
+    The live page asks base, tuned and a changed model at once, in one batch and with the same random numbers: steer
+    along the run's direction, project it out, scale the adapter, hold a latent. Models are loaded when they are first
+    asked. What was asked can be kept as an arm of the run, a step of its own; looking alone changes nothing in it, and
+    a run may be unfinished: what it holds so far is shown.
 
     Only this machine can reach the app, and only with the token in the address that is printed, which is new at every
     start. For a run on another machine: ssh -L 8642:127.0.0.1:8642 THERE, start it there with --no-browser, and open
@@ -42,6 +45,7 @@ def show(
       misdirection app runs/before runs/after --port 9000
     """
     from misdirection.app.serving import serve
+    from misdirection.cli.threads import set_threads
 
     progress.say(f"{progress.name()}: {', '.join(map(str, runs))}")
 
@@ -49,4 +53,4 @@ def show(
         typer.secho(address, bold=True)
         note("Ctrl-C ends it")
 
-    serve(runs, port, show=browser, say=say)
+    serve(runs, port, show=browser, say=say, prepare=set_threads)

@@ -10,6 +10,7 @@ hold) and a sample index; a batch mixes rows of different arms freely, because a
 - `batching`: token budgets, length-sorted batches, back-off when memory runs out.
 - `streams`: counter-based random numbers by (seed, question, sample, step).
 - `sampling`: the queue of rows; shared prefill, finished rows leave and waiting rows follow.
+- `live`: rows that come while others run.
 - `decoding`: the rows that run together; `passes`: the model's forward passes; `choosing`: logits to tokens.
 - `shared_prefix`, `split_layer`: samples of a prompt attend to one copy of it; `cache`: copies, for other attention.
 - `texts`, `reading`: given texts in passes; a prompt that several begin with runs once.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import torch
@@ -66,8 +66,12 @@ class Batch:
         self._add(rows, logits[torch.tensor(members, device=logits.device)])
         self.room = False
 
-    def step(self) -> list[tuple[int, Sample]]:
-        """Draw one token a row and run the model on it; the answers of rows that leave."""
+    def step(self, leave_at: float = _LEAVE_AT) -> list[tuple[int, Sample]]:
+        """Draw one token a row and run the model on it; the answers of rows that leave.
+
+        Args:
+            leave_at: Finished rows leave when no more than this share is still running; with 1 each leaves at once.
+        """
         self._demand_numbers()
         place = self._steps.clamp(max=self.config.max_new_tokens - 1)[:, None].to(self.model.device)
         tokens = choose(self._logits, self._draws.gather(1, place)[:, 0], self.config.temperature, self.config.top_p)
@@ -79,7 +83,7 @@ class Batch:
         self._done |= ended | (place[:, 0] == self.config.max_new_tokens - 1)
         running = len(self.running) - int(self._done.sum())
         left: list[tuple[int, Sample]] = []
-        if running <= _LEAVE_AT * len(self.running):
+        if running < len(self.running) and running <= leave_at * len(self.running):
             left = self._answers(self._done)
             keep = (~self._done).nonzero()[:, 0]
             tokens = tokens[keep]
@@ -91,6 +95,17 @@ class Batch:
             assert self._held is not None
             self._logits = self._held.forward(tokens[:, None], positions)
         return left
+
+    def written(self) -> dict[int, tuple[int, ...]]:
+        """The tokens that each running row has drawn so far."""
+        if not self.running:
+            return {}
+        held = self._written.cpu()
+        return {index: tuple(ids[ids >= 0].tolist()) for index, ids in zip(self.running, held, strict=True)}
+
+    def end(self, rows: Container[int]) -> None:
+        """Let rows end where they are, as if they had been cut; they leave with the next step."""
+        self._done |= torch.tensor([index in rows for index in self.running], device=self._done.device)
 
     @property
     def drawn(self) -> tuple[list[int], list[int]]:
