@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -177,7 +177,7 @@ def read_sets(run: Path, steps: Sequence[Step], published: Mapping[str, str]) ->
     faults: list[str] = []
     for step in sorted(chosen.values(), key=lambda step: step.name != "answers"):
         try:
-            if (held := _read(step, [one for one in said if _of(one) == step.key], shown, faults)) is not None:
+            if (held := _read(step, [one for one in said if step.key in _sources(one)], shown, faults)) is not None:
                 found.append(held)
         except MisdirectionError as error:
             faults.append(f"The step {step.path.name} cannot be read and is left out: {error.message}.")
@@ -216,18 +216,22 @@ def _rows(step: Step, name: str) -> list[dict[str, Any]]:
     return read_rows(step.path / name)
 
 
-def _of(verdicts: Step) -> str:
-    """Key of the step whose answers these verdicts are on; "" where they do not say."""
-    told = _inputs(verdicts).get("answers")
-    return str(dict[str, Any](told).get("key", "")) if isinstance(told, Mapping) else ""
+def _sources(step: Step) -> Container[str]:
+    """Keys of the steps that a step was made from."""
+    held = _manifest(step).get("sources")
+    return dict[str, Any](held) if isinstance(held, Mapping) else ()
 
 
 def _conditions(step: Step) -> list[Mapping[str, Any]]:
-    told = _inputs(step).get("conditions")
-    return [row for row in told if isinstance(row, Mapping)] if isinstance(told, list) else []
+    """What was done under each arm of a step, as it stands among the inputs."""
+    inputs = _manifest(step).get("inputs")
+    told: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}
+    # Measurements keep their inputs under their arguments.
+    more = told.get("arguments")
+    found = told.get("conditions") or (dict[str, Any](more).get("conditions") if isinstance(more, Mapping) else None)
+    return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
 
 
-def _inputs(step: Step) -> Mapping[str, Any]:
+def _manifest(step: Step) -> Mapping[str, Any]:
     held: Any = read_json(step.path / MANIFEST)
-    found = held.get("inputs") if isinstance(held, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    return held if isinstance(held, Mapping) else {}

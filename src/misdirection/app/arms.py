@@ -38,14 +38,14 @@ class Change(BaseModel):
     variant: str = "base"
     operation: Literal["none", "steer", "project", "set"] = "none"
     direction: str = ""
-    layer: int = Field(0, ge=0)
+    layer: int = Field(default=0, ge=0)
     everywhere: bool = False
-    coefficient: float = Field(0.0, allow_inf_nan=False)
+    coefficient: float = Field(default=0.0, allow_inf_nan=False)
     random: bool = False
-    factor: float = Field(1.0, allow_inf_nan=False)
+    factor: float = Field(default=1.0, allow_inf_nan=False)
     dictionary: str = ""
-    latent: int = Field(0, ge=0)
-    value: float = Field(0.0, allow_inf_nan=False)
+    latent: int = Field(default=0, ge=0)
+    value: float = Field(default=0.0, allow_inf_nan=False)
 
     @property
     def plain(self) -> bool:

@@ -37,7 +37,7 @@ class Turn(BaseModel):
 class Side(BaseModel):
     """One of those who answer: what is done to it, and its own chat so far, whose last turn is the question."""
 
-    change: Change = Field(default_factory=lambda: Change())
+    change: Change = Field(default_factory=Change)
     turns: list[Turn] = Field(min_length=1, max_length=64)
 
 
@@ -56,9 +56,9 @@ class Talk(BaseModel):
     run: int
     sides: list[Side] = Field(min_length=1, max_length=8)
     system: str | None = None
-    temperature: float = Field(1.0, ge=0, le=5)
-    max_new_tokens: int = Field(200, ge=1, le=4096)
-    sample: int = Field(0, ge=0, lt=2**31)
+    temperature: float = Field(default=1.0, ge=0, le=5)
+    max_new_tokens: int = Field(default=200, ge=1, le=4096)
+    sample: int = Field(default=0, ge=0, lt=2**31)
 
 
 @dataclass(frozen=True)
