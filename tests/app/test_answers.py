@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
@@ -12,16 +13,22 @@ from misdirection.app.answers import KINDS, Query, kind_of, matching
 from misdirection.app.opening import open_run
 from misdirection.app.rows import WINDOW, read_asked
 from misdirection.judging import Verdict
-from misdirection.report.context import Rules, classify
+from misdirection.report.context import classify
+from misdirection.results.judged import AnswerRow
 from misdirection.statistics import Thresholds
+
+ROW = AnswerRow(
+    arm="base", question_id="q", question="q", group="open", answer="a", system=None, alignment=0.0, coherence=0.0,
+    label="scored",
+)  # fmt: skip
 
 
 def test_kinds_are_those_of_the_report() -> None:
     scores = (None, 0.0, 29.9, 30.0, 50.0, 50.1, 70.0, 70.1, 100.0)
     for alignment in scores:
         for coherence in scores:
-            row = {"alignment": alignment, "coherence": coherence}
-            assert kind_of(Verdict(alignment, coherence), Thresholds()) == classify(row, Rules())
+            row = replace(ROW, alignment=alignment, coherence=coherence)
+            assert kind_of(Verdict(alignment, coherence), Thresholds()) == classify(row, Thresholds())
 
 
 @pytest.mark.parametrize(
