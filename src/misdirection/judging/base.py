@@ -61,9 +61,9 @@ class Answer:
         """Files give lists, and mappings for turns."""
         if self.ids is not None:
             object.__setattr__(self, "ids", tuple(self.ids))
-        if not isinstance(self.before, tuple):
-            held: Any = self.before or ()
-            object.__setattr__(self, "before", tuple(Message(**turn) for turn in held))
+        held: Any = self.before
+        if not isinstance(held, tuple):
+            object.__setattr__(self, "before", tuple(Message(**turn) for turn in held or ()))
 
 
 @dataclass(frozen=True)
