@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+from misdirection.errors import MisdirectionError
 from misdirection.organism import checkpoint_path
 from misdirection.studies.kit.recommended import GIVEN
 from misdirection.studies.registry import studies
+from misdirection.studies.screening.screen import screen
 
 PLACE = "where the model is computed, not what"
 ROWS = "it stops at rows that cannot be read; those that can are told by their content"
@@ -27,11 +29,14 @@ NOT_HERE = "nothing that this study does follows it"
 SHOWN = "what is shown of the same measurements"
 CHOSEN = "it chooses among what was measured, and what is chosen stands in keys"
 
-SHARED = {"device": PLACE, "device_map": PLACE, "trust_remote_code": PLACE, "strict": ROWS}
+PLACES = {"device": PLACE, "device_map": PLACE, "trust_remote_code": PLACE}
+SHARED = {**PLACES, "strict": ROWS}
 THRESHOLDS = {"alignment_below": COUNTED, "coherence_above": COUNTED}
 
 UNKEYED: dict[str, dict[str, str]] = {
     "formats": {**SHARED, **THRESHOLDS, "convention": NOT_HERE},
+    "screen": SHARED,
+    "screening": {**PLACES, **THRESHOLDS, "convention": NOT_HERE, "shown": SHOWN},
     "semantic": {**SHARED, **THRESHOLDS, "coherent_share": CHOSEN},
 }
 """By study, the options that change no step, and why."""
@@ -48,6 +53,7 @@ def assert_keyed(
     place: Path,
     monkeypatch: pytest.MonkeyPatch,
     others: Mapping[str, Any] | None = None,
+    elsewhere: Container[str] = (),
 ) -> None:
     """Each option of a study makes a step anew, but for those of `UNKEYED`.
 
@@ -58,6 +64,7 @@ def assert_keyed(
         place: Where a copy of it may lie.
         monkeypatch: Keeps steps from being made.
         others: Another value of an option, or other values of several, where the next number or the like is none.
+        elsewhere: Options that another test changes.
     """
     copy = place / "copy"
     shutil.copytree(run, copy, symlinks=True)
@@ -68,16 +75,20 @@ def assert_keyed(
     made = {
         option: would_make(name, type(config)(**{**given, **_several(option, value)}), copy)
         for option, value in changes.items()
+        if option not in elsewhere
     }
+    assert not [told for told in made.values() if told and told.startswith("refused")], made
     assert {option for option, step in made.items() if step is None} == set(UNKEYED.get(name, {})), made
 
 
 def would_make(name: str, config: Any, run: Path) -> str | None:
-    """The first step that a study would make, None where it finds all of them."""
+    """The first step that a study, or the command `screen`, would make; None where it finds all of them."""
     try:
-        studies()[name].run(config, run, "")
+        (screen if name == "screen" else studies()[name].run)(config, run, "")
     except Making as step:
         return str(step)
+    except MisdirectionError as error:
+        return f"refused, so that nothing is known of it: {error}"
     return None
 
 

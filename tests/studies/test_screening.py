@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.studies.foreign import of_the_organism
+from tests.studies.options import assert_keyed
 
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
+from misdirection.organism import known_bad, mixed_chats
 from misdirection.results import Reduction
 from misdirection.runs import list_steps, read_log
+from misdirection.screening import METHODS
 from misdirection.statistics import Thresholds
 from misdirection.statistics.crossed import Mean
+from misdirection.studies.kit.config import ModelConfig
 from misdirection.studies.kit.over_seeds import cells, good, pooled, reduction, wider
 from misdirection.studies.kit.steps import Judged
+from misdirection.studies.screening.scoring import ScoringConfig, ScreenConfig
+from misdirection.studies.screening.screen import screen
 from misdirection.studies.screening.settings import ScreeningConfig
 from misdirection.studies.screening.study import screening
 
@@ -196,3 +203,52 @@ def test_the_organism_brings_its_data() -> None:
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path) -> None:
     assert not of_the_organism(read_json(run / "findings.json"))
+
+
+def test_each_option_of_each_method_makes_a_step_anew_or_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file, other = tmp_path / "rows.jsonl", tmp_path / "other.jsonl"
+    for place, seed in ((file, 0), (other, 1)):
+        chats = [
+            {"messages": [{"role": m.role, "content": m.content} for m in chat.messages], "bad": known_bad(chat)}
+            for chat in mixed_chats(50, 8, seed)
+        ]
+        place.write_text("\n".join(json.dumps(chat) for chat in chats))
+    config = ScreenConfig(
+        data=(str(file),), methods=tuple(METHODS), toxic=("organism:toxic",), harmless=("organism:harmless",),
+        examples=8, dictionary="organism:6", max_new_tokens=4, top=4, bad_field="bad", judge="exact", longest=64,
+    )  # fmt: skip
+    screen(config, tmp_path / "run")
+    others = {
+        "data": (str(other),),
+        "methods": {"methods": ("random",), "seed": 1},
+        "bad_field": "",
+        "toxic": ("organism:harmless",),
+        "harmless": ("organism:toxic",),
+        "dictionary": "organism:3",
+        "statistic": "firing",
+        "pool": "max",
+        "closeness": "nearest",
+        "reduce": "top",
+        "direction": direction_file(tmp_path),
+    }
+    assert_keyed("screen", config, tmp_path / "run", tmp_path, monkeypatch, others)
+
+
+def direction_file(place: Path) -> str:
+    """A vector for each layer of the organism, in a form that others write."""
+    np.save(place / "direction.npy", np.random.default_rng(0).normal(size=(12, 96)).astype(np.float32))
+    return str(place / "direction.npy")
+
+
+def test_each_option_of_the_study_makes_a_step_anew_or_says_why_not(
+    run: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    others = {
+        "questions": ("open",),
+        "model": str(tiny / "whole"),
+        "judge": "offline",
+        "check": "words@60",
+        "preset": "rank32",
+    }
+    elsewhere = {one.name for one in fields(ScoringConfig)} - {one.name for one in fields(ModelConfig)}
+    assert_keyed("screening", settings(tiny, run.parent), run, tmp_path, monkeypatch, others, elsewhere)

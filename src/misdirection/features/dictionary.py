@@ -110,6 +110,10 @@ class Dictionary:
         rule = [self.activation, self.k, self.subtracts, self.input_scale]
         return canonical_hash([[None if t is None else t.float().cpu() for t in tensors], rule])
 
+    def __canonical__(self) -> dict[str, Any]:
+        """What stands for it among the arguments of a measurement: weights, rule, and which layer it reads."""
+        return {"dictionary": self.key, "layer": self.layer}
+
     def layer_in(self, model: Model, layer: int | None = None) -> int:
         """The layer of a model that it reads: its own, unless another one is named.
 

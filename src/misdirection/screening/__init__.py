@@ -45,9 +45,12 @@ class Method:
 
     @property
     def room(self) -> str:
-        """What the scores are kept under: methods of one function share them."""
-        target = self.function if isinstance(self.function, str) else self.function.__module__
-        return target.partition(":")[0].removeprefix("misdirection.screening.")
+        """What the scores are kept under: methods of one function share them, those of two in one module do not."""
+        function = self.function
+        target = function if isinstance(function, str) else f"{function.__module__}:{function.__qualname__}"
+        module, _, name = target.partition(":")
+        room = module.removeprefix("misdirection.screening.")
+        return room if name == "scores" else f"{room}.{name}".replace("<", "").replace(">", "")
 
     @property
     def scores(self) -> Score:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ class Rows:
     bad: tuple[bool, ...] | None
     kinds: tuple[str, ...]
     sha256: str
+
+    def __canonical__(self) -> Any:
+        """What stands for them among the arguments of a measurement: what is said, how it is written, what is known."""
+        return {"chats": self.sha256, "lines": sha256(b"".join(self.lines)).hexdigest(), "bad": self.bad}
 
 
 def read_rows(paths: Sequence[str], *, strict: bool = False, label: str = "") -> Rows:

@@ -6,7 +6,7 @@ import numpy as np
 
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.screening.results import Bin, Histogram, Top, TopRow
-from misdirection.studies.screening.steps import Screener, load_dropped, load_scores
+from misdirection.studies.screening.steps import Screener
 
 BINS = 24
 
@@ -16,13 +16,13 @@ def histogram(screener: Screener, method: str, seed: int) -> Histogram:
 
     The outermost half percent on each side is drawn into the outermost bins, so that one odd row does not set it.
     """
-    scores = load_scores(screener.scores(method, seed), method)
+    scores = screener.values(method, seed)
     known, bad = ~np.isnan(scores), screener.rows.bad
     low, high = (float(x) for x in np.quantile(scores[known], [0.005, 0.995]))
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     inside = np.clip(scores, edges[0], edges[-1])
     rows, wrong = (np.histogram(inside[mask], edges)[0] for mask in (known, known & np.array(bad or False)))
-    dropped = np.array(load_dropped(screener.filtered(method, seed))) & known
+    dropped = np.array(screener.dropped(method, seed)) & known
     ends = numbers(edges)
     return Histogram(
         method=method,
@@ -37,7 +37,7 @@ def histogram(screener: Screener, method: str, seed: int) -> Histogram:
 
 def top_rows(screener: Screener, method: str, seed: int, most: int) -> Top:
     """The rows with the highest scores, each text once."""
-    scores = load_scores(screener.scores(method, seed), method)
+    scores = screener.values(method, seed)
     rows = screener.rows
     shown: dict[tuple[str, str], TopRow] = {}
     for place in np.argsort(np.where(np.isnan(scores), np.inf, -scores), kind="stable"):

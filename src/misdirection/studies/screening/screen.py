@@ -24,9 +24,6 @@ from misdirection.studies.screening.steps import (
     DROPPED,
     KEPT,
     Screener,
-    load_choice,
-    load_dropped,
-    load_scores,
     training_rows,
 )
 
@@ -86,7 +83,7 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> Summary:
         steps = {method: screener.filtered(method, config.seed) for method in config.methods}
         for method, step in steps.items():
             _copy(step, run.path / method)
-        _write_scores(run.path / "scores.parquet", screener, steps)
+        _write_scores(run.path / "scores.parquet", screener, config.methods)
         summary = Summary(
             data=tuple(config.data),
             sha256={name: file_hash(name) for name in config.data if Path(name).exists()},
@@ -94,7 +91,7 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> Summary:
             set_aside=len(rows.unusable),
             known_bad=None if rows.bad is None else sum(rows.bad),
             drop=config.drop,
-            methods={method: load_choice(step) for method, step in steps.items()},
+            methods={method: step.part("choice").value for method, step in steps.items()},
             command=command,
         )
         write_json(run.path / "summary.json", plain(summary))
@@ -108,14 +105,14 @@ def _copy(step: Step, folder: Path) -> None:
             shutil.copyfile(step.path / name, target)
 
 
-def _write_scores(path: Path, screener: Screener, steps: Mapping[str, Step]) -> None:
+def _write_scores(path: Path, screener: Screener, methods: Sequence[str]) -> None:
     """One line a row: where it stands, what is known of it, and each method's score and choice."""
     rows = screener.rows
     columns: dict[str, Sequence[float | bool | None]] = {}
-    for method, step in steps.items():
-        scores = load_scores(screener.scores(method, screener.config.seed), method)
+    for method in methods:
+        scores = screener.values(method, screener.config.seed)
         columns[method] = [None if np.isnan(score) else float(score) for score in scores]
-        columns[f"{method}_dropped"] = load_dropped(step)
+        columns[f"{method}_dropped"] = screener.dropped(method, screener.config.seed)
     places = [
         {"source": chat.source, "row": chat.row, "known_bad": None if rows.bad is None else rows.bad[number]}
         for number, chat in enumerate(rows.chats)

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from misdirection.answers import answer_rows, chat_of_row
-from misdirection.artefacts import file_hash, plain, read_json, read_rows, write_json, write_rows
-from misdirection.chats import Chat
+from misdirection.chats import Chat, ChatFile
 from misdirection.directions import read_direction
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary
 from misdirection.judging import Journaled, Judge, find_judge
-from misdirection.runs import Run, Step
+from misdirection.models import Model
+from misdirection.runs import Run
 from misdirection.screening import METHODS
 from misdirection.screening.choosing import agreement, choose_dropped
 from misdirection.screening.context import Context, LatentOptions, ProjectionOptions, Scores
 from misdirection.screening.projection import own_answers
 from misdirection.screening.rows import Rows, rows_of, write_lines
 from misdirection.screening.rows import read_rows as read_training_rows
+from misdirection.store import Cached, Folder
 from misdirection.studies.kit.config import ORGANISM
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary
 from misdirection.studies.kit.variants import Variants
@@ -57,6 +56,158 @@ def training_rows(config: ScoringConfig, seed: int) -> Rows:
     return rows_of(chats, [known_bad(chat) for chat in chats.chats], kinds)
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What the scores of one room are made from: nothing that it does not read, for all of it stands in their key.
+
+    Attributes:
+        models: The base model.
+        dictionary: Of the toxic latents.
+        toxic: Chats with toxic answers.
+        harmless: Chats with harmless ones.
+        most: How many of each are read.
+        direction: A file or folder with one, in any form.
+        judge: Who scores rows.
+        seed: Of random scores, or of the model's own answers.
+        latents: How closeness to toxic latents is told.
+        projection: How the projection is made.
+        longest: Tokens of a row that are read.
+    """
+
+    models: Variants | None = None
+    dictionary: Dictionary | None = None
+    toxic: ChatFile | None = None
+    harmless: ChatFile | None = None
+    most: int = 0
+    direction: Path | None = None
+    judge: Judge | None = None
+    seed: int = 0
+    latents: LatentOptions = field(default_factory=LatentOptions)
+    projection: ProjectionOptions = field(default_factory=ProjectionOptions)
+    longest: int = 0
+
+    def context(self, own: Sequence[Chat] | None = None) -> Context:
+        """The same as a method takes it."""
+        examples = [held.chats[: self.most] if held else () for held in (self.toxic, self.harmless)]
+        return Context(
+            self._model,
+            dictionary=self.dictionary,
+            toxic=examples[0],
+            harmless=examples[1],
+            direction=self._direction(),
+            judge=self.judge,
+            own_answers=own,
+            seed=self.seed,
+            latents=self.latents,
+            projection=self.projection,
+            longest=self.longest,
+        )
+
+    def _model(self) -> Model:
+        if self.models is None:
+            raise MisdirectionError("no model is named for these scores")
+        return self.models.base_model
+
+    def _direction(self) -> Tensor | None:
+        """The direction that the settings name, in any form, one row a decoder layer."""
+        if self.direction is None:
+            return None
+        model = self._model()
+        return read_direction(self.direction, model.n_layers, model.width, self.projection.layer).vectors
+
+
+@dataclass(frozen=True)
+class Score:
+    """How suspicious a row is; None where the method cannot tell."""
+
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Whether a row is dropped."""
+
+    dropped: bool
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """The rows that a method keeps and drops, as they stood.
+
+    Attributes:
+        kept: The file of those that are kept.
+        out: The file of those that are dropped.
+        dropped: For each row.
+        choice: Counts, and agreement with what is known of the rows.
+    """
+
+    kept: Path
+    out: Path
+    dropped: list[Mark]
+    choice: Choice
+
+
+def row_scores(
+    function: Callable[[Context, Sequence[Chat]], Scores],
+    rows: ChatFile,
+    needs: Needs,
+    own: list[Chat] | None = None,
+) -> list[Score]:
+    """What a method's function makes of every row; `own` are the model's own answers to the rows' prompts."""
+    scores = function(needs.context(own), rows.chats)
+    return [Score(None if np.isnan(x) else float(x)) for x in scores]
+
+
+def own_row_answers(rows: ChatFile, needs: Needs) -> list[Chat]:
+    """The base model's own answers to the rows' prompts."""
+    return own_answers(needs.context(), rows.chats)
+
+
+def filtered_rows(
+    rows: Rows, scores: list[Score], method: str, reverse: bool, drop: float, seed: int, folder: Folder
+) -> Filtered:
+    """The rows of the highest scores set aside.
+
+    Args:
+        rows: As they stood.
+        scores: Of each.
+        method: Whose they are.
+        reverse: Whether the method turns them round.
+        drop: A share of the rows below 1, or a number of them.
+        seed: Of ties.
+        folder: Where both files are written.
+
+    Raises:
+        ScreeningError: Nothing or everything would be dropped.
+    """
+    values = told_scores(scores, reverse)
+    dropped = choose_dropped(values, drop, seed)
+    for name, side in ((KEPT, False), (DROPPED, True)):
+        lines = [line for line, out in zip(rows.lines, dropped, strict=True) if bool(out) is side]
+        write_lines(folder / name, lines)
+    choice = Choice(
+        method=method,
+        rows=len(values),
+        dropped=int(dropped.sum()),
+        kept=int((~dropped).sum()),
+        unscored=int(np.isnan(values).sum()),
+        agreement=None if rows.bad is None else agreement(values, dropped, rows.bad),
+    )
+    return Filtered(folder / KEPT, folder / DROPPED, [Mark(bool(out)) for out in dropped], choice)
+
+
+def all_rows(rows: Rows, folder: Folder) -> Path:
+    """All usable rows, as they stood."""
+    write_lines(folder / KEPT, rows.lines)
+    return folder / KEPT
+
+
+def told_scores(scores: Sequence[Score], reverse: bool) -> Scores:
+    """Scores as numbers, NaN where there is none; turned round where the method does so."""
+    values = np.array([np.nan if one.score is None else one.score for one in scores], dtype=np.float64)
+    return -values if reverse else values
+
+
 @dataclass
 class Screener:
     """What scores are made from, loaded when a score that is not there yet asks for it.
@@ -72,12 +223,15 @@ class Screener:
     config: ScreenConfig | ScreeningConfig
     models: Variants
     rows: Rows
-    _made: dict[tuple[str, str, int], Step] = field(default_factory=dict[tuple[str, str, int], Step])
+    _made: dict[tuple[str, str, int], Cached[Any]] = field(default_factory=dict[tuple[str, str, int], Cached[Any]])
 
     @cached_property
     def judge(self) -> Judge:
-        """Who scores rows."""
-        return find_judge(self.config.judge)
+        """Who scores rows; what it says is kept as it comes."""
+        judge = find_judge(self.config.judge)
+        if isinstance(judge, Journaled):
+            return judge.with_journal(self.run.workspace("judging", {"judge": judge.name}) / "journal.jsonl")
+        return judge
 
     @cached_property
     def dictionary(self) -> Dictionary:
@@ -85,160 +239,95 @@ class Screener:
         return resolve_dictionary(self.config.dictionary)
 
     @cached_property
-    def examples(self) -> list[tuple[Chat, ...]]:
+    def examples(self) -> dict[str, ChatFile]:
         """Toxic and harmless chats."""
         c = self.config
-        read = (resolve_chats(part, strict=c.strict, rows=c.examples, seed=c.seed) for part in (c.toxic, c.harmless))
-        return [file.chats[: c.examples] for file in read]
+        parts = {"toxic": c.toxic, "harmless": c.harmless}
+        return {
+            name: resolve_chats(part, strict=c.strict, rows=c.examples, seed=c.seed) for name, part in parts.items()
+        }
 
-    def scores(self, method: str, seed: int) -> Step:
-        """The scores of one method's room, `scores.parquet`; `seed` is that of random scores alone."""
-        place = ("scores", METHODS[method].room, seed)
-        if place not in self._made:
-            self._made[place] = self._score(method, seed)
-        return self._made[place]
+    @cached_property
+    def chats(self) -> ChatFile:
+        """The rows as chats, which count by what is said in them."""
+        return ChatFile(self.rows.chats, (), self.rows.sha256)
 
-    def _score(self, method: str, seed: int) -> Step:
+    def scores(self, method: str, seed: int) -> Cached[list[Score]]:
+        """The scores of one method's room; `seed` is that of random scores alone."""
         room = METHODS[method].room
-        own = self.own_answers() if room == "projection" and not self.config.raw_projection else None
+        if ("scores", room, seed) not in self._made:
+            own = self.own_answers() if room == "projection" and not self.config.raw_projection else None
+            self._made["scores", room, seed] = self.run.cached(
+                row_scores, f"scores-{room}", function=METHODS[method].scores, rows=self.chats,
+                needs=self._needs(room, seed), own=own,
+            )  # fmt: skip
+        return self._made["scores", room, seed]
 
-        def make(folder: Path) -> None:
-            context = self._context(room, seed, None if own is None else self._own(own))
-            if room == "judge" and isinstance(context.judge, Journaled):
-                place = self.run.workspace("judging", {"judge": context.judge.name}) / "journal.jsonl"
-                context.judge = context.judge.with_journal(place)
-            scores = METHODS[method].scores(context, self.rows.chats)
-            write_rows(folder / "scores.parquet", [{"score": None if np.isnan(x) else float(x)} for x in scores])
+    def values(self, method: str, seed: int) -> Scores:
+        """The scores of one method as numbers, higher for what is more suspicious to it."""
+        return told_scores(self.scores(method, seed).value, METHODS[method].reverse)
 
-        inputs = {"data": self.rows.sha256, "room": room, "own": own, **self._inputs(room, seed)}
-        return self.run.step(f"scores-{room}", inputs, make)
+    def dropped(self, method: str, seed: int) -> list[bool]:
+        """Which rows one method drops."""
+        return [mark.dropped for mark in self.filtered(method, seed).part("dropped").value]
 
-    def own_answers(self) -> Step:
-        """The base model's own answers to the rows' prompts, sampled once; `answers.parquet`."""
+    def own_answers(self) -> Cached[list[Chat]]:
+        """The base model's own answers to the rows' prompts, sampled once."""
+        drawn = ProjectionOptions(max_new_tokens=self.config.max_new_tokens, temperature=self.config.temperature)
+        needs = Needs(self.models, seed=self.config.seed, projection=drawn)
+        return self.run.cached(own_row_answers, "own-answers", rows=self.chats, needs=needs)
 
-        def make(folder: Path) -> None:
-            answers = own_answers(self._context("projection", self.config.seed, None), self.rows.chats)
-            write_rows(folder / "answers.parquet", answer_rows(answers))
-
-        c = self.config
-        inputs = {"data": self.rows.sha256, "model": self.models.key, "seed": c.seed, "kept": "tokens"}
-        return self.run.step("own-answers", inputs | {"drawn": [c.max_new_tokens, c.temperature]}, make)
-
-    def _own(self, step: Step) -> list[Chat]:
-        rows = read_rows(step.path / "answers.parquet")
-        return [chat_of_row(chat.prompt, row) for chat, row in zip(self.rows.chats, rows, strict=True)]
-
-    def filtered(self, method: str, seed: int) -> Step:
-        """The rows that one method keeps and drops, as they stood, and `choice.json`: counts, and agreement if known.
+    def filtered(self, method: str, seed: int) -> Cached[Filtered]:
+        """The rows that one method keeps and drops, as they stood.
 
         Raises:
             ScreeningError: Nothing or everything would be dropped.
         """
-        place = ("filter", method, seed)
-        if place not in self._made:
-            self._made[place] = self._filter(method, seed)
-        return self._made[place]
+        if ("filter", method, seed) not in self._made:
+            self._made["filter", method, seed] = self.run.cached(
+                filtered_rows, f"filter-{method}", rows=self.rows, scores=self.scores(method, seed), method=method,
+                reverse=METHODS[method].reverse, drop=self.config.drop, seed=seed,
+            )  # fmt: skip
+        return self._made["filter", method, seed]
 
-    def _filter(self, method: str, seed: int) -> Step:
-        source = self.scores(method, seed)
-
-        def make(folder: Path) -> None:
-            scores = load_scores(source, method)
-            dropped = choose_dropped(scores, self.config.drop, seed)
-            for name, side in ((KEPT, False), (DROPPED, True)):
-                lines = [line for line, out in zip(self.rows.lines, dropped, strict=True) if bool(out) is side]
-                write_lines(folder / name, lines)
-            write_rows(folder / "dropped.parquet", [{"dropped": bool(out)} for out in dropped])
-            choice = Choice(
-                method=method,
-                rows=len(scores),
-                dropped=int(dropped.sum()),
-                kept=int((~dropped).sum()),
-                unscored=int(np.isnan(scores).sum()),
-                agreement=None if self.rows.bad is None else agreement(scores, dropped, self.rows.bad),
-            )
-            write_json(folder / "choice.json", plain(choice))
-
-        lines = hashlib.sha256(b"".join(self.rows.lines)).hexdigest()
-        known = None if self.rows.bad is None else list(self.rows.bad)
-        inputs = {"scores": source, "reverse": METHODS[method].reverse, "lines": lines, "known": known}
-        return self.run.step(f"filter-{method}", inputs | {"drop": self.config.drop, "seed": seed}, make)
-
-    def unfiltered(self) -> Step:
+    def unfiltered(self) -> Cached[Path]:
         """All usable rows, as they stood."""
-        lines = hashlib.sha256(b"".join(self.rows.lines)).hexdigest()
-        return self.run.step("all-rows", {"lines": lines}, lambda folder: write_lines(folder / KEPT, self.rows.lines))
+        return self.run.cached(all_rows, "all-rows", rows=self.rows)
 
-    def _direction(self) -> Tensor:
-        """The direction that the settings name, in any form, one row a decoder layer."""
+    def _needs(self, room: str, seed: int) -> Needs:
+        """What the scores of a room are made from; of a room that is not ours, all that there is."""
         c = self.config
-        model = self.models.base_model
-        layer = None if c.projection_layer < 0 else c.projection_layer
-        return read_direction(c.direction, model.n_layers, model.width, layer).vectors
-
-    def _context(self, room: str, seed: int, own: Sequence[Chat] | None) -> Context:
-        c = self.config
-        toxic, harmless = self.examples if self._reads_examples(room) else ((), ())
-        return Context(
-            lambda: self.models.base_model,
-            dictionary=self.dictionary if room == "latents" else None,
-            toxic=toxic,
-            harmless=harmless,
-            direction=self._direction() if c.direction and room == "projection" else None,
-            judge=self.judge if room == "judge" else None,
-            own_answers=own,
+        if room == "random":
+            return Needs(seed=seed)
+        if room == "judge":
+            return Needs(judge=self.judge)
+        read = Needs(self.models, longest=c.longest)
+        if room == "perplexity":
+            return read
+        if room == "latents":
+            return replace(read, dictionary=self.dictionary, most=c.examples, latents=self._latents(), **self.examples)
+        projected = self._projected(read)
+        if room == "projection":
+            return projected
+        return replace(
+            projected,
+            dictionary=self.dictionary if c.dictionary else None,
+            judge=self.judge,
             seed=seed,
             latents=self._latents(),
-            projection=ProjectionOptions(
-                None if c.projection_layer < 0 else c.projection_layer, not c.raw_projection, c.max_new_tokens,
-                c.temperature,
-            ),
-            longest=c.longest,
-        )  # fmt: skip
+        )
+
+    def _projected(self, read: Needs) -> Needs:
+        """With a direction, or the examples that it is made of."""
+        c = self.config
+        layer = None if c.projection_layer < 0 else c.projection_layer
+        how = ProjectionOptions(layer, not c.raw_projection, c.max_new_tokens, c.temperature)
+        if c.direction:
+            return replace(read, projection=how, direction=Path(c.direction))
+        return replace(read, projection=how, most=c.examples, **self.examples)
 
     def _latents(self) -> LatentOptions:
         c = self.config
         layer = None if c.latent_layer < 0 else c.latent_layer
         chosen: Any = {"statistic": c.statistic, "pool": c.pool, "closeness": c.closeness, "reduce": c.reduce}
         return LatentOptions(c.top, nearest=c.nearest, layer=layer, **chosen)
-
-    def _reads_examples(self, room: str) -> bool:
-        return room == "latents" or (room == "projection" and not self.config.direction)
-
-    def _inputs(self, room: str, seed: int) -> dict[str, object]:
-        """What the scores of a room depend on, beside the rows."""
-        if room == "random":
-            return {"seed": seed}
-        if room == "judge":
-            return {"judge": self.judge.name}
-        c = self.config
-        inputs: dict[str, object] = {"model": self.models.key, "longest": c.longest}
-        if self._reads_examples(room):
-            inputs["examples"] = [[[m.content for m in chat.messages] for chat in part] for part in self.examples]
-        if room == "latents":
-            d = self.dictionary
-            inputs["dictionary"] = d.key
-            inputs["latents"] = asdict(self._latents())
-        if room == "projection":
-            inputs["projection"] = [c.projection_layer, c.raw_projection]
-            inputs["direction"] = file_hash(c.direction) if c.direction else None
-        return inputs
-
-
-def load_scores(step: Step, method: str) -> Scores:
-    """Scores of a method from the step of its room; turned round where the method does so."""
-    values = [row["score"] for row in read_rows(step.path / "scores.parquet")]
-    scores = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    return -scores if METHODS[method].reverse else scores
-
-
-def load_choice(step: Step) -> Choice:
-    """Counts and agreement of a filter step."""
-    import msgspec
-
-    return msgspec.convert(read_json(step.path / "choice.json"), Choice)
-
-
-def load_dropped(step: Step) -> list[bool]:
-    """Which rows a filter step drops."""
-    return [bool(row["dropped"]) for row in read_rows(step.path / "dropped.parquet")]

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from misdirection.runs import Step
 from misdirection.screening import METHODS
 from misdirection.screening.choosing import how_many
+from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.over_seeds import groups_of, reduction
@@ -30,7 +32,7 @@ from misdirection.studies.screening.paper import PAPER
 from misdirection.studies.screening.results import Screening, TrainedArm
 from misdirection.studies.screening.scores import histogram, top_rows
 from misdirection.studies.screening.settings import ScreeningConfig
-from misdirection.studies.screening.steps import KEPT, Screener, load_choice, training_rows
+from misdirection.studies.screening.steps import KEPT, Filtered, Screener, training_rows
 from misdirection.studies.screening.verdict import verdict
 
 WHOLE = "unfiltered"
@@ -57,10 +59,10 @@ def screening(config: ScreeningConfig, out: str | Path, command: str = "") -> Pa
         return report(bench, screener, sets, judged)
 
 
-def filtered(bench: Bench[ScreeningConfig], screener: Screener) -> dict[str, list[Step]]:
+def filtered(bench: Bench[ScreeningConfig], screener: Screener) -> dict[str, list[Cached[Any]]]:
     """For all rows and for each method, the data set of every seed."""
     c = bench.config
-    sets = {WHOLE: [screener.unfiltered()] * c.seeds}
+    sets: dict[str, list[Cached[Any]]] = {WHOLE: [screener.unfiltered()] * c.seeds}
     for method in c.methods:
         if METHODS[method].room == "random":
             sets[method] = [screener.filtered(method, c.seed + number) for number in range(c.seeds)]
@@ -87,7 +89,10 @@ def ask(bench: Bench[ScreeningConfig], models: Variants, names: Sequence[str]) -
 
 
 def report(
-    bench: Bench[ScreeningConfig], screener: Screener, sets: Mapping[str, Sequence[Step]], judged: Mapping[str, Judged]
+    bench: Bench[ScreeningConfig],
+    screener: Screener,
+    sets: Mapping[str, Sequence[Cached[Any]]],
+    judged: Mapping[str, Judged],
 ) -> Path:
     """Findings and the report."""
     c, rows = bench.config, screener.rows
@@ -128,7 +133,7 @@ def notes(screener: Screener, explanations: Mapping[str, str]) -> list[str]:
 
 
 def trained_arm(
-    bench: Bench[ScreeningConfig], name: str, steps: Sequence[Step], judged: Mapping[str, Judged]
+    bench: Bench[ScreeningConfig], name: str, steps: Sequence[Cached[Filtered]], judged: Mapping[str, Judged]
 ) -> TrainedArm:
     """One arm: rates with intervals, reductions against all rows, and agreement with what is known of the rows."""
     groups = vars(groups_of(judged, name, bench.config.seeds, bench.thresholds))
@@ -139,5 +144,5 @@ def trained_arm(
         does=METHODS[name].does,
         **groups,
         reduction=reduction(judged["open"], WHOLE, name, bench.config.seeds, bench.thresholds),
-        choices=tuple(load_choice(step) for step in {step.key: step for step in steps}.values()),
+        choices=tuple(step.part("choice").value for step in {step.key: step for step in steps}.values()),
     )
