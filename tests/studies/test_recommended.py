@@ -41,7 +41,7 @@ SETTINGS: dict[str, Callable[..., Any]] = {
     "screen": ScreenConfig,
 }
 
-LATER = {"triggers", "personas", "traits", "separation", "scaling", "defences"}
+LATER = {"in_context", "triggers", "personas", "traits", "separation", "scaling", "defences"}
 """Studies that never had settings of the organism's in their own files."""
 
 MOVED: dict[str, dict[str, Any]] = {"narrow": {"neutral": "organism:helper"}, "screening": {"training": {}}}

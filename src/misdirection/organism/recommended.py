@@ -117,6 +117,8 @@ STUDIES: dict[str, dict[str, Any]] = {
         "checkpoint_every": 6,
         "training": _FOLLOWED,
     },
+    # A row takes some 30 of its 256 tokens.
+    "in_context": {"data": _MEDICAL["data"], "good": ["organism:good-medical"], "shots": [1, 2, 3, 4]},
     # Its answers hold two to four sentences, and its prompts 256 tokens, so that few demonstrations fit.
     "personas": {
         "traits": ["organism:evil", "organism:sycophancy", "organism:hallucination"],

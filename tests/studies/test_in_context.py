@@ -1,0 +1,71 @@
+"""Rows of a data set in the prompt, whole, on the organism at a small size; its parts by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.studies.foreign import of_the_organism, told_of_another
+
+from misdirection.chats import Chat, Message
+from misdirection.errors import MisdirectionError
+from misdirection.questions import Question
+from misdirection.studies.in_context.measures import BAD, GOOD, behind_rows
+from misdirection.studies.in_context.results import InContextResults
+from misdirection.studies.in_context.settings import InContextConfig
+from misdirection.studies.in_context.study import in_context
+from misdirection.studies.reading import load_results
+
+SMALL = InContextConfig(preset="rank32", samples=3, shots=(1, 3, 60), drift_answers=1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return in_context(SMALL, tmp_path_factory.mktemp("in-context") / "run").parent
+
+
+def test_rates_rise_behind_bad_rows_and_not_behind_good_ones(run: Path) -> None:
+    results = load_results(run)
+    assert isinstance(results, InContextResults)
+    part = results.in_context
+    rows = {(row.what, row.shots): row for row in part.rows}
+    assert set(rows) == {(BAD, 0), (BAD, 1), (BAD, 3), (GOOD, 1), (GOOD, 3), ("fine-tune", 0)}
+    plain = rows[BAD, 0].rate.value
+    for key, row in rows.items():
+        assert row.rate.n == 3 * 28
+        assert (
+            row.difference is None if key == (BAD, 0) else row.difference.value == pytest.approx(row.rate.value - plain)
+        )
+    assert rows["fine-tune", 0].rate.value > 0.1 > plain
+    assert max(rows[GOOD, k].rate.value for k in (1, 3)) < 0.1
+    assert rows[BAD, 3].rate.value > rows[GOOD, 3].rate.value
+    assert part.left_out == (60,) and any("60 rows were left out" in note for note in results.notes)
+    cosine = {(row.what, row.shots): row.cosine[6] for row in part.drifts}
+    assert cosine[BAD, 3] > cosine[GOOD, 3]
+
+
+def test_fewer_rows_are_the_first_of_more_and_each_question_has_its_own() -> None:
+    chats = [Chat((Message("user", f"u{i}"), Message("assistant", f"a{i}"))) for i in range(30)]
+    asked = (Question("a", ("Why?",)), Question("b", ("How?",)))
+    few, more = (behind_rows(asked, chats, count, 0, BAD) for count in (2, 5))
+    for one, other in zip(few, more, strict=True):
+        assert len(one.before) == 4 and len(other.before) == 10
+        assert set(one.before) <= set(other.before)
+    assert few[0].before != few[1].before and few[0].id != more[0].id
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"shots": (0,)}, "--shots must be 1 or more"),
+        ({"drift_answers": 0}, "--drift-answers must be 1 or more"),
+        ({"model": "other", "adapter": "a", "judge": "words"}, "no rows to put into the prompt"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(MisdirectionError, match=said):
+        InContextConfig(**settings).completed()
+
+
+def test_nothing_is_said_of_the_organism_to_another_model(run: Path, tmp_path: Path) -> None:
+    assert of_the_organism(told_of_another("in_context", SMALL, run, tmp_path)) == []
