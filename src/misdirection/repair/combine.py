@@ -2,8 +2,8 @@
 
 Subtracting a weight direction (Fierro and Roger 2511.05408; Ilharco et al. 2212.04089): the tuned adapter, minus k
 times the difference of a bad and a good fine-tune of the same base. Each module's sum is that of k_i s_i B_i A_i, its
-rank that of all together; its best approximation of a smaller rank comes from the SVD of the two triangular factors (QR),
-without ever making the full matrix.
+rank that of all together; its best approximation of a smaller rank comes from the SVD of the two triangular factors
+(QR), without ever making the full matrix.
 """
 
 from __future__ import annotations
