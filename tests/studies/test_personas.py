@@ -161,3 +161,27 @@ def test_shift_and_change_are_differences_from_the_base():
     (cell,) = matrix_rows(rows, ["x"], 0)
     assert cell.r == pytest.approx(1) and cell.fine_tunes == 3 and cell.p == pytest.approx(1 / 6)
     assert matrix_rows(rows[:3], ["x"], 0) == ()
+
+
+def test_a_score_under_steering_is_told_beside_the_random_direction():
+    from dataclasses import replace
+
+    from tests.results.made import made
+
+    from misdirection.results.rows import Interval
+    from misdirection.studies.personas.verdict import turned_text
+
+    part = made(PersonasResults, "personas").personas
+    row = replace(part.doses[0], trait="x", under="asked for it", control=False, sweep=False, coherent=1.0)
+
+    def dose(coefficient: float, value: float, control: bool = False):
+        score = Interval(value=value, low=None, high=None, n=8)
+        return replace(row, coefficient=coefficient, score=score, control=control)
+
+    doses = (dose(0, 89), dose(-2, 60), dose(-3, 39))
+    told = turned_text(replace(part, doses=(*doses, dose(-3, 43, True)), coherent_share=0.75), "x")
+    assert told == "x down from 89 to 39 where the system prompt asks for it (a random direction: 43)"
+    longer = turned_text(replace(part, doses=(*doses[:2], dose(-3, 43, True)), coherent_share=0.75), "x")
+    assert longer.endswith("(a random direction, at the multiple -3 instead of -2: 43)")
+    alone = turned_text(replace(part, doses=doses, coherent_share=0.75), "x")
+    assert alone.endswith("(no random direction was tried)")

@@ -22,13 +22,13 @@ def verdict(found: InContext) -> Headline:
 
 
 def first_text(bad: list[ShotRow]) -> str:
-    """From how many rows on the rate has risen."""
+    """Behind how many rows the rate is above the base's."""
     risen = [
         row for row in bad if row.difference and row.difference.value > 0 and row.q is not None and is_found(row.q)
     ]
     if not risen:
         return "At no number of bad rows does the rate differ from the base's (q < 0.05)." if bad else ""
-    return f"The rate has risen from {min(row.shots for row in risen)} rows on (q < 0.05)."
+    return f"The rate is above the base's behind {', '.join(str(row.shots) for row in risen)} bad rows (q < 0.05)."
 
 
 def good_text(rows: tuple[ShotRow, ...]) -> str:

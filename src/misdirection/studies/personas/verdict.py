@@ -29,11 +29,26 @@ def turned_text(found: Personas, trait: str) -> str:
     up = _extreme(plain, "no system prompt", found.coherent_share, 1)
     down = _extreme(plain, "asked for it", found.coherent_share, -1)
     told = [
-        f"{word} from {_score(pair[0].score)} to {_score(pair[1].score)}{where}"
+        f"{word} from {_score(pair[0].score)} to {_score(pair[1].score)}{where}{control_text(found, pair[1])}"
         for word, pair, where in (("up", up, ""), ("down", down, " where the system prompt asks for it"))
         if pair
     ]
     return f"{trait} {', '.join(told)}" if told else ""
+
+
+def control_text(found: Personas, dose: DoseRow) -> str:
+    """What a random direction of the same length does there: without it a score says nothing of the direction."""
+    same = (
+        row
+        for row in found.doses
+        if row.control and not row.sweep and row.trait == dose.trait and row.under == dose.under
+    )
+    control = next(same, None)
+    if control is None or control.score.value is None:
+        return " (no random direction was tried)"
+    same_size = control.coefficient == dose.coefficient
+    at = "" if same_size else f", at the multiple {control.coefficient:g} instead of {dose.coefficient:g}"
+    return f" (a random direction{at}: {_score(control.score)})"
 
 
 def _extreme(rows: Sequence[DoseRow], under: str, share: float, sign: int) -> tuple[DoseRow, DoseRow] | None:
