@@ -140,13 +140,13 @@ def test_unit_paths_leave_out_what_has_no_direction():
 
 @pytest.mark.real
 def test_the_published_drift_comes_out_as_its_readme_says(real_data: Path):
-    from misdirection.studies.phases.states import drift_row, read_path
+    from misdirection.studies.phases.states import published_path, read_path
 
     file = real_data / "directions" / "qwen2.5-7b_drift" / "ckpt_dbar_L16.pt"
     steps, path = read_path(file)
     assert steps == (0, 8, 19, 38, 75, 150, 262, 375)
     assert [round(v, 3) for v in cosine_to_last(path).tolist()] == [0, 0.098, 0.565, 0.894, 0.962, 0.989, 0.999, 1]
-    row = drift_row(file)
-    half, most = row["turns"]
-    assert (half["low"], half["high"], most["low"], most["high"]) == (8, 19, 38, 75)
-    assert 8 < half["step"] < 19 and row["norm"][-1] == pytest.approx(42.139, abs=1e-3)
+    row = published_path(file)
+    half, most = (one.turn for one in row.turns)
+    assert (half.low, half.high, most.low, most.high) == (8, 19, 38, 75)
+    assert 8 < half.step < 19 and row.norm[-1] == pytest.approx(42.139, abs=1e-3)

@@ -59,7 +59,7 @@ def test_what_lacks_the_memory_for_float32_stays_as_it_is_stored(
 ) -> None:
     monkeypatch.setattr(number_format, "SMALL", 0)
     monkeypatch.setattr(number_format, "has_flags", lambda: False)
-    monkeypatch.setattr(number_format, "_free", lambda: 1000)
+    monkeypatch.setattr(number_format, "free_memory", lambda: 1000)
     found = choose_format(stored_as(tmp_path / "half", torch.bfloat16), "cpu")
     assert found is not None
     assert found.dtype == torch.bfloat16

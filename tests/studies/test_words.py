@@ -17,13 +17,8 @@ from misdirection.statistics import Thresholds, compare, rate
 from misdirection.studies.audit.worst import worst_pairs
 from misdirection.studies.imported.comparison import verdict
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.recommended import explanations
 from misdirection.studies.kit.sentences import difference_text, meaning, p_text, percent_text
 from misdirection.studies.kit.undecided import with_undecided
-from misdirection.studies.narrow import verdict as narrow_words
-from misdirection.studies.narrow.settings import NarrowConfig
-from misdirection.studies.phases import verdict as phase_findings
-from misdirection.studies.phases.settings import PhasesConfig
 
 
 def judged(arm: str, scores: dict[str, list[float]], domain: str | None = None) -> tuple[list[Answer], list[Verdict]]:
@@ -178,38 +173,6 @@ def test_without_a_judge_the_pairs_that_differ_most():
             for name, i, kl in (("a", 0, 0.5), ("a", 1, 0.1), ("b", 0, 2.0)) for arm in ("base", "tuned")]  # fmt: skip
     found = worst_pairs(held, Thresholds(), rows)
     assert [(p.question, p.sample, p.kl) for p in found] == [("b?", 0, 2.0), ("a?", 0, 0.5)]
-
-
-def test_narrow_says_nothing_of_the_organism_of_another_model():
-    equal = [{"general": 1.0, "narrow": 1.1, "difference": {"low": -0.1, "high": 0.2}}]
-    ease = {
-        "efficiency": {"equal": equal},
-        "stability": {"difference": {"value": 1.0, "low": -1.0, "high": 2.0}},
-        "significance": {"equal": equal},
-    }
-    votes = narrow_words.easier(ease)
-    why = explanations(NarrowConfig())
-    own, foreign = (narrow_words._measures({"ease": {"vector": ease}}, "vector", votes, said) for said in (why, {}))
-    assert FOREIGN.search(" ".join(own)) and not FOREIGN.search(" ".join(foreign))
-    assert all("The intervals do not decide." in text for text in foreign)
-
-
-def test_phases_say_nothing_of_the_organism_of_another_model():
-    turns = [
-        {"quantity": "misaligned, open questions, factor 1", "step": 5, "control_height": None, "height": 1.0},
-        {"quantity": "local cosine, 5 steps", "step": 20, "control_height": None, "height": 1.0},
-    ]
-    part = {
-        "weights": {},
-        "turns": turns,
-        "states": {"b": [{"cosine": [0.1, 0.6]}], "chance": 0.1},
-        "behaviour": [],
-        "robustness": [],
-        "others": {},
-    }
-    own, foreign = (" ".join(phase_findings.differences(part, said)) for said in (explanations(PhasesConfig()), {}))
-    assert FOREIGN.search(own) and not FOREIGN.search(foreign)
-    assert "long before. " in foreign and "stays near 0.04." in foreign
 
 
 ABOUT_SETTINGS = ("config.py", "settings.py", "scoring.py", "finetune.py", "inputs.py", "organism.py")

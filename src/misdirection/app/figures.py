@@ -78,5 +78,6 @@ def side_by_side(runs: Sequence[OpenRun]) -> list[Line]:
 
 
 def _by_place(run: OpenRun) -> dict[tuple[str, str, str], Figure]:
-    sets = [] if run.main is None else [run.main, *(one for one in run.sets if one.name.startswith("kept-"))]
+    main = [] if run.main is None else [run.main]
+    sets = [*main, *(one for one in run.sets if one.name.startswith("kept-") and one not in main)]
     return {one.place: one for held in sets for one in figures(held, run.thresholds)}
