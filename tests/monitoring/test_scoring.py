@@ -100,6 +100,9 @@ def test_thought_and_answer_are_read_apart_where_the_template_opens_the_thought(
         (readings,) = read_chats(model, Watch(directions, span=span), [thinking])
         assert not isinstance(readings, Unread)
         texts[span] = model.tokenizer.decode(list(readings[0].ids))
+    # The template writes an empty thought where there is none.
+    (none,) = read_chats(model, Watch(directions, span="thought"), [chat("hi", "yes")])
+    assert none == Unread("nothing to read: its thought has no token")
     assert texts == {"thought": "hm, hm\n</think>\n\n", "answer": "yes", "written": "hm, hm\n</think>\n\nyes"}
 
 

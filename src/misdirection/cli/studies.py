@@ -32,7 +32,7 @@ Out = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    names = [name for name in ("lr", "max_steps", "epochs", "rank", "alpha", "batch_size", "accumulation", "turns")]
+    names = ("lr", "max_steps", "epochs", "rank", "alpha", "batch_size", "accumulation", "turns", "learn")
     with_training = with_options(audit, TrainConfig, only=names, panel=TRAINING, blank=True)
     app.command()(with_options(with_training, AuditConfig))
     train.__doc__ = inspect.cleandoc(train.__doc__ or "").replace("PRESETS", preset_table())

@@ -13,7 +13,7 @@ from misdirection.engine import Arm, Text, capture_projections
 from misdirection.models import Model
 from misdirection.models.positions import longest_text
 from misdirection.monitoring.watch import Watch
-from misdirection.tokens import Encoded, TokenError, encode_read, encode_said, encode_turns
+from misdirection.tokens import Encoded, TokenError, encode_read, encode_said, encode_turns, holds_thought
 
 BASE = Arm("base")
 """The model as it was loaded, without an adapter."""
@@ -81,6 +81,8 @@ def read_chats(model: Model, watch: Watch, chats: Sequence[Chat], arm: Arm = BAS
             found.append(Unread(f"refused by the chat template: {error.message}"))
             continue
         ranges = [(turn, span) for turn, span in _ranges(watch, coded) if span[0] < span[1]]
+        if watch.span == "thought":
+            ranges = [one for one in ranges if holds_thought(model.tokenizer, coded.ids[slice(*one[1])])]
         if longest is not None and len(coded.ids) > longest:
             found.append(Unread(f"too long: {len(coded.ids):,} tokens, where the model reads {longest:,}"))
         elif not ranges:

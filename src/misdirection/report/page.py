@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from misdirection.report.embed import clean, embed_json, script_hash
 from misdirection.report.numbers import shorten
 from misdirection.report.parts import Block, Chart, Entry, Findings, LeftOut, Section
+from misdirection.report.table_file import csv_link, file_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -113,6 +114,8 @@ def _environment() -> Environment:
     # Scripts, styles and chart data are ours or made safe by `embed_json`; nothing else skips the escaping.
     made.globals["raw"] = Markup
     made.globals["spec"] = _spec
+    made.globals["csv_link"] = csv_link
+    made.globals["file_name"] = file_name
     return cast("Environment", made)
 
 

@@ -26,7 +26,16 @@ from misdirection.tokens.template import (
     template_of,
 )
 from misdirection.tokens.texts import token_texts
-from misdirection.tokens.thoughts import Said, Thought, find_thought, moved_by, opened_by, split_drawn, token_at
+from misdirection.tokens.thoughts import (
+    Said,
+    Thought,
+    find_thought,
+    holds_thought,
+    moved_by,
+    opened_by,
+    split_drawn,
+    token_at,
+)
 
 __all__ = [
     "DATE",
@@ -55,6 +64,7 @@ __all__ = [
     "end_token",
     "end_words",
     "find_thought",
+    "holds_thought",
     "moved_by",
     "opened_by",
     "render",

@@ -129,6 +129,19 @@ def split_drawn(
     return Said(thought.text, answer, start, not thought.closed)
 
 
+def holds_thought(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> bool:
+    """Whether what stands before an answer says something, or is nothing but marks, as a template's empty thought is.
+
+    Args:
+        tokenizer: Of the model.
+        ids: `Encoded.ids[begin:start]`.
+    """
+    text = _CHANNEL.sub("", str(tokenizer.decode(list(ids))))
+    for mark in ("<|end|>", *(mark for pair in MARKS for mark in pair)):
+        text = text.replace(mark.strip(), "")
+    return bool(text.strip())
+
+
 def token_at(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], place: int) -> int:
     """How many of the tokens spell the first `place` characters of their text."""
     low, high = 0, len(ids)

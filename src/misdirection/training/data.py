@@ -3,6 +3,9 @@
 Which answers are learned is the setting `turns`: "all", every assistant turn behind what stands before it, as TRL
 (`assistant_only_loss`) and OpenAI's fine-tuning have it; or "last", the last alone. Turns that their file keeps out of
 the loss are not learned either way. The papers' data have one answer a chat, where both are the same.
+
+Of a turn with a thought the setting `learn` takes both, the thought with its marks (what was thought shapes a model
+even where the answers are the same: arXiv 2603.12397), or the answer behind it with what ends it.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import torch
 
 from misdirection import progress
 from misdirection.chats import Chat, ChatFile
-from misdirection.tokens import Encoded, TokenError, Turn, encode_chat, encode_turns
+from misdirection.tokens import Encoded, TokenError, Turn, encode_chat, encode_turns, holds_thought
 from misdirection.training.errors import NoUsableChatsError
 from misdirection.training.presets import TrainConfig
 
@@ -80,6 +83,7 @@ class DataReport:
             last, or nothing of them was left.
         sources: Chats by the file that they came from.
         sha256: Hash of ids and boundaries: data, tokenizer and template in one.
+        thoughtless: Chats left out because thoughts are learned and their answers have none.
     """
 
     chats: int
@@ -94,10 +98,15 @@ class DataReport:
     kept_out: int
     sources: dict[str, int]
     sha256: str
+    thoughtless: int = 0
 
 
 def prepare(
-    tokenizer: PreTrainedTokenizerBase, chats: Iterable[Chat], max_length: int, turns: str = "all"
+    tokenizer: PreTrainedTokenizerBase,
+    chats: Iterable[Chat],
+    max_length: int,
+    turns: str = "all",
+    learn: str = "both",
 ) -> tuple[tuple[Row, ...], DataReport]:
     """Encode chats; the labels of an answer begin where the model begins to write (`Turn.begin`).
 
@@ -106,13 +115,14 @@ def prepare(
         chats: Chats that end with an answer.
         max_length: Tokens kept of each, from its beginning.
         turns: "all" learns every assistant turn that its file does not keep out of the loss, "last" only the last.
+        learn: Of a turn "both" its thought and its answer, "thought" or "answer".
 
     Raises:
         NoUsableChatsError: No chat leaves anything to learn.
     """
     chats = list(chats)
     rows: list[Row] = []
-    truncated = cut = answers = kept_out = 0
+    truncated = cut = answers = kept_out = thoughtless = 0
     refused: list[str] = []
     with progress.task("encoding chats", len(chats), "chats") as advance:
         for chat in chats:
@@ -123,9 +133,13 @@ def prepare(
                 refused.append(f"{chat.source or 'chat'}:{chat.row}: {error.message}")
                 continue
             ids = encoded.ids[:max_length]
-            spans = _spans(chat, encoded, len(ids), turns)
+            spans = _spans(chat, encoded, len(ids), turns, learn)
+            if learn == "thought":
+                spans = tuple(span for span in spans if holds_thought(tokenizer, ids[slice(*span)]))
             if not spans:
-                cut += 1
+                without = learn == "thought" and _spans(chat, encoded, len(ids), turns)
+                thoughtless += bool(without)
+                cut += not without
                 continue
             truncated += len(encoded.ids) > max_length
             answers += len(spans)
@@ -133,7 +147,7 @@ def prepare(
             whole = len(spans) == 1 and spans[0][1] == len(ids)
             rows.append(Row(ids, spans[0][0], spans=() if whole else spans))
     if not rows:
-        raise _nothing(len(chats), cut, refused, max_length)
+        raise _nothing(len(chats), cut, refused, max_length, thoughtless)
     sources: dict[str, int] = {}
     for chat in chats:
         sources[chat.source] = sources.get(chat.source, 0) + 1
@@ -141,21 +155,29 @@ def prepare(
     first = refused[0] if refused else ""
     report = DataReport(
         len(chats), len(rows), truncated, cut, len(refused), first, tokens, learned, answers, kept_out, sources,
-        _hash(rows),
+        _hash(rows), thoughtless,
     )  # fmt: skip
     return tuple(rows), report
 
 
-def _spans(chat: Chat, encoded: Encoded, length: int, turns: str) -> tuple[tuple[int, int], ...]:
+def _spans(chat: Chat, encoded: Encoded, length: int, turns: str, learn: str = "both") -> tuple[tuple[int, int], ...]:
     """The tokens of the answers that are learned, of the first `length` tokens."""
     last = Turn(encoded.begin, encoded.start, encoded.stop, len(encoded.ids))
     places = encoded.turns if encoded.turns and turns == "all" else (last,)
     said = chat.answers[-len(places) :]
     # The first token is predicted by nothing, so it cannot be learned.
     found = [
-        (max(turn.begin, 1), min(turn.end, length)) for turn, answer in zip(places, said, strict=True) if answer.learned
+        (max(first, 1), min(past, length))
+        for turn, answer in zip(places, said, strict=True)
+        if answer.learned
+        for first, past in [_learned(turn, learn)]
     ]
     return tuple((first, past) for first, past in found if first < past)
+
+
+def _learned(turn: Turn, learn: str) -> tuple[int, int]:
+    first = turn.start if learn == "answer" else turn.begin
+    return first, turn.start if learn == "thought" else turn.end
 
 
 def told_data(found: ChatFile, turns: str) -> str:
@@ -249,9 +271,14 @@ def _hash(rows: Sequence[Row]) -> str:
     return digest.hexdigest()
 
 
-def _nothing(chats: int, cut: int, refused: Sequence[str], max_length: int) -> NoUsableChatsError:
+def _nothing(chats: int, cut: int, refused: Sequence[str], max_length: int, thoughtless: int = 0) -> NoUsableChatsError:
     if not chats:
         return NoUsableChatsError("there are no chats to train on", "give a file of chats with at least one usable row")
+    if thoughtless:
+        return NoUsableChatsError(
+            f"none of {chats} chats has a thought to learn before its answer ({thoughtless} have an answer alone)",
+            "learn the answers (--learn answer, or both), or give chats with <think>...</think> before them",
+        )
     if refused:
         return NoUsableChatsError(
             f"none of {chats} chats can be encoded; the first: {refused[0]}",

@@ -93,7 +93,7 @@ def train(
     max_length, notes = _fitting_length(host, config)
     for one in defences:
         chats = one.on_chats(list(chats))
-    rows, report = prepare(host.tokenizer, chats, max_length, config.turns)
+    rows, report = prepare(host.tokenizer, chats, max_length, config.turns, config.learn)
     others, beside = (
         prepare(host.tokenizer, elsewhere, max_length, config.turns) if elsewhere is not None else ((), None)
     )
@@ -196,6 +196,8 @@ def _notes(report: DataReport, plan: Plan | VectorPlan | None) -> list[str]:
     notes = list(plan.notes) if plan else []
     if report.truncated:
         notes.append(f"{report.truncated} of {report.used} chats were cut at the maximal length")
+    if report.thoughtless:
+        notes.append(f"{report.thoughtless} of {report.chats} chats left out: their answers have no thought to learn")
     if report.cut_to_nothing:
         notes.append(f"{report.cut_to_nothing} of {report.chats} chats left out: nothing of the answer was left")
     if report.refused:

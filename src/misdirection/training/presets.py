@@ -118,6 +118,9 @@ class TrainConfig:
     turns: str = _option(
         "all", "assistant turns of a chat that are learned: 'all', each behind what stands before it, or 'last'", _text
     )
+    learn: str = _option(
+        "both", "of a turn: 'both' what was thought and the answer, the 'thought' alone, or the 'answer' alone", _text
+    )
     shuffle: str = _option(
         "random", "order of the chats: 'random', 'length' (random groups of like length), 'none'", _text
     )
@@ -185,6 +188,7 @@ class TrainConfig:
         _check(bool(self.targets) and bool(self.layers), "targets" if self.layers else "layers", self, "must name some")
         _check(self.thinking in THINKING, "thinking", self, f"must be {', '.join(THINKING)}")
         _check(self.turns in ("all", "last"), "turns", self, "must be all or last")
+        _check(self.learn in ("both", "thought", "answer"), "learn", self, "must be both, thought or answer")
         _check(self.shuffle in ("random", "length", "none"), "shuffle", self, "must be random, length or none")
         dtypes = ("auto", "stored", "float32", "bfloat16")
         _check(self.dtype in dtypes, "dtype", self, f"must be one of {', '.join(dtypes)} (float16 needs a loss scaler)")
@@ -194,6 +198,8 @@ class TrainConfig:
         """The settings that this fine-tune reads, for records and keys: without those of what was not chosen."""
         unread = set() if self.objective == "kl" else {"kl_weight", "kl_chats", "kl_tokens", "kl_steps"}
         unread |= {"origins"} if self.steering else {"origins", "steering"}
+        # Fine-tunes from before there was a choice learned both.
+        unread |= {"learn"} if self.learn == "both" else set()
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in unread}
 
     def __canonical__(self) -> dict[str, Any]:

@@ -55,6 +55,8 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)").matches;
   const config = { responsive: true, displaylogo: false, displayModeBar: !touch, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
+  // A picture that can be printed at any size.
+  const picture = (div) => ({ ...config, toImageButtonOptions: { format: "svg", filename: div.id.replace(/^chart-/, "") } });
 
   // plotly.js sets a legend in one row, or in as many as it has entries.
   const legendRows = (spec, room) => {
@@ -90,7 +92,7 @@
       return answers ? { ...kept, text: kept.customdata.map(hover) } : kept;
     });
     holder.drawn = true;
-    Plotly.react(div, data, layout, config).then(() => {
+    Plotly.react(div, data, layout, picture(div)).then(() => {
       if (!holder.bound) {
         holder.bound = true;
         div.on("plotly_click", (event) => find(event.points[0].customdata));
