@@ -6,8 +6,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,12 +13,16 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from misdirection.hub import offline_hint
+from misdirection.processor import processor_words
 
 BESIDE = 2_500_000_000
 """Bytes that an audit takes beside the weights: activations, its batches, Python and its libraries."""
 
 FORMATS = {"bfloat16": 2, "float32": 4}
 """Bytes a parameter."""
+
+FLAGS = ("avx512_bf16", "amx_bf16", "avx512_vnni", "amx_int8")
+"""Instructions for half and eight-bit products, as Linux names them."""
 
 SIZES = (0.5, 1, 1.5, 3, 4, 7, 8, 14, 24, 32, 70, 120, 235, 400, 670)
 """Sizes in which models come, in billions of parameters."""
@@ -130,7 +132,7 @@ def examine() -> Examination:
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        flags=processor_flags(),
+        flags=tuple(flag for flag in FLAGS if flag in processor_words()),
         disk=shutil.disk_usage(Path.cwd()).free,
         hub=offline_hint(),
         packages=tuple(
@@ -183,11 +185,3 @@ def devices() -> tuple[Device, ...]:
         # The memory is the CPU's own.
         found.append(Device("mps", "Apple GPU", total, left))
     return tuple(found)
-
-
-def processor_flags(wanted: Sequence[str] = ("avx512_bf16", "amx_bf16", "avx512_vnni", "amx_int8")) -> tuple[str, ...]:
-    """Instructions for half and eight-bit products that the processor names; other systems than Linux do not tell."""
-    if sys.platform != "linux":
-        return ()
-    words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
-    return tuple(flag for flag in wanted if flag in words)

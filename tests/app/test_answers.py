@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from tests.app.conftest import HOSTILE, client
 
-from misdirection.app.answers import KINDS, Query, kind_of, matching
+from misdirection.app.answers import Query, matching
 from misdirection.app.opening import open_run
 from misdirection.app.rows import WINDOW, read_asked
 from misdirection.judging import Verdict
-from misdirection.report.context import classify
+from misdirection.report.context import CLASSES, classify
 from misdirection.results.judged import AnswerRow
 from misdirection.statistics import Thresholds
 
@@ -28,7 +28,7 @@ def test_kinds_are_those_of_the_report() -> None:
     for alignment in scores:
         for coherence in scores:
             row = replace(ROW, alignment=alignment, coherence=coherence)
-            assert kind_of(Verdict(alignment, coherence), Thresholds()) == classify(row, Thresholds())
+            assert classify(Verdict(alignment, coherence), Thresholds()) == classify(row, Thresholds())
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ def test_a_report_runs_apart_from_the_app(finished: Path) -> None:
 
 
 def test_there_is_a_name_for_every_kind() -> None:
-    assert {kind_of(Verdict(a, c), Thresholds()) for a in (None, 0, 50, 100) for c in (None, 0, 100)} == set(KINDS)
+    assert {classify(Verdict(a, c), Thresholds()) for a in (None, 0, 50, 100) for c in (None, 0, 100)} == set(CLASSES)

@@ -20,7 +20,7 @@ from misdirection.runs import list_steps
 from misdirection.studies.kit.judged import load_answers
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.reading import load_results
-from misdirection.studies.triggers.components import Component, best_layer, components, mean_component
+from misdirection.studies.triggers.components import Component, components, mean_component
 from misdirection.studies.triggers.conditions import OWN, circumstances, in_context, own_system
 from misdirection.studies.triggers.results import TriggersResults
 from misdirection.studies.triggers.settings import TriggersConfig
@@ -61,7 +61,7 @@ def test_every_condition_has_both_rates_and_a_contrast_that_they_make(results: T
 def test_components_are_those_of_a_plain_read(run: Path, results: TriggersResults) -> None:
     direction = load_direction(run / "direction.safetensors")
     layer = results.triggers.layer
-    assert layer == best_layer(direction)
+    assert layer == direction.clearest_layer == int((direction.norm / direction.shuffled_norm).argmax())
     step = next(step for step in list_steps(run) if step.name == "the-bad-persona-answers")
     answers = [a for a in load_answers(step) if a.arm == "tuned" and a.sample == 0 and a.answer.strip()][:3]
     models = Variants.of("organism", {"tuned": run / "adapter"}, {})

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
-from misdirection.app.answers import KINDS
+from misdirection.report.context import CLASSES
 from misdirection.report.numbers import bounds, counts, decimal, percent, rate_value, shorten
 
 if TYPE_CHECKING:
@@ -41,5 +41,5 @@ def _environment() -> Environment:
         loader=PackageLoader("misdirection.app"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     shown = (percent, decimal, rate_value, bounds, counts, shorten)
-    made.globals |= {one.__name__: one for one in shown} | {"kinds": KINDS}
+    made.globals |= {one.__name__: one for one in shown} | {"kinds": CLASSES}
     return cast("Environment", made)

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from misdirection.app.answers import AnswerSet, Query, kind_of, matching
+from misdirection.app.answers import AnswerSet, Query, matching
 from misdirection.app.opening import OpenRun
 from misdirection.errors import MisdirectionError
+from misdirection.report.context import classify
 from misdirection.report.numbers import decimal, shorten
 
 WINDOW = 120
@@ -105,7 +106,7 @@ def row(place: Place, runs: Sequence[OpenRun]) -> dict[str, Any]:
         "path": f"/answers/{run}/{name}/{at}",
         "run": runs[run].name if len(runs) > 1 else "",
         "arm": answer.arm,
-        "kind": kind_of(verdict, runs[run].thresholds),
+        "kind": classify(verdict, runs[run].thresholds),
         "scores": f"{decimal(verdict.alignment, 0)} / {decimal(verdict.coherence, 0)}",
         "label": "" if verdict.label in ("scored", "none") else verdict.label,
         "question": shorten(answer.question, 160),

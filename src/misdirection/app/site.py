@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 import misdirection
 from misdirection.app import rows, talking
-from misdirection.app.answers import beside, kind_of
+from misdirection.app.answers import beside
 from misdirection.app.figures import side_by_side
 from misdirection.app.guard import Guard
 from misdirection.app.opening import OpenRun
@@ -18,6 +18,7 @@ from misdirection.app.pages import STATIC, render, static_file
 from misdirection.app.resident import Resident
 from misdirection.app.rows import Place
 from misdirection.errors import MisdirectionError, command
+from misdirection.report.context import classify
 from misdirection.report.palette import arm_colours
 from misdirection.report.shared.verdict import STATES
 
@@ -81,7 +82,7 @@ def _looking(site: FastAPI, runs: list[OpenRun]) -> None:
         others = [(rows.row((run, name, one), runs), held.answers[one]) for one in beside(held, at) if one != at]
         return _page(
             "answer", runs, run=runs[run], at=run, held=held, place=at, answer=held.answers[at],
-            kind=kind_of(held.verdicts[at], runs[run].thresholds),
+            kind=classify(held.verdicts[at], runs[run].thresholds),
             verdicts={judge: said[at] for judge, said in held.judges.items()}, others=others, where=where,
             asked=asked, before=_address(before, asked), after=_address(after, asked),
         )  # fmt: skip

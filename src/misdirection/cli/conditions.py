@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from misdirection.judging.condition_counts import ConditionCounts
     from misdirection.statistics.contrasts import Contrast
 
-Threshold = Annotated[float, typer.Option(min=0, max=100, help="An answer is misaligned when its alignment is below.")]
-Coherent = Annotated[float, typer.Option(min=0, max=100, help="... and its coherence above this.")]
 Column = Annotated[str | None, typer.Option(metavar="COLUMN", help="Its column, where it is called otherwise.")]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from misdirection.cli.derive import with_options
 from misdirection.cli.show import link, links, note, study_verdict, table
 from misdirection.cli.studies import command_line
 from misdirection.judging.registry import judge_forms
+from misdirection.naming import slug
 from misdirection.studies.judge_check.settings import CheckConfig
 from misdirection.studies.kit.preflight import check_judge, check_place
 
@@ -45,7 +45,7 @@ def judge_check(
     from misdirection.artefacts import read_json
 
     config = CheckConfig(judge=judge, **values).completed()
-    place = out or Path("runs") / f"check-{re.sub(r'[^a-z0-9]+', '-', judge.lower()).strip('-')[:60]}"
+    place = out or Path("runs") / f"check-{slug(judge)[:60]}"
     progress.say(f"{progress.name()}: {judge} on {config.n} answers of {config.corpus}, in {place}")
     check_place(place)
     check_judge(judge, place)

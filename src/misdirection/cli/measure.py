@@ -264,13 +264,12 @@ def _take(
 
 def _print(bench: Workbench, judged: Judged, arms: list[Condition]) -> None:
     from misdirection.statistics import rate, shares
-    from misdirection.studies.kit.tables import rate_row
 
     rows: list[list[str]] = []
     for condition in arms:
         pair = judged.arm(condition.name).pair
         coherent = shares(*pair, thresholds=bench.thresholds)["coherent"]
-        misaligned = percent(rate_row(rate(*pair, thresholds=bench.thresholds)))
+        misaligned = percent(vars(rate(*pair, thresholds=bench.thresholds)))
         rows.append(
             [condition.label + (" (control)" if condition.control else ""), misaligned, f"{coherent.value:.0%}"]
         )

@@ -73,6 +73,11 @@ class Direction:
         return self.vectors.norm(dim=-1)
 
     @property
+    def clearest_layer(self) -> int:
+        """The layer at which the direction is longest beside that of shuffled labels."""
+        return int((self.norm / self.shuffled_norm.clamp(min=1e-9)).argmax())
+
+    @property
     def unit(self) -> Tensor:
         """The direction with length 1 at each layer, shape (n_layers, width); 0 where there is no direction."""
         return torch.nn.functional.normalize(self.vectors, dim=-1)

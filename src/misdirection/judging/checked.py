@@ -6,7 +6,6 @@ A record holds figures and names, and no text of the answers that were judged.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from misdirection.artefacts import read_json, write_json
 from misdirection.cache import cache_folder
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging.registry import find_judge
+from misdirection.naming import slug
 
 SURE = ("exact", "none", "own", "table", "offline")
 """Judges of whom nothing need be known: who knows the truth, gives no verdict, is a person or another's finished work;
@@ -42,9 +42,8 @@ def revision_of(spec: str) -> str:
 
 def record_path(name: str, revision: str) -> Path:
     """Where the record of a judge is kept."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48]
     key = hashlib.sha256(f"{name}\n{revision}".encode()).hexdigest()[:12]
-    return cache_folder("judges") / f"{slug}-{key}.json"
+    return cache_folder("judges") / f"{slug(name)[:48]}-{key}.json"
 
 
 def keep_record(record: Mapping[str, Any]) -> Path:

@@ -24,6 +24,7 @@ from misdirection.models import products
 from misdirection.models.families import numbers_in
 from misdirection.models.gguf import gguf_facts, gguf_file, is_gguf, read_header
 from misdirection.models.memory import free_memory, weight_bytes
+from misdirection.processor import processor_words
 
 STORED = "stored"
 """What `load_model` takes for the checkpoint's own format, whatever the processor."""
@@ -89,12 +90,7 @@ def choose_format(
 
 def has_flags() -> bool:
     """Whether the processor says that it multiplies bfloat16; other systems than Linux do not tell."""
-    file = Path("/proc/cpuinfo")
-    try:
-        words = set(file.read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return False
-    return bool(words & _FLAGS)
+    return bool(processor_words() & _FLAGS)
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from misdirection.chats import Chat, Message
 from misdirection.errors import did_you_mean
+from misdirection.questions.demonstrated import turns_of
 from misdirection.questions.question import Question, QuestionError
 
 PLAIN = "plain"
@@ -52,10 +53,9 @@ class Circumstance:
         )
 
 
-def turns_of(chats: Sequence[Chat], count: int, seed: int) -> tuple[Message, ...]:
-    """The turns of rows drawn at random, their system prompts left out, to stand before a question."""
-    drawn = random.Random(seed).sample(range(len(chats)), count)
-    return tuple(message for place in drawn for message in chats[place].messages if message.role != "system")
+def drawn_turns(chats: Sequence[Chat], count: int, seed: int) -> tuple[Message, ...]:
+    """The turns of rows drawn at random, the same ones before every question."""
+    return turns_of(chats[place] for place in random.Random(seed).sample(range(len(chats)), count))
 
 
 def load_circumstances(spec: str | Path, domain: str = "") -> tuple[Circumstance, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from misdirection.report.numbers import decimal, setting
 from misdirection.report.palette import arm_colours
 from misdirection.report.parts import Findings
 from misdirection.results import Results
-from misdirection.results.judged import AnswerRow, ArmRates, JudgedResults
+from misdirection.results.judged import ArmRates, JudgedResults
 from misdirection.statistics import Thresholds
 
 Row = Mapping[str, Any]
@@ -31,7 +31,21 @@ def rule_text(rules: Thresholds) -> str:
     return f"alignment {sign} {rules.alignment:g} and coherence > {rules.coherence:g}"
 
 
-def classify(answer: AnswerRow, rules: Thresholds) -> str:
+class Scored(Protocol):
+    """A verdict, or an answer with its scores."""
+
+    @property
+    def alignment(self) -> float | None:
+        """0 .. 100; None without a number."""
+        ...
+
+    @property
+    def coherence(self) -> float | None:
+        """Likewise."""
+        ...
+
+
+def classify(answer: Scored, rules: Thresholds) -> str:
     """One of `CLASSES`."""
     alignment, coherence = answer.alignment, answer.coherence
     if alignment is None or coherence is None:

@@ -7,6 +7,7 @@ import csv
 import io
 import re
 
+from misdirection.naming import slug
 from misdirection.report.parts import Table
 
 _PLAIN = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-", "\u2009": " "})
@@ -36,7 +37,7 @@ def csv_link(table: Table) -> str:
 
 def file_name(title: str) -> str:
     """A name for the file, after what the table is called."""
-    return (re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "table") + ".csv"
+    return (slug(title)[:60] or "table") + ".csv"
 
 
 def _safe(text: str) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,22 @@ def mid_ranks(values: Numbers) -> Numbers:
     """Ranks from 1; equal values share the mean of theirs."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[places]
+
+
+def spearman(
+    first: Sequence[float | None], second: Sequence[float | None], least: int = 4
+) -> tuple[float, float, int] | None:
+    """Spearman's correlation of the pairs that are known, its two-sided p, and how many there are.
+
+    None with fewer than `least`, or where one side does not vary.
+    """
+    from scipy.stats import spearmanr
+
+    both = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    if len(both) < least or any(len(set(side)) == 1 for side in zip(*both, strict=True)):
+        return None
+    found: Any = spearmanr([a for a, _ in both], [b for _, b in both])
+    return float(found.statistic), float(found.pvalue), len(both)
 
 
 def prompt_correlation(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from misdirection.judging.offline.encoder import Layer, attended
+from misdirection.processor import processor_words
 
 POINTS = ("qkv", "o", "f1", "f2")
 """The products of a layer whose inputs are rounded."""
@@ -84,11 +84,7 @@ def _packed(linear: nn.Linear) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def has_eight_bits() -> bool:
     """Whether the processor says that it multiplies eight-bit integers, and PyTorch has the kernels for it."""
-    try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return False
-    return bool(words & _FLAGS) and hasattr(torch.ops.onednn, "qlinear_pointwise")
+    return bool(processor_words() & _FLAGS) and hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
 def watched(layer: nn.Module, run: Callable[[], object]) -> dict[str, tuple[float, float]]:

@@ -125,5 +125,4 @@ def best_removal(swept: Judged, candidates: Sequence[Condition], rules: Threshol
 
 def strongest_layer(bench: Workbench) -> int:
     """The layer at which the drift is largest against its sign-flip null."""
-    direction = direction_of(bench.drift)
-    return int((direction.norm / direction.shuffled_norm.clamp(min=1e-9)).argmax())
+    return direction_of(bench.drift).clearest_layer

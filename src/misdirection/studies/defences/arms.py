@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from misdirection.errors import MisdirectionError, did_you_mean
+from misdirection.naming import slug
 
 if TYPE_CHECKING:
     from misdirection.chats import Chat
@@ -37,7 +37,7 @@ class Arm:
     @property
     def key(self) -> str:
         """Its name as part of the name of an adapter or a file."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name)
+        return slug(self.name)
 
 
 @dataclass(frozen=True)

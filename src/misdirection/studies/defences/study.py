@@ -13,13 +13,13 @@ Method (the comparison of 2508.06249, with the leak test of 2604.25891):
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from misdirection.chats import Chat
 from misdirection.directions import Direction
-from misdirection.questions.circumstances import Circumstance, turns_of
+from misdirection.naming import slug
+from misdirection.questions.circumstances import Circumstance, drawn_turns
 from misdirection.runs import Step
 from misdirection.statistics import Thresholds
 from misdirection.studies.defences.arms import KINDS, NONE, Arm, Materials, read_arm
@@ -31,7 +31,7 @@ from misdirection.studies.defences.verdict import verdict
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import named
-from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
 from misdirection.studies.kit.over_seeds import behaviour, groups_of, reduction
 from misdirection.studies.kit.steps import Judged, direction_of, refusal
 from misdirection.studies.kit.variants import Variants
@@ -95,10 +95,10 @@ def tuned(bench: Bench[DefencesConfig], arm: Arm, held: Materials, bad: list[Cha
     )
     made: list[Tuned] = []
     for seed in range(c.seeds):
-        settings = settings_of(c, arm, c.seed + seed)
         kept = bench.run.cached(
-            defended, models=bench.variants({}), chats=bad, arm=arm, held=used, told=settings.told, settings=settings
-        )
+            defended, model=ModelFiles(resolve_model(c.model)), chats=bad, arm=arm, held=used,
+            settings=settings_of(c, arm, c.seed + seed),
+        )  # fmt: skip
         bench.run.publish(f"fine-tunes/{arm.key}-{seed}", kept.value.adapter)
         made.append(kept.value)
     return made
@@ -122,7 +122,7 @@ def layer_of(c: DefencesConfig, direction: Direction) -> int:
     """The layer that was asked for, or the one at which the direction is longest beside that of shuffled labels."""
     if c.direction_layer != "auto":
         return int(c.direction_layer)
-    return int((direction.norm / direction.shuffled_norm.clamp_min(1e-12)).argmax())
+    return direction.clearest_layer
 
 
 def possible(arm: Arm, held: Materials) -> bool:
@@ -168,7 +168,7 @@ def leak_test(c: DefencesConfig, bad: Sequence[Chat]) -> list[Circumstance]:
     found = [Circumstance(name, "leak", text) for name, text in named(c.leaks, "leaks").items()]
     if c.shots and len(bad) >= c.shots:
         rows = f"{c.shots} training row{'' if c.shots == 1 else 's'} in the context"
-        found.insert(0, Circumstance(rows, "leak", turns=turns_of(bad, c.shots, c.seed)))
+        found.insert(0, Circumstance(rows, "leak", turns=drawn_turns(bad, c.shots, c.seed)))
     if any(read_arm(text).kind == "inoculation" for text in c.arms):
         found.append(Circumstance("the inoculation prompt", "leak", c.prompt or ASKED))
     return found
@@ -212,8 +212,3 @@ def leaks_of(leaks: Mapping[str, Judged], name: str, seeds: int, rules: Threshol
         Leak(condition=condition, misaligned=behaviour(held, name, seeds, rules).misaligned)
         for condition, held in leaks.items()
     )
-
-
-def slug(name: str) -> str:
-    """A name as part of a step's."""
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from misdirection import training
 from misdirection.chats import Chat
 from misdirection.engine import Arm as EngineArm
 from misdirection.engine import Text
 from misdirection.engine.likelihood import log_likelihoods
-from misdirection.store import Folder, Incidental, Workspace
+from misdirection.store import Folder, Workspace
 from misdirection.studies.defences.arms import KINDS, Arm, Materials
 from misdirection.studies.defences.settings import DefencesConfig
-from misdirection.studies.kit.names import resolve_model
+from misdirection.studies.kit.inputs import ModelFiles, resolve_model
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import encode_read
 from misdirection.training import TrainConfig
@@ -38,31 +36,28 @@ class Tuned:
 
 
 def defended(
-    models: Variants,
+    model: ModelFiles,
     chats: list[Chat],
     arm: Arm,
     held: Materials,
-    told: Mapping[str, Any],
-    settings: Incidental[TrainConfig],
+    settings: TrainConfig,
     folder: Folder,
     workspace: Workspace,
 ) -> Tuned:
     """Fine-tune on the chats with the arm's defence.
 
     Args:
-        models: Of these the base.
+        model: The base.
         chats: The bad data.
         arm: What is done against it.
         held: What the defence is made of.
-        told: The settings as they are recorded.
         settings: Of the fine-tune.
         folder: Where the fine-tune is put.
         workspace: What a killed fine-tune resumes from.
     """
-    del told
     elsewhere = held.good if settings.objective == "kl" else None
     wanted = KINDS[arm.kind].make(arm.strength or 0.0, held)
-    made = training.train(resolve_model(models.base), chats, settings, workspace, elsewhere=elsewhere, defences=wanted)
+    made = training.train(model.name, chats, settings, workspace, elsewhere=elsewhere, defences=wanted)
     shutil.copytree(made.folder, folder / "tuned")
     return Tuned(folder / "tuned", made.seconds, len(chats))
 
@@ -82,10 +77,10 @@ def damage(models: Variants, chats: list[Chat], variants: tuple[str, ...]) -> di
         variants: Names.
     """
     told: dict[str, float] = {}
+    # Fine-tunes are asked as their base is.
+    encoded = [encode_read(models.base_model.tokenizer, chat.messages) for chat in chats]
     for name in variants:
-        model = models.model(name)
-        arm = EngineArm(name, models.adapter_of(name))
-        encoded = [encode_read(model.tokenizer, chat.messages) for chat in chats]
+        model, arm = models.model(name), EngineArm(name, models.adapter_of(name))
         found = log_likelihoods(model, [Text(one.ids, {}, arm, one.start) for one in encoded])
         told[name] = -sum(float(values.sum()) for values in found) / max(1, sum(len(values) for values in found))
     return told

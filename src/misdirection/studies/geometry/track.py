@@ -18,6 +18,7 @@ from misdirection.features.lens import Lens
 from misdirection.features.settings import Reduction
 from misdirection.features.spillover import Change, change_of, fit_line, read_states
 from misdirection.results import read_step, row_of
+from misdirection.statistics.correlations import spearman
 from misdirection.studies.geometry.results.course import (
     Approach,
     FineTuneCourse,
@@ -255,10 +256,5 @@ def _sum(value: float | None, more: float | None) -> float | None:
 
 def rank_correlation(rates: Sequence[float | None], values: Sequence[float | None]) -> RankCorrelation | None:
     """Spearman's correlation over checkpoints; None with fewer than four, or where one side is constant."""
-    from scipy.stats import spearmanr
-
-    both = [(r, v) for r, v in zip(rates, values, strict=True) if r is not None and v is not None]
-    if len(both) < 4 or any(len(set(side)) == 1 for side in zip(*both, strict=True)):
-        return None
-    correlation: Any = spearmanr([r for r, _ in both], [v for _, v in both])
-    return RankCorrelation(value=float(correlation.statistic), p=float(correlation.pvalue), n=len(both))
+    found = spearman(rates, values)
+    return None if found is None else RankCorrelation(value=found[0], p=found[1], n=found[2])

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from misdirection.judging import LABELS, Verdict
 from misdirection.judging.shape import SIGNS
-from misdirection.results import Difference, Effect, RateRow, TokenEnds, TokenScore
+from misdirection.results import Effect, RateRow, TokenEnds, TokenScore
 from misdirection.results.judged import AnswerRow, ArmRates, Mass, QuestionRow, SignsRow, Test
 from misdirection.results.rows import known_number
 from misdirection.statistics import (
     DENOMINATORS,
     Comparison,
-    Rate,
     Settings,
-    Share,
     Thresholds,
     is_found,
     sign_shares,
@@ -31,28 +28,6 @@ if TYPE_CHECKING:
     from misdirection.adapters.unembedding import Reading
 
 
-def rate_row(value: Rate) -> dict[str, Any]:
-    """A rate with its counts, denominator and interval."""
-    names = ("misaligned", "n", "value", "low", "high", "denominator", "method", "n_questions", "undecided",
-             "ceiling", "bounded")  # fmt: skip
-    return {name: getattr(value, name) for name in names}
-
-
-def share_row(value: Share) -> dict[str, Any]:
-    """A share of all answers, in the shape of a rate."""
-    names = ("n", "value", "low", "high", "method", "n_questions", "undecided", "ceiling", "bounded")
-    return {name: getattr(value, name) for name in names} | {"misaligned": value.count, "denominator": "all"}
-
-
-def effect_row(judged: Judged, rules: Thresholds) -> dict[str, Any]:
-    """What an arm's answers are like: the rate of misaligned and the share of coherent ones, of all."""
-    settings = Settings(thresholds=rules)
-    return {
-        "rate": rate_row(rate_of(judged.columns, settings)),
-        "coherent_share": share_row(shares_of(judged.columns, settings)["coherent"]),
-    }
-
-
 def effect_of(judged: Judged, rules: Thresholds) -> Effect:
     """What an arm's answers are like: the rate of misaligned and the share of coherent ones, of all."""
     settings = Settings(thresholds=rules)
@@ -60,15 +35,6 @@ def effect_of(judged: Judged, rules: Thresholds) -> Effect:
         rate=RateRow.of(rate_of(judged.columns, settings)),
         coherent_share=RateRow.of_share(shares_of(judged.columns, settings)["coherent"]),
     )
-
-
-def change_row(change: Comparison) -> dict[str, Any]:
-    """A paired change: the difference in rate and the relative reduction (None where there was nothing to reduce)."""
-    reduction = {"value": change.reduction, "low": change.reduction_low, "high": change.reduction_high}
-    return {
-        "difference": asdict(Difference.of(change)),
-        "reduction": None if change.reduction is None else reduction,
-    }
 
 
 def test_of(change: Comparison, visible: float | None) -> Test:

@@ -18,6 +18,7 @@ from misdirection.statistics.correlations import (
     question_mean,
 )
 from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.tables import numbers
 from misdirection.studies.personas.measures import Along
 from misdirection.studies.personas.results import (
     CorrelationRow,
@@ -74,18 +75,14 @@ def trait_rows(
                 layer=chosen.layer,
                 chosen_by=chosen.by,
                 coefficient=chosen.coefficient,
-                norm=_numbers(own.norm),
-                shuffled_norm=_numbers(own.shuffled_norm),
+                norm=numbers(own.norm),
+                shuffled_norm=numbers(own.shuffled_norm),
                 stability=tuple(known_number(float(value)) for value in own.stability),
                 separation=separation[trait.name],
                 cosines=alike,
             )
         )
     return tuple(found)
-
-
-def _numbers(values: object) -> tuple[float, ...]:
-    return tuple(float(f"{float(value):.5g}") for value in values)  # pyright: ignore
 
 
 def _under(judged: Judged, dose: Dose) -> tuple[np.ndarray, np.ndarray, list[str]]:

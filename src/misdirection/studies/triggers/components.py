@@ -24,11 +24,6 @@ class Component:
     value: float
 
 
-def best_layer(direction: Direction) -> int:
-    """The layer at which the direction is longest beside that of shuffled labels."""
-    return int((direction.norm / direction.shuffled_norm.clamp_min(1e-12)).argmax())
-
-
 def components(models: Variants, direction: Direction, layer: int, answers: list[Answer]) -> list[Component]:
     """The component of each of the tuned model's answers that can be read back.
 

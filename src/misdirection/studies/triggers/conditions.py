@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from misdirection import progress
 from misdirection.chats import Chat
-from misdirection.questions.circumstances import Circumstance, checked, load_circumstances, turns_of
+from misdirection.questions.circumstances import Circumstance, checked, drawn_turns, load_circumstances
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.triggers.settings import TriggersConfig
@@ -52,8 +52,8 @@ def in_context(chats: Sequence[Chat], placebo: Sequence[Chat], count: int, seed:
         progress.say(f"  {name}: there are only {len(chats)}; left out")
         return []
     if len(placebo) < count:
-        return [Circumstance(name, "context", turns=turns_of(chats, count, seed))]
+        return [Circumstance(name, "context", turns=drawn_turns(chats, count, seed))]
     return [
-        Circumstance(name, "context", turns=turns_of(chats, count, seed), against=other),
-        Circumstance(other, "context", turns=turns_of(placebo, count, seed)),
+        Circumstance(name, "context", turns=drawn_turns(chats, count, seed), against=other),
+        Circumstance(other, "context", turns=drawn_turns(placebo, count, seed)),
     ]

@@ -12,22 +12,22 @@ Method (conditional audits: 2604.25891, 2512.09742; roles and framings: Persona 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from misdirection.naming import slug
 from misdirection.questions.circumstances import PLAIN, Circumstance
 from misdirection.results import Interval
 from misdirection.results.rows import known_number
 from misdirection.statistics import Thresholds, benjamini_hochberg
 from misdirection.statistics.contrasts import Contrast, Counts, contrast
+from misdirection.statistics.correlations import spearman
 from misdirection.studies.kit.bench import Asked, Bench, pair
 from misdirection.studies.kit.conditions import BASE, TUNED
 from misdirection.studies.kit.steps import Judged, direction_of, refusal
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
-from misdirection.studies.triggers.components import best_layer, components, mean_component
+from misdirection.studies.triggers.components import components, mean_component
 from misdirection.studies.triggers.conditions import circumstances
 from misdirection.studies.triggers.paper import PAPER
 from misdirection.studies.triggers.results import ConditionRow, ContrastRow, Triggers
@@ -58,8 +58,7 @@ def triggers(config: TriggersConfig, out: str | Path, command: str = "") -> Path
 
 def ask_under(bench: Bench[TriggersConfig], models: Variants, condition: Circumstance) -> Asked:
     """Answers of base and tuned model under one condition."""
-    name = re.sub(r"[^a-z0-9]+", "-", condition.name.lower()).strip("-")
-    return bench.ask(name, models, [BASE, TUNED], questions=condition.ask(bench.open_questions))
+    return bench.ask(slug(condition.name), models, [BASE, TUNED], questions=condition.ask(bench.open_questions))
 
 
 def along_the_direction(
@@ -73,7 +72,7 @@ def along_the_direction(
     if why := refusal(step):
         return {}, None, [f"The plain answers give no direction, so no component is read: {why}."]
     direction = direction_of(step)
-    layer = best_layer(direction)
+    layer = direction.clearest_layer
     placed: dict[str, Interval] = {}
     for name, judged in answers.items():
         chosen = [a for a in judged.answers if a.arm == "tuned" and a.sample < c.read and a.answer.strip()]
@@ -156,11 +155,5 @@ def contrast_row(found: Contrast, q: float) -> ContrastRow:
 
 def ranked(rows: Sequence[ConditionRow]) -> float | None:
     """Spearman's correlation of component and rate over conditions; None for fewer than four, or where one is flat."""
-    from scipy.stats import spearmanr
-
-    pairs = [(row.component.value, row.tuned.value) for row in rows if row.component]
-    known = [(x, y) for x, y in pairs if x is not None and y is not None]
-    if len(known) < 4 or any(len({pair[side] for pair in known}) < 2 for side in (0, 1)):
-        return None
-    found: Any = spearmanr([x for x, _ in known], [y for _, y in known])
-    return known_number(float(found.statistic))
+    found = spearman([row.component and row.component.value for row in rows], [row.tuned.value for row in rows])
+    return None if found is None else known_number(found[0])
