@@ -16,7 +16,6 @@ from misdirection.app.serving import listen
 from misdirection.app.site import build
 from misdirection.artefacts import write_rows
 from misdirection.judging import JUDGES, Answer, Verdict
-from misdirection.judging.registry import JudgeKind
 from misdirection.runs import Run
 from misdirection.studies.audit.study import audit
 from misdirection.studies.kit.judged import write_verdicts
@@ -27,7 +26,7 @@ HOSTILE = "<script>document.documentElement.dataset.hacked='1'</script><img src=
 
 @pytest.fixture(scope="session", autouse=True)
 def _words_judge() -> Iterator[None]:
-    JUDGES["words"] = JudgeKind(tiny_subject.WordJudge, "a test's own", "none")
+    tiny_subject.register()
     yield
     JUDGES.pop("words", None)
 

@@ -53,6 +53,7 @@ def test_a_question_is_answered_by_all_steered_by_the_sliders_and_kept(copy: Pat
         browser.wait("document.querySelector('#kept a')")
         browser.value("document.querySelector('#kept a').click()")
         browser.wait("document.body.dataset.page === 'answers' && document.querySelectorAll('.row').length === 1")
+        browser.wait("document.querySelector('.row').textContent !== '…'")
         assert steered[2] in browser.value("document.querySelector('.row').textContent")
         assert browser.errors == []
     assert {name: files(copy)[name] for name in before} == before

@@ -56,7 +56,7 @@ class WordJudge:
 
 def register() -> None:
     """Let `find_judge("words")` find the judge above."""
-    JUDGES["words"] = JudgeKind(lambda argument: WordJudge(), "a test's own")
+    JUDGES["words"] = JudgeKind(WordJudge, "a test's own", "none")
 
 
 def make(folder: Path) -> Path:
