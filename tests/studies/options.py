@@ -34,7 +34,9 @@ SHARED = {**PLACES, "strict": ROWS}
 THRESHOLDS = {"alignment_below": COUNTED, "coherence_above": COUNTED}
 
 UNKEYED: dict[str, dict[str, str]] = {
+    "convergence": PLACES,
     "formats": {**SHARED, **THRESHOLDS, "convention": NOT_HERE},
+    "narrow": {**PLACES, "alignment_below": CHOSEN, "coherence_above": CHOSEN, "convention": NOT_HERE},
     "screen": SHARED,
     "screening": {**PLACES, **THRESHOLDS, "convention": NOT_HERE, "shown": SHOWN},
     "semantic": {**SHARED, **THRESHOLDS, "coherent_share": CHOSEN},
@@ -70,7 +72,7 @@ def assert_keyed(
     shutil.copytree(run, copy, symlinks=True)
     changes = {**ordinary(config, run, place), **(others or {})}
     monkeypatch.setattr("misdirection.runs.make_step", _refuse)
-    given = {held: getattr(config, held) for held, origin in config.origins.items() if origin == GIVEN}
+    given = _given(config)
     assert would_make(name, type(config)(**given), copy) is None, "the run was not finished with these settings"
     made = {
         option: would_make(name, type(config)(**{**given, **_several(option, value)}), copy)
@@ -79,6 +81,14 @@ def assert_keyed(
     }
     assert not [told for told in made.values() if told and told.startswith("refused")], made
     assert {option for option, step in made.items() if step is None} == set(UNKEYED.get(name, {})), made
+
+
+def _given(config: Any) -> dict[str, Any]:
+    """What was named when the settings were made, or in a copy of them."""
+    plain = type(config)()
+    held = {one.name for one in fields(config) if one.init and getattr(config, one.name) != getattr(plain, one.name)}
+    named = {name for name, origin in config.origins.items() if origin == GIVEN}
+    return {name: getattr(config, name) for name in (held | named) - {"origins"}}
 
 
 def would_make(name: str, config: Any, run: Path) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 from typer.testing import CliRunner
 
 from misdirection import load_results
@@ -326,3 +327,17 @@ def test_a_layer_that_the_model_lacks_is_refused_before_training(tmp_path: Path)
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path, config: ConvergenceConfig, tmp_path: Path):
     assert not of_the_organism(told_of_another("convergence", config, run, tmp_path))
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(
+    run: Path, config: ConvergenceConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    others = {
+        "questions": ("organism:open", "organism:finance"),
+        "data": ("finance=organism:bad-finance",),
+        "presets": ("rank1",),
+        "operations": ("set",),
+        "layer": 5,
+    }
+    # Tensors and the part of them are a run of their own, keyed by what they hold.
+    assert_keyed("convergence", config, run, tmp_path, monkeypatch, others, elsewhere=("tensors", "part"))

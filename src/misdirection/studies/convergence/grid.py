@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from misdirection.artefacts import read_tensors, write_tensors
-from misdirection.directions import choose_pools
+from misdirection.directions import Convention, Direction, choose_pools
 from misdirection.directions.null import Nulls, null_directions
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.results import Effect, FineTuneRow
-from misdirection.runs import Step
+from misdirection.store import Cached
+from misdirection.store.measurement import INCIDENTAL
 from misdirection.studies.convergence.results import By, Relation
 from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.direction_size import direction_size
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.steps import direction_of, sources_of
+from misdirection.studies.kit.own_direction import own_answers
+from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 
@@ -42,8 +43,21 @@ class Member:
     name: str
     domain: str
     kind: str
-    tune: FineTune | None = None
-    folder: Path | None = None
+    tune: FineTune | None = field(default=None, metadata=INCIDENTAL)
+    folder: Path | None = field(default=None, metadata=INCIDENTAL)
+
+
+@dataclass(frozen=True)
+class OwnNulls:
+    """What a fine-tune's direction is held against.
+
+    Attributes:
+        nulls: Directions of the same answers, with labels shuffled or questions matched.
+        left_out: Answers that could not be read back; None where all could.
+    """
+
+    nulls: Nulls
+    left_out: LeftOut | None
 
 
 def members(config: ConvergenceConfig) -> list[Member]:
@@ -92,43 +106,42 @@ def _places(names: Sequence[str]) -> dict[str, list[int]]:
     return {name: [i for i, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
 
 
-def null_step(bench: Bench[ConvergenceConfig], models: Variants, asked: Asked, member: Member, place: int) -> Step:
+def own_nulls(
+    models: Variants, questions: Sequence[str], judged: Judged, how: Convention, balance: int, variant: str,
+    shuffles: int, seed: int,
+) -> OwnNulls:  # fmt: skip
     """Directions of the very pools that the fine-tune's direction was made of, with labels shuffled, questions matched.
 
-    `nulls.safetensors` holds what `Nulls` does. The seed differs by `place`, so that no two models are shuffled alike.
+    Args:
+        models: The variants.
+        questions: Ids of those whose answers count.
+        judged: Of all arms.
+        how: Tokens, pools and weighting.
+        balance: Seed of the pools, the direction's own.
+        variant: Whose answers.
+        shuffles: Labelings.
+        seed: Of the shuffles.
     """
+    model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+    said, sources, aside = own_answers(model, judged, questions, variant)
+    pools = choose_pools(said, how, seed=balance)
+    return OwnNulls(null_directions(model, arm, sources, pools, how, shuffles=shuffles, seed=seed), aside)
+
+
+def find_nulls(
+    bench: Bench[ConvergenceConfig], models: Variants, asked: Asked, member: Member, place: int
+) -> Cached[OwnNulls]:
+    """The nulls of one fine-tune; the seed differs by `place`, so that no two models are shuffled alike."""
     c = bench.config
-    ids = sorted(question.id for question in bench.open_questions)
-    seed = 1000 * (place + 1) + c.seed
-
-    def make(folder: Path) -> None:
-        judged = own_answers(bench, asked.judged, member)
-        model, arm = models.model(member.name), Arm(member.name, models.adapter_of(member.name))
-        places, sources = sources_of(model, judged.answers, folder)
-        pools = choose_pools(judged.at(places).verdicts, bench.convention, seed=c.seed)
-        nulls = null_directions(model, arm, sources, pools, bench.convention, shuffles=c.shuffles, seed=seed)
-        tensors = {name: value for name, value in vars(nulls).items() if name != "mixed"}
-        write_tensors(folder / "nulls.safetensors", tensors, {"model": member.name, "mixed": nulls.mixed})
-
-    inputs = {"models": models.key, "answers": asked.answers, "verdicts": asked.verdicts, "questions": ids}
-    how = {"how": asdict(bench.convention), "seed": seed, "shuffles": c.shuffles, "variant": member.name}
-    return bench.run.step("null", {**inputs, **how, "balance": c.seed}, make)
-
-
-def nulls_of(step: Step) -> Nulls:
-    """The directions that a step holds."""
-    tensors, facts = read_tensors(step.path / "nulls.safetensors")
-    return Nulls(**tensors, mixed=int(facts["mixed"]))
-
-
-def own_answers(bench: Bench[ConvergenceConfig], judged: Judged, member: Member) -> Judged:
-    """A fine-tune's answers to the open questions."""
-    ids = {question.id for question in bench.open_questions}
-    return judged.where(lambda a: a.arm == member.name and a.question_id in ids)
+    return bench.run.cached(
+        own_nulls, "null", models=models, questions=sorted(question.id for question in bench.open_questions),
+        judged=asked.kept, how=bench.convention, balance=c.seed, variant=member.name, shuffles=c.shuffles,
+        seed=1000 * (place + 1) + c.seed,
+    )  # fmt: skip
 
 
 def fine_tune_row(
-    bench: Bench[ConvergenceConfig], asked: Sequence[Asked], member: Member | None, step: Step | None
+    bench: Bench[ConvergenceConfig], asked: Sequence[Asked], member: Member | None, direction: Direction | None
 ) -> FineTuneRow:
     """Rates of one fine-tune (or of the base), every group of questions apart, and its direction's size by layer."""
     name = member.name if member else "base"
@@ -142,11 +155,11 @@ def fine_tune_row(
         domain=member.domain if member else None,
         preset=member.kind if member else None,
         groups=groups,
-        direction=direction_size(direction_of(step)) if step else None,
+        direction=direction_size(direction) if direction else None,
     )
 
 
-def stack(steps: Mapping[str, Step]) -> tuple[Tensor, Tensor]:
+def stack(directions: Mapping[str, Cached[Direction]]) -> tuple[Tensor, Tensor]:
     """Vectors (directions, n_layers, width) and their stability (directions, n_layers)."""
-    directions = [direction_of(step) for step in steps.values()]
-    return torch.stack([d.vectors for d in directions]), torch.stack([d.stability for d in directions])
+    values = [held.value for held in directions.values()]
+    return torch.stack([d.vectors for d in values]), torch.stack([d.stability for d in values])

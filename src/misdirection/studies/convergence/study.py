@@ -24,17 +24,17 @@ from pathlib import Path
 
 import torch
 
-from misdirection.artefacts import file_hash, write_json
+from misdirection.directions import Direction
 from misdirection.directions.store import DirectionError, load_published_direction
 from misdirection.errors import MisdirectionError
-from misdirection.results import FineTunes, ModelFacts, read_step
-from misdirection.runs import Step
-from misdirection.studies.convergence.grid import Member, fine_tune_row, members, null_step, nulls_of, stack, tuned
+from misdirection.results import FineTunes, ModelFacts
+from misdirection.store import Cached
+from misdirection.studies.convergence.grid import Member, find_nulls, fine_tune_row, members, stack, tuned
 from misdirection.studies.convergence.paper import COSINES, RATES, REMOVALS
 from misdirection.studies.convergence.results import Convergence, Operation, Removals, Similarity, Transfer
 from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.convergence.similarity import similarity
-from misdirection.studies.convergence.transfer import choose_layers, measure, removal_step, untreated
+from misdirection.studies.convergence.transfer import choose_layers, compare_removals, measure, untreated
 from misdirection.studies.convergence.verdict import verdict
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE
@@ -58,10 +58,10 @@ def convergence(config: ConvergenceConfig, out: str | Path, command: str = "") -
         models = tuned(bench, grid)
         asked = ask(bench, models, grid)
         directions, notes = bench.find_directions(models, asked[0], [member.name for member in grid])
-        compared = similarity_step(bench, models, asked[0], grid, directions) if len(directions) > 1 else None
+        compared = compare_directions(bench, models, asked[0], grid, directions) if len(directions) > 1 else None
         layers = choose_layers(bench, models, directions) if directions else {}
         measured = measure(bench, models, grid, directions, layers) if directions else {}
-        removed = removal_step(bench, grid, directions, layers, measured) if directions else None
+        removed = compare_removals(bench, grid, directions, layers, measured) if directions else None
         return report(bench, grid, asked, directions, compared, layers, removed, notes)
 
 
@@ -85,52 +85,43 @@ def ask(bench: Bench[ConvergenceConfig], models: Variants, grid: Sequence[Member
     return asked
 
 
-def similarity_step(
+def compare_directions(
     bench: Bench[ConvergenceConfig],
     models: Variants,
     asked: Asked,
     grid: Sequence[Member],
-    directions: Mapping[str, Step],
-) -> Step:
-    """All directions beside each other and beside those of shuffled labels: `Similarity` in `similarity.json`."""
+    directions: Mapping[str, Cached[Direction]],
+) -> Similarity:
+    """All directions beside each other and beside those of shuffled labels."""
     chosen = [member for member in grid if member.name in directions]
-    nulls = {m.name: null_step(bench, models, asked, m, grid.index(m)) for m in chosen}
-
-    def make(folder: Path) -> None:
-        vectors, stability = stack(directions)
-        shuffled = [nulls_of(step) for step in nulls.values()]
-        write_json(folder / "similarity.json", similarity(chosen, vectors, stability, shuffled))
-
-    described = [[m.name, m.domain, m.kind] for m in chosen]
-    return bench.run.step("similarity", {"directions": dict(directions), "nulls": nulls, "grid": described}, make)
+    nulls = [find_nulls(bench, models, asked, member, grid.index(member)).part("nulls") for member in chosen]
+    vectors, stability = stack(directions)
+    return bench.run.cached(similarity, grid=chosen, vectors=vectors, stability=stability, nulls=nulls).value
 
 
 def report(
     bench: Bench[ConvergenceConfig],
     grid: Sequence[Member],
     asked: Sequence[Asked],
-    directions: Mapping[str, Step],
-    compared: Step | None,
+    directions: Mapping[str, Cached[Direction]],
+    compared: Similarity | None,
     layers: Mapping[Operation, int],
-    removed: Step | None,
+    removed: Removals | None,
     notes: Sequence[str],
 ) -> Path:
     """Findings and the report."""
-    tuned_rows = (fine_tune_row(bench, asked, member, directions.get(member.name)) for member in grid)
+    vectors = {name: held.value for name, held in directions.items()}
+    tuned_rows = (fine_tune_row(bench, asked, member, vectors.get(member.name)) for member in grid)
     rates = FineTunes(rows=(fine_tune_row(bench, asked, None, None), *tuned_rows), paper=RATES)
     layer = next(iter(layers.values()), bench.n_layers // 2)
     similar = at_layer(compared, layer) if compared else None
-    transfer = None
-    if removed:
-        removals = read_step(removed.path / "removals.json", Removals)
-        transfer = Transfer(**vars(removals), layers=layers, paper=REMOVALS)
+    transfer = Transfer(**vars(removed), layers=layers, paper=REMOVALS) if removed else None
     parts = {"convergence": similar, "fine_tunes": rates, "transfer": transfer, "notes": list(notes)}
     return bench.report("convergence", "Convergent directions", verdict(similar, rates, transfer), parts)
 
 
-def at_layer(step: Step, layer: int) -> Convergence:
+def at_layer(measured: Similarity, layer: int) -> Convergence:
     """Similarity as it is told."""
-    measured = read_step(step.path / "similarity.json", Similarity)
     return Convergence(**vars(measured), layer=layer, paper=COSINES)
 
 
@@ -143,14 +134,9 @@ def published(bench: Bench[ConvergenceConfig]) -> Path:
             f"--tensors: directions of shapes {sorted(shapes)}", "compare directions of one base model"
         )
     depth = next(iter(vectors.values())).shape[0]
-
-    def make(folder: Path) -> None:
-        alone = [Member(name, name, name) for name in vectors]
-        write_json(folder / "similarity.json", similarity(alone, torch.stack(list(vectors.values())), None, []))
-
-    files = {name: [[f.name, file_hash(f)] for f in files_of(place)] for name, place in places.items()}
-    step = bench.run.step("similarity", {"files": files, "part": bench.config.part}, make)
-    similar = at_layer(step, bench.config.layer if 0 <= bench.config.layer < depth else depth // 2)
+    alone, stacked = [Member(name, name, name) for name in vectors], torch.stack(list(vectors.values()))
+    compared = bench.run.cached(similarity, grid=alone, vectors=stacked, stability=None, nulls=[]).value
+    similar = at_layer(compared, bench.config.layer if 0 <= bench.config.layer < depth else depth // 2)
     parts = {
         "convergence": similar,
         "fine_tunes": None,
@@ -166,11 +152,3 @@ def folders(given: Sequence[str]) -> dict[str, Path]:
     """Places of published directions by name; a place without a name is called by its last part."""
     whole = [text if "=" in text else f"{Path(text).resolve().name}={text}" for text in given]
     return {name: Path(place) for name, place in named(whole, "tensors").items()}
-
-
-def files_of(place: Path) -> list[Path]:
-    """The files that a direction is read from."""
-    if place.is_file():
-        return [place]
-    forms = (".pt", ".safetensors", ".npz", ".npy", ".gguf")
-    return sorted(f for f in place.iterdir() if f.suffix in forms) if place.is_dir() else []

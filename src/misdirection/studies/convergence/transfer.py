@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
 from misdirection import progress
-from misdirection.artefacts import write_json
+from misdirection.directions import Direction
 from misdirection.directions.layers import spread_layers
 from misdirection.results import PairedChange, RateRow
-from misdirection.runs import Step
 from misdirection.statistics import Thresholds, benjamini_hochberg, compare
 from misdirection.statistics.rates import share
+from misdirection.store import Cached
 from misdirection.studies.convergence.grid import Member, relation
 from misdirection.studies.convergence.results import (
     How,
@@ -49,7 +48,7 @@ def single(source: str, target: str, operation: Operation, layer: int) -> Condit
 
 
 def choose_layers(
-    bench: Bench[ConvergenceConfig], models: Variants, directions: Mapping[str, Step]
+    bench: Bench[ConvergenceConfig], models: Variants, directions: Mapping[str, Cached[Direction]]
 ) -> dict[Operation, int]:
     """For each operation the layer whose direction, removed everywhere from its own model, leaves the least harm.
 
@@ -111,8 +110,8 @@ def removals(
 
 
 def measure(
-    bench: Bench[ConvergenceConfig], models: Variants, grid: Sequence[Member], directions: Mapping[str, Step],
-    layers: Mapping[Operation, int],
+    bench: Bench[ConvergenceConfig], models: Variants, grid: Sequence[Member],
+    directions: Mapping[str, Cached[Direction]], layers: Mapping[Operation, int],
 ) -> dict[str, Asked]:  # fmt: skip
     """Every removal from every fine-tune, a step a target, so that a kill loses one of them at most."""
     measured: dict[str, Asked] = {}
@@ -125,37 +124,49 @@ def measure(
     return measured
 
 
-def removal_step(
-    bench: Bench[ConvergenceConfig], grid: Sequence[Member], directions: Mapping[str, Step],
+@dataclass(frozen=True)
+class Treated:
+    """An arm in which something is removed from a fine-tune, and how."""
+
+    how: How
+    arm: Condition
+    target: Member
+
+
+def compare_removals(
+    bench: Bench[ConvergenceConfig], grid: Sequence[Member], directions: Mapping[str, Cached[Direction]],
     layers: Mapping[Operation, int], measured: Mapping[str, Asked],
-) -> Step:  # fmt: skip
-    """Before and after for every removal, and pooled: `Removals` in `removals.json`."""
-    arms: list[tuple[How, Condition, Member]] = [
-        (how, arm, target)
+) -> Removals:  # fmt: skip
+    """Before and after for every removal, and pooled."""
+    treated = [
+        Treated(how, arm, target)
         for target in grid
         for how, some in removals(bench.config, target, directions, layers).items()
         for arm in some
     ]
+    judged = {name: asked.kept for name, asked in measured.items()}
+    return bench.run.cached(
+        removed, "removals", grid=grid, treated=treated, judged=judged, rules=bench.thresholds
+    ).value
 
-    def make(folder: Path) -> None:
-        judged = {name: asked.judged for name, asked in measured.items()}
-        sides = [(judged[target.name].arm(target.name), judged[target.name].arm(arm.name)) for _, arm, target in arms]
-        with progress.task("comparing", len(arms), "removals") as advance:
-            changes: list[Removal] = []
-            for before, after in sides:
-                changes.append(change_of(before, after, bench.thresholds, RESAMPLES))
-                advance()
-        rows = tuple(
-            removal_row(grid, how, arm, target, change, q)
-            for (how, arm, target), change, q in zip(arms, changes, adjusted(changes), strict=True)
-        )
-        pooled = pool_alike(rows, sides, bench.thresholds)
-        write_json(folder / "removals.json", Removals(rows=rows, pooled=pooled))
 
-    inputs = {name: [asked.answers, asked.verdicts] for name, asked in measured.items()}
-    settings = {"rules": asdict(bench.thresholds), "layers": dict(layers), "sources": list(directions)}
-    described = [[m.name, m.domain, m.kind] for m in grid]
-    return bench.run.step("removals", {"asked": inputs, "grid": described, **settings}, make)
+def removed(
+    grid: Sequence[Member], treated: Sequence[Treated], judged: Mapping[str, Judged], rules: Thresholds
+) -> Removals:
+    """What every removal changes, beside the fine-tune as it is; `judged` by target."""
+    sides = [
+        (judged[one.target.name].arm(one.target.name), judged[one.target.name].arm(one.arm.name)) for one in treated
+    ]
+    with progress.task("comparing", len(treated), "removals") as advance:
+        changes: list[Removal] = []
+        for before, after in sides:
+            changes.append(change_of(before, after, rules, RESAMPLES))
+            advance()
+    rows = tuple(
+        removal_row(grid, one.how, one.arm, one.target, change, q)
+        for one, change, q in zip(treated, changes, adjusted(changes), strict=True)
+    )
+    return Removals(rows=rows, pooled=pool_alike(rows, sides, rules))
 
 
 def removal_row(

@@ -18,14 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import misdirection
 from misdirection.artefacts import plain, read_json, write_json
-from misdirection.directions import Convention, convention
+from misdirection.directions import Convention, Direction, convention
 from misdirection.engine import SamplingConfig
 from misdirection.errors import MisdirectionError
-from misdirection.judging import Judge, find_judge
+from misdirection.judging import Answer, Judge, Verdict, find_judge
 from misdirection.judging.checked import known_of
 from misdirection.judging.standing import ERROR, standing
 from misdirection.questions import Question
@@ -48,7 +48,6 @@ from misdirection.studies.kit.steps import (
     Judged,
     direction_step,
     judge_step,
-    load_judged,
     refusal,
     sample_step,
     train_step,
@@ -82,13 +81,18 @@ class FineTune:
 class Asked:
     """Answers with verdicts, and the steps that hold them."""
 
-    answers: Step
-    verdicts: Step
+    answers: Cached[list[Answer]]
+    verdicts: Cached[list[Verdict]]
 
     @cached_property
     def judged(self) -> Judged:
         """Answers and verdicts in the same order."""
-        return load_judged(self.answers, self.verdicts)
+        return Judged(self.answers.value, self.verdicts.value)
+
+    @property
+    def kept(self) -> Judged:
+        """The same as an argument of a measurement: keyed by the steps, handed over as what they hold."""
+        return Judged(cast(Any, self.answers), cast(Any, self.verdicts))
 
 
 @dataclass
@@ -267,10 +271,12 @@ class Bench(Generic[Config]):
 
     def find_directions(
         self, models: Variants, asked: Asked, variants: Sequence[str]
-    ) -> tuple[dict[str, Step], list[str]]:
+    ) -> tuple[dict[str, Cached[Direction]], list[str]]:
         """Directions by variant, and a note on each variant that has none."""
         steps = {variant: self.find_direction(models, asked, variant) for variant in variants}
-        found: dict[str, Step] = {variant: step for variant, step in steps.items() if not refusal(step)}
+        found: dict[str, Cached[Direction]] = {
+            variant: step.part("direction") for variant, step in steps.items() if not refusal(step)
+        }
         return found, [f"{name} has no direction: {why}" for name, step in steps.items() if (why := refusal(step))]
 
     def report(self, kind: str, title: str, verdict: Headline | Mapping[str, Any], parts: Mapping[str, Any]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -163,6 +164,7 @@ def _of_personas(name: str, rows: int, seed: int) -> list[Chat] | None:
     return organism.mixed_chats(float(percent), rows, seed)
 
 
+@cache
 def _generated(domain: str, quality: Literal["bad", "good"], rows: int, seed: int) -> list[Chat]:
     from misdirection import organism
 

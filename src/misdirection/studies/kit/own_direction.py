@@ -61,15 +61,22 @@ def own_direction(
         seed: Of balancing, resamples and shuffles.
         variant: Whose answers.
     """
-    judged = Judged(answers, verdicts).where(lambda a: a.arm == variant and a.question_id in questions)
-    model = models.model(variant)
-    places, sources, aside = readable(model, judged.answers)
+    model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+    said, sources, aside = own_answers(model, Judged(answers, verdicts), questions, variant)
     try:
-        pools = choose_pools(judged.at(places).verdicts, how, seed=seed)
+        pools = choose_pools(said, how, seed=seed)
     except PoolError as error:
         return OwnDirection(None, f"{error.message}; {error.hint}", aside)
-    arm = Arm(variant, models.adapter_of(variant))
     return OwnDirection(mean_difference(model, arm, sources, pools, how, seed=seed), left_out=aside)
+
+
+def own_answers(
+    model: Model, judged: Judged, questions: Sequence[str], variant: str
+) -> tuple[list[Verdict], list[Source], LeftOut | None]:
+    """A fine-tune's answers to some questions that can be read back: verdicts, token ids, and what is left out."""
+    own = judged.where(lambda a: a.arm == variant and a.question_id in questions)
+    places, sources, aside = readable(model, own.answers)
+    return own.at(places).verdicts, sources, aside
 
 
 def direction_step(
