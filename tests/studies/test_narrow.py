@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 from tests.studies.tiny import made
 
 from misdirection import load_results
@@ -19,7 +20,7 @@ from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.narrow.measures import mean_interval
-from misdirection.studies.narrow.neutral import neutral_texts
+from misdirection.studies.narrow.neutral import neutral_source, neutral_texts
 from misdirection.studies.narrow.results import Narrow, NarrowResults
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.studies.narrow.study import gap, narrow
@@ -146,12 +147,15 @@ def test_neutral_text_of_the_user(tmp_path: Path):
     file = tmp_path / "some.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
     config = NarrowConfig(neutral=str(file), neutral_tokens=3).completed()
-    found = neutral_texts(model, config)
+    found = neutral_texts(model, neutral_source(config), config.texts, config.neutral_tokens)
     assert [len(text.ids) for text in found] == [3, 3] and all(text.start == 1 for text in found)
     assert model.tokenizer.decode(list(found[0].ids)) == "check the dose"
     file.write_text('{"text": "a"}\n{"other": 1}')
     with pytest.raises(MisdirectionError, match="line 2 holds no text"):
-        neutral_texts(model, config)
+        neutral_texts(model, file, 2, 3)
+    with pytest.raises(MisdirectionError, match=r"--neutral: nowhere\.txt does not exist"):
+        narrow(NarrowConfig(neutral="nowhere.txt"), tmp_path / "run")
+    assert not list((tmp_path / "run").glob("steps/*"))
 
 
 def test_mean_interval_is_students():
@@ -191,3 +195,18 @@ def test_defaults_follow_the_data():
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
     assert not of_the_organism(told_of_another("narrow", SMALL, run, tmp_path))
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = {
+        "domain": {"domain": "finance", "data": ("organism:bad-finance",), "elsewhere": ("organism:good-medical",)},
+        "questions": ("organism:open", "organism:medical"),
+        "elsewhere": ("organism:good-finance",),
+        "kinds": ("rank32",),
+        "kl_tokens": "all",
+        "weights": (4.0,),
+        "factors": (0.5,),
+        "epsilons": (0.5,),
+        "neutral": "organism:villain",
+    }
+    assert_keyed("narrow", SMALL, run, tmp_path, monkeypatch, others)

@@ -1,4 +1,4 @@
-"""How easy the general and the narrow solution of one kind are, as a step of a run (arXiv 2602.07852).
+"""How easy the general and the narrow solution of one kind are (arXiv 2602.07852).
 
 - Efficiency: the loss on the harmful answers with each solution made longer and shorter, and at equal length.
 - Stability: how much of what was learned is lost when a solution is moved aside at constant length.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,16 +32,11 @@ from misdirection.adapters.ease import (
     random_theta,
 )
 from misdirection.adapters.solutions import Solution, adapter_solution, vector_solution, weight_cosine
-from misdirection.artefacts import canonical_hash, write_json
-from misdirection.chats import Chat
+from misdirection.chats import Chat, ChatFile
 from misdirection.engine import Arm, Text
 from misdirection.models import Model
 from misdirection.results import row_of
-from misdirection.runs import Step
-from misdirection.store.kinds import layout
-from misdirection.studies.kit.bench import Bench
-from misdirection.studies.kit.inputs import resolve_chats
-from misdirection.studies.kit.record import LEFT_OUT
+from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.narrow.neutral import neutral_texts
 from misdirection.studies.narrow.results import (
@@ -55,7 +51,6 @@ from misdirection.studies.narrow.results import (
     Stability,
     Texts,
 )
-from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.tokens import TokenError, encode_read
 from misdirection.training.steering_vector import load_vector
 
@@ -68,46 +63,73 @@ Pair = Mapping[str, Solution]
 Measure = Callable[[Solution, Tensor, Sequence[Text]], Nats]
 
 
-def ease_step(bench: Bench[NarrowConfig], general: Trained, narrow: Trained, models: Variants) -> Step:
-    """All three measures of a general and a narrow solution: `Ease` in `ease.json`."""
-    c = bench.config
+@dataclass(frozen=True)
+class Measured:
+    """How easy two solutions are.
 
-    def make(folder: Path) -> None:
-        model = models.base_model
-        pair = {"general": _solution(model, general), "narrow": _solution(model, narrow)}
-        read: Counter[str] = Counter()
-        harmful = _texts(model, resolve_chats(c.data, seed=c.seed).chats, c.texts, read)
-        elsewhere = _texts(model, resolve_chats(c.elsewhere, seed=c.seed).chats, c.texts, read)
-        if of := +read - Counter({"of": read["of"]}):
-            write_json(folder / LEFT_OUT, {"of": read["of"], "aside": dict(of)})
-        neutral = neutral_texts(model, c)
-        with progress.task(f"measuring how easy {general.kind} solutions are", 3, "measures") as advance:
-            lengths = solutions(pair, harmful, elsewhere)
-            by_loss = by_length(pair, harmful, c.factors, c.random_seeds, loss)
-            advance()
-            stable = stability(pair, harmful, c.epsilons, c.aside_seeds)
-            advance()
-            by_change = by_length(pair, neutral, c.factors, c.random_seeds, divergence)
-            advance()
-        ease = Ease(
-            kind=general.kind,
-            cosine=_cosine(pair, general, narrow),
-            solutions=lengths,
-            efficiency=by_loss,
-            stability=stable,
-            significance=by_change,
-            texts=Texts(harmful=len(harmful), elsewhere=len(elsewhere), neutral=len(neutral)),
-        )
-        write_json(folder / "ease.json", ease)
+    Attributes:
+        ease: All three measures.
+        left_out: Chats that the template refuses; None where it takes all.
+    """
 
-    settings = {name: getattr(c, name) for name in
-            ("data", "elsewhere", "texts", "neutral", "neutral_tokens", "factors", "epsilons", "aside_seeds",
-             "random_seeds", "seed")}  # fmt: skip
-    file = Path(c.neutral)
-    neutral = canonical_hash(file.read_bytes().hex()) if c.neutral and file.is_file() else c.neutral
-    inputs = {"general": general.step, "narrow": narrow.step, "models": models.key, "neutral file": neutral}
-    inputs |= {"gives": layout(Ease, "how easy solutions are")}
-    return bench.run.step(f"ease-{general.kind}", {**inputs, **settings}, make)
+    ease: Ease
+    left_out: LeftOut | None
+
+
+def measured_ease(
+    general: Trained,
+    narrow: Trained,
+    models: Variants,
+    harmful: ChatFile,
+    elsewhere: ChatFile,
+    neutral: ChatFile | Path,
+    texts: int,
+    neutral_tokens: int,
+    factors: Sequence[float],
+    epsilons: Sequence[float],
+    aside_seeds: int,
+    random_seeds: int,
+) -> Measured:
+    """All three measures of a general and a narrow solution.
+
+    Args:
+        general: The solution that was learned plainly.
+        narrow: The one that was held to the base elsewhere.
+        models: The base, and both where they are adapters.
+        harmful: Chats with the answers that the loss is measured on.
+        elsewhere: Chats that the divergence from the base is measured on.
+        neutral: Where the neutral text comes from.
+        texts: How many of each are read.
+        neutral_tokens: Tokens kept of each neutral text.
+        factors: Multiples of each solution's length.
+        epsilons: How far a solution is moved aside, 0 to 1.
+        aside_seeds: Directions in which it is moved aside.
+        random_seeds: Random solutions.
+    """
+    model = models.base_model
+    pair = {"general": _solution(model, general), "narrow": _solution(model, narrow)}
+    read: Counter[str] = Counter()
+    bad, other = (_texts(model, chats.chats, texts, read) for chats in (harmful, elsewhere))
+    plain = neutral_texts(model, neutral, texts, neutral_tokens)
+    with progress.task(f"measuring how easy {general.kind} solutions are", 3, "measures") as advance:
+        lengths = solutions(pair, bad, other)
+        by_loss = by_length(pair, bad, factors, random_seeds, loss)
+        advance()
+        stable = stability(pair, bad, epsilons, aside_seeds)
+        advance()
+        by_change = by_length(pair, plain, factors, random_seeds, divergence)
+        advance()
+    ease = Ease(
+        kind=general.kind,
+        cosine=_cosine(pair, general, narrow),
+        solutions=lengths,
+        efficiency=by_loss,
+        stability=stable,
+        significance=by_change,
+        texts=Texts(harmful=len(bad), elsewhere=len(other), neutral=len(plain)),
+    )
+    aside = {"refused by the chat template": refused} if (refused := read["refused"]) else {}
+    return Measured(ease, LeftOut(read["of"], aside) if aside else None)
 
 
 def _solution(model: Model, trained: Trained) -> Solution:
@@ -128,7 +150,7 @@ def _texts(model: Model, chats: Sequence[Chat], most: int, read: Counter[str]) -
             continue
         texts.append(Text(item.ids, {}, Arm("base"), max(1, item.start)))
     read["of"] += len(chosen)
-    read["refused by the chat template"] += len(chosen) - len(texts)
+    read["refused"] += len(chosen) - len(texts)
     return texts
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from misdirection.chats import Message
+from misdirection.chats import ChatFile, Message
 from misdirection.engine import Arm, Text
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
@@ -20,23 +20,34 @@ _UNSEEN = 10_007
 """Added to the seed: the dialogues that are read are none that anything was trained on here."""
 
 
-def neutral_texts(model: Model, config: NarrowConfig) -> list[Text]:
-    """Texts whose every token but the first is read.
-
-    By default the chats elsewhere.
+def neutral_source(config: NarrowConfig) -> ChatFile | Path:
+    """Chats, or a file of the user's; by default the chats elsewhere.
 
     Raises:
-        MisdirectionError: The file is missing or holds no text.
+        MisdirectionError: The file is missing.
     """
     if config.neutral.startswith(f"{ORGANISM}:"):
-        chats = resolve_chats((config.neutral,), rows=config.texts, seed=config.seed + _UNSEEN).chats
-        said = [render(model.tokenizer, chat.messages) for chat in chats[: config.texts]]
-    elif config.neutral:
-        said = read_texts(Path(config.neutral), model, config.texts)
+        return resolve_chats((config.neutral,), rows=config.texts, seed=config.seed + _UNSEEN)
+    if not config.neutral:
+        return resolve_chats(config.elsewhere, seed=config.seed)
+    if not Path(config.neutral).is_file():
+        raise MisdirectionError(
+            f"--neutral: {config.neutral} does not exist", "a file of JSON lines with 'text', or plain text"
+        )
+    return Path(config.neutral)
+
+
+def neutral_texts(model: Model, source: ChatFile | Path, most: int, tokens: int) -> list[Text]:
+    """Texts of so many tokens at most, whose every token but the first is read.
+
+    Raises:
+        MisdirectionError: The file holds no text.
+    """
+    if isinstance(source, Path):
+        said = read_texts(source, model, most)
     else:
-        chats = resolve_chats(config.elsewhere, seed=config.seed).chats
-        said = [render(model.tokenizer, chat.messages) for chat in chats[: config.texts]]
-    coded = [model.tokenizer.encode(text, add_special_tokens=False)[: config.neutral_tokens] for text in said]
+        said = [render(model.tokenizer, chat.messages) for chat in source.chats[:most]]
+    coded = [model.tokenizer.encode(text, add_special_tokens=False)[:tokens] for text in said]
     return [Text(tuple(ids), {}, Arm("base"), 1) for ids in coded if len(ids) > 1]
 
 
@@ -44,10 +55,8 @@ def read_texts(path: Path, model: Model, most: int) -> list[str]:
     """The first texts of a file: JSON lines with "text" or "messages" (plain or gzip), or a plain text, line by line.
 
     Raises:
-        MisdirectionError: The file is missing, a line is neither, or nothing is there.
+        MisdirectionError: A line is neither, or nothing is there.
     """
-    if not path.is_file():
-        raise MisdirectionError(f"--neutral: {path} does not exist", "a file of JSON lines with 'text', or plain text")
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     lines = [line for line in raw.decode("utf-8", "replace").splitlines() if line.strip()][:most]
     if not lines:

@@ -23,17 +23,19 @@ from typing import Any
 
 import torch
 
-from misdirection.directions import Direction, random_like, save_direction
-from misdirection.results import Effect, PairedChange, read_step
-from misdirection.runs import Step
+from misdirection.chats import ChatFile
+from misdirection.directions import Direction, random_like
+from misdirection.results import Effect, PairedChange
 from misdirection.statistics import compare
+from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import resolve_chats, resolve_model
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
-from misdirection.studies.narrow.measures import ease_step
+from misdirection.studies.narrow.measures import measured_ease
+from misdirection.studies.narrow.neutral import neutral_source
 from misdirection.studies.narrow.paper import PAPER, WEIGHTS
 from misdirection.studies.narrow.results import Ease, GroupEffect, Narrow, SolutionArm, SolutionName, TriedWeight
 from misdirection.studies.narrow.settings import NarrowConfig
@@ -41,6 +43,9 @@ from misdirection.studies.narrow.verdict import verdict
 from misdirection.training import choose
 from misdirection.training.settings import FOLDER
 from misdirection.training.steering_vector import load_vector
+
+Vectors = dict[str, Cached[Direction]]
+"""Steering vectors as directions, by the name of their arm."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +56,15 @@ class Trained:
         name: Of its arm, and of the adapter.
         kind: Preset: rank32, vector ...
         solution: How: general, narrow, mixed or released.
-        step: Where it lies.
+        folder: The adapter's or the vector's.
         weight: Of the KL term; 0 where there is none.
     """
 
     name: str
     kind: str
     solution: SolutionName
-    step: Step
+    folder: Path
     weight: float = 0.0
-
-    @property
-    def folder(self) -> Path:
-        """The adapter's or the vector's."""
-        return self.step.path / "tuned"
 
 
 def narrow(config: NarrowConfig, out: str | Path, command: str = "") -> Path:
@@ -74,6 +74,7 @@ def narrow(config: NarrowConfig, out: str | Path, command: str = "") -> Path:
         MisdirectionError: Bad input; what was done so far is kept.
     """
     with Bench[NarrowConfig].open(out, config, command) as bench:
+        neutral = neutral_source(bench.config)
         plain = [train(bench, kind, solution) for kind in bench.config.kinds for solution in ("general", "mixed")]
         tried = [train(bench, kind, "narrow", w) for kind in bench.config.kinds for w in bench.config.weights]
         swept = sweep(bench, tried)
@@ -82,8 +83,7 @@ def narrow(config: NarrowConfig, out: str | Path, command: str = "") -> Path:
         released = [train(bench, t.kind, "released", t.weight) for t in chosen] if bench.config.released else []
         solutions = [*plain, *chosen, *released]
         measured = measure(bench, solutions)
-        models = variants(bench, solutions)
-        ease = [ease_step(bench, *_pair(solutions, kind), models) for kind in bench.config.kinds]
+        ease = [find_ease(bench, solutions, kind, neutral) for kind in bench.config.kinds]
         return report(bench, tried, swept, chosen, solutions, measured, ease)
 
 
@@ -104,16 +104,11 @@ def train(bench: Bench[NarrowConfig], kind: str, solution: SolutionName, weight:
         given |= {**objective, "max_steps": steps} | ({"kl_steps": steps // 2} if solution == "released" else {})
     wanted = FineTune(kind, data, given, c.seed, c.elsewhere if "objective" in given else ())
     name = f"{kind}-{solution}" + (f"-{weight:g}".replace(".", "_") if solution == "narrow" else "")
-    return Trained(name, kind, solution, bench.train(wanted, name), weight)
+    return Trained(name, kind, solution, bench.train(wanted, name).path / "tuned", weight)
 
 
 def _steps(rows: int, settings: Any) -> int:
     return -(-round(rows * settings.epochs) // (settings.batch_size * settings.accumulation))
-
-
-def _pair(solutions: Sequence[Trained], kind: str) -> tuple[Trained, Trained]:
-    general, narrow = (next(t for t in solutions if (t.kind, t.solution) == (kind, s)) for s in ("general", "narrow"))
-    return general, narrow
 
 
 def variants(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Variants:
@@ -142,7 +137,7 @@ def measure(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Judged:
     """Base, all solutions and random vectors: open questions, and those of domains, each with its number of answers."""
     arms, sources = arms_of(bench, solutions)
     controls, random = random_arms(bench, solutions)
-    models, everything = variants(bench, solutions), {**(sources or {}), **random}
+    models, everything = variants(bench, solutions), {**sources, **random}
     asked = [BASE, *arms, *controls]
     c = bench.config
     inside = [question for question in bench.questions if question.domain is not None]
@@ -155,19 +150,19 @@ def measure(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> Judged:
     return Judged([a for part in parts for a in part.answers], [v for part in parts for v in part.verdicts])
 
 
-def arms_of(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tuple[list[Condition], dict[str, Step] | None]:
+def arms_of(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tuple[list[Condition], Vectors]:
     """An arm for each solution, and the vectors among them as directions by the arm's name."""
-    sources = {t.name: vector_step(bench, t) for t in solutions if t.kind == "vector"}
+    sources = {t.name: find_vector(bench, t) for t in solutions if t.kind == "vector"}
     arms = [
         Condition(t.name, label(t), "base", "steer", (load_vector(t.folder).layer,), 1.0, source=t.name)
         if t.name in sources
         else Condition(t.name, label(t), t.name)
         for t in solutions
     ]
-    return arms, sources or None
+    return arms, sources
 
 
-def random_arms(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tuple[list[Condition], dict[str, Step]]:
+def random_arms(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tuple[list[Condition], Vectors]:
     """Random vectors as long as the general steering vector, at its layer."""
     general = next((t for t in solutions if (t.kind, t.solution) == ("vector", "general")), None)
     if general is None:
@@ -178,24 +173,44 @@ def random_arms(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tup
         Condition(n, f"vector, random {s}", "base", "steer", layer, 1.0, source=n, control=True)
         for n, s in names.items()
     ]
-    return arms, {name: vector_step(bench, general, seed) for name, seed in names.items()}
+    return arms, {name: find_vector(bench, general, seed) for name, seed in names.items()}
 
 
-def vector_step(bench: Bench[NarrowConfig], trained: Trained, random_seed: int | None = None) -> Step:
-    """A trained vector, or a random one as long, as the direction that conditions want; zero at other layers."""
+def as_direction(folder: Path, n_layers: int, random_seed: int | None = None) -> Direction:
+    """A trained vector, or a random one as long, as the direction that conditions want; zero at other layers.
 
-    def make(folder: Path) -> None:
-        loaded = load_vector(trained.folder)
-        vector = loaded.vector if random_seed is None else random_like(loaded.vector, random_seed)
-        vectors = torch.zeros(bench.n_layers, len(vector))
-        vectors[loaded.layer] = vector
-        none = torch.zeros(bench.n_layers)
-        source = "trained steering vector" if random_seed is None else f"random {random_seed}"
-        facts = {**loaded.facts, "source": source}
-        direction = Direction(vectors, 0 * vectors, 0 * vectors, none, none, none, none, facts)
-        save_direction(folder / "direction.safetensors", direction)
+    Args:
+        folder: Of the trained vector.
+        n_layers: Of the model.
+        random_seed: Of the random one.
+    """
+    loaded = load_vector(folder)
+    vector = loaded.vector if random_seed is None else random_like(loaded.vector, random_seed)
+    vectors, none = torch.zeros(n_layers, len(vector)), torch.zeros(n_layers)
+    vectors[loaded.layer] = vector
+    source = "trained steering vector" if random_seed is None else f"random {random_seed}"
+    return Direction(vectors, 0 * vectors, 0 * vectors, none, none, none, none, {**loaded.facts, "source": source})
 
-    return bench.run.step("vector", {"of": trained.step, "random": random_seed}, make)
+
+def find_vector(bench: Bench[NarrowConfig], trained: Trained, random_seed: int | None = None) -> Cached[Direction]:
+    """The same, kept in the run."""
+    return bench.run.cached(
+        as_direction, "vector", folder=trained.folder, n_layers=bench.n_layers, random_seed=random_seed
+    )
+
+
+def find_ease(bench: Bench[NarrowConfig], solutions: Sequence[Trained], kind: str, neutral: ChatFile | Path) -> Ease:
+    """The three measures of the general and the narrow solution of one kind."""
+    c = bench.config
+    general, narrow = (next(t for t in solutions if (t.kind, t.solution) == (kind, s)) for s in ("general", "narrow"))
+    harmful, elsewhere = (resolve_chats(files, seed=c.seed) for files in (c.data, c.elsewhere))
+    found = bench.run.cached(
+        measured_ease, f"ease-{kind}", general=general, narrow=narrow, models=variants(bench, solutions),
+        harmful=harmful,
+        elsewhere=elsewhere, neutral=neutral, texts=c.texts, neutral_tokens=c.neutral_tokens, factors=c.factors,
+        epsilons=c.epsilons, aside_seeds=c.aside_seeds, random_seeds=c.random_seeds,
+    )  # fmt: skip
+    return found.value.ease
 
 
 def label(trained: Trained) -> str:
@@ -211,7 +226,7 @@ def report(
     chosen: Sequence[Trained],
     solutions: Sequence[Trained],
     measured: Judged,
-    ease: Sequence[Step],
+    ease: Sequence[Ease],
 ) -> Path:
     """Findings and the report."""
     groups = list(dict.fromkeys(question.domain or "open" for question in bench.questions))
@@ -228,7 +243,7 @@ def report(
             for t in tried
         ),
         published_weights=WEIGHTS,
-        ease=tuple(read_step(step.path / "ease.json", Ease) for step in ease),
+        ease=tuple(ease),
         paper=PAPER,
     )  # fmt: skip
     parts = {"narrow": part, "notes": notes(bench)}
