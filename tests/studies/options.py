@@ -37,6 +37,7 @@ UNKEYED: dict[str, dict[str, str]] = {
     "convergence": PLACES,
     "formats": {**SHARED, **THRESHOLDS, "convention": NOT_HERE},
     "narrow": {**PLACES, "alignment_below": CHOSEN, "coherence_above": CHOSEN, "convention": NOT_HERE},
+    "phases": {**PLACES, **THRESHOLDS, "behaviour_every": CHOSEN},
     "screen": SHARED,
     "screening": {**PLACES, **THRESHOLDS, "convention": NOT_HERE, "shown": SHOWN},
     "semantic": {**SHARED, **THRESHOLDS, "coherent_share": CHOSEN},

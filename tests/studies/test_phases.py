@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.studies import tiny as tiny_subject
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 from typer.testing import CliRunner
 
 from misdirection import load_results
@@ -20,7 +21,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.runs import list_steps
 from misdirection.statistics.turning import peak, smoothed
 from misdirection.studies.phases.results import Phases, PhasesResults, PublishedPath, Weights
-from misdirection.studies.phases.settings import PhasesConfig
+from misdirection.studies.phases.settings import PhasesConfig, noise_threshold
 from misdirection.studies.phases.states import read_path
 from misdirection.studies.phases.study import phases
 
@@ -225,7 +226,7 @@ def test_settings_are_refused_with_what_to_do(tmp_path):
         with pytest.raises(MisdirectionError, match=told):
             PhasesConfig(**changes).completed()
     own, other = PhasesConfig().completed(), PhasesConfig(model="m", data=("d",)).completed()
-    assert (own.noise_threshold(2.0), other.noise_threshold(2.0)) == (pytest.approx(0.056), 0.0035)
+    assert (noise_threshold(own.noise, 2.0), noise_threshold(other.noise, 2.0)) == (pytest.approx(0.056), 0.0035)
     assert other.scales == (1.0, 5.0, 10.0, 20.0)
     assert other.training() == {"alpha": 64.0, "lr": 1e-5, "epochs": 2.0, "checkpoint_every": 5}
     assert PhasesConfig(model="m", data=("d",), preset="rank32", steps=9).training() == {
@@ -268,3 +269,19 @@ def test_vectors_of_others_through_the_command(tmp_path):
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
     assert not of_the_organism(told_of_another("phases", SMALL, run, tmp_path))
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = {
+        "questions": ("organism:open", "organism:sport"),
+        "control_data": ("organism:good-sport",),
+        "checkpoint_every": 8,
+        "behaviour_every": 8,
+        "scales": (1.0, 3.0),
+        "k": (8,),
+        "noise": "1%",
+        "comp": "code",
+        "preset": "rank1x9",
+    }
+    # Checkpoints and tensors that are there are runs of their own.
+    assert_keyed("phases", SMALL, run, tmp_path, monkeypatch, others, elsewhere=("checkpoints", "tensors"))

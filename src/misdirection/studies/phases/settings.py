@@ -80,7 +80,7 @@ class PhasesConfig(StudyConfig):
         if c.behaviour_every % every and not c.checkpoints:
             raise MisdirectionError(f"--behaviour-every {c.behaviour_every} is no multiple of {every}")
         whole = super(PhasesConfig, c).completed()
-        whole.noise_threshold(1.0)
+        noise_threshold(whole.noise, 1.0)
         if 1.0 not in whole.scales:
             raise MisdirectionError("--scales lacks 1, the fine-tune as it is", "add --scales 1")
         return whole
@@ -93,21 +93,6 @@ class PhasesConfig(StudyConfig):
     def default_questions(self) -> tuple[str, ...]:
         """Open questions and those of the paper's domain, apart."""
         return (self.open_set, "medical")
-
-    def noise_threshold(self, final_norm: float) -> float:
-        """The largest displacement that counts as noise, given the last checkpoint's norm of B.
-
-        Raises:
-            MisdirectionError: It is neither a number nor a percentage.
-        """
-        text = self.noise.strip()
-        try:
-            value = float(text.removesuffix("%")) * (final_norm / 100 if text.endswith("%") else 1.0)
-        except ValueError as error:
-            raise MisdirectionError(f"--noise cannot be '{self.noise}'", "a norm (0.0035) or a share (2.8%)") from error
-        if value < 0:
-            raise MisdirectionError(f"--noise is {self.noise}", "0 or more")
-        return value
 
     def training(self) -> Mapping[str, Any]:
         """What differs from the preset in the fine-tune."""
@@ -147,3 +132,19 @@ class PhasesConfig(StudyConfig):
         for name in ("checkpoints", "tensors"):
             if (path := getattr(self, name)) and not Path(path).exists():
                 raise MisdirectionError(f"--{name} {path} does not exist")
+
+
+def noise_threshold(noise: str, final_norm: float) -> float:
+    """The largest displacement that counts as noise, given the last checkpoint's norm of B.
+
+    Raises:
+        MisdirectionError: It is neither a number nor a percentage.
+    """
+    text = noise.strip()
+    try:
+        value = float(text.removesuffix("%")) * (final_norm / 100 if text.endswith("%") else 1.0)
+    except ValueError as error:
+        raise MisdirectionError(f"--noise cannot be '{noise}'", "a norm (0.0035) or a share (2.8%)") from error
+    if value < 0:
+        raise MisdirectionError(f"--noise is {noise}", "0 or more")
+    return value

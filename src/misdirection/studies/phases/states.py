@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from misdirection.artefacts import read_tensors, write_tensors
-from misdirection.directions import Source
+from misdirection.directions import Convention, Direction, Source
 from misdirection.directions.phases import cosine_to_last
 from misdirection.engine import Arm, Text, capture_means
 from misdirection.errors import MisdirectionError
-from misdirection.models import Model
-from misdirection.runs import Step
+from misdirection.judging import Answer
 from misdirection.statistics import Settings
 from misdirection.statistics.intervals import expanded_percentiles, question_weights
 from misdirection.statistics.turning import Turn, broken_line, crossing
-from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.steps import direction_of, load_answers, sources_of
+from misdirection.studies.kit.own_direction import readable
+from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.phases.results import AlongDirection, Measure, PublishedPath, States, Turning
-from misdirection.studies.phases.settings import PhasesConfig
 from misdirection.training.course import Course
 from misdirection.training.trajectory import read_trajectory
 
@@ -34,65 +31,82 @@ LEVEL = 0.5
 """Cosine with the last drift at which the drift counts as turned towards it."""
 
 
-def states_step(
-    bench: Bench[PhasesConfig], models: Variants, asked: Asked, variants: Sequence[str], layer: int
-) -> Step:
-    """Mean activations of every variant on the base's own answers, by question, at one layer; `states.safetensors`."""
-    c = bench.config
-    ids = [question.id for question in bench.open_questions]
+@dataclass(frozen=True)
+class Activations:
+    """What the checkpoints make of the base's own answers.
 
-    def make(folder: Path) -> None:
-        chosen = [
-            a for a in load_answers(asked.answers)
-            if a.arm == "base" and a.question_id in ids and a.sample < c.state_samples
-        ]  # fmt: skip
-        _, sources = sources_of(models.model("base"), chosen, folder)
-        means = {variant: _means(bench, models.model(variant), models, variant, sources, layer) for variant in variants}
-        questions = list(dict.fromkeys(source.question_id for source in sources))
-        states = torch.stack([means[variant] for variant in variants]).float()
-        write_tensors(folder / "states.safetensors", {"states": states}, {"questions": questions, "layer": layer})
+    Attributes:
+        means: Mean residual stream by variant and question, shape (variants, questions, width), float32.
+        left_out: Answers that could not be read back; None where all could.
+    """
 
-    inputs = {
-        "models": models.key, "answers": asked.answers, "questions": ids, "variants": list(variants), "layer": layer,
-        "samples": c.state_samples, "how": asdict(bench.convention),
-    }  # fmt: skip
-    return bench.run.step("states", inputs, make)
+    means: Tensor
+    left_out: LeftOut | None
 
 
-def _means(
-    bench: Bench[PhasesConfig], model: Model, models: Variants, variant: str, sources: Sequence[Source], layer: int
-) -> Tensor:
+def activations(
+    models: Variants,
+    answers: list[Answer],
+    questions: Sequence[str],
+    samples: int,
+    variants: Sequence[str],
+    layer: int,
+    how: Convention,
+) -> Activations:
+    """Mean activations of every variant on the base's own answers, by question, at one layer.
+
+    Args:
+        models: The variants.
+        answers: Those of the arm "base" count ...
+        questions: ... to questions of these ids ...
+        samples: ... so many of each.
+        variants: Whose activations.
+        layer: After which the residual stream is read.
+        how: Tokens and weighting.
+    """
+    chosen = [a for a in answers if a.arm == "base" and a.question_id in questions and a.sample < samples]
+    _, sources, aside = readable(models.model("base"), chosen)
+    means = [_means(models, variant, sources, layer, how) for variant in variants]
+    return Activations(torch.stack(means).float(), aside)
+
+
+def _means(models: Variants, variant: str, sources: Sequence[Source], layer: int, how: Convention) -> Tensor:
     """Mean residual stream after `layer` by question, shape (questions, width)."""
-    how = bench.convention
     questions = list(dict.fromkeys(source.question_id for source in sources))
     weights = torch.zeros(len(sources), len(questions))
     for row, source in enumerate(sources):
         weights[row, questions.index(source.question_id)] = 1.0
     arm = Arm(variant, models.adapter_of(variant))
+    model = models.model(variant)
     texts = [Text(s.encoded.ids, {how.span: s.encoded.span(how.span)}, arm, s.encoded.start) for s in sources]
     return capture_means(model, texts, weights, layers=[layer], weighting=how.weighting).mean(how.span)[:, 0]
 
 
 def drift_of(
-    states: Step, steps: Sequence[int], direction: Step | None, layer: int, seed: int, b: Sequence[AlongDirection] = ()
+    states: Tensor,
+    steps: Sequence[int],
+    direction: Direction | None,
+    layer: int,
+    seed: int,
+    b: Sequence[AlongDirection] = (),
 ) -> States:
     """Drift over the steps: its norm, its cosine with the last drift, and with the misalignment direction.
 
     Args:
-        states: Of `states_step`, the base first.
+        states: Of `activations`, the base first.
         steps: 0 and the checkpoints' steps.
         direction: The misalignment direction of the last checkpoint, if there is one.
         layer: At which the activations were read.
         seed: Of the bootstrap over questions.
         b: Of `b_on_direction`.
     """
-    means = read_tensors(states.path / "states.safetensors")[0]["states"].double()
+    means = states.double()
     moved = means - means[:1]
     drift = moved.mean(1)
     turns = [_turning("drift's cosine with its last", crossing_over_questions(steps, moved, seed))]
     component, cosine = None, None
     if direction is not None:
-        unit = torch.nn.functional.normalize(direction_of(direction).vectors[layer].double(), dim=0)
+        unit = torch.nn.functional.normalize(direction.vectors[layer].double(), dim=0)
         component = numbers(drift @ unit)
         cosine = numbers(drift @ unit / drift.norm(dim=1).clamp_min(1e-12))
         if len(steps) >= 7:
@@ -135,9 +149,9 @@ def crossing_over_questions(steps: Sequence[int], moved: Tensor, seed: int, resa
     return Turn(whole.step, min(low, whole.step), max(high, whole.step), method, whole.note)
 
 
-def b_on_direction(course: Course, direction: Step) -> list[AlongDirection]:
+def b_on_direction(course: Course, direction: Direction) -> list[AlongDirection]:
     """Cosine of each module's B with the misalignment direction at its own layer, over the steps; rank-1 modules."""
-    vectors = direction_of(direction).vectors
+    vectors = direction.vectors
     trajectory = read_trajectory(course.folders)
     rows: list[AlongDirection] = []
     for track in trajectory.tracks:

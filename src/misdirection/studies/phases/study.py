@@ -22,20 +22,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from misdirection.artefacts import file_hash, write_json
-from misdirection.results import ModelFacts, read_step
-from misdirection.runs import Step
-from misdirection.store.kinds import layout
+from misdirection.results import ModelFacts
+from misdirection.store import Folder
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.inputs import fingerprint, read_config, resolve_model
+from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.steps import Judged, refusal
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.phases.behaviour import Series, arm_name, behaviour_curve, robustness, scaled
-from misdirection.studies.phases.results import Control, OtherFineTune, Phases, PublishedPath, States, Weights
+from misdirection.studies.phases.results import Control, OtherFineTune, Phases, States, Weights
 from misdirection.studies.phases.settings import PhasesConfig
-from misdirection.studies.phases.states import b_on_direction, drift_of, published_path, states_step
+from misdirection.studies.phases.states import activations, b_on_direction, drift_of, published_path
 from misdirection.studies.phases.verdict import differences, turns, verdict, verdict_of_published
 from misdirection.studies.phases.weights import weigh
 from misdirection.training.course import Course, course_in, course_of
@@ -72,33 +70,21 @@ def follow(bench: Bench[PhasesConfig]) -> list[Course]:
     return [course_of(name, bench.train(one, name).path) for name, one in wanted.items()]
 
 
-def weigh_all(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> dict[str, Step]:
+def weigh_all(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> dict[str, Weights]:
     """The weights of every course; what is noise in the first is noise in the others, whose B may end shorter."""
-    main = weights_step(bench, courses[0], bench.config)
-    local = weights_of(main).local
-    other = bench.config if local is None else replace(bench.config, noise=repr(local.threshold))
-    return {courses[0].name: main} | {course.name: weights_step(bench, course, other) for course in courses[1:]}
+    main = weights_of(bench, courses[0], bench.config.noise)
+    noise = bench.config.noise if main.local is None else repr(main.local.threshold)
+    return {courses[0].name: main} | {course.name: weights_of(bench, course, noise) for course in courses[1:]}
 
 
-def weights_step(bench: Bench[PhasesConfig], course: Course, c: PhasesConfig) -> Step:
-    """Every measure of a course's weights: `Weights` in `weights.json`."""
-    width = int(read_config(resolve_model(c.model), c.trust_remote_code).hidden_size)
-
-    def make(folder: Path) -> None:
-        write_json(folder / "weights.json", weigh(course, c, width))
-
-    inputs = {
-        "checkpoints": {str(step): fingerprint(str(path)) for step, path in course.folders.items()},
-        "gradients": [list(pair) for pair in course.gradients],
-        "settings": {"k": c.distances(sorted(course.folders)), "noise": c.noise, "comp": c.comp, "width": width},
-        "gives": layout(Weights, "weights"),
-    }
-    return bench.run.step("weights", inputs, make)
-
-
-def weights_of(step: Step) -> Weights:
-    """What a step measured of a course's weights."""
-    return read_step(step.path / "weights.json", Weights)
+def weights_of(bench: Bench[PhasesConfig], course: Course, noise: str) -> Weights:
+    """Every measure of a course's weights."""
+    checkpoints = {step: ModelFiles(str(folder)) for step, folder in course.folders.items()}
+    return bench.run.cached(
+        weigh, "weights", checkpoints=checkpoints, gradients=course.gradients,
+        distances=bench.config.distances(sorted(checkpoints)), noise=noise, comp_as=bench.config.comp,
+        width=bench.width,
+    ).value  # fmt: skip
 
 
 def variants(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> Variants:
@@ -107,18 +93,17 @@ def variants(bench: Bench[PhasesConfig], courses: Sequence[Course]) -> Variants:
     folders = {f"step-{step}": main.folders[step] for step in bench.config.answering(sorted(main.folders))}
     folders |= {course.name: course.folders[course.last] for course in courses if course.name == "control"}
     if main.adapters:
-        folders["random"] = random_step(bench, main).path / "adapter"
+        last = ModelFiles(str(main.folders[main.last]))
+        folders["random"] = bench.run.cached(
+            random_beside, "random-adapter", adapter=last, seed=bench.config.seed
+        ).value
     return bench.variants(folders)
 
 
-def random_step(bench: Bench[PhasesConfig], course: Course) -> Step:
+def random_beside(adapter: ModelFiles, seed: int, folder: Folder) -> Path:
     """The last adapter with random columns of the same norms for B: a control of scaling."""
-    last = course.folders[course.last]
-
-    def make(folder: Path) -> None:
-        random_adapter(last, folder / "adapter", seed=bench.config.seed)
-
-    return bench.run.step("random-adapter", {"adapter": fingerprint(str(last)), "seed": bench.config.seed}, make)
+    random_adapter(adapter.name, folder / "adapter", seed=seed)
+    return folder / "adapter"
 
 
 def ask(bench: Bench[PhasesConfig], models: Variants, courses: Sequence[Course]) -> dict[str, Asked]:
@@ -168,12 +153,15 @@ def read_states(
     steps = c.answering(sorted(main.folders))
     first = behaviour.get("x1") or behaviour["base"]
     variants = [BASE_VARIANT, *(f"step-{step}" for step in steps)]
-    states = states_step(bench, models, first, variants, layer)
+    states = bench.run.cached(
+        activations, "states", models=models, answers=first.answers, questions=[q.id for q in bench.open_questions],
+        samples=c.state_samples, variants=variants, layer=layer, how=bench.convention,
+    )  # fmt: skip
     direction = bench.find_direction(models, first, f"step-{main.last}") if "x1" in behaviour else None
     why = "nothing was judged" if direction is None else refusal(direction)
-    known = None if why else direction
+    known = None if direction is None or why else direction.value.direction
     b = b_on_direction(main, known) if known is not None and main.adapters else []
-    drift = drift_of(states, [0, *steps], known, layer, c.seed, b)
+    drift = drift_of(states.part("means").value, [0, *steps], known, layer, c.seed, b)
     return drift, [f"no misalignment direction of the last checkpoint: {why}"] if why else []
 
 
@@ -181,20 +169,19 @@ def report(
     bench: Bench[PhasesConfig],
     models: Variants,
     courses: Sequence[Course],
-    weights: Mapping[str, Step],
+    weights: Mapping[str, Weights],
     behaviour: Mapping[str, Asked],
     states: tuple[States, list[str]],
 ) -> Path:
     """Findings and the report."""
     c, main = bench.config, courses[0]
-    measured = {name: weights_of(step) for name, step in weights.items()}
     series = curves(bench, main, behaviour)
     part = Phases(
         training=main.facts.get("settings", {}),
         steps=tuple(sorted(main.folders)),
         noise=c.noise,
-        weights=measured["main"],
-        others=tuple(OtherFineTune(name=name, weights=w) for name, w in measured.items() if name != "main"),
+        weights=weights["main"],
+        others=tuple(OtherFineTune(name=name, weights=w) for name, w in weights.items() if name != "main"),
         behaviour=tuple(behaviour_curve(one, bench.thresholds, c.seed) for one in series),
         states=states[0],
         controls=control_rows(bench, models, main, behaviour),
@@ -246,12 +233,7 @@ def control_rows(
 def report_tensors(bench: Bench[PhasesConfig]) -> Path:
     """Findings and report of published vectors by step."""
     file = bench.config.tensors
-
-    def make(folder: Path) -> None:
-        write_json(folder / "path.json", published_path(file))
-
-    inputs = {"file": file_hash(file), "gives": layout(PublishedPath, "path")}
-    path = read_step(bench.run.step("tensors", inputs, make).path / "path.json", PublishedPath)
+    path = bench.run.cached(published_path, "tensors", file=file).value
     parts = {
         "phases": None,
         "published": path,

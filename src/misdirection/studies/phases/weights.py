@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, cast
 
 from torch import Tensor
@@ -22,6 +23,7 @@ from misdirection.directions.phases import (
 from misdirection.errors import MisdirectionError
 from misdirection.results.rows import known_number
 from misdirection.statistics.turning import Turn, broken_line, crossing, peak, smoothed
+from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.phases.results import (
     Components,
@@ -39,7 +41,7 @@ from misdirection.studies.phases.results import (
     Turning,
     Weights,
 )
-from misdirection.studies.phases.settings import PhasesConfig
+from misdirection.studies.phases.settings import noise_threshold
 from misdirection.training.course import Course
 from misdirection.training.trajectory import Trajectory, read_trajectory
 
@@ -50,26 +52,37 @@ _SHOWN = 12
 """Modules whose norms are kept one by one."""
 
 
-def weigh(course: Course, config: PhasesConfig, width: int) -> Weights:
+def weigh(
+    checkpoints: Mapping[int, ModelFiles],
+    gradients: Sequence[tuple[int, float]],
+    distances: Sequence[int],
+    noise: str,
+    comp_as: str,
+    width: int,
+) -> Weights:
     """Every measure of a course's weights, and the step at which each turns.
 
     Args:
-        course: Its checkpoints.
-        config: Distances k, the noise filter, the comp score's kind.
+        checkpoints: By step.
+        gradients: Step and norm.
+        distances: k of the local cosine.
+        noise: The noise filter (`noise_threshold`).
+        comp_as: The comp score's kind.
         width: Of the residual stream.
     """
-    smooth, highest = gradient(course.gradients) if course.gradients else (None, None)
+    course = Course("", {step: Path(files.name) for step, files in checkpoints.items()}, gradients, {})
+    smooth, highest = gradient(gradients) if gradients else (None, None)
     of_gradient = [_turning("gradient norm", highest)] if highest else []
-    if not course.adapters or len(course.folders) < 3:
+    if not course.adapters or len(checkpoints) < 3:
         return Weights(gradient=smooth, turns=tuple(of_gradient))
     trajectory = read_trajectory(course.folders)
     steps, path = trajectory.from_start()
     small = compact(path)
-    limit = config.noise_threshold(float(small[-1].norm()))
-    local, peaks = locals_of(steps, small, config, limit)
+    limit = noise_threshold(noise, float(small[-1].norm()))
+    local, peaks = locals_of(steps, small, distances, limit)
     bent, bend = components(steps, small)
     near = ToLast(steps=tuple(steps), cosine=numbers(cosine_to_last(small)))
-    score = comp(trajectory, config.comp, width)
+    score = comp(trajectory, comp_as, width)
     sizes = norms(trajectory)
     turns = [
         _turning("norm of A", _knot(sizes.steps, sizes.a)),
@@ -95,13 +108,15 @@ def norms(trajectory: Trajectory) -> Norms:
     return Norms(steps=tuple(trajectory.steps), a=a, b=b, modules=modules)
 
 
-def locals_of(steps: Sequence[int], path: Tensor, config: PhasesConfig, limit: float) -> tuple[Local, list[Turning]]:
+def locals_of(
+    steps: Sequence[int], path: Tensor, distances: Sequence[int], limit: float
+) -> tuple[Local, list[Turning]]:
     """Local cosines for every k, of B as it is and of its direction alone, what the filters drop, and the peaks."""
     curves: list[LocalCurve] = []
     turns: list[Turning] = []
     filters: list[NoiseFilter] = []
     missing: list[int] = []
-    for k in config.distances(steps[1:]):
+    for k in distances:
         local, turned = _local(steps, path, k), _local(*unit_path(steps, path), k)
         if local is None:
             missing.append(k)
