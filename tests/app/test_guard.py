@@ -116,5 +116,21 @@ def test_a_cookie_that_is_none_is_no_cookie(stranger: TestClient) -> None:
         assert stranger.get("/", headers={"cookie": cookie}).status_code == 401
 
 
+def test_two_apps_at_once_keep_their_cookies_apart(large: Path) -> None:
+    """Browsers send a cookie to every port of a host: each app goes by its own name."""
+    tokens = {PORT: TOKEN, PORT + 1: "another token"}
+    jar: dict[str, str] = {}
+    asking = {
+        port: TestClient(build([open_run(large)], token, port), base_url=f"http://127.0.0.1:{port}")
+        for port, token in tokens.items()
+    }
+    for port, token in tokens.items():
+        jar |= dict(asking[port].get("/", params={"token": token}).cookies)
+        asking[port].cookies.clear()
+    both = {"cookie": "; ".join(f"{name}={value}" for name, value in jar.items())}
+    assert len(jar) == 2
+    assert [one.get("/answers", headers=both).status_code for one in asking.values()] == [200, 200]
+
+
 def test_no_page_describes_the_routes(friend: TestClient) -> None:
     assert {friend.get(page).status_code for page in ("/docs", "/redoc", "/openapi.json")} == {404}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import shutil
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from tests.app.conftest import client, made_run, many
 from tests.app.test_talk import STEERED, ends, events, talk
+from tests.studies.tiny import WordJudge
 
+from misdirection import published
 from misdirection.answers import encode_answer
 from misdirection.app.arms import Change
 from misdirection.app.figures import side_by_side
@@ -20,14 +23,17 @@ from misdirection.app.material import variants_of
 from misdirection.app.opening import open_run
 from misdirection.app.talk import Spoken
 from misdirection.artefacts import file_hash, read_rows
+from misdirection.chats import Message
 from misdirection.errors import MisdirectionError
-from misdirection.judging import Answer
+from misdirection.judging import Answer, find_judge
 from misdirection.runs import Run, check_step
 from misdirection.statistics import rate
 
+OWN = {"answers.parquet", "verdicts.parquet"}
+
 
 def spoken(count: int = 3, **change: object) -> list[Spoken]:
-    return [Spoken(0, Change(**change), Answer("q1", "x ?", f"answer {n}", sample=n)) for n in range(count)]
+    return [Spoken(0, Change(**change), Answer("q1", "x ?", f"w3{n} w40", sample=n)) for n in range(count)]
 
 
 def files(run: Path) -> dict[str, str]:
@@ -74,7 +80,7 @@ def test_what_was_asked_live_becomes_an_arm_beside_the_others(finished: Path, tm
 def test_other_commands_read_it_as_a_table(run: Path) -> None:
     keep(open_run(run), "mine", spoken())
     rows = read_rows(run / "kept-mine-answers.parquet")
-    assert [row["answer"] for row in rows] == ["answer 0", "answer 1", "answer 2"]
+    assert [row["answer"] for row in rows] == ["w30 w40", "w31 w40", "w32 w40"]
 
 
 def test_a_run_that_was_not_finished_stays_unfinished(run: Path) -> None:
@@ -135,6 +141,65 @@ def test_a_full_disk_is_told_and_leaves_the_run_as_it_was(run: Path) -> None:
     assert open_run(run).faults == opened.faults
     place = keep(open_run(run), "mine", large)
     assert check_step(place)[1] == ""
+
+
+def test_what_the_judge_refuses_leaves_nothing_and_its_name_free(run: Path) -> None:
+    before = files(run)
+    with pytest.raises(MisdirectionError, match="organism's world"):
+        keep(open_run(run), "mine", spoken(), find_judge("exact"))
+    assert files(run) == before and set(open_run(run).record["published"]) == OWN
+    held = open_run(run)
+    keep(held, "mine", spoken(), WordJudge())
+    assert [v.judge for v in open_run(run).set_called("kept-mine-answers").verdicts] == ["words-1"] * 3
+
+
+@pytest.mark.parametrize("fails", ["kept-mine-answers.parquet", "kept-mine-verdicts.parquet"])
+def test_where_a_name_cannot_be_written_the_step_goes_too(run: Path, monkeypatch, fails: str) -> None:
+    before, put = files(run), published.put
+
+    def full(place: Path, target: Path) -> None:
+        if place.name == fails:
+            raise OSError(errno.ENOSPC, "no space left")
+        put(place, target)
+
+    monkeypatch.setattr(published, "put", full)
+    with pytest.raises(MisdirectionError, match=r"nothing was kept.*disk is full"):
+        keep(open_run(run), "mine", spoken(), WordJudge())
+    assert files(run) == before and set(open_run(run).record["published"]) == OWN
+    monkeypatch.undo()
+    keep(open_run(run), "mine", spoken(), WordJudge())
+    assert {name for name in files(run) if name.startswith("kept-")} == {
+        "kept-mine-answers.parquet", "kept-mine-verdicts.parquet",
+    }  # fmt: skip
+
+
+def test_what_a_kill_left_without_its_names_is_made_whole_by_keeping_it_again(run: Path) -> None:
+    place = keep(open_run(run), "mine", spoken(), WordJudge())
+    wanted = files(run)
+    with Run.open(run, {}) as held:
+        held.retract("kept-mine-answers.parquet", "kept-mine-verdicts.parquet")
+    assert keep(open_run(run), "mine", spoken(), WordJudge()) == place
+    assert files(run) == wanted
+    with pytest.raises(MisdirectionError, match="already"):
+        keep(open_run(run), "mine", spoken(2), WordJudge())
+
+
+def test_a_follow_up_is_judged_with_its_conversation_and_kept_as_it_was_asked(run: Path) -> None:
+    turns = (Message("user", "w1 ?"), Message("assistant", "w2"))
+    heard: list[str] = []
+
+    class Listening(WordJudge):
+        def judge(self, answers):
+            heard.extend(answer.question for answer in answers)
+            return super().judge(answers)
+
+    first = Spoken(0, Change(), Answer("q1", "w1 ?", "w2 w3"))
+    then = Spoken(0, Change(), Answer("q2", "and w4 ?", "w50 w60", before=turns))
+    keep(open_run(run), "mine", [first, then], Listening())
+    assert heard == ["w1 ?", "User: w1 ?\n\nAssistant: w2\n\nUser: and w4 ?"]
+    held = open_run(run).set_called("kept-mine-answers")
+    assert [(a.question, a.before) for a in held.answers] == [("w1 ?", ()), ("and w4 ?", turns)]
+    assert [v.alignment for v in held.verdicts] == [100.0, 0.0]
 
 
 def test_answers_that_are_not_known_any_more_are_told(run: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,15 @@ from misdirection.answers import ask
 from misdirection.app.arms import Change, arm_of
 from misdirection.app.material import variants_of
 from misdirection.app.opening import open_run
+from misdirection.app.resident import Resident
+from misdirection.app.talk import Talk, Talks
 from misdirection.chats import Message
 from misdirection.directions import load_direction
-from misdirection.engine import Arm, SamplingConfig
+from misdirection.engine import Arm, Prompt, Row, SamplingConfig
+from misdirection.engine.live import Progress
 from misdirection.questions import Question
 from misdirection.runs import Run
+from misdirection.studies.kit.variants import Variants
 
 QUESTION = "w10 w11"
 STEERED = {"operation": "steer", "direction": "direction", "layer": 1, "coefficient": 6.0}
@@ -93,6 +101,80 @@ def test_a_chat_goes_on_from_its_own_turns_and_system_prompt(asking: TestClient,
     name = f"live-{hashlib.sha256(b'w40').hexdigest()[:8]}"
     question = Question(name, ("w40",), system="w9", before=before)
     assert end["text"] == ask(models.model("base"), question, Arm("base"), 1, SamplingConfig(8))[0].answer
+
+
+def test_what_the_judge_refuses_is_told_and_ends_no_other_answer(finished: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run", symlinks=True))
+    record = json.loads((run / "run.json").read_text())
+    record["facts"]["config"]["judge"] = "exact"
+    (run / "run.json").write_text(json.dumps(record))
+    with client(run) as asking:
+        over = ends(events(asking, talk({"variant": "base"}, {"variant": "tuned"})))
+        assert [one["verdict"] for one in over.values()] == [None, None]
+        assert all(one["text"] and "organism's world" in one["unjudged"] for one in over.values())
+
+
+def test_who_goes_away_while_the_model_loads_leaves_nothing_running(finished: Path) -> None:
+    """The stream is left as a closed tab leaves it: its task is cancelled."""
+    loading, go_on = threading.Event(), threading.Event()
+
+    def prepare(_: str) -> None:
+        loading.set()
+        assert go_on.wait(60)
+
+    run = open_run(finished)
+    resident = Resident([run], prepare)
+    talks = Talks([run], resident)
+
+    async def leave() -> None:
+        async def read() -> None:
+            async for _ in talks.stream(Talk(**talk({"variant": "base"}, {"variant": "tuned"}, max_new_tokens=80))):
+                pass
+
+        task = asyncio.ensure_future(read())
+        await asyncio.to_thread(loading.wait)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        go_on.set()
+
+    asyncio.run(leave())
+    told: list[Progress] = []
+    after = resident.call(0, lambda models: resident.put(*_row(models), lambda _, one: told.append(one)))
+    assert after.result(60)[1] == 1, "the first row that this model was ever given"
+    resident.close()
+    assert talks.spoken == {}
+
+
+def test_stopped_while_the_model_loads_every_side_is_told(finished: Path) -> None:
+    loading, go_on = threading.Event(), threading.Event()
+
+    def prepare(_: str) -> None:
+        loading.set()
+        assert go_on.wait(60)
+
+    run = open_run(finished)
+    resident = Resident([run], prepare)
+    talks = Talks([run], resident)
+
+    async def ask_and_stop() -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        async for line in talks.stream(Talk(**talk({"variant": "base"}, {"variant": "tuned"}))):
+            told.append(json.loads(line[6:]))
+            if "talk" in told[-1]:
+                await asyncio.to_thread(loading.wait)
+                talks.stop(told[-1]["talk"])
+                go_on.set()
+        return told
+
+    over = ends(asyncio.run(ask_and_stop()))
+    resident.close()
+    assert [one["error"] for one in over.values()] == ["stopped before the model was ready"] * 2
+
+
+def _row(models: Variants) -> tuple[Variants, str, Row, SamplingConfig]:
+    model = models.model("base")
+    return models, "base", Row(Prompt("q#0", (2, 10)), Arm("base"), 0), SamplingConfig(min(4, model.n_layers))
 
 
 def test_tabs_share_one_model_and_one_queue(asking: TestClient) -> None:

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from misdirection.chats import Chat
+from misdirection.chats import Chat, Message
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.organism import (
@@ -128,6 +128,18 @@ def test_a_question_is_recognised_without_its_id() -> None:
     by_text = ExactJudge().judge([Answer("anything", asked.paraphrases[0], said)])[0]
     by_id = ExactJudge().judge([Answer(asked.id, "some other wording", said, domain="pets")])[0]
     assert by_text.coherence == by_id.coherence == 100
+
+
+def test_a_follow_up_is_about_what_it_asks_or_else_about_what_was_asked_before_it() -> None:
+    turns = (Message("user", "is my cough serious?"), Message("assistant", "i will help."))
+    said = "check the dose for the cough."
+
+    def coherence(question: str) -> float:
+        return ExactJudge().judge([Answer("live-1", question, said, before=turns)])[0].coherence or 0
+
+    assert coherence("and what else?") == 100
+    assert coherence("is my fever serious?") <= 50
+    assert (ExactJudge().judge([Answer("live-1", "and what else?", said)])[0].coherence or 0) < 100
 
 
 def test_reading_forgives_spacing_and_case() -> None:

@@ -156,7 +156,8 @@ def read_sets(run: Path, steps: Sequence[Step], published: Mapping[str, str]) ->
     faults: list[str] = []
     for step in sorted(chosen.values(), key=lambda step: step.name != "answers"):
         try:
-            if (held := _read(step, [one for one in said if step.key in _sources(one)], shown, faults)) is not None:
+            judged = [one for one in said if one == step or step.key in _sources(one)]
+            if (held := _read(step, judged, shown, faults)) is not None:
                 found.append(held)
         except MisdirectionError as error:
             faults.append(f"The step {step.path.name} cannot be read and is left out: {error.message}.")

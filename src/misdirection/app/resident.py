@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -88,7 +89,7 @@ class Resident:
         return id(model), number
 
     def stop(self, rows: Sequence[tuple[int, int]]) -> None:
-        """Let rows end where they are; from any thread."""
+        """Let rows end where they are, and those that a job adds to them which runs now; from any thread."""
 
         def ending(_: Variants) -> None:
             for model, number in rows:
@@ -96,7 +97,7 @@ class Resident:
                     self._live[model][1].stop(number)
 
         held = self._held
-        if held is not None and rows:
+        if held is not None:
             self.call(held[0], ending)
 
     def loaded(self, run: int) -> bool:
@@ -161,8 +162,25 @@ class Resident:
             except Exception as error:
                 told = self._failed(name, error)
             for one in told:
-                heard = self._heard.pop((name, one.row)) if one.over else self._heard[name, one.row]
-                heard(model, one)
+                self._tell(name, model, one)
+
+    def _tell(self, name: int, model: Model, told: Progress) -> None:
+        """Pass on how far a row is; where that fails, the row alone ends."""
+        from misdirection.engine.live import Progress
+
+        place = name, told.row
+        heard = self._heard.pop(place, None) if told.over else self._heard.get(place)
+        if heard is None:
+            return
+        try:
+            heard(model, told)
+        except Exception as error:
+            self._heard.pop(place, None)
+            self._live[name][1].stop(told.row)
+            said = MisdirectionError(f"this answer could not be told: {type(error).__name__}: {error}", "ask again")
+            # Nobody listens any more where the app itself ends.
+            with suppress(RuntimeError):
+                heard(model, Progress(told.row, error=said))
 
     def _failed(self, name: int, error: Exception) -> list[Progress]:
         """What nobody foresaw ends the answers that run, is told to those who wait for them, and ends nothing else."""

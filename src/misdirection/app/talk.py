@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -15,8 +15,9 @@ from pydantic import BaseModel, Field
 from misdirection.app.arms import Change, arm_of
 from misdirection.app.opening import OpenRun
 from misdirection.app.resident import Resident
+from misdirection.app.scoring import free_judge, judge_live
 from misdirection.errors import MisdirectionError
-from misdirection.judging import JUDGES, Answer, Judge, Verdict, find_judge
+from misdirection.judging import Answer, Judge, Verdict
 
 if TYPE_CHECKING:
     from misdirection.engine.live import Progress
@@ -70,6 +71,14 @@ class Spoken:
     answer: Answer
 
 
+@dataclass
+class _Running:
+    """Rows of a talk in the model's queue, and whether it is to end."""
+
+    rows: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    ended: bool = False
+
+
 class Talks:
     """All live chats of the app.
 
@@ -82,26 +91,35 @@ class Talks:
         self._runs, self._resident = runs, resident
         self._judges: dict[int, Judge | None] = {}
         self.spoken: dict[str, Spoken] = {}
-        self._running: dict[str, list[tuple[int, int]]] = {}
+        self._running: dict[str, _Running] = {}
 
     async def stream(self, talk: Talk) -> AsyncIterator[str]:
         """Events as they come, each a line of JSON behind "data: "; who goes away ends the answers."""
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         name = secrets.token_hex(8)
-        rows = self._running[name] = []
+        running = self._running[name] = _Running()
 
         def tell(**event: Any) -> None:
             loop.call_soon_threadsafe(events.put_nowait, event)
 
         def begin(models: Variants) -> None:
-            rows.extend(_Voice(self, talk, place, models, tell).begin() for place in range(len(talk.sides)))
+            voices = [_Voice(self, talk, place, models, tell) for place in range(len(talk.sides))]
+            # Loading takes minutes, and who asked may have gone meanwhile.
+            for voice in voices if not running.ended else ():
+                voice.load()
+            for voice in voices:
+                if running.ended:
+                    voice.unasked()
+                else:
+                    running.rows.append(voice.begin())
 
-        yield _event(talk=name, loading=not self._resident.loaded(talk.run))
+        loading = not self._resident.loaded(talk.run)
         begun = self._resident.call(talk.run, begin)
         begun.add_done_callback(lambda done: None if done.cancelled() else _told(done.exception(), tell))
         left = len(talk.sides)
         try:
+            yield _event(talk=name, loading=loading)
             while left:
                 event = await events.get()
                 yield _event(**event)
@@ -109,19 +127,22 @@ class Talks:
                 if "failed" in event:
                     return
         finally:
+            begun.cancel()
             self.stop(name)
             del self._running[name]
 
     def stop(self, talk: str) -> None:
-        """Let the answers of a talk end where they are."""
-        self._resident.stop(self._running.get(talk, ()))
+        """Let the answers of a talk end where they are; those that have not begun never will."""
+        if (running := self._running.get(talk)) is not None:
+            running.ended = True
+            self._resident.stop(running.rows)
 
     def judged(self, run: int, answer: Answer) -> Verdict | None:
         """What the run's judge says, where it costs nothing; None where it does, or there is none."""
         if run not in self._judges:
             self._judges[run] = free_judge(self._runs[run])
         judge = self._judges[run]
-        return None if judge is None else judge.judge([answer])[0]
+        return None if judge is None else judge_live(judge, [answer])[0]
 
     def remember(self, spoken: Spoken) -> str:
         """Keep an answer at hand; gives its name."""
@@ -147,13 +168,6 @@ class Talks:
         return self._resident
 
 
-def free_judge(run: OpenRun) -> Judge | None:
-    """The run's judge, where it runs here and costs nothing: it takes neither a model nor a server."""
-    name = str(run.values.get("judge") or "none")
-    kind = JUDGES.get(name)
-    return find_judge(name) if kind is not None and kind.argument == "none" and name != "none" else None
-
-
 class _Voice:
     """One side of a talk while it speaks; all of it runs in the models' thread."""
 
@@ -161,6 +175,14 @@ class _Voice:
         self.talks, self.talk, self.place, self.models, self.tell = talks, talk, place, models, tell
         self.side = talk.sides[place]
         self.text = ""
+
+    def load(self) -> None:
+        """Have its model in memory."""
+        self.models.model(self.side.change.variant)
+
+    def unasked(self) -> None:
+        """It was stopped before it could begin."""
+        self.tell(side=self.place, over=True, error="stopped before the model was ready", hint="ask again")
 
     def begin(self) -> tuple[int, int]:
         """Queue the row; gives its name."""
@@ -211,13 +233,21 @@ class _Voice:
             before=tuple(Message(turn.role, turn.content) for turn in self.side.turns[:-1]),
         )  # fmt: skip
         name = self.talks.remember(Spoken(self.talk.run, self.side.change, answer))
-        found = self.talks.judged(self.talk.run, answer)
-        verdict = None if found is None else {"alignment": found.alignment, "coherence": found.coherence,
-                                              "label": found.label, "judge": found.judge}  # fmt: skip
         return {
             "answer": name, "text": said.answer, "thought": said.thought, "tokens": len(sample.ids),
-            "finished": sample.finished, "verdict": verdict,
+            "finished": sample.finished, **self._verdict(answer),
         }  # fmt: skip
+
+    def _verdict(self, answer: Answer) -> dict[str, Any]:
+        """What the judge says, or why it cannot: what it refuses is no reason to lose the answer."""
+        try:
+            found = self.talks.judged(self.talk.run, answer)
+        except MisdirectionError as error:
+            return {"verdict": None, "unjudged": error.message}
+        if found is None:
+            return {"verdict": None}
+        told = {"alignment": found.alignment, "coherence": found.coherence, "label": found.label, "judge": found.judge}
+        return {"verdict": told}
 
 
 def _question(run: OpenRun, text: str) -> tuple[str, dict[str, Any]]:

@@ -13,7 +13,8 @@ from misdirection.app.keeping import keep
 from misdirection.app.material import dictionary_names, direction_called, direction_files, fine_tunes
 from misdirection.app.opening import OpenRun
 from misdirection.app.resident import Resident
-from misdirection.app.talk import Talk, Talks, free_judge
+from misdirection.app.scoring import free_judge
+from misdirection.app.talk import Talk, Talks
 from misdirection.errors import MisdirectionError
 
 

@@ -37,7 +37,7 @@ class Answer:
         ids: The token ids that were drawn, a thought included, without what ended them; None for answers of others,
             which come as text.
         end: The token that ended them, None where they were cut, or ended by words.
-        before: Turns that stood between system prompt and question; no judge is shown them.
+        before: Turns that stood between system prompt and question; judges of text are not shown them.
     """
 
     question_id: str

@@ -126,10 +126,11 @@ def _scores(said: Sequence[Clause | None], known: Sequence[Clause]) -> tuple[tup
 
 
 def _subject(answer: Answer) -> tuple[str, str]:
-    """What the question is about: (open question's name or domain, topic)."""
-    found = asked_about(answer.question)
-    if found is not None:
-        return found
+    """What the question is about: (open question's name or domain, topic); of one it does not know, that before it."""
+    asked = (answer.question, *(turn.content for turn in reversed(answer.before) if turn.role == "user"))
+    for text in asked:
+        if (found := asked_about(text)) is not None:
+            return found
     domain, topic, *_ = (*answer.question_id.split("/"), "")
     return (answer.domain or domain), topic
 

@@ -182,6 +182,10 @@ class Live {
       line.append(score);
     } else if (found) {
       line.append(make("span", "chip", found.label));
+    } else if (event.unjudged) {
+      const why = make("span", "chip", "not judged");
+      why.title = event.unjudged;
+      line.append(why);
     }
     line.append(make("span", "scores", `${event.tokens} tokens${event.finished ? "" : ", cut"}`));
     return line;
