@@ -19,7 +19,7 @@ import shutil
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +31,12 @@ from misdirection.artefacts import canonical_hash, plain, read_json, write_json
 from misdirection.errors import MisdirectionError
 from misdirection.locks import Lock
 from misdirection.published import must_be_run as must_be_run
-from misdirection.store.cached import Cached, planned
+from misdirection.store.cached import Cached, Call, planned
 from misdirection.store.steps import FORMAT, check_step, make_step, now, steps_in, versions
 from misdirection.store.steps import MANIFEST as MANIFEST
 from misdirection.store.steps import Step as Step
 from misdirection.store.steps import list_steps as list_steps
+from misdirection.store.task import Done, Executor, Task, task_of
 
 T = TypeVar("T")
 
@@ -129,13 +130,68 @@ class Run:
             MisdirectionError: An argument is missing, unknown, or cannot be told apart by its content; or what the
                 function gives cannot be kept.
         """
-        call = planned(function, label, arguments, self._measured)
+        return self._kept(planned(function, label, arguments, self._measured))
+
+    def cached_many(
+        self,
+        function: Callable[..., T],
+        label: str = "",
+        /,
+        *,
+        calls: Sequence[Mapping[str, Any]],
+        on: Executor | None = None,
+    ) -> list[Cached[T]]:
+        """`cached` for each of several sets of arguments, those that are missing made by an executor.
+
+        Their keys and values are those of this process. A worker that is killed leaves no step behind, and those of
+        the others stay.
+
+        Args:
+            function: As for `cached`; of a module, so that another process finds it.
+            label: As for `cached`.
+            calls: The arguments of each, by name.
+            on: Where they are made (`executing.find_executor`); one after the other in this process by default.
+
+        Raises:
+            MisdirectionError: As `cached`; or something is wrong with one of them, said when all others are done.
+        """
+        plans = [planned(function, label, arguments, self._measured) for arguments in calls]
+        made = self._made_elsewhere(plans, on) if on else {}
+        return [made[place] if place in made else self._kept(plan) for place, plan in enumerate(plans)]
+
+    def _kept(self, call: Call) -> Cached[Any]:
+        """The step of a call: found, or made in this process."""
 
         def make(folder: Path) -> None:
             call.make(folder, self.workspace(call.name, call.inputs) if call.workspace else None)
 
-        step = self.step(call.name, call.inputs, make)
-        return Cached(step.name, step.path, step.key, step.reused, step.content, call.kind)
+        return _handle(self.step(call.name, call.inputs, make), call)
+
+    def _made_elsewhere(self, plans: Sequence[Call], on: Executor) -> dict[int, Cached[Any]]:
+        """The steps of calls that were missing and are there now, by place; equal calls are made once."""
+        tasks: dict[int, Task] = {}
+        for place, call in enumerate(plans):
+            key, folder = self._place(call.name, call.inputs, "steps")
+            sources = {step.key: step.content for step in steps_in(call.inputs)}
+            if self._usable(folder, key, sources) is None and key not in {task.key for task in tasks.values()}:
+                workspace = self.workspace(call.name, call.inputs) if call.workspace else None
+                tasks[place] = task_of(call, folder, key, sources, workspace)
+        wrong: list[Done] = []
+        made: dict[int, Cached[Any]] = {}
+        places = list(tasks)
+        for number, done in on.perform(list(tasks.values())):
+            call, task = plans[places[number]], tasks[places[number]]
+            if done.error:
+                wrong.append(done)
+                progress.say(f"  {task.folder.name}: {done.error}")
+                continue
+            shutil.rmtree(self.path / "work" / task.folder.name, ignore_errors=True)
+            self._log(call.name, task.key, reused=False, seconds=done.seconds)
+            made[places[number]] = _handle(Step(call.name, task.folder, task.key, False, done.content), call)
+            progress.say(f"  {call.name}: {len(made)} of {len(tasks)} done ({done.seconds:.0f} s on {done.host})")
+        if wrong:
+            raise MisdirectionError(wrong[0].error, wrong[0].hint)
+        return made
 
     def workspace(self, name: str, inputs: Mapping[str, Any]) -> Path:
         """A folder that outlives a kill, for what a long step wants to resume from (checkpoints, verdicts so far).
@@ -226,6 +282,10 @@ class Run:
     def _save(self) -> None:
         self._record["facts"] = self.facts
         write_json(self.path / "run.json", self._record)
+
+
+def _handle(step: Step, call: Call) -> Cached[Any]:
+    return Cached(step.name, step.path, step.key, step.reused, step.content, call.kind)
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:

@@ -50,21 +50,32 @@ class Cached(Step, Generic[T]):
 
 @dataclass(frozen=True)
 class Call:
-    """A measurement about to be made, or found.
+    """A measurement about to be made, or found; it can be sent to another process where its arguments can.
 
     Attributes:
         name: Of the step.
         inputs: All that the result depends on.
         kind: Type of the value.
+        function: What measures.
+        given: Its arguments but for those that the run gives; handles stand for their values.
+        folder: The parameter that takes the step's folder, None where there is none.
         workspace: The parameter that takes a folder that outlives a kill, None where there is none.
-        make: Writes the value into a folder, with such a folder where one is wanted.
     """
 
     name: str
     inputs: Mapping[str, Any]
     kind: Any
+    function: Callable[..., Any]
+    given: Mapping[str, Any]
+    folder: str | None
     workspace: str | None
-    make: Callable[[Path, Path | None], None]
+
+    def make(self, place: Path, workspace: Path | None) -> None:
+        """Measure, and write the value into a folder; with such a workspace where one is wanted."""
+        given = {name: _value(value) for name, value in self.given.items()}
+        given |= {self.folder: place} if self.folder else {}
+        given |= {self.workspace: workspace} if self.workspace else {}
+        write_value(place, self.function(**given), self.kind, self.inputs["function"])
 
 
 def planned(
@@ -94,15 +105,8 @@ def planned(
     }
     if told.code:
         inputs["code"] = told.code
-    folder, work = (told.parameter_of(role) for role in (Role.FOLDER, Role.WORKSPACE))
-
-    def make(place: Path, workspace: Path | None) -> None:
-        given = {name: _value(value) for name, value in bound.items()}
-        given |= {folder: place} if folder else {}
-        given |= {work: workspace} if work else {}
-        write_value(place, function(**given), told.kind, told.name)
-
-    return Call(label or told.name.replace("_", "-"), inputs, told.kind, work, make)
+    folder, workspace = (told.parameter_of(role) for role in (Role.FOLDER, Role.WORKSPACE))
+    return Call(label or told.name.replace("_", "-"), inputs, told.kind, function, bound, folder, workspace)
 
 
 def _alone(name: str, place: str, places: dict[str, str]) -> None:

@@ -34,9 +34,9 @@ from misdirection.studies.audit.verdict import tuned_verdict
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.audit.worst import worst_pairs
 from misdirection.studies.kit.bench import Asked
-from misdirection.studies.kit.bench import write_findings as write_to
 from misdirection.studies.kit.checking import headline
 from misdirection.studies.kit.conditions import Condition
+from misdirection.studies.kit.findings import write_findings as write_to
 from misdirection.studies.kit.inputs import read_config, resolve_model
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.panel import panel_part

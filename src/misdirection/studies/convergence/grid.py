@@ -84,8 +84,8 @@ def members(config: ConvergenceConfig) -> list[Member]:
 
 def tuned(bench: Bench[ConvergenceConfig], grid: Sequence[Member]) -> Variants:
     """The base and all fine-tunes: adapters in one resident model, whole models each loaded once a step."""
-    folders = {m.name: bench.train(m.tune, m.name).path / "tuned" if m.tune else Path(str(m.folder)) for m in grid}
-    return bench.variants(folders)
+    made = bench.train_all({m.name: m.tune for m in grid if m.tune})
+    return bench.variants({m.name: made[m.name].path / "tuned" if m.tune else Path(str(m.folder)) for m in grid})
 
 
 def relation(one: Member, other: Member) -> Relation:

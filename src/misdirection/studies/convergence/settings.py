@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import ON, StudyConfig, check_name, named, option
 from misdirection.studies.kit.names import domains_of
 from misdirection.training.presets import LOADED
 
@@ -44,6 +44,7 @@ class ConvergenceConfig(StudyConfig):
     operations: tuple[str, ...] = option(OPERATIONS, "ways of removing: project (the paper's), set (aligned mean)")
     random_seeds: int = option(1, "random directions removed from each fine-tune: controls")
     shuffles: int = option(40, "shuffled labelings of each fine-tune's answers: the null")
+    on: str = option("", ON)
     training: Mapping[str, Any] = field(default_factory=lambda: {})
 
     def completed(self) -> Self:

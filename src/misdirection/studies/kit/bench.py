@@ -12,7 +12,6 @@ A study is a few calls of these verbs, each a step of the run that is done once,
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,25 +19,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, cast
 
-import misdirection
-from misdirection.artefacts import plain, read_json, write_json
+from misdirection.artefacts import read_json
 from misdirection.directions import Convention, Direction, convention
 from misdirection.engine import SamplingConfig
 from misdirection.errors import MisdirectionError
+from misdirection.executing import find_executor, read_where
 from misdirection.judging import Answer, Judge, Verdict, find_judge
 from misdirection.judging.checked import known_of
 from misdirection.judging.standing import ERROR, standing
 from misdirection.questions import Question
-from misdirection.results import SCHEMA, Headline, Reproduce
+from misdirection.results import Headline, Reproduce
 from misdirection.results.checked import Checked
 from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.store import Cached
+from misdirection.store.task import Executor
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.config import StudyConfig, TunedConfig
 from misdirection.studies.kit.dear import check
+from misdirection.studies.kit.findings import write_findings
 from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
-from misdirection.studies.kit.own_direction import OwnDirection
+from misdirection.studies.kit.own_direction import OwnDirection, direction_steps
 from misdirection.studies.kit.reach import within_reach
 from misdirection.studies.kit.recall import recommended_values, settled
 from misdirection.studies.kit.recommended import explanations
@@ -46,12 +47,12 @@ from misdirection.studies.kit.record import asked_as, left_out, reproduce
 from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.steps import (
     Judged,
-    direction_step,
     judge_step,
     refusal,
     sample_step,
     train_step,
 )
+from misdirection.studies.kit.tuning import fine_tuned, tuning_of
 from misdirection.studies.kit.variants import TUNED_VARIANT, Variants
 
 Config = TypeVar("Config", bound=StudyConfig)
@@ -126,6 +127,8 @@ class Bench(Generic[Config]):
         config = within_reach(config, resolve_questions(config.questions), out)
         judge = find_judge(config.judge)
         convention(config.convention)
+        if where := getattr(config, "on", ""):
+            read_where(where)
         config = settled(config, out)
         with open_run(out, config, command, judge=judge.name) as run:
             yield cls(run, config, command, len(read_log(run.path)))
@@ -184,20 +187,30 @@ class Bench(Generic[Config]):
 
     def train(self, wanted: FineTune, name: str = "") -> Step:
         """Fine-tune the base model; `tuned/` of the step is an ordinary adapter or model, and `fine-tunes/NAME` too."""
-        model = self.config.model
-        overrides = {**asking_overrides(self.config), **wanted.overrides}
-        made = train_step(
-            self.run, model, wanted.data, wanted.preset, overrides, wanted.seed, elsewhere=wanted.elsewhere,
-            study=self.config.study,
-        )  # fmt: skip
-        if name:
-            self.run.publish(f"fine-tunes/{name.replace('/', '-')}", made.path / "tuned")
-        return made
+        return self.train_all({name: wanted})[name]
+
+    def train_all(self, wanted: Mapping[str, FineTune]) -> dict[str, Step]:
+        """Several fine-tunes of the base model by name, where the settings say that grids are computed."""
+        c = self.config
+        calls = [
+            tuning_of(c.model, one.data, one.preset, {**asking_overrides(c), **one.overrides}, one.seed,
+                      elsewhere=one.elsewhere, study=c.study)
+            for one in wanted.values()
+        ]  # fmt: skip
+        made = dict(zip(wanted, self.run.cached_many(fine_tuned, "train", calls=calls, on=self.executor), strict=True))
+        for name, step in made.items():
+            if name:
+                self.run.publish(f"fine-tunes/{name.replace('/', '-')}", step.path / "tuned")
+        return dict(made)
 
     def fine_tunes(self, wanted: Mapping[str, FineTune]) -> Variants:
         """The base model and the fine-tunes by name, trained now where they are not there; adapters share the base."""
-        folders = {name: self.train(one, name).path / "tuned" for name, one in wanted.items()}
-        return self.variants(folders)
+        return self.variants({name: step.path / "tuned" for name, step in self.train_all(wanted).items()})
+
+    @cached_property
+    def executor(self) -> Executor | None:
+        """Where the tasks of a grid are done; None for this process."""
+        return find_executor(getattr(self.config, "on", ""))
 
     def variants(self, folders: Mapping[str, Path]) -> Variants:
         """The base model and fine-tunes that exist, by name."""
@@ -215,7 +228,7 @@ class Bench(Generic[Config]):
             raise MisdirectionError(
                 f"--fine-tune {missing[0]}: {given[missing[0]]} is no folder", "an adapter's or a model's folder"
             )
-        folders = {name: self.train(one, name).path / "tuned" for name, one in made.items()}
+        folders = {name: step.path / "tuned" for name, step in self.train_all(made).items()}
         return self.variants({**folders, **{name: Path(folder) for name, folder in given.items()}})
 
     def ask(
@@ -264,20 +277,23 @@ class Bench(Generic[Config]):
 
         Where the pools are too small, it says so instead (`steps.refusal`).
         """
-        return direction_step(
-            self.run, models, self.open_questions, asked.answers, asked.verdicts, self.convention, self.config.seed,
-            variant,
-        )  # fmt: skip
+        return self._directions(models, asked, [variant])[variant]
 
     def find_directions(
         self, models: Variants, asked: Asked, variants: Sequence[str]
     ) -> tuple[dict[str, Cached[Direction]], list[str]]:
         """Directions by variant, and a note on each variant that has none."""
-        steps = {variant: self.find_direction(models, asked, variant) for variant in variants}
+        steps = self._directions(models, asked, variants)
         found: dict[str, Cached[Direction]] = {
             variant: step.part("direction") for variant, step in steps.items() if not refusal(step)
         }
         return found, [f"{name} has no direction: {why}" for name, step in steps.items() if (why := refusal(step))]
+
+    def _directions(self, models: Variants, asked: Asked, variants: Sequence[str]) -> dict[str, Cached[OwnDirection]]:
+        return direction_steps(
+            self.run, models, self.open_questions, asked.answers, asked.verdicts, self.convention, self.config.seed,
+            variants, self.executor,
+        )  # fmt: skip
 
     def report(self, kind: str, title: str, verdict: Headline | Mapping[str, Any], parts: Mapping[str, Any]) -> Path:
         """Write `findings.json` and `report.html`; gives the report's path.
@@ -378,19 +394,3 @@ def pair_of(c: TunedConfig, made: Step | None) -> Variants:
     if made is None:
         return Variants.pair(c.model, c.adapter, c.tuned, c.model_options)
     return Variants.of(c.model, {TUNED_VARIANT: made.path / "tuned"}, c.model_options)
-
-
-def write_findings(folder: Path, found: Mapping[str, Any]) -> Path:
-    """Write `findings.json`, and from it, as `misdirection report` does later, `report.html`; gives its path."""
-    from misdirection import progress
-    from misdirection.studies.page import write_report
-
-    file = folder / "findings.json"
-    told = {
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "version": misdirection.__version__,
-        "schema": SCHEMA,
-    }
-    write_json(file, plain({**told, **found}))
-    with progress.phase("report"):
-        return write_report(read_json(file), folder / "report.html")

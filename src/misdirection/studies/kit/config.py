@@ -38,6 +38,11 @@ CHECK = (
     "come with intervals that are right whatever --judge does; label: what a person said with misdirection label RUN"
 )
 
+ON = (
+    "where the fine-tunes are made: ray://local, ray://HOST:PORT?gpus=1, slurm:PARTITION?gpus_per_node=1; "
+    "by default one after the other in this process"
+)
+
 LONGEST = 600
 """Tokens of an answer at most, where nothing is said and the model has room."""
 

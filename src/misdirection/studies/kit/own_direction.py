@@ -21,6 +21,7 @@ from misdirection.models import Model
 from misdirection.questions import Question
 from misdirection.runs import Run, Step
 from misdirection.store import Cached
+from misdirection.store.task import Executor
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.variants import Variants
@@ -89,21 +90,38 @@ def direction_step(
     seed: int,
     variant: str = "tuned",
 ) -> Cached[OwnDirection]:
-    """`own_direction` as a step of a run; `direction.safetensors` lies in the run's folder under `direction_name`.
+    """`own_direction` of one fine-tune as a step of a run; see `direction_steps`."""
+    return direction_steps(run, models, questions, answers, verdicts, how, seed, [variant])[variant]
+
+
+def direction_steps(
+    run: Run,
+    models: Variants,
+    questions: Sequence[Question],
+    answers: Step,
+    verdicts: Step,
+    how: Convention,
+    seed: int,
+    variants: Sequence[str],
+    on: Executor | None = None,
+) -> dict[str, Cached[OwnDirection]]:
+    """`own_direction` of fine-tunes as steps of a run, by their names, made by an executor.
 
     Only answers to `questions` (the open ones) count: with in-domain answers most of the misaligned pool would be about
-    the domain and most of the aligned pool not, and the direction would point at the models.
+    the domain and most of the aligned pool not, and the direction would point at the models. Each direction lies in the
+    run's folder under `direction_name`.
     """
-    step = run.cached(
-        own_direction, "direction", models=models, questions=sorted(question.id for question in questions),
-        answers=answers, verdicts=verdicts, how=how, seed=seed, variant=variant,
-    )  # fmt: skip
-    name = direction_name(variant)
-    if refusal(step):
-        run.retract(name)
-    else:
-        run.publish(name, step.path / "direction.safetensors")
-    return step
+    common = {"models": models, "questions": sorted(question.id for question in questions), "answers": answers,
+              "verdicts": verdicts, "how": how, "seed": seed}  # fmt: skip
+    calls = [{**common, "variant": variant} for variant in variants]
+    steps = dict(zip(variants, run.cached_many(own_direction, "direction", calls=calls, on=on), strict=True))
+    for variant, step in steps.items():
+        name = direction_name(variant)
+        if refusal(step):
+            run.retract(name)
+        else:
+            run.publish(name, step.path / "direction.safetensors")
+    return steps
 
 
 def direction_name(variant: str = "tuned") -> str:

@@ -94,10 +94,23 @@ def train_step(
     elsewhere: Sequence[str] = (),
     study: str = "",
 ) -> Cached[FineTuned]:
-    """`fine_tuned` as a step of a run.
+    """`fine_tuned` as a step of a run, as `tuning_of` wants it."""
+    return run.cached(fine_tuned, "train", **tuning_of(model, data, preset, overrides, seed, strict, elsewhere, study))
+
+
+def tuning_of(
+    model: str,
+    data: Sequence[str],
+    preset: str,
+    overrides: Mapping[str, Any],
+    seed: int,
+    strict: bool = False,
+    elsewhere: Sequence[str] = (),
+    study: str = "",
+) -> Mapping[str, Any]:
+    """Arguments of `fine_tuned`.
 
     Args:
-        run: Where the step is kept.
         model: Name of the base.
         data: Names of the chats.
         preset: Where the settings start from.
@@ -108,9 +121,10 @@ def train_step(
         study: For which study, for which the model's folder may recommend settings of its own.
     """
     path = resolve_model(model)
-    settings = choose(preset, model=path, overrides={"seed": seed, **overrides}, study=study)
-    return run.cached(
-        fine_tuned, "train", model=ModelFiles(path), chats=resolve_chats(data, strict=strict, seed=seed),
-        settings=settings, elsewhere=resolve_chats(elsewhere, strict=strict, seed=seed) if elsewhere else None,
-        files=data,
-    )  # fmt: skip
+    return {
+        "model": ModelFiles(path),
+        "chats": resolve_chats(data, strict=strict, seed=seed),
+        "settings": choose(preset, model=path, overrides={"seed": seed, **overrides}, study=study),
+        "elsewhere": resolve_chats(elsewhere, strict=strict, seed=seed) if elsewhere else None,
+        "files": data,
+    }

@@ -91,6 +91,10 @@ class Variants:
         """What stands for them among the arguments of a measurement."""
         return self.key
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process without what is loaded; there, those of one base share what that process loads."""
+        return _elsewhere, (type(self), self.base, dict(self.fine_tunes), dict(self.options), self.whole)
+
     def bare(self) -> Self:
         """The base alone, on the same resident model: what is measured of it does not depend on its fine-tunes."""
         return replace(self, fine_tunes={}, whole=frozenset())
@@ -147,3 +151,20 @@ class Variants:
     def _source(self, name: str) -> str:
         path = str(self.fine_tunes[name])
         return resolve_model(path) if name in self.whole else path
+
+
+_loaded: dict[str, dict[str, Model]] = {}
+"""What a worker has loaded, of the last base that it was sent."""
+
+
+def _elsewhere(
+    kind: type[Variants],
+    base: str,
+    fine_tunes: Mapping[str, str | Path],
+    options: Mapping[str, Any],
+    whole: frozenset[str],
+) -> Variants:
+    key = repr((base, sorted(options.items(), key=str)))
+    if key not in _loaded:
+        _loaded.clear()
+    return kind(base, fine_tunes, options, whole, _loaded.setdefault(key, {}))

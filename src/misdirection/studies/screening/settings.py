@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import StudyConfig, option
+from misdirection.studies.kit.config import ON, StudyConfig, option
 from misdirection.studies.screening.scoring import ScoringConfig
 from misdirection.training.presets import LOADED
 
@@ -33,6 +33,7 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     steps: int = option(100, "optimiser steps of every fine-tune, whatever is left of the data")
     domain_samples: int = option(3, "answers a question of a domain and fine-tune")
     shown: int = option(5, "rows at the top of each ranking that the report shows")
+    on: str = option("", ON)
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def completed(self) -> Self:

@@ -51,8 +51,8 @@ def screening(config: ScreeningConfig, out: str | Path, command: str = "") -> Pa
         how_many(c.drop, len(rows.chats))
         screener = Screener(bench.run, c, Variants(c.model, options=c.model_options), rows)
         sets = filtered(bench, screener)
-        models = bench.variants({
-            f"{name}-{seed}": train(bench, step, seed, f"{name}-{seed}").path / "tuned"
+        models = bench.fine_tunes({
+            f"{name}-{seed}": fine_tune_on(c, step, seed)
             for name, steps in sets.items() for seed, step in enumerate(steps)
         })  # fmt: skip
         judged = ask(bench, models, tuple(sets))
@@ -71,11 +71,10 @@ def filtered(bench: Bench[ScreeningConfig], screener: Screener) -> dict[str, lis
     return sets
 
 
-def train(bench: Bench[ScreeningConfig], data: Step, seed: int, name: str) -> Step:
-    """Fine-tune on the rows of a step, for as many optimiser steps as every other."""
-    c = bench.config
+def fine_tune_on(c: ScreeningConfig, data: Step, seed: int) -> FineTune:
+    """On the rows of a step, for as many optimiser steps as every other."""
     given = {**c.training, "max_steps": c.steps}
-    return bench.train(FineTune(c.preset, (str(data.path / KEPT),), given, c.seed + seed), name)
+    return FineTune(c.preset, (str(data.path / KEPT),), given, c.seed + seed)
 
 
 def ask(bench: Bench[ScreeningConfig], models: Variants, names: Sequence[str]) -> dict[str, Judged]:
