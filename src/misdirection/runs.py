@@ -179,7 +179,7 @@ class Run:
         wrong: list[Done] = []
         made: dict[int, Cached[Any]] = {}
         places = list(tasks)
-        for number, done in on.perform(list(tasks.values())):
+        for number, done in on.perform(list(tasks.values())) if tasks else ():
             call, task = plans[places[number]], tasks[places[number]]
             if done.error:
                 wrong.append(done)

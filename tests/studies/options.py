@@ -29,7 +29,7 @@ NOT_HERE = "nothing that this study does follows it"
 SHOWN = "what is shown of the same measurements"
 CHOSEN = "it chooses among what was measured, and what is chosen stands in keys"
 
-PLACES = {"device": PLACE, "device_map": PLACE, "trust_remote_code": PLACE}
+PLACES = {"device": PLACE, "device_map": PLACE, "trust_remote_code": PLACE, "on": PLACE}
 SHARED = {**PLACES, "strict": ROWS}
 THRESHOLDS = {"alignment_below": COUNTED, "coherence_above": COUNTED}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from misdirection import progress
@@ -24,12 +25,10 @@ def on_ray(place: str, options: dict[str, str]) -> RayExecutor:
         options: `workers` (actors; by default as many as fit), `cpus` (cores of each, 1) and `gpus` (0) of each.
 
     Raises:
-        MisdirectionError: Ray is not installed, an option is unknown or no number, or the cluster cannot be reached.
+        MisdirectionError: Ray is not installed, an option is unknown or no number.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtraError("ray", "cluster") from error
+    if find_spec("ray") is None:
+        raise MissingExtraError("ray", "cluster")
     size = {"workers": 0.0, "cpus": 1.0, "gpus": 0.0}
     if unknown := options.keys() - size.keys():
         raise MisdirectionError(f"--on ray://{place}: '{min(unknown)}' is no option", f"they are {', '.join(size)}")
@@ -37,9 +36,7 @@ def on_ray(place: str, options: dict[str, str]) -> RayExecutor:
         size |= {name: float(text) for name, text in options.items()}
     except ValueError as error:
         raise MisdirectionError(f"--on ray://{place}: {error}", f"{', '.join(size)} are numbers") from error
-    if not ray.is_initialized():
-        _connect(ray, place)
-    return RayExecutor(int(size["workers"]), size["cpus"], size["gpus"])
+    return RayExecutor(place, int(size["workers"]), size["cpus"], size["gpus"])
 
 
 def _connect(ray: Any, place: str) -> None:
@@ -56,27 +53,35 @@ def _connect(ray: Any, place: str) -> None:
 
 @dataclass
 class RayExecutor:
-    """Actors that wait for tasks.
+    """Actors that wait for tasks; the cluster is reached when there are any.
 
     Attributes:
+        place: Of the cluster: see `on_ray`.
         workers: How many; 0 for as many as the cluster has room for.
         cpus: Cores of each.
         gpus: Accelerators of each.
         actors: Those that are there.
     """
 
+    place: str
     workers: int = 0
     cpus: float = 1.0
     gpus: float = 0.0
     actors: list[Any] = field(default_factory=list[Any])
 
     def perform(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Done]]:
-        """See `store.task.Executor`; what is lost with its machine is begun again by another actor."""
+        """See `store.task.Executor`; what is lost with its machine is begun again by another actor.
+
+        Raises:
+            MisdirectionError: The cluster cannot be reached.
+        """
         import ray
         from ray.exceptions import RayActorError
 
+        if not ray.is_initialized():
+            _connect(ray, self.place)
         waiting = [(number, 1) for number in reversed(range(len(tasks)))]
-        free = self._actors(ray, len(tasks)) if tasks else []
+        free = self._actors(ray, len(tasks))
         busy: dict[Any, tuple[int, int, Any]] = {}
         while waiting or busy:
             while waiting and free:
