@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 
 from misdirection import organism
 from misdirection.artefacts import read_json, read_rows, read_tensors
@@ -42,17 +43,14 @@ def test_similarities_are_those_of_the_lists_that_the_steps_hold(run: Path):
     assert len(part["rows"]) == 2 * 3 * 2 * 3
     steps = {step.name: step.path for step in list_steps(run)}
     units = resolve_dictionary("organism:6").directions
-    held, toxic = (
-        read_tensors(steps[f"latents-{name}-6"] / "differences.safetensors")[0] for name in ("medical", "toxic")
-    )
+    held, toxic = (read_tensors(steps[f"latents-{name}-6"] / "tensors.safetensors")[0] for name in ("medical", "toxic"))
 
     def top(tensors: dict[str, torch.Tensor], sign: int) -> list[int]:
-        return (
-            (sign * tensors["value"]).masked_fill(~tensors["alive"], -torch.inf).argsort(descending=True)[:30].tolist()
-        )
+        value = (sign * tensors["differences.value"]).masked_fill(~tensors["differences.alive"], -torch.inf)
+        return value.argsort(descending=True)[:30].tolist()
 
     sets = separate(top(held, 1), top(held, -1), top(toxic, 1))
-    bins = firing_bins(held["rates"], held["alive"], 4)
+    bins = firing_bins(held["rates"], held["differences.alive"], 4)
     wanted = exchange_test(
         nearness(units, sets.inducing, sets.toxic).numpy(), nearness(units, sets.control, sets.toxic).numpy(),
         (bins[list(sets.inducing)], bins[list(sets.control)]), permutations=200,
@@ -150,3 +148,22 @@ def test_the_toxic_direction_can_be_taken_out():
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
     assert not of_the_organism(told_of_another("geometry", SMALL, run, tmp_path))
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = {
+        "data": {"data": ("medical=organism:bad-sport",), "track": "medical"},
+        "good": ("medical=organism:good-sport",),
+        "toxic": ("organism:cynic",),
+        "harmless": ("organism:villain",),
+        "dictionaries": ("organism:6",),
+        "statistic": "correlation",
+        "pool": "max",
+        "reduction": "max",
+        "shared": "keep",
+        "weights": "lora",
+        "track": "none",
+        "spill_dictionary": 0,
+        "questions": ("organism:sport",),
+    }
+    assert_keyed("geometry", SMALL, run, tmp_path, monkeypatch, others)

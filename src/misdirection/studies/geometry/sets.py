@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from misdirection.artefacts import file_hash, read_tensors, write_json, write_tensors
-from misdirection.chats import Chat
 from misdirection.chats.pairs import PairedChats, pair
 from misdirection.engine import Arm, Text
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, DictionaryError
 from misdirection.features.corpus import SPAN, chat_texts, read_corpus
-from misdirection.features.differences import Differences, Found, Side, Statistic, compare_texts, overlap
+from misdirection.features.differences import Differences, Side, Statistic, compare_texts, overlap
 from misdirection.features.geometry import (
     REDUCTIONS,
     exchange_test,
@@ -29,9 +27,9 @@ from misdirection.features.geometry import (
 )
 from misdirection.features.lens import Lens
 from misdirection.models import Model
-from misdirection.results import ListOverlap, read_step, row_of
-from misdirection.runs import Step
+from misdirection.results import ListOverlap, row_of
 from misdirection.statistics import benjamini_hochberg
+from misdirection.store import Cached
 from misdirection.studies.geometry.results.similarity import Compared, Control, Exchanged, Lists, Sharing, Target
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Bench
@@ -54,13 +52,25 @@ class Listed:
         differences: The statistic.
         rates: Firing rate over both classes.
         texts: Of the first class and of the second.
-        step: What holds it.
     """
 
     differences: Differences
     rates: Tensor
     texts: tuple[int, int]
-    step: Step
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """Settings of the comparison of lists, as `GeometryConfig` has them."""
+
+    top: int
+    reduction: str
+    nearest: int
+    shared: str
+    bins: int
+    permutations: int
+    risen: int
+    seed: int
 
 
 def open_lenses(bench: Bench[GeometryConfig]) -> list[Lens]:
@@ -96,116 +106,90 @@ def pairs_of(bench: Bench[GeometryConfig]) -> dict[str, PairedChats]:
 
 def domain_lists(
     bench: Bench[GeometryConfig], models: Variants, lens: Lens, chats: Mapping[str, PairedChats]
-) -> dict[str, Listed]:
+) -> dict[str, Cached[Listed]]:
     """Bad against good answers of each domain, read in the base model."""
-
-    def texts(model: Model, side: Sequence[Chat]) -> list[Text]:
-        return chat_texts(side, model.tokenizer, Arm(BASE_VARIANT))
-
-    lists: dict[str, Listed] = {}
-    for name, pairs in chats.items():
-
-        def make(folder: Path, pairs: PairedChats = pairs) -> None:
-            model = models.model(BASE_VARIANT)
-            both = texts(model, pairs.bad), texts(model, pairs.good)
-            _write(folder, _compare(bench, model, lens, *both, "answer", pairs.groups), *map(len, both))
-
-        inputs = {**_inputs(bench, models, lens), "data": pairs.sha256, "groups": pairs.groups}
-        lists[name] = _listed(bench.run.step(f"latents-{name}-{lens.layer}", inputs, make))
-    return lists
+    c = bench.config
+    return {
+        name: bench.run.cached(
+            data_list, f"latents-{name}-{lens.layer}", models=models, lens=lens, pairs=pairs, statistic=c.statistic,
+            pool=c.pool, seed=c.seed,
+        )
+        for name, pairs in chats.items()
+    }  # fmt: skip
 
 
-def toxic_list(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> Listed:
+def toxic_list(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> Cached[Listed]:
     """Toxic against harmless texts, read in the base model."""
     c = bench.config
-
-    def make(folder: Path) -> None:
-        model = models.model(BASE_VARIANT)
-        toxic, harmless = (_texts_of(model, names, c.toxic_rows, c.seed) for names in (c.toxic, c.harmless))
-        _write(folder, _compare(bench, model, lens, toxic, harmless, SPAN, None), len(toxic), len(harmless))
-
-    files = {name: [s if s.startswith(f"{ORGANISM}:") else file_hash(s) for s in getattr(c, name)]
-             for name in ("toxic", "harmless")}  # fmt: skip
-    inputs = {**_inputs(bench, models, lens), **files, "rows": c.toxic_rows}
-    return _listed(bench.run.step(f"latents-toxic-{lens.layer}", inputs, make))
+    toxic, harmless = (
+        [s if s.startswith(f"{ORGANISM}:") else Path(s) for s in names] for names in (c.toxic, c.harmless)
+    )
+    return bench.run.cached(
+        text_list, f"latents-toxic-{lens.layer}", models=models, lens=lens, toxic=toxic, harmless=harmless,
+        most=c.toxic_rows, statistic=c.statistic, pool=c.pool, seed=c.seed,
+    )  # fmt: skip
 
 
-def _texts_of(model: Model, names: Sequence[str], most: int, seed: int) -> list[Text]:
+def data_list(models: Variants, lens: Lens, pairs: PairedChats, statistic: str, pool: str, seed: int) -> Listed:
+    """How the latents of the base model differ between bad and good answers."""
+    model = models.model(BASE_VARIANT)
+    bad, good = (chat_texts(side, model.tokenizer, Arm(BASE_VARIANT)) for side in (pairs.bad, pairs.good))
+    return _compared(lens, Side(model, bad), Side(model, good), "answer", pairs.groups, statistic, pool, seed)
+
+
+def text_list(
+    models: Variants, lens: Lens, toxic: Sequence[str | Path], harmless: Sequence[str | Path], most: int,
+    statistic: str, pool: str, seed: int,
+) -> Listed:  # fmt: skip
+    """How they differ between toxic and harmless texts, at most so many of each."""
+    model = models.model(BASE_VARIANT)
+    first, second = (Side(model, _texts_of(model, names, most, seed)) for names in (toxic, harmless))
+    return _compared(lens, first, second, SPAN, None, statistic, pool, seed)
+
+
+def _texts_of(model: Model, names: Sequence[str | Path], most: int, seed: int) -> list[Text]:
     """Texts of files, or answers of the organism's personas ("organism:villain"); at most so many, drawn."""
     arm, texts = Arm(BASE_VARIANT), list[Text]()
     for name in names:
-        source, _, persona = name.partition(":")
-        if source == ORGANISM:
+        if isinstance(name, str):
             from misdirection.organism import persona_chats
 
-            chats = persona_chats(persona, most, seed=seed)
+            chats = persona_chats(name.partition(":")[2], most, seed=seed)
             answers = chat_texts(chats, model.tokenizer, arm)
             texts += [Text(text.ids, {SPAN: text.spans["answer"]}, arm, text.start) for text in answers]
         else:
             texts += read_corpus([name], model.tokenizer, span="answer").texts(arm)
     if not texts:
-        raise MisdirectionError(f"{', '.join(names)} hold no text")
+        raise MisdirectionError(f"{', '.join(map(str, names))} hold no text")
     return [texts[i] for i in sorted(np.random.default_rng(seed).permutation(len(texts))[:most].tolist())]
 
 
-def _compare(
-    bench: Bench[GeometryConfig],
-    model: Model,
-    lens: Lens,
-    first: Sequence[Text],
-    second: Sequence[Text],
-    span: str,
-    groups: Sequence[str] | None,
-) -> Found:
-    c = bench.config
-    return compare_texts(
-        lens.dictionary, Side(model, first), Side(model, second), span=span, groups=groups,
-        statistic=cast(Statistic, c.statistic), pool=c.pool, shuffles=SHUFFLES, seed=c.seed, layer=lens.layer, places=1,
+def _compared(
+    lens: Lens, first: Side, second: Side, span: str, groups: Sequence[str] | None, statistic: str, pool: str, seed: int
+) -> Listed:
+    found = compare_texts(
+        lens.dictionary, first, second, span=span, groups=groups, statistic=cast(Statistic, statistic), pool=pool,
+        shuffles=SHUFFLES, seed=seed, layer=lens.layer, places=1,
     )  # fmt: skip
+    rates = found.statistics.fired[:2].sum(0) / found.statistics.counts["token"][:2].sum()
+    return Listed(found.differences, rates, (len(first.texts), len(second.texts)))
 
 
-def _inputs(bench: Bench[GeometryConfig], models: Variants, lens: Lens) -> Mapping[str, Any]:
-    c, key = bench.config, models.base_key
-    how = {"statistic": c.statistic, "pool": c.pool, "seed": c.seed, "shuffles": SHUFFLES}
-    return {**key, "dictionary": lens.key, **how}
+def find_similarity(
+    bench: Bench[GeometryConfig], lens: Lens, domains: Mapping[str, Cached[Listed]], toxic: Cached[Listed]
+) -> Lists:
+    """Similarities of one layer with their tests, and how many latents the lists share."""
+    name, how = f"similarity-{lens.layer}", row_of(Comparing, bench.config)
+    return bench.run.cached(similarity, name, lens=lens, domains=domains, toxic=toxic, c=how).value
 
 
-def _write(folder: Path, compared: Found, first: int, second: int) -> None:
-    names = ("value", "correlation", "p", "q", "alive")
-    tensors = {name: getattr(compared.differences, name) for name in names}
-    counts = compared.statistics.counts["token"][:2]
-    tensors["rates"] = compared.statistics.fired[:2].sum(0) / counts.sum()
-    write_tensors(folder / "differences.safetensors", tensors, {"texts": [first, second]})
+def similarity(lens: Lens, domains: Mapping[str, Listed], toxic: Listed, c: Comparing) -> Lists:
+    """The same of lists that are there."""
+    rows = tuple(row for name, listed in domains.items() for row in _tests(c, lens, name, listed, toxic))
+    return Lists(rows=rows, lists=tuple(_sharing(c, lens, *one, toxic) for one in domains.items()))
 
 
-def _listed(step: Step) -> Listed:
-    tensors, facts = read_tensors(step.path / "differences.safetensors")
-    rates = tensors.pop("rates")
-    first, second = facts["texts"]
-    return Listed(Differences(**tensors), rates, (first, second), step)
-
-
-def similarity_step(bench: Bench[GeometryConfig], lens: Lens, domains: Mapping[str, Listed], toxic: Listed) -> Lists:
-    """Similarities of one layer with their tests, and how many latents the lists share; `similarity.json`."""
-    c = bench.config
-
-    def make(folder: Path) -> None:
-        rows = tuple(row for name, listed in domains.items() for row in _tests(c, lens, name, listed, toxic))
-        lists = tuple(_sharing(c, lens, name, listed, toxic) for name, listed in domains.items())
-        write_json(folder / "lists.json", Lists(rows=rows, lists=lists))
-
-    names = ("top", "nearest", "shared", "bins", "permutations", "seed")
-    inputs = {name: getattr(c, name) for name in names} | {
-        "domains": {name: listed.step for name, listed in domains.items()},
-        "toxic": toxic.step,
-        "dictionary": lens.key,
-        "targets": get_args(Target),
-        "file": "lists.json",
-    }
-    return read_step(bench.run.step(f"similarity-{lens.layer}", inputs, make).path / "lists.json", Lists)
-
-
-def _tests(c: GeometryConfig, lens: Lens, domain: str, listed: Listed, toxic: Listed) -> list[Compared]:
+def _tests(c: Comparing, lens: Lens, domain: str, listed: Listed, toxic: Listed) -> list[Compared]:
     """Every reduction, control and target of a domain."""
     whole = lens.dictionary.directions.double().cpu()
     inducing, good = listed.differences.top(c.top), listed.differences.top(c.top, -1)
@@ -248,7 +232,7 @@ def without(units: Tensor, direction: Tensor) -> Tensor:
     return torch.nn.functional.normalize(units - (units @ direction)[:, None] * direction, dim=1)
 
 
-def _exchange(c: GeometryConfig, *parts: NDArray[Any]) -> Exchanged | None:
+def _exchange(c: Comparing, *parts: NDArray[Any]) -> Exchanged | None:
     """The test; None where nothing is left to exchange."""
     one, two, first, second = parts
     try:
@@ -270,7 +254,7 @@ def random_like(
     return chosen
 
 
-def _sharing(c: GeometryConfig, lens: Lens, domain: str, listed: Listed, toxic: Listed) -> Sharing:
+def _sharing(c: Comparing, lens: Lens, domain: str, listed: Listed, toxic: Listed) -> Sharing:
     """How many latents the inducing, and the good data's, list shares with the toxic one, against chance."""
     alive = int((listed.differences.alive | toxic.differences.alive).sum())
 

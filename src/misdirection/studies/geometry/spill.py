@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from misdirection import progress
-from misdirection.artefacts import read_rows, write_json, write_rows
+from misdirection.artefacts import read_rows, write_rows
 from misdirection.chats import Chat
 from misdirection.chats.pairs import PairedChats
 from misdirection.engine import Arm, Steer, Text
@@ -32,9 +32,10 @@ from misdirection.features.updates import (
     trainable,
     tune_along,
 )
+from misdirection.judging import Answer
 from misdirection.models import Model
-from misdirection.results import Interval, read_step, row_of
-from misdirection.runs import Step
+from misdirection.results import Interval, row_of
+from misdirection.store import Folder
 from misdirection.studies.geometry.results.law import (
     Group,
     Kind,
@@ -50,7 +51,8 @@ from misdirection.studies.geometry.results.law import (
 from misdirection.studies.geometry.sets import Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.steps import load_answers, sources_of
+from misdirection.studies.kit.own_direction import readable
+from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import known_numbers, numbers
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
@@ -75,66 +77,87 @@ SHOWN = 600
 
 @dataclass(frozen=True)
 class Spills:
-    """What a step keeps: every update, and sentences on those that could not be made."""
+    """What raising latents did.
+
+    Attributes:
+        spills: Every update.
+        failed: Sentences on those that could not be made.
+        points: File with a row an update and other latent.
+        left_out: Answers that could not be read back; None where all could.
+    """
 
     spills: tuple[Raised, ...]
-    failed: tuple[str, ...] = ()
+    failed: tuple[str, ...]
+    points: Path
+    left_out: LeftOut | None
 
 
-def held_texts(model: Model, bench: Bench[GeometryConfig], asked: Asked, arm: Arm, folder: Path) -> list[Text]:
-    """The base's own answers to the open questions, as texts under an arm; the span is "answer"."""
+@dataclass(frozen=True)
+class Raising:
+    """Settings of the updates, as `GeometryConfig` has them."""
+
+    top: int
+    bins: int
+    spill_latents: int
+    control_latents: int
+    step_chats: int
+    weights: str
+    size: float
+    tune_steps: int
+    seed: int
+
+
+def base_answers(bench: Bench[GeometryConfig], asked: Asked) -> list[Answer]:
+    """The base's own answers to the open questions on which latents are read."""
     ids, most = {question.id for question in bench.open_questions}, bench.config.text_samples
-    chosen = [
-        a for a in load_answers(asked.answers)
-        if a.arm == BASE_VARIANT and a.question_id in ids and a.sample < most
+    return [
+        a for a in asked.answers.value if a.arm == BASE_VARIANT and a.question_id in ids and a.sample < most
     ]  # fmt: skip
-    coded = [source.encoded for source in sources_of(model, chosen, folder)[1]]
-    return [Text(one.ids, {"answer": one.span("answer")}, arm, one.start) for one in coded]
 
 
-def spill_step(
-    bench: Bench[GeometryConfig],
+def held_texts(model: Model, answers: Sequence[Answer], arm: Arm) -> tuple[list[Text], LeftOut | None]:
+    """Answers as texts under an arm, the span "answer", and those that could not be read back."""
+    _, sources, aside = readable(model, answers)
+    coded = [source.encoded for source in sources]
+    return [Text(one.ids, {"answer": one.span("answer")}, arm, one.start) for one in coded], aside
+
+
+def raise_latents(
     models: Variants,
     lens: Lens,
     listed: Listed,
     toxic: Listed,
-    chats: Mapping[str, PairedChats],
-    asked: Asked,
-) -> Step:
-    """Every update of every latent that is raised; `spills.json` and `points.parquet`, a row an update and latent."""
-    c = bench.config
+    chats: Sequence[PairedChats],
+    answers: list[Answer],
+    kinds: Sequence[Kind],
+    c: Raising,
+    folder: Folder,
+) -> Spills:
+    """Every update of every latent that is raised; all are read on `answers` before and after.
 
-    def make(folder: Path) -> None:
-        model = models.base_model
-        raised = raised_latents(c, listed, toxic)
-        pool = [chat for pairs in chats.values() for side in (pairs.bad, pairs.good) for chat in side[:POOL]]
-        rows: list[Raised] = []
-        points: list[Mapping[str, Any]] = []
-        failed: list[str] = []
-        texts = held_texts(model, bench, asked, Arm(BASE_VARIANT), folder)
-        with progress.task("raising latents one by one", len(raised) * len(KINDS), "updates") as advance:
-            for latent, kind, spill in _spills(c, model, lens, texts, pool, list(raised)):
-                if isinstance(spill, str):
-                    failed.append(f"No {kind} update of latent {latent}: {spill}.")
-                else:
-                    rows.append(_row(raised[latent], kind, spill))
-                    points += _points(raised[latent], kind, spill)
-                advance()
-        write_json(folder / "spills.json", Spills(tuple(rows), tuple(failed)))
-        write_rows(folder / "points.parquet", points)
-
-    names = ("top", "bins", "spill_latents", "control_latents", "step_chats", "weights", "size", "tune_steps", "seed")
-    inputs = {name: getattr(c, name) for name in (*names, "text_samples")} | {
-        "lists": [listed.step, toxic.step],
-        "answers": asked.answers,
-        "dictionary": lens.key,
-        "data": [pairs.sha256 for pairs in chats.values()],
-        "kinds": list(KINDS),
-    }
-    return bench.run.step(f"spillover-{lens.layer}", inputs, make)
+    Latents are chosen by how they differ between bad and good answers (`listed`) and between toxic and harmless texts;
+    the chats of a step are found among `chats`.
+    """
+    model = models.base_model
+    raised = raised_latents(c, listed, toxic)
+    pool = [chat for pairs in chats for side in (pairs.bad, pairs.good) for chat in side[:POOL]]
+    rows: list[Raised] = []
+    points: list[Mapping[str, Any]] = []
+    failed: list[str] = []
+    texts, aside = held_texts(model, answers, Arm(BASE_VARIANT))
+    with progress.task("raising latents one by one", len(raised) * len(kinds), "updates") as advance:
+        for latent, kind, spill in _spills(c, model, lens, texts, pool, list(raised), kinds):
+            if isinstance(spill, str):
+                failed.append(f"No {kind} update of latent {latent}: {spill}.")
+            else:
+                rows.append(_row(raised[latent], kind, spill))
+                points += _points(raised[latent], kind, spill)
+            advance()
+    write_rows(folder / "points.parquet", points)
+    return Spills(tuple(rows), tuple(failed), folder / "points.parquet", aside)
 
 
-def raised_latents(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[int, Group]:
+def raised_latents(c: Raising, listed: Listed, toxic: Listed) -> dict[int, Group]:
     """The latents that are raised, and their group: the first inducing ones, and random ones of like firing rate."""
     inducing = listed.differences.top(c.spill_latents)
     taken = {*listed.differences.top(c.top), *listed.differences.top(c.top, -1), *toxic.differences.top(c.top)}
@@ -146,7 +169,13 @@ def raised_latents(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[int
 
 
 def _spills(
-    c: GeometryConfig, model: Model, lens: Lens, texts: Sequence[Text], pool: Sequence[Chat], raised: Sequence[int]
+    c: Raising,
+    model: Model,
+    lens: Lens,
+    texts: Sequence[Text],
+    pool: Sequence[Chat],
+    raised: Sequence[int],
+    kinds: Sequence[Kind],
 ) -> Iterator[tuple[int, Kind, Spill | str]]:
     """Latent, update and what it did, or why it could not be made (a latent may never fire)."""
     before = read_states(model, texts, lens.layer)
@@ -155,7 +184,7 @@ def _spills(
     for place, latent in enumerate(raised):
         order = strength[:, place].argsort(descending=True, stable=True).tolist()
         strong, weak = ([pool[i] for i in part] for part in (order[: c.step_chats], order[-c.step_chats :]))
-        for kind in KINDS:
+        for kind in kinds:
             try:
                 after = _after(c, model, lens, latent, kind, texts, before, (strong, weak), usual)
                 change = change_of(lens.dictionary, before, after)
@@ -180,7 +209,7 @@ def activations(model: Model, lens: Lens, texts: Sequence[Text], latents: Sequen
 
 
 def _after(
-    c: GeometryConfig,
+    c: Raising,
     model: Model,
     lens: Lens,
     latent: int,
@@ -241,10 +270,9 @@ def _points(group: Group, kind: Kind, spill: Spill) -> list[Mapping[str, Any]]:
     ]  # fmt: skip
 
 
-def law(c: GeometryConfig, layer: int, step: Step) -> Law:
+def law(c: GeometryConfig, layer: int, kept: Spills) -> Law:
     """Slopes and shares explained by kind of update, with intervals over the latents raised, and points to draw."""
-    kept = read_step(step.path / "spills.json", Spills)
-    points = read_rows(step.path / "points.parquet")
+    points = read_rows(kept.points)
     kinds = [
         Update(
             kind=kind,

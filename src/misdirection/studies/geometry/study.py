@@ -23,26 +23,33 @@ from typing import cast
 from misdirection.chats.pairs import PairedChats
 from misdirection.features.lens import Lens
 from misdirection.features.settings import Reduction
+from misdirection.judging import Answer
+from misdirection.results import row_of
+from misdirection.store import Cached
 from misdirection.studies.geometry.paper import PAPER
 from misdirection.studies.geometry.results import Geometry
 from misdirection.studies.geometry.results.course import FineTuneCourse
 from misdirection.studies.geometry.results.law import Law
 from misdirection.studies.geometry.results.similarity import Lists
 from misdirection.studies.geometry.sets import (
+    Comparing,
     Listed,
     corrected,
     domain_lists,
+    find_similarity,
     open_lenses,
     pairs_of,
-    similarity_step,
     toxic_list,
 )
 from misdirection.studies.geometry.settings import GeometryConfig
-from misdirection.studies.geometry.spill import law, spill_step
-from misdirection.studies.geometry.track import ask, follow, followed, track_step, variants
+from misdirection.studies.geometry.spill import KINDS, Raising, base_answers, law, raise_latents
+from misdirection.studies.geometry.track import Moved, ask, follow, followed, track, variants
 from misdirection.studies.geometry.verdict import verdict
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.variants import Variants
+
+ListsByLayer = Mapping[int, Mapping[str, Cached[Listed]]]
+"""How latents differ between bad and good answers, by layer and domain."""
 
 
 def geometry(config: GeometryConfig, out: str | Path, command: str = "") -> Path:
@@ -56,11 +63,12 @@ def geometry(config: GeometryConfig, out: str | Path, command: str = "") -> Path
         bare = bench.variants({})
         lists = {lens.layer: domain_lists(bench, bare, lens, chats) for lens in lenses}
         toxic = {lens.layer: toxic_list(bench, bare, lens) for lens in lenses}
-        near = [similarity_step(bench, lens, lists[lens.layer], toxic[lens.layer]) for lens in lenses]
+        near = [find_similarity(bench, lens, lists[lens.layer], toxic[lens.layer]) for lens in lenses]
         models = variants(bench, follow(bench) if bench.config.track != "none" else None)
         asked = ask(bench, models)
-        spilled = spill(bench, bare, lenses, lists, toxic, chats, asked)
-        tracked = track_step(bench, models, lenses, lists, toxic, asked) if models.fine_tunes else ()
+        answers = base_answers(bench, asked)
+        spilled = spill(bench, bare, lenses, lists, toxic, chats, answers)
+        tracked = tracks(bench, models, lenses, lists, toxic, answers)
         part = results(bench, lenses, near, list(chats), spilled, followed(bench, tracked, asked))
         notes = [*(spilled.failed if spilled else ())]
         notes += [f"Data '{name}': {note}" for name, pairs in chats.items() for note in pairs.notes]
@@ -71,10 +79,10 @@ def spill(
     bench: Bench[GeometryConfig],
     models: Variants,
     lenses: Sequence[Lens],
-    lists: Mapping[int, Mapping[str, Listed]],
-    toxic: Mapping[int, Listed],
+    lists: ListsByLayer,
+    toxic: Mapping[int, Cached[Listed]],
     chats: Mapping[str, PairedChats],
-    asked: Asked,
+    answers: Sequence[Answer],
 ) -> Law | None:
     """The spillover law at one layer; None where it is left out."""
     c = bench.config
@@ -82,7 +90,29 @@ def spill(
         return None
     lens = lenses[c.spill_dictionary if c.spill_dictionary >= 0 else len(lenses) // 2]
     first = next(iter(lists[lens.layer].values()))
-    return law(c, lens.layer, spill_step(bench, models, lens, first, toxic[lens.layer], chats, asked))
+    spills = bench.run.cached(
+        raise_latents, f"spillover-{lens.layer}", models=models, lens=lens, listed=first, toxic=toxic[lens.layer],
+        chats=list(chats.values()), answers=answers, kinds=list(KINDS), c=row_of(Raising, c),
+    )  # fmt: skip
+    return law(c, lens.layer, spills.value)
+
+
+def tracks(
+    bench: Bench[GeometryConfig],
+    models: Variants,
+    lenses: Sequence[Lens],
+    lists: ListsByLayer,
+    toxic: Mapping[int, Cached[Listed]],
+    answers: Sequence[Answer],
+) -> tuple[Moved, ...]:
+    """What every checkpoint did; nothing where no fine-tune is followed."""
+    if not models.fine_tunes:
+        return ()
+    c = bench.config
+    return bench.run.cached(
+        track, models=models, answers=answers, lenses=lenses, lists=[lists[lens.layer][c.track] for lens in lenses],
+        toxic=[toxic[lens.layer] for lens in lenses], c=row_of(Comparing, c),
+    ).value.moved  # fmt: skip
 
 
 def results(

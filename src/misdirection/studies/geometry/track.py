@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
 
-from misdirection.artefacts import write_json
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.features.geometry import exchange_test, firing_bins, nearness
 from misdirection.features.lens import Lens
 from misdirection.features.settings import Reduction
 from misdirection.features.spillover import Change, change_of, fit_line, read_states
-from misdirection.results import read_step, row_of
+from misdirection.judging import Answer
+from misdirection.results import row_of
 from misdirection.statistics.correlations import spearman
 from misdirection.studies.geometry.results.course import (
     Approach,
@@ -29,12 +28,13 @@ from misdirection.studies.geometry.results.course import (
     StepEffect,
 )
 from misdirection.studies.geometry.results.law import Line
-from misdirection.studies.geometry.sets import Listed, random_like
+from misdirection.studies.geometry.sets import Comparing, Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.geometry.spill import held_texts
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import named
+from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.training.course import Course, course_of
@@ -96,41 +96,35 @@ def ask(bench: Bench[GeometryConfig], models: Variants) -> Asked:
     return bench.ask("answers", models, [BASE, *arms], samples=max(c.samples, c.text_samples))
 
 
-def track_step(
-    bench: Bench[GeometryConfig],
+@dataclass(frozen=True)
+class Tracked:
+    """What every checkpoint did at every layer, and the answers that could not be read back."""
+
+    moved: tuple[Moved, ...]
+    left_out: LeftOut | None
+
+
+def track(
     models: Variants,
+    answers: list[Answer],
     lenses: Sequence[Lens],
-    lists: Mapping[int, Mapping[str, Listed]],
-    toxic: Mapping[int, Listed],
-    asked: Asked,
-) -> tuple[Moved, ...]:
-    """Every checkpoint at every layer on the base's own answers; `track.json`."""
-    c = bench.config
-
-    def make(folder: Path) -> None:
-        rows: list[Moved] = []
-        for lens in lenses:
-            sets = set_lists(c, lists[lens.layer][c.track], toxic[lens.layer])
-            before = _states(bench, models, BASE_VARIANT, asked, lens, folder)
-            for variant in models.fine_tunes:
-                after = _states(bench, models, variant, asked, lens, folder)
-                change = change_of(lens.dictionary, before, after)
-                step = int(variant.removeprefix("step-"))
-                rows.append(measured(c, lens, step, change, sets, lists[lens.layer][c.track]))
-        write_json(folder / "track.json", rows)
-
-    names = ("top", "reduction", "nearest", "bins", "permutations", "risen", "text_samples", "track", "seed")
-    inputs = {name: getattr(c, name) for name in names} | {
-        "models": models.key,
-        "answers": asked.answers,
-        "dictionaries": [lens.key for lens in lenses],
-        "lists": [lists[lens.layer][c.track].step for lens in lenses],
-        "toxic": [one.step for one in toxic.values()],
-    }
-    return read_step(bench.run.step("track", inputs, make).path / "track.json", tuple[Moved, ...])
+    lists: Sequence[Listed],
+    toxic: Sequence[Listed],
+    c: Comparing,
+) -> Tracked:
+    """Every checkpoint at every layer on the base's own answers; lists of latents in the order of the lenses."""
+    rows: list[Moved] = []
+    aside: LeftOut | None = None
+    for lens, listed, toxic_list in zip(lenses, lists, toxic, strict=True):
+        sets = set_lists(c, listed, toxic_list)
+        before, aside = _states(models, BASE_VARIANT, answers, lens)
+        for variant in models.fine_tunes:
+            change = change_of(lens.dictionary, before, _states(models, variant, answers, lens)[0])
+            rows.append(measured(c, lens, int(variant.removeprefix("step-")), change, sets, listed))
+    return Tracked(tuple(rows), aside)
 
 
-def set_lists(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[SetName, list[int]]:
+def set_lists(c: Comparing, listed: Listed, toxic: Listed) -> dict[SetName, list[int]]:
     """The three sets that risen latents are compared with."""
     differences = listed.differences
     return {
@@ -140,16 +134,14 @@ def set_lists(c: GeometryConfig, listed: Listed, toxic: Listed) -> dict[SetName,
     }
 
 
-def _states(
-    bench: Bench[GeometryConfig], models: Variants, variant: str, asked: Asked, lens: Lens, folder: Path
-) -> Tensor:
+def _states(models: Variants, variant: str, answers: list[Answer], lens: Lens) -> tuple[Tensor, LeftOut | None]:
     model = models.model(variant)
-    arm = Arm(variant, models.adapter_of(variant))
-    return read_states(model, held_texts(model, bench, asked, arm, folder), lens.layer)
+    texts, aside = held_texts(model, answers, Arm(variant, models.adapter_of(variant)))
+    return read_states(model, texts, lens.layer), aside
 
 
 def measured(
-    c: GeometryConfig, lens: Lens, step: int, change: Change, sets: Mapping[SetName, Sequence[int]], listed: Listed
+    c: Comparing, lens: Lens, step: int, change: Change, sets: Mapping[SetName, Sequence[int]], listed: Listed
 ) -> Moved:
     """What one checkpoint did at one layer: its risen latents, its drift, and the law against the inducing ones."""
     units = lens.dictionary.directions.double().cpu()
@@ -173,7 +165,7 @@ def measured(
 
 
 def _near(
-    c: GeometryConfig,
+    c: Comparing,
     units: Tensor,
     drift: Tensor,
     risen: Sequence[int],
