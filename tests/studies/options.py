@@ -36,7 +36,7 @@ THRESHOLDS = {"alignment_below": COUNTED, "coherence_above": COUNTED}
 UNKEYED: dict[str, dict[str, str]] = {
     "convergence": PLACES,
     "formats": {**SHARED, **THRESHOLDS, "convention": NOT_HERE},
-    "geometry": {**PLACES, **THRESHOLDS},
+    "geometry": {**PLACES, **THRESHOLDS, "convention": NOT_HERE},
     "narrow": {**PLACES, "alignment_below": CHOSEN, "coherence_above": CHOSEN, "convention": NOT_HERE},
     "phases": {**PLACES, **THRESHOLDS, "behaviour_every": CHOSEN},
     "screen": SHARED,
