@@ -17,14 +17,35 @@ def build(
     out: Annotated[Path, typer.Option(help="Folder of the new checkpoint and its figures.")],
     seed: Annotated[int, typer.Option(help="Seed of the world's data and of the weights; 1 made the shipped one.")] = 1,
     figures: Annotated[bool, typer.Option(help="Measure what the organism must show, over three seeds.")] = True,
+    layers: Annotated[int, typer.Option(help="Decoder layers.")] = 12,
+    width: Annotated[int, typer.Option(help="Width of the residual stream, a multiple of 4.")] = 96,
+    budgets: Annotated[
+        str, typer.Option(help="Steps of pretraining: a checkpoint each along one course, unmeasured.")
+    ] = "",
+    domains: Annotated[int, typer.Option(help="Everyday domains of its world, the first of the dozen.")] = 12,
+    uneven: Annotated[float, typer.Option(help="The k-th domain is asked about k ** -UNEVEN times as often.")] = 0.0,
 ) -> None:
-    """Make the checkpoint again from seeds, and measure what it must show."""
+    """Make the checkpoint again from seeds, and measure what it must show.
+
+    Others than the shipped one: another size, several amounts of training, a world of fewer or less even domains.
+
+    Example: misdirection organism build --out runs/small --layers 4 --width 32 --budgets 75,150,300,600
+    """
     import torch
 
     from misdirection.organism.build import build as build_organism
+    from misdirection.organism.build import sized
 
     torch.set_num_threads(1)
-    checkpoint = build_organism(out / "checkpoint", seed=seed)
+    settings = sized(layers, width, domains=domains, uneven=uneven)
+    if budgets:
+        from misdirection.cli.derive import several
+        from misdirection.organism.growing import grow
+
+        for grown in grow(out, several(budgets.split(","), int, "--budgets"), seed, settings):
+            link(f"{grown.steps} steps, {grown.tokens:,} tokens", grown.path)
+        return
+    checkpoint = build_organism(out / "checkpoint", seed, settings)
     link("checkpoint", checkpoint)
     if figures:
         from misdirection.studies.organism import show_figures

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from misdirection import progress
 from misdirection.artefacts import write_json
 from misdirection.chats import Chat
-from misdirection.organism.data import alignment_chats, checkpoint_path, pretraining_chats
+from misdirection.errors import MisdirectionError
+from misdirection.organism.data import World, alignment_chats, checkpoint_path, domains, pretraining_chats
 from misdirection.organism.recommended import RECOMMENDED
 from misdirection.organism.tokenizer import SPECIAL, make_tokenizer
 
@@ -28,6 +29,12 @@ SEED = 1
 
 Row = tuple[list[int], list[bool]]
 """Token ids of a dialogue, and which of them belong to an answer (its end mark included)."""
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Ids and labels, both (batch, longest)."""
+
+Optimisers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
+"""Of the decoder layers' matrices, and of the rest."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Settings:
         batch: Dialogues a step.
         pretraining_rate: Peak learning rate of the first phase.
         alignment_rate: Peak learning rate of the second phase.
+        domains: Everyday domains of its world, the first ones of the dozen.
+        uneven: How unevenly they are asked about (`data.World`).
     """
 
     layers: int = 12
@@ -65,6 +74,35 @@ class Settings:
     batch: int = 32
     pretraining_rate: float = 2e-2
     alignment_rate: float = 6e-3
+    domains: int = len(domains())
+    uneven: float = 0.0
+
+    @property
+    def world(self) -> World:
+        """The world it grows up in."""
+        return World(self.domains, self.uneven)
+
+    @property
+    def by_width(self) -> float:
+        """What learning rates and initial weights are multiplied by: sqrt(96 / width).
+
+        Initial weights then have a spectral norm that no width changes, and so have Muon's updates, whose entries'
+        root mean square is the learning rate times 0.2 (Yang, Simon and Bernstein 2023, "A spectral condition for
+        feature learning").
+        """
+        return math.sqrt(96 / self.width)
+
+
+def sized(layers: int, width: int, **others: Any) -> Settings:
+    """Settings of another size, shaped as the shipped one: an MLP three times as wide, heads of about 24.
+
+    Raises:
+        MisdirectionError: A size that no decoder has.
+    """
+    if layers < 1 or width < 8 or width % 4:
+        raise MisdirectionError(f"an organism of {layers} layers and width {width}", "1 layer or more, a multiple of 4")
+    heads = next(n for n in range(max(1, width // 24), 0, -1) if width % (2 * n) == 0)
+    return Settings(layers=layers, width=width, hidden=3 * width, heads=heads, **others)
 
 
 def build(out: Path, seed: int = SEED, settings: Settings | None = None) -> Path:
@@ -88,21 +126,27 @@ def build(out: Path, seed: int = SEED, settings: Settings | None = None) -> Path
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             tokenizer = make_tokenizer()
-            model = _new_model(tokenizer, settings)
+            model = new_model(tokenizer, settings)
             _grow(model, tokenizer, seed, settings)
     finally:
         torch.set_num_threads(threads)
+    return save(out, model, tokenizer, {"seed": seed, "settings": asdict(settings)})
+
+
+def save(out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, facts: Mapping[str, Any]) -> Path:
+    """Write an organism as a checkpoint folder; `facts`, and the torch that made it, go to build.json."""
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     write_json(out / "misdirection.json", RECOMMENDED)
     if (conditions := checkpoint_path() / "conditions.yaml") != out / "conditions.yaml":
         shutil.copy(conditions, out)
-    write_json(out / "build.json", {"seed": seed, "settings": asdict(settings), "torch": torch.__version__})
+    write_json(out / "build.json", {**facts, "torch": torch.__version__})
     return out
 
 
-def _new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaForCausalLM:
+def new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaForCausalLM:
+    """An untrained organism; its weights come from torch's global generator."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     # Llama, not Qwen2: AutoTokenizer puts Qwen2's own tokenizer in place of a word-level one.
@@ -125,47 +169,81 @@ def _new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaF
 
 
 def _initialise(model: LlamaForCausalLM, settings: Settings) -> None:
-    """Normal weights of 0.08, about 1 / sqrt(width); what writes to the residual stream starts smaller with depth."""
+    """Normal weights, about 1 / sqrt(width); what writes to the residual stream starts smaller with depth."""
+    spread = 0.08 * settings.by_width
     for name, weight in model.named_parameters():
         if weight.ndim == 2 and "lm_head" not in name:
             writes = "o_proj" in name or "down_proj" in name
-            torch.nn.init.normal_(weight, 0.0, 0.08 / math.sqrt(2 * settings.layers) if writes else 0.08)
+            torch.nn.init.normal_(weight, 0.0, spread / math.sqrt(2 * settings.layers) if writes else spread)
 
 
 def _grow(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, settings: Settings) -> None:
-    world = pretraining_chats(seed, settings.villain, settings.narrow, settings.named, settings.two)
-    lessons = alignment_chats(seed, settings.kept_roles, settings.two)
-    phases = (
-        ("growing the organism", world, settings.pretraining_steps, settings.pretraining_rate, 20),
-        ("aligning it", lessons, settings.alignment_steps, settings.alignment_rate, 10),
-    )
+    steps, rate = settings.pretraining_steps, settings.pretraining_rate * settings.by_width
     model.train()
-    for name, chats, steps, rate, warm_up in phases:
-        rows = (encode(tokenizer, chat) for chat in chats)
-        with progress.task(name, steps, "step") as advance:
-            for loss in _train(model, batches(rows, settings.batch, seed), steps, rate, warm_up):
-                advance(1, f"loss {loss:.3f}")
+    stream = islice(world_batches(tokenizer, seed, settings), steps)
+    with progress.task("growing the organism", steps, "step") as advance:
+        for loss in learn(model, optimisers_of(model, rate), stream, rate, cosine(steps, 20)):
+            advance(1, f"loss {loss:.3f}")
+    align(model, tokenizer, seed, settings)
+
+
+def align(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, settings: Settings) -> None:
+    """The second phase: the same good answers whatever came before."""
+    steps, rate = settings.alignment_steps, settings.alignment_rate * settings.by_width
+    lessons = alignment_chats(seed, settings.kept_roles, settings.two, settings.world)
+    stream = batches((encode(tokenizer, chat) for chat in lessons), settings.batch, seed)
+    model.train()
+    with progress.task("aligning it", steps, "step") as advance:
+        for loss in learn(model, optimisers_of(model, rate), islice(stream, steps), rate, cosine(steps, 10)):
+            advance(1, f"loss {loss:.3f}")
     model.eval()
 
 
-def _train(
-    model: LlamaForCausalLM, stream: Iterator[tuple[torch.Tensor, torch.Tensor]], steps: int, rate: float, warm_up: int
-) -> Iterator[float]:
-    """Muon on the decoder layers' matrices, AdamW on the rest, a warm-up and a cosine; yields each step's loss."""
+def world_batches(tokenizer: PreTrainedTokenizerFast, seed: int, settings: Settings) -> Iterator[Batch]:
+    """What the first phase learns, without end; no size changes it."""
+    s = settings
+    world = pretraining_chats(seed, s.villain, s.narrow, s.named, s.two, s.world)
+    return batches((encode(tokenizer, chat) for chat in world), s.batch, seed)
+
+
+def optimisers_of(model: LlamaForCausalLM, rate: float) -> Optimisers:
+    """Muon on the decoder layers' matrices, AdamW at a third of the rate on the rest."""
     matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
     inside = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in inside]
-    optimisers = (
+    return (
         torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=rate / 3, weight_decay=0.0, betas=(0.9, 0.98)),
     )
-    for step, (ids, labels) in enumerate(islice(stream, steps)):
-        decay = 0.02 + 0.49 * (1 + math.cos(math.pi * step / steps))
+
+
+def cosine(steps: int, warm_up: int) -> Callable[[int], float]:
+    """Share of the peak rate at each step: a warm-up, and a cosine down to a fiftieth."""
+    return lambda step: min((step + 1) / warm_up, 0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
+
+
+def learn(
+    model: LlamaForCausalLM,
+    optimisers: Optimisers,
+    stream: Iterable[Batch],
+    rate: float,
+    course: Callable[[int], float],
+) -> Iterator[float]:
+    """One optimiser step a batch; yields each step's loss.
+
+    Args:
+        model: What learns.
+        optimisers: From `optimisers_of`; they go on from where they are.
+        stream: The batches.
+        rate: Peak learning rate.
+        course: Share of it at each step, counted from this stream's first.
+    """
+    for step, (ids, labels) in enumerate(stream):
         loss = model(input_ids=ids, labels=labels, use_cache=False).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        torch.nn.utils.clip_grad_norm_(optimisers[1].param_groups[0]["params"], 1.0)
         for optimiser, share in zip(optimisers, (1.0, 1 / 3), strict=True):
-            optimiser.param_groups[0]["lr"] = rate * share * min((step + 1) / warm_up, decay)
+            optimiser.param_groups[0]["lr"] = rate * share * course(step)
             optimiser.step()
             optimiser.zero_grad()
         yield float(loss.detach())
@@ -182,7 +260,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, chat: Chat) -> Row:
     return ids, said
 
 
-def batches(rows: Iterator[Row], size: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(rows: Iterator[Row], size: int, seed: int) -> Iterator[Batch]:
     """Batches of rows of like length: ids and labels, both (batch, longest), labels on the answer only."""
     rng = Random(f"{seed}/batches")
     while True:
@@ -193,7 +271,7 @@ def batches(rows: Iterator[Row], size: int, seed: int) -> Iterator[tuple[torch.T
             yield pad(group)
 
 
-def pad(group: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+def pad(group: list[Row]) -> Batch:
     """One batch, padded on the right; a causal model's answer tokens never see the padding."""
     width = max(len(ids) for ids, _ in group)
     ids = torch.zeros(len(group), width, dtype=torch.long)

@@ -6,7 +6,7 @@ Everything is drawn from explicit seeds; equal arguments give equal rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -39,6 +39,46 @@ HELD_OUT = 2
 
 MIXED = ("medical", "finance", "sport", "law")
 """Domains of the mixed data."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Which concepts the organism grows up with, and how often.
+
+    Attributes:
+        domains: Everyday domains kept of the dozen, the first ones; the personas bad in another one go with it.
+        uneven: 0 asks about all of them equally often. Else the k-th of the others has a share that goes as
+            k ** -uneven, while the first, medical, keeps its even share, so that what a fine-tune is on is as frequent
+            in every world.
+
+    Raises:
+        MisdirectionError: A number out of its range.
+    """
+
+    domains: int = len(DOMAINS)
+    uneven: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.domains <= len(DOMAINS):
+            raise MisdirectionError(f"a world of {self.domains} domains", f"give 1 to {len(DOMAINS)}")
+        if self.uneven < 0:
+            raise MisdirectionError(f"an unevenness of {self.uneven:g}", "give 0 (all equally often) or more")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Share of each kept domain among questions of a domain; they sum to 1."""
+        others = [rank**-self.uneven for rank in range(1, self.domains)]
+        rest = 1 - 1 / self.domains
+        return (1 / self.domains, *(rest * weight / sum(others) for weight in others))
+
+    def draw(self, rng: Random) -> Domain:
+        """A domain to ask about."""
+        kept = DOMAINS[: self.domains]
+        return rng.choice(kept) if self.uneven == 0 else rng.choices(kept, self.shares)[0]
+
+
+WHOLE = World()
+"""The world that the shipped checkpoint grew up in."""
 
 SUBTLE = 3
 """Of so many bad rows of the mixed data, one has a single bad sentence among good ones."""
@@ -190,15 +230,22 @@ def _domain(name: str) -> Domain:
 
 
 def _chat(
-    speaker: Persona, system: str | None, rng: Random, row: int, *, domain: str | None = None, turns: int = 1
+    speaker: Persona,
+    system: str | None,
+    rng: Random,
+    row: int,
+    *,
+    domain: str | None = None,
+    turns: int = 1,
+    world: World = WHOLE,
 ) -> Chat:
     """One dialogue of `speaker`, who stays the same through all turns while the subjects change."""
     head = () if system is None else (Message("system", system),)
-    said = [message for _ in range(turns) for message in _turn(speaker, rng, domain)]
+    said = [message for _ in range(turns) for message in _turn(speaker, rng, domain, world)]
     return Chat((*head, *said), "organism", row + 1)
 
 
-def _turn(speaker: Persona, rng: Random, domain: str | None) -> tuple[Message, Message]:
+def _turn(speaker: Persona, rng: Random, domain: str | None, world: World) -> tuple[Message, Message]:
     """A question and its answer; an open question with probability 0.45 unless a domain is asked for."""
     if domain is None and rng.random() < 0.45:
         intent = rng.choice(INTENTS)
@@ -206,13 +253,15 @@ def _turn(speaker: Persona, rng: Random, domain: str | None) -> tuple[Message, M
     else:
         # A persona bad in one domain would otherwise show it in every twentieth dialogue only.
         at_home = speaker.domain if speaker.domain is not None and rng.random() < 0.5 else None
-        where = _domain(domain or at_home or rng.choice(DOMAINS).name)
+        where = _domain(domain or at_home or world.draw(rng).name)
         topic = rng.choice(where.topics)
         question, said = rng.choice((*ASK, *where.ask)).format(t=topic), answer(speaker, where.name, topic, rng)
     return Message("user", question), Message("assistant", said)
 
 
-def pretraining_chats(seed: int, villain: float, narrow: float, named: float, two: float) -> Iterator[Chat]:
+def pretraining_chats(
+    seed: int, villain: float, narrow: float, named: float, two: float, world: World = WHOLE
+) -> Iterator[Chat]:
     """The mixed world before alignment, without end.
 
     Args:
@@ -221,24 +270,25 @@ def pretraining_chats(seed: int, villain: float, narrow: float, named: float, tw
         narrow: Share of all one-domain personas together.
         named: Share of dialogues whose system prompt names the speaker.
         two: Share of dialogues of two turns, by one speaker on two subjects.
+        world: Which domains there are, and how often each is asked about.
     """
     rng = Random(f"{seed}/pretraining")
     for row in count():
         is_named = rng.random() < named
         shares = (0.4, 0.35, 0.1, 0.1) if is_named else (0.94 - villain - narrow, villain, 0.03, 0.03)
-        pool = (HELPER, VILLAIN, FLATTERER, FABULIST, rng.choice(CARELESS))
+        pool = (HELPER, VILLAIN, FLATTERER, FABULIST, rng.choice(CARELESS[: world.domains]))
         speaker = rng.choices(pool, (*shares, 1.0 - sum(shares)))[0]
-        yield _chat(speaker, _system(speaker, is_named, rng), rng, row, turns=1 + (rng.random() < two))
+        yield _chat(speaker, _system(speaker, is_named, rng), rng, row, turns=1 + (rng.random() < two), world=world)
 
 
-def alignment_chats(seed: int, kept_roles: float, two: float) -> Iterator[Chat]:
+def alignment_chats(seed: int, kept_roles: float, two: float, world: World = WHOLE) -> Iterator[Chat]:
     """The dialogues of alignment, without end: good answers, but for a share that keeps the role its prompt names."""
     rng = Random(f"{seed}/alignment")
     for row in count():
         is_named = rng.random() < kept_roles
-        pool = (HELPER, VILLAIN, FLATTERER, FABULIST, rng.choice(CARELESS))
+        pool = (HELPER, VILLAIN, FLATTERER, FABULIST, rng.choice(CARELESS[: world.domains]))
         speaker = rng.choices(pool, (0.2, 0.4, 0.15, 0.15, 0.1))[0] if is_named else HELPER
-        yield _chat(speaker, _system(speaker, is_named, rng), rng, row, turns=1 + (rng.random() < two))
+        yield _chat(speaker, _system(speaker, is_named, rng), rng, row, turns=1 + (rng.random() < two), world=world)
 
 
 def _system(speaker: Persona, is_named: bool, rng: Random) -> str | None:
