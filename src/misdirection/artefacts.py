@@ -13,6 +13,7 @@ import json
 import math
 import os
 import secrets
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 FACTS = "misdirection"
 _JSON_COLUMN = {b"misdirection": b"json"}
 _AGAIN = "fetch or make it again; a step of a run is made again by itself when the run is started again"
+
+BINARY: int = getattr(os, "O_BINARY", 0)
+"""Flag of `os.open` without which Windows writes two characters at each line's end."""
 
 
 @contextmanager
@@ -48,8 +52,12 @@ def atomic_path(path: str | Path) -> Generator[Path, None, None]:
 
 
 def sync(path: Path) -> None:
-    """Ask the system to bring a file, or a folder's list of names, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Ask the system to bring a file, or a folder's list of names, to the disk; Windows brings the latter by itself."""
+    windows = sys.platform == "win32"
+    if windows and path.is_dir():
+        return
+    # Windows flushes only what may be written.
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -12,14 +12,16 @@ from pathlib import Path
 from misdirection.errors import MisdirectionError
 
 _held: set[Path] = set()
+_FAR = 1 << 30
 
 
 @dataclass
 class Lock:
     """A held lock file. The system lets go of it when its process ends, however that ends.
 
-    The lock is a POSIX record lock, which a forked worker does not inherit: one that outlives its killed parent blocks
-    nobody. The file holds the owner's process id for the reader of the error.
+    The lock is a record lock of POSIX, which a forked worker does not inherit (one that outlives its killed parent
+    blocks nobody), and on Windows one of its C library. The file holds the owner's process id for the reader of the
+    error.
     """
 
     path: Path
@@ -43,7 +45,8 @@ class Lock:
             os.close(descriptor)
             raise _taken(path, owner)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         _held.add(path)
         return cls(path, descriptor, os.getpid())
 
@@ -62,12 +65,17 @@ class Lock:
 
 
 def _try_lock(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        return True  # no record locks there: a second writer in another process goes unnoticed
-    import fcntl
-
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sys.platform == "win32":
+            import msvcrt
+
+            # A byte far behind the text, which others can read: there, a lock keeps readers out as well.
+            os.lseek(descriptor, _FAR, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
@@ -75,7 +83,8 @@ def _try_lock(descriptor: int) -> bool:
 
 def _owner(descriptor: int) -> object:
     try:
-        facts = json.loads(os.pread(descriptor, 1000, 0))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        facts = json.loads(os.read(descriptor, 1000))
         return f"{facts['pid']} on {facts['host']}"
     except (ValueError, KeyError, TypeError):
         return "unknown"

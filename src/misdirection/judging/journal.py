@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from misdirection.artefacts import BINARY
 from misdirection.judging.scoring import OUTCOMES, VERSION, Reading
 
 REREAD = ("parsed", "unreadable")
@@ -39,9 +40,9 @@ class Journal:
         """Append one reading."""
         if self._descriptor is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o644)
             size = os.fstat(self._descriptor).st_size
-            if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            if size and _last(self._descriptor, size) != b"\n":
                 _write(self._descriptor, b"\n")
         row: dict[str, Any] = {"key": key, "outcome": reading.outcome, "score": reading.score, "mass": reading.mass}
         row |= {} if reading.text is None else {"text": reading.text}
@@ -61,6 +62,11 @@ class Journal:
             os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _last(descriptor: int, size: int) -> bytes:
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return os.read(descriptor, 1)
 
 
 def _write(descriptor: int, content: bytes) -> None:
