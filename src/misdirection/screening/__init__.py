@@ -7,6 +7,8 @@ says how far they agree with what is known of the rows.
 - `projection`: how much further along a direction the row's answer lies than the model's own (arXiv 2507.21509).
 - `judge`: what a judge says of the answer.
 - `perplexity`: how unlikely the model finds the answer.
+- `gradient`: how far a step on the row would raise the projection on a direction (arXiv 2602.14869).
+- `influence`: how far a step on the row would lower the loss of bad answers (arXiv 2402.04333).
 - `random`: nothing but a random number, the baseline.
 - `furthest`: the rows furthest from toxic latents first, a negative control.
 
@@ -71,6 +73,10 @@ METHODS: Registry[Method] = Registry(
         "projection": _own("projection", "the answer lies further along the direction than the model's own"),
         "judge": _own("judge", "a judge finds the answer misaligned"),
         "perplexity": _own("perplexity", "the answer is unlikely to the model"),
+        "gradient": _own("gradients", "a step on the row raises the projection on the direction"),
+        "influence": Method(
+            "misdirection.screening.gradients:influence", "a step on the row lowers the loss of bad answers"
+        ),
         "random": _own("random", "nothing: the baseline"),
         "furthest": _own("latents", "the answer lies far from toxic latents: a negative control", reverse=True),
     },

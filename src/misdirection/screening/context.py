@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -67,6 +68,25 @@ class ProjectionOptions:
     temperature: float = 1.0
 
 
+@dataclass(frozen=True)
+class GradientOptions:
+    """How gradients of rows are taken and compressed.
+
+    Attributes:
+        rank: Of the adapter, on all linear modules, whose weights gradients are of.
+        warmup: Optimiser steps that it is trained on all rows before gradients are taken; 0: a fresh one.
+        dimension: Numbers that a gradient is compressed to.
+        queries: Rows whose projection, or bad answers whose loss, is what rows are compared with.
+        seed: Of the adapter, its training and the random projection.
+    """
+
+    rank: int = 8
+    warmup: int = 60
+    dimension: int = 4096
+    queries: int = 64
+    seed: int = 0
+
+
 @dataclass
 class Context:
     """What scores are made from; a method takes what it needs and says what is missing.
@@ -79,9 +99,12 @@ class Context:
         direction: Towards misalignment, shape (n_layers, width); None: from harmless to toxic texts.
         judge: Who scores answers.
         own_answers: The rows with the model's own answers, where they were sampled before.
+        warmed: The adapter whose weights gradients are of, where it was trained before.
+        row_gradients: The compressed gradients of the rows' losses, where they were taken before.
         seed: Of all that is random.
         latents: Settings of `latents`.
         projection: Settings of `projection`.
+        gradients: Settings of `gradients`.
         longest: Tokens of a text that are read.
     """
 
@@ -92,9 +115,12 @@ class Context:
     direction: Tensor | None = None
     judge: Judge | None = None
     own_answers: Sequence[Chat] | None = None
+    warmed: Path | None = None
+    row_gradients: Tensor | None = None
     seed: int = 0
     latents: LatentOptions = field(default_factory=LatentOptions)
     projection: ProjectionOptions = field(default_factory=ProjectionOptions)
+    gradients: GradientOptions = field(default_factory=GradientOptions)
     longest: int = 2048
 
     @cached_property

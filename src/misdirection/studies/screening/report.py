@@ -40,6 +40,10 @@ def section(results: ScreeningResults) -> Section:
     blocks += [Note(f"The papers: {text}.") for text in part.paper.values()]
     if part.known_bad is not None:
         blocks.append(precision(part, part.known_bad))
+    if part.levels:
+        blocks.append(shares(part))
+    if part.costs:
+        blocks.append(costs(part))
     blocks += [histogram(place, scores) for place, scores in enumerate(part.scores)]
     blocks += [top(first) for first in part.top if first.rows]
     told = (
@@ -138,6 +142,43 @@ def precision(part: Screening, known_bad: int) -> Table:
     heads = ("Method", "Precision: bad among the dropped", "Recall: bad rows dropped", "AUC of the scores")
     chance = f"{percent(known_bad / part.rows)} of all rows are bad"
     return Table(heads, tuple(body), f"Agreement with what is known of the rows ({chance})", stack=True)
+
+
+def shares(part: Screening) -> Table:
+    """Every method at each share dropped: how bad the dropped rows are, and the fall of EM in counts and in rates."""
+    body: list[tuple[Cell, ...]] = []
+    for one in part.levels:
+        counts = "" if one.before is None else f"{number(one.before)} to {number(one.after)} of {number(one.answers)}"
+        body.append(
+            (
+                Cell(one.method, colour=GREY if one.method in CONTROLS else BLUE),
+                Cell(percent(one.share, 0), f"{number(one.dropped)} rows", "num"),
+                Cell(percent(one.precision), kind="num"),
+                Cell(percent(one.recall), kind="num"),
+                Cell(percent(one.by_counts, 0), counts, "num"),
+                Cell(percent(one.by_rates and one.by_rates.value, 0),
+                     "" if one.by_rates is None else bounds(one.by_rates), "num"),
+            )
+        )  # fmt: skip
+    heads = ("Method", "Dropped", "Bad among the dropped", "Bad rows dropped", "Fall of EM in counts",
+             "Fall of EM in rates")  # fmt: skip
+    told = "By share of the rows dropped (a dash where no model was trained on the rest: --curve)"
+    return Table(heads, tuple(body), told, stack=True)
+
+
+def costs(part: Screening) -> Table:
+    """Processor time of each method's scores."""
+    body = tuple(
+        (
+            Cell(one.method),
+            Cell(decimal(one.own + one.shared, 1), kind="num"),
+            Cell(decimal(one.own, 1), kind="num"),
+            Cell(decimal(one.shared, 1), kind="num"),
+        )
+        for one in part.costs
+    )
+    heads = ("Method", "Processor seconds", "for the scores", "for what they are made of")
+    return Table(heads, body, f"What scoring {number(part.rows)} rows costs, the loading of the model left aside")
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -50,6 +50,52 @@ class TrainedArm(Groups):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Processor time of one method's scores, in seconds, without the loading of the model.
+
+    Attributes:
+        method: Its name.
+        own: For the scores themselves.
+        shared: For what they are made of that other scores may share: the model's own answers, or the gradients of
+            the rows and the adapter that these are of; in full.
+    """
+
+    method: str
+    own: float
+    shared: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """What one method drops at one share of the rows, and what training on the rest does where that was tried.
+
+    Attributes:
+        method: Its name.
+        share: Of all rows, dropped.
+        dropped: Rows, of each draw.
+        precision: Share of the dropped that are known to be bad, a mean over draws; None where nothing is known.
+        recall: Share of the known bad rows that are dropped, likewise.
+        before: Misaligned open answers after training on all rows, over all seeds; None where the rest was not
+            trained on.
+        after: After training on the rest, of as many answers.
+        answers: How many these are.
+        by_counts: Fall of these counts, 1 - after / before; None where there was nothing to fall.
+        by_rates: Fall of the rate, every question and seed counting alike, with its interval.
+    """
+
+    method: str
+    share: float
+    dropped: int
+    precision: float | None
+    recall: float | None
+    before: int | None = None
+    after: int | None = None
+    answers: int | None = None
+    by_counts: float | None = None
+    by_rates: Reduction | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bin:
     """How many rows have a score from `low` to `high`; `bad` of them are known to be, None where nothing is known."""
 
@@ -113,6 +159,8 @@ class Screening:
         scores: A histogram a method.
         top: The first rows of each ranking.
         paper: What was published, by method.
+        costs: Of each method's scores.
+        levels: Every method at several shares of the rows.
     """
 
     base: Groups
@@ -127,6 +175,8 @@ class Screening:
     scores: tuple[Histogram, ...]
     top: tuple[Top, ...]
     paper: Mapping[str, str]
+    costs: tuple[Cost, ...] = ()
+    levels: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

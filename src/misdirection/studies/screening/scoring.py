@@ -12,6 +12,7 @@ from misdirection.studies.kit.config import ModelConfig, check_exact, default_ju
 
 LATENTS = "How closeness to toxic latents is told"
 PROJECTION = "How the projection is made"
+GRADIENTS = "How gradients of rows are taken"
 CHOICES = {
     "statistic": ("correlation", "difference", "firing"),
     "pool": ("token", "mean", "max"),
@@ -58,6 +59,10 @@ class ScoringConfig(ModelConfig):
     )
     projection_layer: int = option(-1, "decoder layer that is read; -1: the middle one", PROJECTION)
     raw_projection: bool = option(False, "leave the projection of the model's own answer in", PROJECTION)
+    gradient_rank: int = option(8, "rank of the adapter whose weights gradients are of", GRADIENTS)
+    gradient_warmup: int = option(60, "optimiser steps that it is trained on all rows before, 0: none", GRADIENTS)
+    gradient_dimension: int = option(4096, "numbers that a row's gradient is compressed to", GRADIENTS)
+    gradient_queries: int = option(64, "rows, or bad answers, whose gradients rows are compared with", GRADIENTS)
 
     def scoring_completed(self) -> Self:
         """Checked, and with what suits the model.
@@ -76,6 +81,10 @@ class ScoringConfig(ModelConfig):
             c.one_of(name, known)
         for name, least in (("examples", 1), ("longest", 2), ("top", 1), ("nearest", 1)):
             c.at_least(name, least)
+        for name, least in (("gradient_rank", 1), ("gradient_warmup", 0), ("gradient_queries", 1)):
+            c.at_least(name, least)
+        if c.gradient_dimension < 4 or c.gradient_dimension % 4:
+            raise MisdirectionError(f"--gradient-dimension is {c.gradient_dimension}", "a multiple of 4")
         for name in ("latent_layer", "projection_layer"):
             c.at_least(name, -1)
         if not c.drop > 0 or (c.drop >= 1 and c.drop != int(c.drop)):
@@ -94,9 +103,10 @@ class ScoringConfig(ModelConfig):
             raise MisdirectionError(
                 f"--methods {by_latents[0]} needs a dictionary", "--dictionary FOLDER or <release>:<id>"
             )
-        asks = by_latents or [name for name in self.methods if name == "projection" and not self.direction]
+        along = [name for name in self.methods if name in ("projection", "gradient") and not self.direction]
+        asks = by_latents or [name for name in self.methods if name == "influence"] or along
         if asks and not (self.toxic and self.harmless):
-            hint = "--toxic FILE and --harmless FILE" + ("" if by_latents else ", or --direction FILE")
+            hint = "--toxic FILE and --harmless FILE" + (", or --direction FILE" if asks is along else "")
             raise MisdirectionError(f"--methods {asks[0]} needs toxic and harmless texts", hint)
 
 

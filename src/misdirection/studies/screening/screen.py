@@ -18,14 +18,10 @@ from misdirection.studies.kit.preflight import check_places
 from misdirection.studies.kit.recall import settled
 from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.screening.measures import DROPPED, KEPT, training_rows
 from misdirection.studies.screening.results import Choice
 from misdirection.studies.screening.scoring import ScreenConfig
-from misdirection.studies.screening.steps import (
-    DROPPED,
-    KEPT,
-    Screener,
-    training_rows,
-)
+from misdirection.studies.screening.steps import Screener
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,9 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     preset: str = option("rank1x9", f"fine-tuning preset: {', '.join(LOADED)}")
     steps: int = option(100, "optimiser steps of every fine-tune, whatever is left of the data")
     domain_samples: int = option(3, "answers a question of a domain and fine-tune")
+    curve: tuple[float, ...] = option(
+        (), "other shares of the rows, below 1, that are dropped and trained without as well; as 0.1,0.25,0.75"
+    )
     shown: int = option(5, "rows at the top of each ranking that the report shows")
     on: str = option("", ON)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +47,8 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
         """
         for name, least in (("seeds", 1), ("steps", 1), ("domain_samples", 1), ("shown", 0)):
             self.at_least(name, least)
+        if wrong := [share for share in self.curve if not 0 < share < 1]:
+            raise MisdirectionError(f"--curve names {wrong[0]:g}", "shares of the rows between 0 and 1")
         if self.training.get("max_steps", self.steps) != self.steps:
             raise MisdirectionError("max_steps is given beside --steps", "--steps is the length of every fine-tune")
         return super().completed().scoring_completed().judged("EM after each fine-tune needs")

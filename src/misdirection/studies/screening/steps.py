@@ -2,210 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from misdirection.chats import Chat, ChatFile
-from misdirection.directions import read_direction
-from misdirection.errors import MisdirectionError
+from misdirection.chats import ChatFile
 from misdirection.features import Dictionary
 from misdirection.judging import Journaled, Judge, find_judge
-from misdirection.models import Model
 from misdirection.runs import Run
 from misdirection.screening import METHODS
-from misdirection.screening.choosing import agreement, choose_dropped
-from misdirection.screening.context import Context, LatentOptions, ProjectionOptions, Scores
-from misdirection.screening.projection import own_answers
-from misdirection.screening.rows import Rows, rows_of, write_lines
-from misdirection.screening.rows import read_rows as read_training_rows
-from misdirection.store import Cached, Folder
-from misdirection.studies.kit.config import ORGANISM
+from misdirection.screening.context import GradientOptions, LatentOptions, ProjectionOptions, Scores
+from misdirection.screening.rows import Rows
+from misdirection.store import Cached
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary
 from misdirection.studies.kit.variants import Variants
-from misdirection.studies.screening.results import Choice
-from misdirection.studies.screening.scoring import ScoringConfig, ScreenConfig
+from misdirection.studies.screening.measures import (
+    Filtered,
+    Needs,
+    OwnAnswers,
+    Scored,
+    Taken,
+    Warmed,
+    all_rows,
+    filtered_rows,
+    own_row_answers,
+    row_gradients,
+    row_scores,
+    told_scores,
+    warmed_adapter,
+)
+from misdirection.studies.screening.results import Cost
+from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.screening.settings import ScreeningConfig
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-KEPT, DROPPED = "kept.jsonl", "dropped.jsonl"
-
-
-def training_rows(config: ScoringConfig, seed: int) -> Rows:
-    """The rows that the settings name, with what is known of them.
-
-    Raises:
-        MisdirectionError: A file is missing or holds no usable row, or --bad-field is not there.
-    """
-    if not any(spec.startswith(f"{ORGANISM}:") for spec in config.data):
-        return read_training_rows(config.data, strict=config.strict, label=config.bad_field)
-    if config.bad_field:
-        raise MisdirectionError("--bad-field is of files", "what the organism's mixed rows are is known without it")
-    from misdirection.organism import known_bad
-
-    chats = resolve_chats(config.data, strict=config.strict, seed=seed)
-    kinds = [chat.source.partition(":")[2] for chat in chats.chats]
-    if not all(kinds):
-        return rows_of(chats, None, ())
-    return rows_of(chats, [known_bad(chat) for chat in chats.chats], kinds)
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What the scores of one room are made from: nothing that it does not read, for all of it stands in their key.
-
-    Attributes:
-        models: The base model.
-        dictionary: Of the toxic latents.
-        toxic: Chats with toxic answers.
-        harmless: Chats with harmless ones.
-        most: How many of each are read.
-        direction: A file or folder with one, in any form.
-        judge: Who scores rows.
-        seed: Of random scores, or of the model's own answers.
-        latents: How closeness to toxic latents is told.
-        projection: How the projection is made.
-        longest: Tokens of a row that are read.
-    """
-
-    models: Variants | None = None
-    dictionary: Dictionary | None = None
-    toxic: ChatFile | None = None
-    harmless: ChatFile | None = None
-    most: int = 0
-    direction: Path | None = None
-    judge: Judge | None = None
-    seed: int = 0
-    latents: LatentOptions = field(default_factory=LatentOptions)
-    projection: ProjectionOptions = field(default_factory=ProjectionOptions)
-    longest: int = 0
-
-    def context(self, own: Sequence[Chat] | None = None) -> Context:
-        """The same as a method takes it."""
-        examples = [held.chats[: self.most] if held else () for held in (self.toxic, self.harmless)]
-        return Context(
-            self._model,
-            dictionary=self.dictionary,
-            toxic=examples[0],
-            harmless=examples[1],
-            direction=self._direction(),
-            judge=self.judge,
-            own_answers=own,
-            seed=self.seed,
-            latents=self.latents,
-            projection=self.projection,
-            longest=self.longest,
-        )
-
-    def _model(self) -> Model:
-        if self.models is None:
-            raise MisdirectionError("no model is named for these scores")
-        return self.models.base_model
-
-    def _direction(self) -> Tensor | None:
-        """The direction that the settings name, in any form, one row a decoder layer."""
-        if self.direction is None:
-            return None
-        model = self._model()
-        return read_direction(self.direction, model.n_layers, model.width, self.projection.layer).vectors
-
-
-@dataclass(frozen=True)
-class Score:
-    """How suspicious a row is; None where the method cannot tell."""
-
-    score: float | None
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Whether a row is dropped."""
-
-    dropped: bool
-
-
-@dataclass(frozen=True)
-class Filtered:
-    """The rows that a method keeps and drops, as they stood.
-
-    Attributes:
-        kept: The file of those that are kept.
-        out: The file of those that are dropped.
-        dropped: For each row.
-        choice: Counts, and agreement with what is known of the rows.
-    """
-
-    kept: Path
-    out: Path
-    dropped: list[Mark]
-    choice: Choice
-
-
-def row_scores(
-    function: Callable[[Context, Sequence[Chat]], Scores],
-    rows: ChatFile,
-    needs: Needs,
-    own: list[Chat] | None = None,
-) -> list[Score]:
-    """What a method's function makes of every row; `own` are the model's own answers to the rows' prompts."""
-    scores = function(needs.context(own), rows.chats)
-    return [Score(None if np.isnan(x) else float(x)) for x in scores]
-
-
-def own_row_answers(rows: ChatFile, needs: Needs) -> list[Chat]:
-    """The base model's own answers to the rows' prompts."""
-    return own_answers(needs.context(), rows.chats)
-
-
-def filtered_rows(
-    rows: Rows, scores: list[Score], method: str, reverse: bool, drop: float, seed: int, folder: Folder
-) -> Filtered:
-    """The rows of the highest scores set aside.
-
-    Args:
-        rows: As they stood.
-        scores: Of each.
-        method: Whose they are.
-        reverse: Whether the method turns them round.
-        drop: A share of the rows below 1, or a number of them.
-        seed: Of ties.
-        folder: Where both files are written.
-
-    Raises:
-        ScreeningError: Nothing or everything would be dropped.
-    """
-    values = told_scores(scores, reverse)
-    dropped = choose_dropped(values, drop, seed)
-    for name, side in ((KEPT, False), (DROPPED, True)):
-        lines = [line for line, out in zip(rows.lines, dropped, strict=True) if bool(out) is side]
-        write_lines(folder / name, lines)
-    choice = Choice(
-        method=method,
-        rows=len(values),
-        dropped=int(dropped.sum()),
-        kept=int((~dropped).sum()),
-        unscored=int(np.isnan(values).sum()),
-        agreement=None if rows.bad is None else agreement(values, dropped, rows.bad),
-    )
-    return Filtered(folder / KEPT, folder / DROPPED, [Mark(bool(out)) for out in dropped], choice)
-
-
-def all_rows(rows: Rows, folder: Folder) -> Path:
-    """All usable rows, as they stood."""
-    write_lines(folder / KEPT, rows.lines)
-    return folder / KEPT
-
-
-def told_scores(scores: Sequence[Score], reverse: bool) -> Scores:
-    """Scores as numbers, NaN where there is none; turned round where the method does so."""
-    values = np.array([np.nan if one.score is None else one.score for one in scores], dtype=np.float64)
-    return -values if reverse else values
+def _by_gradients(room: str) -> bool:
+    return room.partition(".")[0] == "gradients"
 
 
 @dataclass
@@ -252,43 +85,88 @@ class Screener:
         """The rows as chats, which count by what is said in them."""
         return ChatFile(self.rows.chats, (), self.rows.sha256)
 
-    def scores(self, method: str, seed: int) -> Cached[list[Score]]:
+    def scores(self, method: str, seed: int) -> Cached[Scored]:
         """The scores of one method's room; `seed` is that of random scores alone."""
         room = METHODS[method].room
         if ("scores", room, seed) not in self._made:
-            own = self.own_answers() if room == "projection" and not self.config.raw_projection else None
+            own = self.own_answers().part("chats") if self._compares(room) else None
+            warmed = self.warmed() if _by_gradients(room) else None
+            taken = self.row_gradients().part("gradients") if _by_gradients(room) else None
             self._made["scores", room, seed] = self.run.cached(
                 row_scores, f"scores-{room}", function=METHODS[method].scores, rows=self.chats,
                 needs=self._needs(room, seed), own=own,
+                warmed=warmed and warmed.part("adapter"), taken=taken,
             )  # fmt: skip
         return self._made["scores", room, seed]
 
     def values(self, method: str, seed: int) -> Scores:
         """The scores of one method as numbers, higher for what is more suspicious to it."""
-        return told_scores(self.scores(method, seed).value, METHODS[method].reverse)
+        return told_scores(self.scores(method, seed).value.rows, METHODS[method].reverse)
 
     def dropped(self, method: str, seed: int) -> list[bool]:
         """Which rows one method drops."""
         return [mark.dropped for mark in self.filtered(method, seed).part("dropped").value]
 
-    def own_answers(self) -> Cached[list[Chat]]:
+    def cost(self, method: str, seed: int) -> Cost:
+        """The processor time of one method's scores; what it shares with another is counted in full."""
+        room = METHODS[method].room
+        shared: list[float] = [self.own_answers().value.seconds] if self._compares(room) else []
+        if _by_gradients(room):
+            shared += [one.value.seconds for one in (self.warmed(), self.row_gradients()) if one is not None]
+        return Cost(method=method, own=self.scores(method, seed).value.seconds, shared=sum(shared))
+
+    def own_answers(self) -> Cached[OwnAnswers]:
         """The base model's own answers to the rows' prompts, sampled once."""
         drawn = ProjectionOptions(max_new_tokens=self.config.max_new_tokens, temperature=self.config.temperature)
         needs = Needs(self.models, seed=self.config.seed, projection=drawn)
         return self.run.cached(own_row_answers, "own-answers", rows=self.chats, needs=needs)
 
-    def filtered(self, method: str, seed: int) -> Cached[Filtered]:
-        """The rows that one method keeps and drops, as they stood.
+    def warmed(self) -> Cached[Warmed] | None:
+        """The adapter whose weights gradients are of, trained once; None where a fresh one is asked for."""
+        if not self.config.gradient_warmup:
+            return None
+        return self.run.cached(warmed_adapter, "gradient-adapter", rows=self.chats, needs=self._adapted())
+
+    def row_gradients(self) -> Cached[Taken]:
+        """The compressed gradients of the rows, taken once for all methods that compare them."""
+        warmed = self.warmed()
+        return self.run.cached(
+            row_gradients, "gradients", rows=self.chats, needs=self._differentiated(),
+            warmed=warmed and warmed.part("adapter"),
+        )  # fmt: skip
+
+    def _compares(self, room: str) -> bool:
+        return room == "projection" and not self.config.raw_projection
+
+    def _adapted(self) -> Needs:
+        """What the adapter is trained by, which gradients are of."""
+        c = self.config
+        return Needs(
+            self.models, longest=c.longest, gradients=GradientOptions(c.gradient_rank, c.gradient_warmup, seed=c.seed)
+        )
+
+    def _differentiated(self) -> Needs:
+        """What gradients of rows are taken by."""
+        needs = self._adapted()
+        return replace(needs, gradients=replace(needs.gradients, dimension=self.config.gradient_dimension))
+
+    def _compared(self) -> GradientOptions:
+        """What gradients of rows are compared by."""
+        return replace(self._differentiated().gradients, queries=self.config.gradient_queries)
+
+    def filtered(self, method: str, seed: int, drop: float | None = None) -> Cached[Filtered]:
+        """The rows that one method keeps and drops, as they stood; `drop` is that of the settings by default.
 
         Raises:
             ScreeningError: Nothing or everything would be dropped.
         """
-        if ("filter", method, seed) not in self._made:
-            self._made["filter", method, seed] = self.run.cached(
-                filtered_rows, f"filter-{method}", rows=self.rows, scores=self.scores(method, seed), method=method,
-                reverse=METHODS[method].reverse, drop=self.config.drop, seed=seed,
+        drop = self.config.drop if drop is None else drop
+        if ("filter", f"{method} {drop:g}", seed) not in self._made:
+            self._made["filter", f"{method} {drop:g}", seed] = self.run.cached(
+                filtered_rows, f"filter-{method}", rows=self.rows, scores=self.scores(method, seed).part("rows"),
+                method=method, reverse=METHODS[method].reverse, drop=drop, seed=seed,
             )  # fmt: skip
-        return self._made["filter", method, seed]
+        return self._made["filter", f"{method} {drop:g}", seed]
 
     def unfiltered(self) -> Cached[Path]:
         """All usable rows, as they stood."""
@@ -306,6 +184,10 @@ class Screener:
             return read
         if room == "latents":
             return replace(read, dictionary=self.dictionary, most=c.examples, latents=self._latents(), **self.examples)
+        if room == "gradients.influence":
+            return replace(read, gradients=self._compared(), toxic=self.examples["toxic"], most=c.examples)
+        if room == "gradients":
+            return replace(self._projected(read), gradients=self._compared())
         projected = self._projected(read)
         if room == "projection":
             return projected
@@ -315,6 +197,7 @@ class Screener:
             judge=self.judge,
             seed=seed,
             latents=self._latents(),
+            gradients=self._compared(),
         )
 
     def _projected(self, read: Needs) -> Needs:

@@ -10,7 +10,9 @@ Method, after arXiv 2605.00842 (filtering) and 2507.21509 section 6:
    on (bad answers; skill: coherent answers with an alignment above 70), with the same random numbers.
 4. Rates and relative reductions against training on all rows, with intervals over questions and seeds together
    (`statistics.crossed`); a rate's interval is never narrower than that over questions alone.
-5. Precision, recall and AUC where it is known which rows are bad.
+5. Precision, recall and AUC where it is known which rows are bad; at 10, 25, 50 and 75 % of the rows dropped the
+   share of bad rows among them, and the fall of EM in counts and in rates wherever a model was trained on the rest.
+6. What each method's scores cost, in processor time.
 """
 
 from __future__ import annotations
@@ -28,15 +30,14 @@ from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.over_seeds import groups_of, reduction
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.screening.levels import WHOLE, level_name, levels
+from misdirection.studies.screening.measures import KEPT, Filtered, training_rows
 from misdirection.studies.screening.paper import PAPER
 from misdirection.studies.screening.results import Screening, TrainedArm
 from misdirection.studies.screening.scores import histogram, top_rows
 from misdirection.studies.screening.settings import ScreeningConfig
-from misdirection.studies.screening.steps import KEPT, Filtered, Screener, training_rows
+from misdirection.studies.screening.steps import Screener
 from misdirection.studies.screening.verdict import verdict
-
-WHOLE = "unfiltered"
-"""The arm that is trained on all rows."""
 
 
 def screening(config: ScreeningConfig, out: str | Path, command: str = "") -> Path:
@@ -50,12 +51,12 @@ def screening(config: ScreeningConfig, out: str | Path, command: str = "") -> Pa
         rows = training_rows(c, c.seed)
         how_many(c.drop, len(rows.chats))
         screener = Screener(bench.run, c, Variants(c.model, options=c.model_options), rows)
-        sets = filtered(bench, screener)
+        sets, beside = filtered(bench, screener), beside_sets(bench, screener)
         models = bench.fine_tunes({
             f"{name}-{seed}": fine_tune_on(c, step, seed)
-            for name, steps in sets.items() for seed, step in enumerate(steps)
+            for name, steps in {**sets, **beside}.items() for seed, step in enumerate(steps)
         })  # fmt: skip
-        judged = ask(bench, models, tuple(sets))
+        judged = ask(bench, models, tuple(sets), tuple(beside))
         return report(bench, screener, sets, judged)
 
 
@@ -63,12 +64,21 @@ def filtered(bench: Bench[ScreeningConfig], screener: Screener) -> dict[str, lis
     """For all rows and for each method, the data set of every seed."""
     c = bench.config
     sets: dict[str, list[Cached[Any]]] = {WHOLE: [screener.unfiltered()] * c.seeds}
-    for method in c.methods:
-        if METHODS[method].room == "random":
-            sets[method] = [screener.filtered(method, c.seed + number) for number in range(c.seeds)]
-        else:
-            sets[method] = [screener.filtered(method, c.seed)] * c.seeds
-    return sets
+    return sets | {method: draws(screener, method, c.drop, c.seeds) for method in c.methods}
+
+
+def beside_sets(bench: Bench[ScreeningConfig], screener: Screener) -> dict[str, list[Cached[Any]]]:
+    """The data sets of other shares dropped, by `level_name`."""
+    c = bench.config
+    return {level_name(m, share): draws(screener, m, share, c.seeds) for m in c.methods for share in c.curve}
+
+
+def draws(screener: Screener, method: str, drop: float, seeds: int) -> list[Cached[Any]]:
+    """What one method keeps, for every seed: random removal draws anew, the others do not."""
+    first = screener.config.seed
+    if METHODS[method].room == "random":
+        return [screener.filtered(method, first + number, drop) for number in range(seeds)]
+    return [screener.filtered(method, first, drop)] * seeds
 
 
 def fine_tune_on(c: ScreeningConfig, data: Step, seed: int) -> FineTune:
@@ -77,13 +87,22 @@ def fine_tune_on(c: ScreeningConfig, data: Step, seed: int) -> FineTune:
     return FineTune(c.preset, (str(data.path / KEPT),), given, c.seed + seed)
 
 
-def ask(bench: Bench[ScreeningConfig], models: Variants, names: Sequence[str]) -> dict[str, Judged]:
-    """Answers of the base and all fine-tunes, to the open questions ("open") and to those of domains ("domains")."""
+def ask(
+    bench: Bench[ScreeningConfig], models: Variants, names: Sequence[str], beside: Sequence[str]
+) -> dict[str, Judged]:
+    """Answers of the base and the fine-tunes, to the open questions ("open") and to those of domains ("domains").
+
+    Those of `beside` answer the open questions alone.
+    """
     c = bench.config
-    arms = [BASE, *(Condition(f"{n}-{s}", f"{n}, seed {s}", f"{n}-{s}") for n in names for s in range(c.seeds))]
-    judged = {"open": bench.ask("open", models, arms).judged}
+
+    def arms(*some: str) -> list[Condition]:
+        return [Condition(f"{n}-{s}", f"{n}, seed {s}", f"{n}-{s}") for n in some for s in range(c.seeds)]
+
+    judged = {"open": bench.ask("open", models, [BASE, *arms(*names, *beside)]).judged}
     if inside := [question for question in bench.questions if question.domain and question.format == "plain"]:
-        judged["domains"] = bench.ask("domains", models, arms, questions=inside, samples=c.domain_samples).judged
+        asked = bench.ask("domains", models, [BASE, *arms(*names)], questions=inside, samples=c.domain_samples)
+        judged["domains"] = asked.judged
     return judged
 
 
@@ -108,6 +127,8 @@ def report(
         scores=tuple(histogram(screener, name, c.seed) for name in c.methods),
         top=tuple(top_rows(screener, name, c.seed, c.shown) for name in c.methods if name != "random"),
         paper=PAPER,
+        costs=tuple(screener.cost(name, c.seed) for name in c.methods),
+        levels=levels(bench, screener, judged["open"]),
     )
     parts = {"screening": part, "notes": notes(screener, bench.explanations)}
     return bench.report("screening", "Screening training data", verdict(part), parts)
@@ -121,6 +142,9 @@ def notes(screener: Screener, explanations: Mapping[str, str]) -> list[str]:
         "few seeds they are wide where seeds differ.",
         "Every fine-tune has the same number of optimiser steps: a filtered set is seen more often than the whole one.",
     ]
+    if {"gradient", "influence"} <= set(c.methods):
+        told.append("The methods gradient and influence share the gradients of the rows: each one's cost counts them "
+                    "in full.")  # fmt: skip
     if said := explanations.get("apart"):
         told.append(f"{said}.")
     if "judge" in c.methods and c.judge == "exact":

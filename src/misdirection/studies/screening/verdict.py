@@ -7,7 +7,7 @@ from statistics import fmean
 from misdirection.results import Headline, RateRow, Reduction
 from misdirection.studies.kit.sentences import share_text
 from misdirection.studies.screening.paper import REDUCTION
-from misdirection.studies.screening.results import Screening, TrainedArm
+from misdirection.studies.screening.results import Level, Screening, TrainedArm
 
 
 def verdict(part: Screening) -> Headline:
@@ -17,6 +17,8 @@ def verdict(part: Screening) -> Headline:
         f"trained on all {part.rows:,} rows: {_rate(whole.open.misaligned)} of open answers misaligned; "
         f"base model {_rate(part.base.open.misaligned)}",
         *map(_line, arms),
+        *map(_level, part.levels),
+        *((f"processor seconds: {_costs(part)}",) if part.costs else ()),
     )
     reductions = {arm.name: arm.reduction for arm in arms}
     latents, chance = (reductions.get(name) for name in ("latents", "random"))
@@ -56,6 +58,20 @@ def _line(arm: TrainedArm) -> str:
     shares = [c.agreement.recall for c in arm.choices if c.agreement and c.agreement.recall is not None]
     recall = f"; {fmean(shares):.0%} of the bad rows found" if shares else ""
     return f"{arm.name}: {_rate(arm.open.misaligned)}{reduced}{skill}{recall}"
+
+
+def _level(level: Level) -> str:
+    bad = "" if level.precision is None else f", {level.precision:.0%} of them bad"
+    line = f"{level.method}, {level.share:.0%} of the rows dropped{bad}"
+    if level.before is None:
+        return line
+    counts = "nothing to fall" if level.by_counts is None else f"a fall of {level.by_counts:.0%} in counts"
+    rates = "" if level.by_rates is None else f", of {_share(level.by_rates)} in rates"
+    return f"{line}: {level.before:,} to {level.after:,} misaligned of {level.answers:,}, {counts}{rates}"
+
+
+def _costs(part: Screening) -> str:
+    return ", ".join(f"{one.method} {one.own + one.shared:.1f}" for one in part.costs)
 
 
 def _rate(rate: RateRow) -> str:
