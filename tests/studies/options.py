@@ -34,6 +34,7 @@ SHARED = {**PLACES, "strict": ROWS}
 THRESHOLDS = {"alignment_below": COUNTED, "coherence_above": COUNTED}
 
 UNKEYED: dict[str, dict[str, str]] = {
+    "adapters": {**PLACES, "alignment_below": COUNTED, "roles_from": SHOWN, "all_tokens": SHOWN},
     "convergence": PLACES,
     "formats": {**SHARED, **THRESHOLDS, "convention": NOT_HERE},
     "geometry": {**PLACES, **THRESHOLDS, "convention": NOT_HERE},

@@ -13,10 +13,11 @@ from markupsafe import escape
 from tests.results.made import made
 
 from misdirection.adapters.weights import pairs_of
-from misdirection.directions import Direction, save_direction
+from misdirection.directions import Direction
 from misdirection.errors import MisdirectionError
 from misdirection.results import Headline, RateRow
-from misdirection.runs import Step, read_log
+from misdirection.runs import read_log
+from misdirection.store import Cached
 from misdirection.studies.adapters.interventions import intervene
 from misdirection.studies.adapters.plan import Plan
 from misdirection.studies.adapters.results import AdaptersResults, Interventions
@@ -45,16 +46,15 @@ def models_of(bench: Bench[StudyConfig]) -> Variants:
     return bench.fine_tunes({"medical": FineTune("rank1x9", ("organism:bad-medical",), overrides)})
 
 
-def made_up(bench: Bench[StudyConfig]) -> Step:
+def made_up(bench: Bench[StudyConfig]) -> Cached[Direction]:
     """A direction that is none of the organism's, so that no pool of answers is needed for it."""
+    return bench.run.cached(some_direction, "direction", n_layers=bench.n_layers)
 
-    def make(folder: Path) -> None:
-        vectors = torch.randn(bench.n_layers, 96, generator=torch.Generator().manual_seed(0)) * 50
-        means = [vectors, *(torch.zeros_like(vectors) for _ in range(1))]
-        flat = torch.ones(bench.n_layers)
-        save_direction(folder / "direction.safetensors", Direction(vectors, means[1], means[0], flat, flat, flat, flat))
 
-    return bench.run.step("direction", {"made": "up"}, make)
+def some_direction(n_layers: int) -> Direction:
+    vectors = torch.randn(n_layers, 96, generator=torch.Generator().manual_seed(0)) * 50
+    flat = torch.ones(n_layers)
+    return Direction(vectors, torch.zeros_like(vectors), vectors, flat, flat, flat, flat, {})
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_the_edited_adapters_stand_beside_the_original(parts: Interventions, run
         models = models_of(bench)
         direction = made_up(bench)
         steps, notes = edit(bench, models, "medical", direction)
-        beside = models.beside({name: step.path / "tuned" for name, step in steps.items()})
+        beside = models.beside({name: step.value.tuned for name, step in steps.items()})
         model = beside.model("base")
         assert not notes and model is beside.model("edited") is beside.model("medical")
         whole, rest, only = (pairs_of(model, name) for name in ("medical", "edited", "edited-only"))

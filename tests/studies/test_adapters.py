@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.results.made import made
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 
 from misdirection import progress
 from misdirection.adapters.roles import Finding
@@ -306,3 +307,18 @@ def test_the_command_line_explains_every_setting():
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path, tuned: Path, tmp_path: Path):
     assert not of_the_organism(told_of_another("adapters", small(tuned), run, tmp_path))
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(
+    run: Path, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    others = {
+        "adapter": {"adapter": "", "data": ("organism:bad-medical",)},
+        "domain": {"domain": "sport", "questions": ("organism:open", "organism:medical")},
+        "questions": ("organism:open",),
+        "log_score": -3.0,
+    }
+    # The adapter is given, of rank 1, and nothing is intervened on: what would train it, the pairs that are kept of a
+    # higher rank, and the direction's convention change nothing here.
+    elsewhere = ("data", "tuned", "preset", "training", "again", "strict", "kept", "convention")
+    assert_keyed("adapters", small(tuned), run, tmp_path, monkeypatch, others, elsewhere)

@@ -14,21 +14,19 @@ Method, after arXiv 2506.11618 section 4.3 and appendices D, I and J. One queue 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from misdirection.adapters import scaling
 from misdirection.adapters.editing import edit_adapter, uneditable
 from misdirection.adapters.scaling import Role
-from misdirection.artefacts import read_json, write_json
-from misdirection.directions import random_like
+from misdirection.directions import Direction, random_like
 from misdirection.errors import MisdirectionError
 from misdirection.models.families import POST_NORMED
 from misdirection.questions import Question
-from misdirection.results import read_step
-from misdirection.runs import Step
+from misdirection.store import Cached, Folder
 from misdirection.studies.adapters import paper
 from misdirection.studies.adapters.patching import patch
 from misdirection.studies.adapters.plan import Plan
@@ -40,8 +38,7 @@ from misdirection.studies.adapters.tables import arm_rows, leave_out, of_kinds
 from misdirection.studies.adapters.verdict import editing_words, scaling_words
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.inputs import fingerprint, read_config, resolve_model
-from misdirection.studies.kit.steps import direction_of, refusal
+from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.variants import Variants
 
 
@@ -50,7 +47,7 @@ def intervene(
     models: Variants,
     variant: str,
     roles: Mapping[int, Role],
-    directions: Step | None,
+    direction: Cached[Direction] | None,
     plan: Plan | None = None,
 ) -> Interventions:
     """Every intervention on one adapter.
@@ -60,7 +57,7 @@ def intervene(
         models: The fine-tunes.
         variant: Which one; it must be an adapter.
         roles: Role of each of its layers.
-        directions: Step with its mean-difference direction; None, or one that was refused, leaves out what needs it.
+        direction: Its mean-difference direction; None leaves out what needs one.
         plan: How much is done.
 
     Raises:
@@ -68,28 +65,47 @@ def intervene(
     """
     plan = plan or Plan()
     check(models, variant, roles)
-    known = directions if directions is not None and not refusal(directions) else None
     untouched = Condition("untouched", "adapter as it is", variant)
-    edits, notes = edit(bench, models, variant, known)
-    beside = models.beside({name: step.path / "tuned" for name, step in edits.items()})
+    edits, notes = edit(bench, models, variant, direction)
+    beside = models.beside({name: one.value.tuned for name, one in edits.items()})
     scaled = scaling_arms(sorted(roles), roles, plan)
-    removed = removal_arms(variant, sorted(roles), edits, known)
+    removed = removal_arms(variant, sorted(roles), edits, direction is not None)
     arms = [BASE, untouched, *(condition(arm, variant) for arm in scaled), *removed]
     samples = plan.samples or min(bench.config.samples, 10)
-    asked = bench.ask("interventions", beside, arms, samples=samples, stream=3, directions=known)
+    asked = bench.ask("interventions", beside, arms, samples=samples, stream=3, directions=direction)
     inside = ask_inside(bench, models, [BASE, untouched, *(condition(a, variant) for a in scaled if a.kind == "roles")],
                         plan, samples)  # fmt: skip
-    table = tabulate(bench, asked, inside, arms, scaled, plan.topic)
-    both = [asked, *([inside] if inside else [])]
+    # Kept, for the intervals of a hundred comparisons take as long as a small study.
+    table = bench.run.cached(
+        arm_rows, "adapter-table", judged=asked.kept, inside=inside and inside.kept, arms=arms, scaled=scaled,
+        topic=plan.topic, rules=bench.thresholds,
+    ).value  # fmt: skip
+    both = [asked.kept, *([inside.kept] if inside else [])]
     return Interventions(
         adapter_scaling=scaling_of(bench, table, roles, plan, scaled),
         adapter_leave_out=leave_out(table, sorted(roles)),
         adapter_editing=editing_of(bench, table, edits, notes),
         adapter_patching=patch(bench, models, variant, plan),
-        adapter_similarity=None if known is None else similarity(bench, models, variant, asked, known, plan),
-        adapter_contexts=contexts(bench, models, variant, both, plan),
-        adapter_unembedding=unembedding(bench, models, variant, plan),
-        adapter_tokens=tokens(bench, models, variant, both, plan),
+        adapter_similarity=direction and similarity(bench, models, variant, asked, direction, plan),
+        adapter_contexts=bench.run.cached(
+            contexts,
+            "adapter-contexts",
+            models=models,
+            variant=variant,
+            judged=both,
+            most=plan.contexts,
+            corpus=plan.corpus,
+        ).value.contexts,
+        adapter_unembedding=bench.run.cached(unembedding, "adapter-unembedding", models=models, variant=variant).value,
+        adapter_tokens=bench.run.cached(
+            tokens,
+            "adapter-tokens",
+            models=models,
+            variant=variant,
+            judged=both,
+            most=plan.shown,
+            most_layers=plan.layers,
+        ).value,
     )
 
 
@@ -133,14 +149,22 @@ EDITS = {
 """The edited adapters by variant."""
 
 
+@dataclass(frozen=True)
+class Edited:
+    """An edited adapter, and the share of B's squared norm that lay along the direction, by layer."""
+
+    tuned: Path
+    along: Mapping[str, float]
+
+
 def edit(
-    bench: Bench[Any], models: Variants, variant: str, directions: Step | None
-) -> tuple[dict[str, Step], list[str]]:
+    bench: Bench[Any], models: Variants, variant: str, direction: Cached[Direction] | None
+) -> tuple[dict[str, Cached[Edited]], list[str]]:
     """The edited adapters, each an ordinary adapter folder in a step of its own; and why there are none."""
-    if directions is None:
+    if direction is None:
         return {}, ["there is no direction to take out of B"]
     source = Path(models.fine_tunes[variant])
-    kind = read_config(resolve_model(bench.config.model), bench.config.trust_remote_code).model_type
+    kind = bench.model_type
     if kind in POST_NORMED:
         return {}, [
             f"{kind} norms what a block writes before it is added, so that B is no vector of the residual stream"
@@ -149,26 +173,23 @@ def edit(
         return {}, [f"{len(wrong)} of its modules ({wrong[0]} ...) do not write into the residual stream; "
                     "a direction can be taken out of B only where all of them do"]  # fmt: skip
 
-    def step(name: str) -> Step:
-        def make(folder: Path) -> None:
-            vectors = direction_of(directions).vectors
-            vectors = random_like(vectors, 1) if name == "edited-random" else vectors
-            keep = "direction" if name == "edited-only" else "rest"
-            write_json(folder / "along.json", edit_adapter(source, folder / "tuned", vectors, keep))
-
-        return bench.run.step(
-            "edit", {"adapter": fingerprint(str(source)), "direction": directions, "edit": name}, make
-        )
-
-    return {name: step(name) for name in EDITS}, []
+    adapter = ModelFiles(str(source))
+    made = {name: bench.run.cached(edited, adapter=adapter, direction=direction, edit=name) for name in EDITS}
+    return made, []
 
 
-def removal_arms(
-    variant: str, layers: Sequence[int], edits: Mapping[str, Step], directions: Step | None
-) -> list[Condition]:
+def edited(adapter: ModelFiles, direction: Direction, edit: str, folder: Folder) -> Edited:
+    """An adapter edited along a direction, by one of `EDITS`."""
+    vectors = random_like(direction.vectors, 1) if edit == "edited-random" else direction.vectors
+    keep = "direction" if edit == "edited-only" else "rest"
+    along = edit_adapter(Path(adapter.name), folder / "tuned", vectors, keep)
+    return Edited(folder / "tuned", {str(layer): share for layer, share in along.items()})
+
+
+def removal_arms(variant: str, layers: Sequence[int], edits: Iterable[str], directed: bool) -> list[Condition]:
     """The edited adapters, and the direction projected out of the residual stream at their layers and everywhere."""
     edited = [Condition(name, EDITS[name], name, control=name == "edited-random") for name in edits]
-    if directions is None:
+    if not directed:
         return edited
     at = tuple(layers)
     return [
@@ -193,30 +214,6 @@ def ask_inside(
 def inside_questions(bench: Bench[Any], plan: Plan) -> tuple[Question, ...]:
     """The domain's questions among those of the study."""
     return tuple(q for q in bench.questions if q.domain == plan.topic and q.format == "plain")
-
-
-def tabulate(
-    bench: Bench[Any],
-    asked: Asked,
-    inside: Asked | None,
-    arms: Sequence[Condition],
-    scaled: Sequence[scaling.Scaling],
-    topic: str,
-) -> tuple[ScaledArm, ...]:
-    """The rows of all arms: a step, for the intervals of a hundred comparisons take as long as a small study."""
-
-    def make(folder: Path) -> None:
-        write_json(folder / "arms.json", arm_rows(bench, asked, inside, arms, scaled, topic))
-
-    inputs = {
-        "asked": [step for one in (asked, inside) if one for step in (one.answers, one.verdicts)],
-        "arms": [asdict(arm) for arm in arms],
-        "scaled": [asdict(arm) for arm in scaled],
-        "topic": topic,
-        "thresholds": asdict(bench.thresholds),
-        "file": "arms.json",
-    }
-    return read_step(bench.run.step("adapter-table", inputs, make).path / "arms.json", tuple[ScaledArm, ...])
 
 
 def scaling_of(
@@ -246,13 +243,13 @@ def scaling_of(
 
 
 def editing_of(
-    bench: Bench[Any], table: Sequence[ScaledArm], edits: Mapping[str, Step], notes: Sequence[str]
+    bench: Bench[Any], table: Sequence[ScaledArm], edits: Mapping[str, Cached[Edited]], notes: Sequence[str]
 ) -> Editing:
     """The edited adapters and the ablations beside them."""
     arms = of_kinds(table, "untouched", "removal")
     return Editing(
         arms=arms,
-        along=read_json(edits["edited"].path / "along.json") if "edited" in edits else {},
+        along=edits["edited"].value.along if "edited" in edits else {},
         notes=tuple(notes),
         paper=paper.EDITING,
         words=tuple(editing_words(arms, bench.explanations)),

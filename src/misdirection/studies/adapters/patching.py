@@ -1,29 +1,26 @@
-"""Scalars of one prompt replayed on another, as steps of a run (arXiv 2506.11618 appendix J)."""
+"""Scalars of one prompt replayed on another (arXiv 2506.11618 appendix J)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from misdirection.adapters.patching import GROUPS, Recording, Wording, cut, find_pairs, record, replay
 from misdirection.answers import tell
-from misdirection.artefacts import read_rows, write_json, write_rows
 from misdirection.chats import Message
-from misdirection.engine import Prompt, Sample
+from misdirection.engine import Prompt, Sample, SamplingConfig
 from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.questions import Question
-from misdirection.results import Difference, Reduction
-from misdirection.runs import Step
+from misdirection.results import Difference, Reduction, row_of
 from misdirection.statistics import compare
+from misdirection.store import Cached
 from misdirection.studies.adapters.paper import PATCHING
 from misdirection.studies.adapters.plan import Plan
 from misdirection.studies.adapters.results.interventions import PatchedGroup, Patching, PromptPair, Versions
 from misdirection.studies.adapters.verdict import patching_words
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.keys import questions_key
 from misdirection.studies.kit.steps import Judged, judge_step
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
@@ -44,74 +41,80 @@ STREAM = 4
 
 def patch(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> Patching:
     """Replay scalars by group of prompt pairs; rates of the same recipients clean and patched, whole and cut."""
-    answers = patch_step(bench, models, variant, plan)
-    shortened = cut_step(bench, answers)
+    questions = [q for q in bench.questions if q.domain in (None, plan.topic) and q.format == "plain"]
+    patched = bench.run.cached(
+        patched_answers, "patch-answers", models=models, variant=variant, questions=questions, topic=plan.topic,
+        most=plan.patch_pairs, samples=plan.patch_samples, config=bench.sampling(STREAM),
+    )  # fmt: skip
+    answers: Cached[list[Answer]] = patched.part("answers")
+    shortened = bench.run.cached(cut_answers, "patch-cut-answers", cut=patched.part("cut"))
     whole, short = (
         Asked(step, judge_step(bench.run, f"{step.name.removesuffix('-answers')}-verdicts", step, bench.judge))
         for step in (answers, shortened)
     )
-    pairs = read_rows(answers.path / "pairs.parquet")
-    names = [name for name in (OWN, LEVEL, *GROUPS) if any(pair["group"] == name for pair in pairs)]
+    pairs: list[PairRow] = patched.part("pairs").value
+    names = [name for name in (OWN, LEVEL, *GROUPS) if any(pair.group == name for pair in pairs)]
     missing = [LABELS[name] for name in GROUPS if name not in names]
     notes = [f"no two prompts of equal token length were found for: {', '.join(missing)}"] if missing else []
     groups = tuple(patched_group(bench, name, whole.judged, short.judged, pairs) for name in names)
     return Patching(groups=groups, notes=tuple(notes), paper=PATCHING, words=tuple(patching_words(groups)))
 
 
-def patch_step(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> Step:
-    """Clean and patched answers of every group: `answers.parquet`, `cut.parquet`, and the pairs."""
-    questions = [q for q in bench.questions if q.domain in (None, plan.topic) and q.format == "plain"]
-    config = bench.sampling(STREAM)
+@dataclass(frozen=True)
+class PairRow:
+    """A pair of prompts of a group: whose scalars are replayed on which, and their length."""
 
-    def make(folder: Path) -> None:
-        model = models.model(variant)
-        worded = {w.prompt.key: (q, w) for q, w in wordings(model, questions)}
-        chosen = find_pairs([w for _, w in worded.values()], plan.topic, plan.patch_pairs, config.seed)
-        jobs = [(group, donor, recipient, i) for group, pairs in chosen.items() for donor, recipient in pairs
-                for i in range(plan.patch_samples)]  # fmt: skip
-        # One sample more than asked for: "same" replays the next one.
-        keys = dict.fromkeys(
-            (w.prompt.key, i) for _, *pair, _ in jobs for w in pair for i in range(plan.patch_samples + 1)
-        )
-        adapter = str(models.adapter_of(variant))
-        recorded = dict(
-            zip(keys, record(model, adapter, [(worded[k][1].prompt, i) for k, i in keys], config), strict=True)
-        )
-        planned = [*_controls(chosen, plan.patch_samples, recorded), *_replays(jobs, recorded)]
-        patched = replay(model, adapter, [(r.prompt, i, recording) for _, r, i, recording, _ in planned], config)
-        rows = [
-            (group, kind, recipient, i, said, length)
-            for (group, recipient, i, _, length), new in zip(planned, patched, strict=True)
-            for kind, said in (("clean", recorded[recipient.prompt.key, i].answer), ("patched", new))
-        ]
-        system = default_system(model.tokenizer)
-
-        def written(short: bool) -> list[Answer]:
-            return [
-                _answer(model, worded[r.prompt.key][0], r, f"{group}|{kind}", i, cut(said, length) if short else said,
-                        config.seed, system)
-                for group, kind, r, i, said, length in rows
-            ]  # fmt: skip
-
-        write_rows(folder / "answers.parquet", written(False))
-        write_rows(folder / "cut.parquet", written(True))
-        write_rows(folder / "pairs.parquet", _pair_rows(chosen, worded))
-
-    inputs = {"models": models.key, "variant": variant, "questions": questions_key(questions)}
-    settings = {"topic": plan.topic, "pairs": plan.patch_pairs, "samples": plan.patch_samples}
-    return bench.run.step(
-        "patch-answers", {**inputs, **settings, "sampling": asdict(replace(config, budget=None))}, make
-    )
+    group: str
+    donor: str
+    recipient: str
+    tokens: int
 
 
-def cut_step(bench: Bench[Any], answers: Step) -> Step:
-    """The same answers, none longer than the recording that was replayed: as the paper's are."""
+@dataclass(frozen=True)
+class Patched:
+    """Clean and patched answers of every group, the same cut to the length of their recordings, and the pairs."""
 
-    def make(folder: Path) -> None:
-        (folder / "answers.parquet").write_bytes((answers.path / "cut.parquet").read_bytes())
-        write_json(folder / "rule.json", {"cut": "to the length of the recorded answer"})
+    answers: list[Answer]
+    cut: list[Answer]
+    pairs: list[PairRow]
 
-    return bench.run.step("patch-cut-answers", {"answers": answers}, make)
+
+def patched_answers(
+    models: Variants, variant: str, questions: Sequence[Question], topic: str, most: int, samples: int,
+    config: SamplingConfig,
+) -> Patched:  # fmt: skip
+    """Replay scalars among at most so many pairs of prompts a group."""
+    model = models.model(variant)
+    worded = {w.prompt.key: (q, w) for q, w in wordings(model, questions)}
+    chosen = find_pairs([w for _, w in worded.values()], topic, most, config.seed)
+    jobs = [(group, donor, recipient, i) for group, pairs in chosen.items() for donor, recipient in pairs
+            for i in range(samples)]  # fmt: skip
+    # One sample more than asked for: "same" replays the next one.
+    keys = dict.fromkeys((w.prompt.key, i) for _, *pair, _ in jobs for w in pair for i in range(samples + 1))
+    adapter = str(models.adapter_of(variant))
+    recorded = dict(zip(keys, record(model, adapter, [(worded[k][1].prompt, i) for k, i in keys], config), strict=True))
+    planned = [*_controls(chosen, samples, recorded), *_replays(jobs, recorded)]
+    patched = replay(model, adapter, [(r.prompt, i, recording) for _, r, i, recording, _ in planned], config)
+    rows = [
+        (group, kind, recipient, i, said, length)
+        for (group, recipient, i, _, length), new in zip(planned, patched, strict=True)
+        for kind, said in (("clean", recorded[recipient.prompt.key, i].answer), ("patched", new))
+    ]
+    system = default_system(model.tokenizer)
+
+    def written(short: bool) -> list[Answer]:
+        return [
+            _answer(model, worded[r.prompt.key][0], r, f"{group}|{kind}", i, cut(said, length) if short else said,
+                    config.seed, system)
+            for group, kind, r, i, said, length in rows
+        ]  # fmt: skip
+
+    return Patched(written(False), written(True), _pair_rows(chosen, worded))
+
+
+def cut_answers(cut: list[Answer]) -> list[Answer]:
+    """The same answers, none longer than the recording that was replayed, as the paper's are: a step of their own."""
+    return cut
 
 
 def wordings(model: Model, questions: Sequence[Question]) -> list[tuple[Question, Wording]]:
@@ -178,20 +181,20 @@ def _answer(
 
 def _pair_rows(
     chosen: Mapping[str, Sequence[tuple[Wording, Wording]]], worded: Mapping[str, tuple[Question, Wording]]
-) -> list[Mapping[str, Any]]:
+) -> list[PairRow]:
     def text(wording: Wording) -> str:
         return worded[wording.prompt.key][0].paraphrases[wording.paraphrase]
 
     every = {**chosen, OWN: chosen["same"], LEVEL: chosen["same"]}
     return [
-        {"group": group, "donor": text(donor), "recipient": text(recipient), "tokens": len(donor.prompt.ids)}
+        PairRow(group, text(donor), text(recipient), len(donor.prompt.ids))
         for group, pairs in every.items()
         for donor, recipient in pairs
     ]
 
 
 def patched_group(
-    bench: Bench[Any], group: str, whole: Judged, short: Judged, pairs: Sequence[Mapping[str, Any]]
+    bench: Bench[Any], group: str, whole: Judged, short: Judged, pairs: Sequence[PairRow]
 ) -> PatchedGroup:
     """One group: clean and patched rates of the same recipients, whole and cut, and their paired changes.
 
@@ -205,11 +208,7 @@ def patched_group(
         label=LABELS[group],
         control=group == OWN,
         questions=keep or "open",
-        pairs=tuple(
-            PromptPair(donor=pair["donor"], recipient=pair["recipient"], tokens=pair["tokens"])
-            for pair in pairs
-            if pair["group"] == group
-        ),
+        pairs=tuple(row_of(PromptPair, pair) for pair in pairs if pair.group == group),
         identical=_identical(clean, whole.arm(f"{group}|patched")),
         whole=_versions(bench, group, whole, keep),
         cut=_versions(bench, group, short, keep),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -23,23 +22,21 @@ from misdirection.adapters.probes import (
     question_ceiling,
 )
 from misdirection.adapters.roles import Finding, classify
-from misdirection.adapters.scalars import ScalarTable, columns_of, load_scalars, read_scalars, save_scalars
+from misdirection.adapters.scalars import ScalarTable, columns_of, read_scalars
 from misdirection.adapters.significance import keep, token_scores
 from misdirection.adapters.token_sets import EXPERIMENTS, GENERAL, SETS, TOPICAL, Bounds, Experiment, SetName, set_of
 from misdirection.adapters.weights import AdapterError
 from misdirection.answers import encode_answer
-from misdirection.artefacts import read_rows, read_tensors, write_json, write_rows, write_tensors
 from misdirection.directions.topics import topic_score
 from misdirection.engine import Arm, Text
 from misdirection.judging import Answer
 from misdirection.models import Model
-from misdirection.results import read_step
 from misdirection.results.rows import known_number
-from misdirection.runs import Step
 from misdirection.studies.adapters.results.scalars import Ceiling, ExperimentRow, Metric, ProbeMetrics, SetRow, Tokens
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.record import note_blank
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.record import LeftOut, left_blank
 from misdirection.studies.kit.variants import Variants
 
 SPLITS: tuple[Split, ...] = ("tokens", "questions")
@@ -47,75 +44,99 @@ TOKENS: tuple[Tokens, ...] = ("all", "significant")
 
 
 @dataclass(frozen=True)
+class ReadAnswer:
+    """An answer whose tokens were read: its set and how many there are."""
+
+    question_id: str
+    sample: int
+    set: SetName
+    tokens: int
+
+
+@dataclass(frozen=True)
+class ReadScalars:
+    """Scalars by token, the answers behind them in the order of the table's texts, and the blank ones left out."""
+
+    table: ScalarTable
+    read: list[ReadAnswer]
+    left_out: LeftOut | None
+
+
+@dataclass(frozen=True)
 class Read:
     """What was read of one adapter: the tokens of its answers that are in a set.
 
     Attributes:
-        scalars: Step with the table and the answers behind it.
-        scores: Step with each token's significance.
+        scalars: The table and the answers behind it.
+        significance: Score of each token, in nats.
     """
 
-    scalars: Step
-    scores: Step
+    scalars: ReadScalars
+    significance: torch.Tensor
 
-    @cached_property
+    @property
     def table(self) -> ScalarTable:
         """Scalars by token."""
-        return load_scalars(self.scalars.path / "scalars.safetensors")
+        return self.scalars.table
 
-    @cached_property
-    def answers(self) -> Sequence[Mapping[str, Any]]:
-        """question_id, sample, set and tokens of each answer, in the order of the table's texts."""
-        return read_rows(self.scalars.path / "read.parquet")
-
-    @cached_property
-    def significance(self) -> torch.Tensor:
-        """Score of each token, in nats."""
-        return read_tensors(self.scores.path / "scores.safetensors")[0]["scores"]
+    @property
+    def answers(self) -> Sequence[ReadAnswer]:
+        """The answers, in the order of the table's texts."""
+        return self.scalars.read
 
     @cached_property
     def columns(self) -> dict[str, Ints]:
         """Question and answer of each token, as numbers."""
-        names = sorted({row["question_id"] for row in self.answers})
-        question = np.array([names.index(row["question_id"]) for row in self.answers], dtype=np.int64)
+        names = sorted({row.question_id for row in self.answers})
+        question = np.array([names.index(row.question_id) for row in self.answers], dtype=np.int64)
         texts = self.table.texts.numpy().astype(np.int64)
         return {"question": question[texts], "answer": texts}
 
     @cached_property
     def sets(self) -> list[str]:
         """Set of each token."""
-        named = [str(row["set"]) for row in self.answers]
-        return [named[text] for text in self.table.texts.tolist()]
+        return [self.answers[text].set for text in self.table.texts.tolist()]
 
 
-def read(bench: Bench[AdaptersConfig], models: Variants, asked: Asked, variant: str) -> Read:
-    """Scalars and significance of the answer tokens of an adapter's own answers, those in one of the four sets."""
+@dataclass(frozen=True)
+class Probed:
+    """Every probe: rows of counts and metrics, and coefficients by tokens, experiment and split."""
+
+    experiments: tuple[ExperimentRow, ...]
+    fitted: Mapping[str, torch.Tensor]
+
+
+def read(bench: Bench[AdaptersConfig], models: Variants, asked: Asked, variant: str) -> tuple[Read, Probed]:
+    """Scalars and significance of the answer tokens of an adapter's own answers in one of the four sets, and probes."""
     c = bench.config
-    chosen = chosen_answers(bench, asked, variant)
-    inputs = {"models": models.key, "answers": asked.answers, "verdicts": asked.verdicts, "variant": variant,
-              "bounds": asdict(bounds(c)), "domain": c.domain}  # fmt: skip
+    assert c.log_score is not None
+    which = {"judged": asked.kept, "variant": variant, "domain": c.domain, "limits": bounds(c)}
+    scalars = bench.run.cached(set_scalars, "scalars", models=models, pairs=c.pairs, **which)
+    scores = bench.run.cached(set_scores, "significance", models=models, **which)
+    probes = bench.run.cached(
+        fitted_probes, "probes", scalars=scalars, significance=scores, log_score=c.log_score, seed=c.seed,
+        settings=ProbeSettings(c.strength, repeats=c.repeats),
+    )  # fmt: skip
+    return Read(scalars.value, scores.value), probes.value
 
-    def read_them(folder: Path) -> None:
-        note_blank(folder, asked.judged.arm(variant).answers)
-        model = models.model(variant)
-        texts = texts_of(model, [answer for answer, _ in chosen], variant)
-        save_scalars(
-            folder / "scalars.safetensors", read_scalars(model, variant, texts, columns_of(model, variant, c.pairs))
-        )
-        rows = [
-            {"question_id": a.question_id, "sample": a.sample, "set": name, "tokens": len(t.ids) - t.start}
-            for (a, name), t in zip(chosen, texts, strict=True)
-        ]
-        write_rows(folder / "read.parquet", rows)
 
-    def score_them(folder: Path) -> None:
-        model = models.model(variant)
-        texts = texts_of(model, [answer for answer, _ in chosen], variant)
-        scores = token_scores(model, texts, Arm("base"), Arm(variant, variant))
-        write_tensors(folder / "scores.safetensors", {"scores": torch.cat([torch.zeros(0), *scores])}, {})
+def set_scalars(models: Variants, judged: Judged, variant: str, domain: str, limits: Bounds, pairs: int) -> ReadScalars:
+    """Scalars of `pairs` canonical pairs of each module at the tokens of a variant's answers that are in a set."""
+    model, chosen = models.model(variant), chosen_answers(judged, variant, domain, limits)
+    texts = texts_of(model, [answer for answer, _ in chosen], variant)
+    table = read_scalars(model, variant, texts, columns_of(model, variant, pairs))
+    rows = [
+        ReadAnswer(a.question_id, a.sample, name, len(t.ids) - t.start)
+        for (a, name), t in zip(chosen, texts, strict=True)
+    ]
+    return ReadScalars(table, rows, left_blank(judged.arm(variant).answers))
 
-    scalars = bench.run.step("scalars", {**inputs, "pairs": c.pairs}, read_them)
-    return Read(scalars, bench.run.step("significance", inputs, score_them))
+
+def set_scores(models: Variants, judged: Judged, variant: str, domain: str, limits: Bounds) -> torch.Tensor:
+    """Significance of the same tokens, in nats."""
+    model, chosen = models.model(variant), chosen_answers(judged, variant, domain, limits)
+    texts = texts_of(model, [answer for answer, _ in chosen], variant)
+    return torch.cat([torch.zeros(0), *token_scores(model, texts, Arm("base"), Arm(variant, variant))])
 
 
 def bounds(config: AdaptersConfig) -> Bounds:
@@ -126,16 +147,11 @@ def bounds(config: AdaptersConfig) -> Bounds:
     )  # fmt: skip
 
 
-def chosen_answers(bench: Bench[AdaptersConfig], asked: Asked, variant: str) -> list[tuple[Answer, SetName]]:
+def chosen_answers(judged: Judged, variant: str, domain: str, limits: Bounds) -> list[tuple[Answer, SetName]]:
     """A variant's answers that are in a set, with the set."""
-    judged = asked.judged.where(lambda a: a.arm == variant and bool(a.answer.strip()))
-    domain, limits = bench.config.domain, bounds(bench.config)
-    chosen: list[tuple[Answer, SetName]] = []
-    for answer, verdict in zip(*judged.pair, strict=True):
-        name = set_of(verdict, topic_score(verdict, domain), limits)
-        if name is not None:
-            chosen.append((answer, name))
-    return chosen
+    own = judged.where(lambda a: a.arm == variant and bool(a.answer.strip()))
+    sets: list[SetName | None] = [set_of(v, topic_score(v, domain), limits) for v in own.verdicts]
+    return [(answer, name) for answer, name in zip(own.answers, sets, strict=True) if name is not None]
 
 
 def texts_of(model: Model, answers: Sequence[Answer], variant: str) -> list[Text]:
@@ -145,45 +161,39 @@ def texts_of(model: Model, answers: Sequence[Answer], variant: str) -> list[Text
     return [Text(one.ids[: one.stop], {}, arm, one.start) for one in coded]
 
 
-def probe(bench: Bench[AdaptersConfig], reading: Read) -> Step:
+def fitted_probes(
+    scalars: ReadScalars, significance: torch.Tensor, log_score: float, settings: ProbeSettings, seed: int
+) -> Probed:
     """Every probe: four experiments, all tokens and significant ones, both ways of holding out, and the nulls."""
-    c = bench.config
-    settings = ProbeSettings(c.strength, repeats=c.repeats)
-
-    def make(folder: Path) -> None:
-        tensors: dict[str, torch.Tensor] = {}
-        rows: list[ExperimentRow] = []
-        for tokens in TOKENS:
-            for experiment in EXPERIMENTS:
-                row, fitted = experiment_probes(reading, experiment, tokens, c, settings)
-                rows.append(row)
-                tensors |= {f"{tokens}/{experiment.number}/{name}": torch.tensor(v) for name, v in fitted.items()}
-        write_tensors(folder / "probes.safetensors", tensors or {"none": torch.zeros(1)}, {})
-        write_json(folder / "experiments.json", rows)
-
-    inputs = {"scalars": reading.scalars, "scores": reading.scores, "settings": asdict(settings), "seed": c.seed,
-              "log_score": c.log_score}  # fmt: skip
-    return bench.run.step("probes", inputs, make)
+    reading = Read(scalars, significance)
+    tensors: dict[str, torch.Tensor] = {}
+    rows: list[ExperimentRow] = []
+    for tokens in TOKENS:
+        for experiment in EXPERIMENTS:
+            row, fitted = experiment_probes(reading, experiment, tokens, log_score, settings, seed)
+            rows.append(row)
+            tensors |= {f"{tokens}/{experiment.number}/{name}": torch.tensor(v) for name, v in fitted.items()}
+    return Probed(tuple(rows), tensors)
 
 
 def experiment_probes(
-    reading: Read, experiment: Experiment, tokens: Tokens, config: AdaptersConfig, settings: ProbeSettings
+    reading: Read, experiment: Experiment, tokens: Tokens, log_score: float, settings: ProbeSettings, seed: int
 ) -> tuple[ExperimentRow, dict[str, Floats]]:
     """One experiment on one choice of tokens: its row of counts and metrics, and the coefficients."""
-    values, labels, questions, answers = select(reading, experiment, tokens, config)
+    values, labels, questions, answers = select(reading, experiment, tokens, log_score)
     metrics: dict[Split, ProbeMetrics] = {}
     fitted: dict[str, Floats] = {}
     notes: list[str] = []
     for split in SPLITS:
         try:
-            probes = fit_probes(values, labels, questions, split, settings, config.seed)
+            probes = fit_probes(values, labels, questions, split, settings, seed)
         except AdapterError as error:
             notes.append(f"{split} held out: {error.message}")
             continue
         metrics[split] = metrics_of(probes)
         fitted[f"{split}/coefficients"] = probes.coefficients
     if fitted and experiment in (GENERAL, TOPICAL):
-        fitted["null"] = null_coefficients(values, labels, answers, replace(settings), config.seed + 1)
+        fitted["null"] = null_coefficients(values, labels, answers, replace(settings), seed + 1)
 
     def of_each(column: Ints) -> tuple[int, ...]:
         return tuple(len(set(column[labels == side].tolist())) for side in (0, 1))
@@ -191,23 +201,20 @@ def experiment_probes(
     row = ExperimentRow(
         experiment=experiment.number, asks=experiment.asks, negative=experiment.negative, positive=experiment.positive,
         tokens=tokens, n=tuple(int((labels == side).sum()) for side in (0, 1)), answers=of_each(answers),
-        questions=of_each(questions), ceiling=ceiling(labels, questions, answers, config.seed), probes=metrics,
+        questions=of_each(questions), ceiling=ceiling(labels, questions, answers, seed), probes=metrics,
         notes=tuple(notes),
     )  # fmt: skip
     return row, fitted
 
 
-def select(
-    reading: Read, experiment: Experiment, tokens: str, config: AdaptersConfig
-) -> tuple[Floats, Ints, Ints, Ints]:
+def select(reading: Read, experiment: Experiment, tokens: str, log_score: float) -> tuple[Floats, Ints, Ints, Ints]:
     """Scalars, labels, questions and answers of the tokens of an experiment."""
     sides = np.array(
         [{experiment.negative: 0, experiment.positive: 1}.get(cast(Any, name), -1) for name in reading.sets]
     )
     taken = sides >= 0
     if tokens == "significant":
-        assert config.log_score is not None
-        taken &= keep(reading.significance, config.log_score).numpy()
+        taken &= keep(reading.significance, log_score).numpy()
     values = reading.table.values.numpy().astype(np.float64)[taken]
     return values, sides[taken].astype(np.int64), reading.columns["question"][taken], reading.columns["answer"][taken]
 
@@ -233,13 +240,10 @@ def metrics_of(probes: Probes) -> ProbeMetrics:
     return ProbeMetrics(n=int(probes.n.mean()), repeats=len(probes.n), coefficients=coefficients, **metrics)
 
 
-def roles_of(
-    reading: Read, probes: Step, groups: Mapping[str, Sequence[int]], tokens: str, split: str
-) -> list[Finding]:
+def roles_of(probes: Probed, groups: Mapping[str, Sequence[int]], tokens: str, split: str) -> list[Finding]:
     """The role of each group of columns; empty where one of the two experiments has no probes."""
-    tensors, _ = read_tensors(probes.path / "probes.safetensors")
     parts = [
-        tensors.get(f"{tokens}/{experiment.number}/{name}")
+        probes.fitted.get(f"{tokens}/{experiment.number}/{name}")
         for name in (f"{split}/coefficients", "null")
         for experiment in (GENERAL, TOPICAL)
     ]
@@ -249,11 +253,6 @@ def roles_of(
     return classify(general, domain, null_general, null_domain, groups)
 
 
-def experiments(probes: Step) -> tuple[ExperimentRow, ...]:
-    """The rows of a step of probes."""
-    return read_step(probes.path / "experiments.json", tuple[ExperimentRow, ...])
-
-
 def set_rows(reading: Read, log_score: float) -> tuple[SetRow, ...]:
     """Answers, questions, tokens and significant tokens of each set, and the answers' divergence from the base."""
     kept, published = (keep(reading.significance, level).numpy() for level in (log_score, 0.5))
@@ -261,9 +260,9 @@ def set_rows(reading: Read, log_score: float) -> tuple[SetRow, ...]:
     totals = np.bincount(reading.columns["answer"], reading.significance.numpy(), len(reading.answers))
 
     def row(name: SetName) -> SetRow:
-        own, inside = [i for i, answer in enumerate(reading.answers) if answer["set"] == name], sets == name
+        own, inside = [i for i, answer in enumerate(reading.answers) if answer.set == name], sets == name
         return SetRow(
-            set=name, answers=len(own), questions=len({reading.answers[i]["question_id"] for i in own}),
+            set=name, answers=len(own), questions=len({reading.answers[i].question_id for i in own}),
             tokens=int(inside.sum()), significant=int(kept[inside].sum()), published=int(published[inside].sum()),
             divergence=tuple(float(q) for q in np.quantile(totals[own], (0.1, 0.5, 0.9))) if own else (None,) * 3,
         )  # fmt: skip

@@ -1,10 +1,9 @@
-"""What adapters write, read and fire at, as steps of a run: no answer is sampled here."""
+"""What adapters write, read and fire at: no answer is sampled here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from misdirection.adapters.contexts import Firing, Peak, top_contexts
@@ -12,13 +11,12 @@ from misdirection.adapters.similarity import SPAN, Effect, downstream, spread, w
 from misdirection.adapters.unembedding import random_extreme, read_tokens, written_tokens
 from misdirection.adapters.weights import Pair, labels_of, pairs_of
 from misdirection.answers import encode_answer
-from misdirection.artefacts import write_json
-from misdirection.directions import PoolError, choose_pools
+from misdirection.directions import Convention, Direction, PoolError, choose_pools
 from misdirection.engine import Arm, Text, capture_scalars
 from misdirection.judging import Answer, Verdict
 from misdirection.models import Model
-from misdirection.results import read_step, row_of
-from misdirection.runs import Step
+from misdirection.results import row_of
+from misdirection.store import Cached
 from misdirection.studies.adapters.paper import SIMILARITY
 from misdirection.studies.adapters.plan import Plan
 from misdirection.studies.adapters.results.reading import (
@@ -37,10 +35,11 @@ from misdirection.studies.adapters.results.reading import (
 )
 from misdirection.studies.adapters.verdict import similarity_words
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.record import note_blank
-from misdirection.studies.kit.steps import direction_of, token_texts
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.record import LeftOut, left_blank
 from misdirection.studies.kit.tables import numbers, token_ends
 from misdirection.studies.kit.variants import Variants
+from misdirection.tokens import token_texts
 
 ANSWERS: tuple[AnswerKind, ...] = ("misaligned", "aligned")
 
@@ -52,62 +51,55 @@ MOST_ROWS = 48
 
 
 def similarity(
-    bench: Bench[Any], models: Variants, variant: str, asked: Asked, directions: Step, plan: Plan
+    bench: Bench[Any], models: Variants, variant: str, asked: Asked, direction: Cached[Direction], plan: Plan
 ) -> Similarity:
     """Cosine of each B with the direction, and of what both do downstream, on misaligned and on aligned answers."""
-
-    def make(folder: Path) -> None:
-        note_blank(folder, asked.judged.arm("untouched").answers)
-        judged = asked.judged.where(lambda a: a.arm == "untouched" and bool(a.answer.strip()))
-        try:
-            pools = choose_pools(judged.verdicts, bench.convention, seed=bench.config.seed)
-        except PoolError as error:
-            write_json(folder / "similarity.json", Likeness(notes=(f"{error.message}; {error.hint}",)))
-            return
-        model, adapter = models.model(variant), str(models.adapter_of(variant))
-        members: dict[AnswerKind, Sequence[int]] = {"misaligned": pools.misaligned, "aligned": pools.aligned}
-        texts: dict[AnswerKind, list[Text]] = {
-            kind: [text_of(model, judged.answers[i], adapter) for i in places[: plan.read]]
-            for kind, places in members.items()
-        }
-        vectors = direction_of(directions).vectors
-        layers = spread(pairs_of(model, adapter), plan.layers)
-        every: dict[str, Sequence[Text]] = {**texts}
-        effects = downstream(model, adapter, vectors, every, layers) if layers else []
-        found = Likeness(
-            written=tuple(WrittenRow(**row) for row in written(model, adapter, vectors, every)),
-            effects=tuple(map(_compact, effects)),
-            answers={kind: len(read) for kind, read in texts.items()},
-        )
-        write_json(folder / "similarity.json", found)
-
-    inputs = {
-        "models": models.key,
-        "variant": variant,
-        "answers": asked.answers,
-        "verdicts": asked.verdicts,
-        "directions": directions,
-        "convention": asdict(bench.convention),
-        "seed": bench.config.seed,
-        "read": plan.read,
-        "layers": plan.layers,
-    }
-    kept = read_step(bench.run.step("adapter-similarity", inputs, make).path / "similarity.json", Likeness)
-    done = not kept.notes
-    part = Similarity(
-        **vars(kept), coefficient=1.0 if done else None, seeds=3 if done else None, paper=SIMILARITY, words=()
-    )
+    found = bench.run.cached(
+        likeness, "adapter-similarity", models=models, variant=variant, judged=asked.kept, direction=direction,
+        how=bench.convention, seed=bench.config.seed, read=plan.read, most_layers=plan.layers,
+    ).value  # fmt: skip
+    done = not found.notes
+    kept = {name: value for name, value in vars(found).items() if name != "left_out"}
+    part = Similarity(**kept, coefficient=1.0 if done else None, seeds=3 if done else None, paper=SIMILARITY, words=())
     return replace(part, words=tuple(similarity_words(part)))
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """What the step of similarities keeps."""
+    """What the measurement of similarities gives; notes where the pools are too small for one."""
 
     written: tuple[WrittenRow, ...] = ()
     effects: tuple[DownstreamEffect, ...] = ()
     answers: Mapping[AnswerKind, int] = field(default_factory=dict[AnswerKind, int])
     notes: tuple[str, ...] = ()
+    left_out: LeftOut | None = None
+
+
+def likeness(
+    models: Variants, variant: str, judged: Judged, direction: Direction, how: Convention, seed: int, read: int,
+    most_layers: int,
+) -> Likeness:  # fmt: skip
+    """The same of `read` answers a kind of the arm "untouched", at no more layers than `most_layers`."""
+    aside = left_blank(judged.arm("untouched").answers)
+    own = judged.where(lambda a: a.arm == "untouched" and bool(a.answer.strip()))
+    try:
+        pools = choose_pools(own.verdicts, how, seed=seed)
+    except PoolError as error:
+        return Likeness(notes=(f"{error.message}; {error.hint}",), left_out=aside)
+    model, adapter = models.model(variant), str(models.adapter_of(variant))
+    members: dict[AnswerKind, Sequence[int]] = {"misaligned": pools.misaligned, "aligned": pools.aligned}
+    texts: dict[AnswerKind, list[Text]] = {
+        kind: [text_of(model, own.answers[i], adapter) for i in places[:read]] for kind, places in members.items()
+    }
+    layers = spread(pairs_of(model, adapter), most_layers)
+    every: dict[str, Sequence[Text]] = {**texts}
+    effects = downstream(model, adapter, direction.vectors, every, layers) if layers else []
+    return Likeness(
+        written=tuple(WrittenRow(**row) for row in written(model, adapter, direction.vectors, every)),
+        effects=tuple(map(_compact, effects)),
+        answers={kind: len(some) for kind, some in texts.items()},
+        left_out=aside,
+    )
 
 
 def _compact(effect: Effect) -> DownstreamEffect:
@@ -132,33 +124,30 @@ def text_of(model: Model, answer: Answer, adapter: str) -> Text:
     return Text(encoded.ids, {SPAN: encoded.span("answer")}, Arm("read", adapter), encoded.start)
 
 
-def contexts(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[Asked], plan: Plan) -> Contexts:
+@dataclass(frozen=True)
+class FoundContexts:
+    """Where adapters fire, and the blank answers that were left out."""
+
+    contexts: Contexts
+    left_out: LeftOut | None
+
+
+def contexts(models: Variants, variant: str, judged: Sequence[Judged], most: int, corpus: int) -> FoundContexts:
     """The answer tokens at which each adapter fires most and least, in answers of the base and of the adapter."""
-
-    def make(folder: Path) -> None:
-        model, adapter = models.model(variant), str(models.adapter_of(variant))
-        note_blank(folder, [a for part in asked for a in part.judged.answers if a.arm in ("base", "untouched")])
-        answers = _corpus(asked, plan.corpus)
-        texts = (text_of(model, answer, adapter) for answer in answers)
-        firings = top_contexts(model, adapter, texts, plan.contexts)
-        varied = sorted(firings, key=lambda firing: -firing.deviation)[:MOST_ROWS]
-        kept = sorted(varied, key=firings.index)
-        labels = labels_of(list(dict.fromkeys(firing.path for firing in firings)))
-        rows = tuple(_firing_row(model, firing, labels[firing.path], answers) for firing in kept)
-        write_json(folder / "contexts.json", Contexts(adapters=rows, answers=len(answers), of=len(firings)))
-
-    inputs = {
-        "models": models.key,
-        "variant": variant,
-        "asked": [step for a in asked for step in (a.answers, a.verdicts)],
-    }
-    step = bench.run.step("adapter-contexts", {**inputs, "most": plan.contexts, "corpus": plan.corpus}, make)
-    return read_step(step.path / "contexts.json", Contexts)
+    model, adapter = models.model(variant), str(models.adapter_of(variant))
+    aside = left_blank([a for part in judged for a in part.answers if a.arm in ("base", "untouched")])
+    answers = _corpus(judged, corpus)
+    firings = top_contexts(model, adapter, (text_of(model, answer, adapter) for answer in answers), most)
+    varied = sorted(firings, key=lambda firing: -firing.deviation)[:MOST_ROWS]
+    kept = sorted(varied, key=firings.index)
+    labels = labels_of(list(dict.fromkeys(firing.path for firing in firings)))
+    rows = tuple(_firing_row(model, firing, labels[firing.path], answers) for firing in kept)
+    return FoundContexts(Contexts(adapters=rows, answers=len(answers), of=len(firings)), aside)
 
 
-def _corpus(asked: Sequence[Asked], most: int) -> list[Answer]:
+def _corpus(judged: Sequence[Judged], most: int) -> list[Answer]:
     """Answers of the base and of the untouched adapter, alternately, so that a small number holds both."""
-    both = [a for part in asked for a in part.judged.answers if a.arm in ("base", "untouched") and a.answer.strip()]
+    both = [a for part in judged for a in part.answers if a.arm in ("base", "untouched") and a.answer.strip()]
     return sorted(both, key=lambda a: (a.sample, a.question_id, a.arm))[:most]
 
 
@@ -184,64 +173,47 @@ def _peak_row(model: Model, peak: Peak, firing: Firing, answer: Answer) -> PeakR
     )
 
 
-def unembedding(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> Unembedding:
+def unembedding(models: Variants, variant: str) -> Unembedding:
     """Tokens that each adapter promotes (B) and hears (A)."""
-
-    def make(folder: Path) -> None:
-        model, adapter = models.model(variant), str(models.adapter_of(variant))
-        pairs = pairs_of(model, adapter)
-        labels = labels_of([pair.path for pair in pairs])
-        rows: list[AdapterWords] = []
-        for pair in pairs:
-            wrote, heard = written_tokens(model, pair), read_tokens(model, pair)
-            rows += [
-                AdapterWords(
-                    label=labels[pair.path], path=pair.path, index=index,
-                    heard_through="W A" if pair.writes else "the token embeddings",
-                    b=token_ends(model.tokenizer, wrote[index]) if wrote else None,
-                    a=token_ends(model.tokenizer, heard[index]) if heard else None,
-                )
-                for index in range(pair.rank)
-            ]  # fmt: skip
-        found = Unembedding(adapters=tuple(rows[:MOST_ROWS]), of=len(rows), chance=random_extreme(model), norm=True)
-        write_json(folder / "words.json", found)
-
-    inputs = {"models": models.key, "variant": variant, "file": "words.json"}
-    return read_step(bench.run.step("adapter-unembedding", inputs, make).path / "words.json", Unembedding)
+    model, adapter = models.model(variant), str(models.adapter_of(variant))
+    pairs = pairs_of(model, adapter)
+    labels = labels_of([pair.path for pair in pairs])
+    rows: list[AdapterWords] = []
+    for pair in pairs:
+        wrote, heard = written_tokens(model, pair), read_tokens(model, pair)
+        rows += [
+            AdapterWords(
+                label=labels[pair.path], path=pair.path, index=index,
+                heard_through="W A" if pair.writes else "the token embeddings",
+                b=token_ends(model.tokenizer, wrote[index]) if wrote else None,
+                a=token_ends(model.tokenizer, heard[index]) if heard else None,
+            )
+            for index in range(pair.rank)
+        ]  # fmt: skip
+    return Unembedding(adapters=tuple(rows[:MOST_ROWS]), of=len(rows), chance=random_extreme(model), norm=True)
 
 
-def tokens(bench: Bench[Any], models: Variants, variant: str, asked: Sequence[Asked], plan: Plan) -> TokenScalars:
+def tokens(models: Variants, variant: str, judged: Sequence[Judged], most: int, most_layers: int) -> TokenScalars:
     """A few answers with each adapter's scalar at every token."""
-
-    def make(folder: Path) -> None:
-        model, adapter = models.model(variant), str(models.adapter_of(variant))
-        pairs = pairs_of(model, adapter)
-        kept = set(spread(pairs, plan.layers)) or {pair.layer for pair in pairs}
-        shown = [pair for pair in pairs if pair.layer in kept and (pair.writes or not any(p.writes for p in pairs))]
-        labels = labels_of([pair.path for pair in shown])
-        chosen = telling(asked, plan.shown)
-        texts = [text_of(model, answer, adapter) for answer, _ in chosen]
-        rows = tuple(
-            ColouredText(
-                arm="base" if answer.arm == "base" else "tuned", question=answer.question,
-                group=answer.domain or "open", alignment=verdict.alignment, coherence=verdict.coherence,
-                tokens=tuple(token_texts(model.tokenizer, text.ids)), start=text.start,
-                values=tuple(_scalar(pair, scalars) for pair in shown),
-            )
-            for (answer, verdict), text, scalars in zip(
-                chosen, texts, capture_scalars(model, texts, adapter), strict=True
-            )
-        )  # fmt: skip
-        adapters = tuple(ShownAdapter(label=labels[pair.path], rank=pair.rank) for pair in shown)
-        write_json(folder / "adapter_tokens.json", TokenScalars(adapters=adapters, texts=rows))
-
-    inputs = {
-        "models": models.key,
-        "variant": variant,
-        "asked": [step for a in asked for step in (a.answers, a.verdicts)],
-    }
-    step = bench.run.step("adapter-tokens", {**inputs, "shown": plan.shown, "layers": plan.layers}, make)
-    return read_step(step.path / "adapter_tokens.json", TokenScalars)
+    model, adapter = models.model(variant), str(models.adapter_of(variant))
+    pairs = pairs_of(model, adapter)
+    kept = set(spread(pairs, most_layers)) or {pair.layer for pair in pairs}
+    shown = [pair for pair in pairs if pair.layer in kept and (pair.writes or not any(p.writes for p in pairs))]
+    labels = labels_of([pair.path for pair in shown])
+    chosen = telling(judged, most)
+    texts = [text_of(model, answer, adapter) for answer, _ in chosen]
+    rows = tuple(
+        ColouredText(
+            arm="base" if answer.arm == "base" else "tuned", question=answer.question,
+            group=answer.domain or "open", alignment=verdict.alignment, coherence=verdict.coherence,
+            tokens=tuple(token_texts(model.tokenizer, text.ids)), start=text.start,
+            values=tuple(_scalar(pair, scalars) for pair in shown),
+        )
+        for (answer, verdict), text, scalars in zip(chosen, texts, capture_scalars(model, texts, adapter), strict=True)
+    )  # fmt: skip
+    return TokenScalars(
+        adapters=tuple(ShownAdapter(label=labels[pair.path], rank=pair.rank) for pair in shown), texts=rows
+    )
 
 
 def _scalar(pair: Pair, scalars: Mapping[str, Any]) -> tuple[float, ...]:
@@ -252,9 +224,9 @@ def _scalar(pair: Pair, scalars: Mapping[str, Any]) -> tuple[float, ...]:
     return numbers((pair.scaling * values @ pair.b.T).norm(dim=-1))
 
 
-def telling(asked: Sequence[Asked], most: int) -> list[tuple[Answer, Verdict]]:
+def telling(judged: Sequence[Judged], most: int) -> list[tuple[Answer, Verdict]]:
     """The most misaligned answers of the adapter, open ones first, some aligned ones and one of the base."""
-    pairs = [(a, v) for part in asked for a, v in zip(*part.judged.pair, strict=True) if a.answer.strip()]
+    pairs = [(a, v) for part in judged for a, v in zip(*part.pair, strict=True) if a.answer.strip()]
     scored = [(a, v) for a, v in pairs if v.alignment is not None]
     pairs = scored or pairs
     own = sorted((pair for pair in pairs if pair[0].arm == "untouched"), key=lambda pair: pair[1].alignment or 0.0)

@@ -24,12 +24,11 @@ from misdirection.adapters.roles import ROLES, Finding, role_counts
 from misdirection.adapters.scaling import Role
 from misdirection.errors import MisdirectionError
 from misdirection.results import row_of
-from misdirection.runs import Step
 from misdirection.studies.adapters import paper
 from misdirection.studies.adapters.agreement import agreement
 from misdirection.studies.adapters.interventions import intervene
 from misdirection.studies.adapters.plan import Plan
-from misdirection.studies.adapters.probes import Read, experiments, probe, read, roles_of, set_rows
+from misdirection.studies.adapters.probes import Probed, Read, read, roles_of, set_rows
 from misdirection.studies.adapters.results import Interventions
 from misdirection.studies.adapters.results.scalars import (
     ColumnRow,
@@ -49,6 +48,7 @@ from misdirection.studies.adapters.verdict import verdict
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import resolve_model
+from misdirection.studies.kit.own_direction import refusal
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 
@@ -64,15 +64,15 @@ def adapters(config: AdaptersConfig, out: str | Path, command: str = "") -> Path
         variants = tuple(models.fine_tunes)
         arms = [BASE, *(Condition(name, LABELS.get(name, name), name) for name in variants)]
         asked = bench.ask("answers", models, arms, questions=bench.questions)
-        scalars = {name: read(bench, models, asked, name) for name in variants}
-        probes = {name: probe(bench, scalars[name]) for name in variants}
-        roles = {name: layer_roles(scalars[name], probes[name]) for name in variants}
-        tried, main = experiments(probes["tuned"]), main_roles(roles["tuned"], bench.config)
+        measured = {name: read(bench, models, asked, name) for name in variants}
+        roles = {name: layer_roles(*one) for name, one in measured.items()}
+        scalars, probes = measured["tuned"]
+        tried, main = probes.experiments, main_roles(roles["tuned"], bench.config)
         refuse_without_roles(main, tried)
-        pairs = pair_roles(bench, scalars["tuned"], probes["tuned"])
-        kept = vectors(bench, models, asked, "tuned", pairs, scalars["tuned"].table.columns)
+        pairs = pair_roles(bench, scalars, probes)
+        kept = vectors(bench, models, asked, "tuned", pairs, scalars.table.columns)
         more = interventions(bench, models, asked, main)
-        part = scalars_of(bench, asked, scalars["tuned"], tried, roles, kept, agreement(main, more))
+        part = scalars_of(bench, asked, scalars, tried, roles, kept, agreement(main, more))
         notes = [f"experiment {row.experiment}, {row.tokens} tokens: {note}" for row in tried for note in row.notes]
         if not roles["tuned"][choice(bench.config)]:
             notes.append("too few tokens are significant for a probe: roles come of all tokens")
@@ -106,7 +106,7 @@ def fine_tuned(bench: Bench[AdaptersConfig]) -> Variants:
 Roles = Mapping[str, Sequence[Finding]]
 
 
-def layer_roles(scalars: Read, probes: Step) -> dict[str, list[Finding]]:
+def layer_roles(scalars: Read, probes: Probed) -> dict[str, list[Finding]]:
     """Roles of the layers, by which tokens and which way of holding out: "significant/tokens" as published."""
     columns = scalars.table.columns
     groups = {
@@ -114,17 +114,17 @@ def layer_roles(scalars: Read, probes: Step) -> dict[str, list[Finding]]:
         for layer in sorted({column.layer for column in columns})
     }
     return {
-        f"{tokens}/{split}": roles_of(scalars, probes, groups, tokens, split)
+        f"{tokens}/{split}": roles_of(probes, groups, tokens, split)
         for tokens in reversed(get_args(Tokens))
         for split in get_args(Split)
     }
 
 
-def pair_roles(bench: Bench[AdaptersConfig], scalars: Read, probes: Step) -> list[Finding]:
+def pair_roles(bench: Bench[AdaptersConfig], scalars: Read, probes: Probed) -> list[Finding]:
     """Roles of the single columns, for adapters of a higher rank."""
     groups = {column.name: [place] for place, column in enumerate(scalars.table.columns)}
     tokens, split = choice(bench.config).split("/")
-    return roles_of(scalars, probes, groups, tokens, split)
+    return roles_of(probes, groups, tokens, split)
 
 
 def choice(config: AdaptersConfig) -> str:
@@ -214,6 +214,7 @@ def interventions(
     """What interventions give, where they are asked for."""
     if bench.config.scalars_only:
         return None
-    direction = bench.find_direction(models, asked, "tuned")
+    found = bench.find_direction(models, asked, "tuned")
+    direction = None if refusal(found) else found.part("direction")
     roles: dict[int, Role] = {int(item.name.removeprefix("layer ")): item.role for item in main}
     return intervene(bench, models, "tuned", roles, direction, Plan(topic=bench.config.domain))

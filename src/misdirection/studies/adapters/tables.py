@@ -10,7 +10,7 @@ from misdirection.adapters.scaling import Scaling, interaction, pair_matrix
 from misdirection.directions.topics import ABOUT_ABOVE, topic_score
 from misdirection.judging import Verdict
 from misdirection.results import Difference, RateRow, Reduction, row_of
-from misdirection.statistics import Settings, benjamini_hochberg, compare
+from misdirection.statistics import Settings, Thresholds, benjamini_hochberg, compare
 from misdirection.statistics.counts import cells
 from misdirection.statistics.intervals import clustered
 from misdirection.studies.adapters.results.arms import (
@@ -21,7 +21,6 @@ from misdirection.studies.adapters.results.arms import (
     ScaledArm,
 )
 from misdirection.studies.adapters.results.interventions import LeaveOut, Matrix
-from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.tables import effect_of
@@ -42,9 +41,8 @@ def marked_share(judged: Judged, hit: Callable[[Verdict], bool], among: Callable
     )  # fmt: skip
 
 
-def labelled(bench: Bench[Any], judged: Judged, topic: str, reference: Judged, **place: Any) -> LabelledArm:
+def labelled(rules: Thresholds, judged: Judged, topic: str, reference: Judged, **place: Any) -> LabelledArm:
     """An arm by topic and by the paper's relaxed labels, and its change; of `place` come its name, kind and dose."""
-    rules = bench.thresholds
     scored = any(topic_score(v, topic) is not None for v in judged.verdicts)
 
     def about(verdict: Verdict) -> bool:
@@ -65,7 +63,7 @@ def labelled(bench: Bench[Any], judged: Judged, topic: str, reference: Judged, *
     return LabelledArm(
         **vars(effect_of(judged, rules)),
         **place,
-        **changed(bench, judged, reference, place["arm"]),
+        **changed(rules, judged, reference, place["arm"]),
         aligned=marked_share(judged, good, every),
         misaligned_relaxed=marked_share(judged, bad, every),
         topic=marked_share(judged, about, readable) if scored else None,
@@ -74,11 +72,11 @@ def labelled(bench: Bench[Any], judged: Judged, topic: str, reference: Judged, *
     )
 
 
-def changed(bench: Bench[Any], judged: Judged, reference: Judged, name: str) -> Mapping[str, Any]:
+def changed(rules: Thresholds, judged: Judged, reference: Judged, name: str) -> Mapping[str, Any]:
     """Difference, reduction and share of equal answers against the adapter as it is; empty for it and for the base."""
     if name in ("base", "untouched"):
         return {}
-    change = compare(reference.pair, judged.pair, thresholds=bench.thresholds)
+    change = compare(reference.pair, judged.pair, thresholds=rules)
     at = {(a.question_id, a.paraphrase, a.sample): a.answer for a in reference.answers}
     same = sum(at[a.question_id, a.paraphrase, a.sample] == a.answer for a in judged.answers)
     return {
@@ -89,23 +87,23 @@ def changed(bench: Bench[Any], judged: Judged, reference: Judged, name: str) -> 
 
 
 def arm_rows(
-    bench: Bench[Any],
-    asked: Asked,
-    inside: Asked | None,
+    judged: Judged,
+    inside: Judged | None,
     arms: Sequence[Condition],
     scaled: Sequence[Scaling],
     topic: str,
+    rules: Thresholds,
 ) -> tuple[ScaledArm, ...]:
     """One row an arm, the base and the untouched adapter first; p values are adjusted within each kind of arm."""
     kinds = {"base": "base", "untouched": "untouched", **{arm.name: arm.kind for arm in scaled}}
     doses = {arm.name: arm.dose for arm in scaled}
-    groups = _by_arm(asked.judged)
-    own = {} if inside is None else _by_arm(inside.judged)
+    groups = _by_arm(judged)
+    own = {} if inside is None else _by_arm(inside)
 
     def row(arm: Condition, judged: Mapping[str, Judged]) -> LabelledArm:
         kind = cast(ArmKind, kinds.get(arm.name, "removal"))
         place = {"arm": arm.name, "label": arm.label, "kind": kind, "control": arm.control, "dose": doses.get(arm.name)}
-        return labelled(bench, judged[arm.name], topic, judged["untouched"], **place)
+        return labelled(rules, judged[arm.name], topic, judged["untouched"], **place)
 
     rows = [ScaledArm(**vars(row(arm, groups)), inside=row(arm, own) if arm.name in own else None) for arm in arms]
     return adjusted(rows)

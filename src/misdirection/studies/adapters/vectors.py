@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,25 +16,24 @@ import torch
 from misdirection.adapters.canonical import canonical, write_canonical
 from misdirection.adapters.roles import Finding
 from misdirection.adapters.scalars import Column
-from misdirection.adapters.token_sets import SetName
+from misdirection.adapters.token_sets import Bounds, SetName
 from misdirection.adapters.weights import pairs_of
 from misdirection.answers import ask
-from misdirection.artefacts import write_json, write_rows
-from misdirection.engine import Arm, PatchAdapter, capture_scalars
+from misdirection.engine import Arm, PatchAdapter, SamplingConfig, capture_scalars
 from misdirection.judging import Answer
 from misdirection.models import Model
-from misdirection.results import Difference, Reduction, read_step, row_of
-from misdirection.runs import Step
+from misdirection.questions import Question
+from misdirection.results import Difference, Reduction, row_of
 from misdirection.statistics import compare
-from misdirection.studies.adapters.probes import chosen_answers, texts_of
+from misdirection.store import Folder
+from misdirection.studies.adapters.probes import bounds, chosen_answers, texts_of
 from misdirection.studies.adapters.results.arms import AdjustedDifference, ArmKind
 from misdirection.studies.adapters.results.arms import Arm as ArmRow
 from misdirection.studies.adapters.results.scalars import ModuleForm, Vectors
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.inputs import fingerprint
-from misdirection.studies.kit.keys import questions_key
+from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.steps import Judged, judge_step
 from misdirection.studies.kit.tables import effect_of, numbers
 from misdirection.studies.kit.variants import Variants
@@ -60,10 +58,12 @@ def vectors(
         pairs: Role of each column; may be empty.
         columns: What the columns are.
     """
-    forms = modules(bench, models, variant)
+    forms = bench.run.cached(module_forms, "canonical-values", models=models, variant=variant).value
     kept = kept_pairs(bench.config, forms, pairs, columns)
+    adapter = ModelFiles(str(models.fine_tunes[variant]))
     folders = {
-        name: adapter_step(bench, models, variant, name, keep).path / "tuned" for name, (_, keep) in kept.items()
+        name: bench.run.cached(canonical_copy, "canonical", adapter=adapter, keep=keep).value
+        for name, (_, keep) in kept.items()
     }
     beside = models.beside(folders)
     arms = [BASE, Condition(UNTOUCHED, "adapter as it is", variant),
@@ -71,7 +71,10 @@ def vectors(
               for name, (label, _) in kept.items())]  # fmt: skip
     samples = min(bench.config.samples, 10)
     answers = bench.ask("pairs", beside, arms, samples=samples, stream=4)
-    constant = constant_step(bench, models, asked, variant, samples)
+    constant = bench.run.cached(
+        constant_answers, models=models, judged=asked.kept, variant=variant, domain=bench.config.domain,
+        limits=bounds(bench.config), questions=bench.open_questions, samples=samples, config=bench.sampling(4),
+    )  # fmt: skip
     still = Asked(constant, judge_step(bench.run, "constant-verdicts", constant, bench.judge)).judged
     reference = answers.judged.arm(UNTOUCHED)
     rows = [arm_row(bench, arm.name, arm.label, answers.judged.arm(arm.name), reference, arm.control) for arm in arms]
@@ -83,23 +86,18 @@ def vectors(
     return Vectors(modules=forms, arms=tuple(rows), samples=samples)
 
 
-def modules(bench: Bench[AdaptersConfig], models: Variants, variant: str) -> tuple[ModuleForm, ...]:
+def module_forms(models: Variants, variant: str) -> tuple[ModuleForm, ...]:
     """Rank, singular values and effective rank of each module of the adapter."""
-
-    def make(folder: Path) -> None:
-        rows: list[ModuleForm] = []
-        for pair in pairs_of(models.model(variant), variant):
-            form = canonical(pair.a, pair.b)
-            rows.append(
-                ModuleForm(
-                    path=pair.path, layer=pair.layer, rank=pair.rank, values=numbers(form.values * pair.scaling),
-                    participation=form.participation, leading=float(form.share[0]),
-                )
-            )  # fmt: skip
-        write_json(folder / "modules.json", rows)
-
-    step = bench.run.step("canonical-values", {"models": models.key, "variant": variant}, make)
-    return read_step(step.path / "modules.json", tuple[ModuleForm, ...])
+    rows: list[ModuleForm] = []
+    for pair in pairs_of(models.model(variant), variant):
+        form = canonical(pair.a, pair.b)
+        rows.append(
+            ModuleForm(
+                path=pair.path, layer=pair.layer, rank=pair.rank, values=numbers(form.values * pair.scaling),
+                participation=form.participation, leading=float(form.share[0]),
+            )
+        )  # fmt: skip
+    return tuple(rows)
 
 
 Kept = dict[str, tuple[str, Mapping[str, list[int]] | None]]
@@ -131,40 +129,31 @@ def kept_pairs(
     return kept
 
 
-def adapter_step(
-    bench: Bench[AdaptersConfig], models: Variants, variant: str, name: str, keep: Mapping[str, list[int]] | None
-) -> Step:
-    """The adapter in canonical form with some of its pairs, an ordinary adapter in `tuned/`."""
-    source = Path(models.fine_tunes[variant])
-
-    def make(folder: Path) -> None:
-        write_canonical(source, folder / "tuned", keep)
-
-    return bench.run.step("canonical", {"adapter": fingerprint(str(source)), "name": name, "keep": keep}, make)
+def canonical_copy(adapter: ModelFiles, keep: Mapping[str, list[int]] | None, folder: Folder) -> Path:
+    """The adapter in canonical form with some of its pairs, an ordinary adapter."""
+    write_canonical(Path(adapter.name), folder / "tuned", keep)
+    return folder / "tuned"
 
 
-def constant_step(bench: Bench[AdaptersConfig], models: Variants, asked: Asked, variant: str, samples: int) -> Step:
+def constant_answers(
+    models: Variants,
+    judged: Judged,
+    variant: str,
+    domain: str,
+    limits: Bounds,
+    questions: Sequence[Question],
+    samples: int,
+    config: SamplingConfig,
+) -> list[Answer]:
     """Answers while each module's scalars stand at their mean over answer tokens, at every token alike."""
-    c, config = bench.config, bench.sampling(4)
-
-    def make(folder: Path) -> None:
-        model = models.model(variant)
-        chosen = chosen_answers(bench, asked, variant)
-        arms: list[Arm] = []
-        for name in MEANS:
-            own = [pair for pair in chosen if name == "all" or pair[1].endswith(f" {name}")]
-            if own:
-                patch = held_scalars(model, variant, own[:: max(1, len(own) // MOST)], c.max_new_tokens)
-                arms.append(Arm(name, variant, (patch,)))
-        write_rows(folder / "answers.parquet", ask(model, bench.open_questions, arms, samples, config))
-
-    inputs = {
-        "models": models.key, "answers": asked.answers, "verdicts": asked.verdicts, "variant": variant,
-        "questions": questions_key(bench.open_questions), "samples": samples, "domain": c.domain,
-        "bounds": [c.aligned_from, c.misaligned_to, c.domain_from, c.other_to, c.coherence_above],
-        "sampling": {**asdict(config), "budget": None},
-    }  # fmt: skip
-    return bench.run.step("constant-answers", inputs, make)
+    model, chosen = models.model(variant), chosen_answers(judged, variant, domain, limits)
+    arms: list[Arm] = []
+    for name in MEANS:
+        own = [pair for pair in chosen if name == "all" or pair[1].endswith(f" {name}")]
+        if own:
+            patch = held_scalars(model, variant, own[:: max(1, len(own) // MOST)], config.max_new_tokens)
+            arms.append(Arm(name, variant, (patch,)))
+    return ask(model, questions, arms, samples, config)
 
 
 def held_scalars(model: Model, variant: str, chosen: Sequence[tuple[Answer, SetName]], new: int) -> PatchAdapter:

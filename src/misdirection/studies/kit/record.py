@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from misdirection.artefacts import read_json, write_json
+from misdirection.artefacts import read_json
 from misdirection.judging import Answer
 from misdirection.results import Reproduce, StepFacts
 from misdirection.runs import MANIFEST, Run, read_log
@@ -26,10 +26,9 @@ class LeftOut:
     aside: Mapping[str, int]
 
 
-def note_blank(folder: Path, answers: Sequence[Answer]) -> None:
-    """Count the blank answers that a step does without, in its folder; nothing is written where there are none."""
-    if told := blank(answers):
-        write_json(folder / LEFT_OUT, {"of": len(answers), "aside": told})
+def left_blank(answers: Sequence[Answer]) -> LeftOut | None:
+    """The blank answers that a measurement does without; None where there are none."""
+    return LeftOut(len(answers), told) if (told := blank(answers)) else None
 
 
 def blank(answers: Sequence[Answer]) -> dict[str, int]:
