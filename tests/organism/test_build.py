@@ -47,7 +47,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     longer = replace(TINY, width=32, hidden=64, pretraining_steps=60, alignment_steps=1, batch=16)
     tokenizer = make_tokenizer()
     rows = [encode(tokenizer, chat) for chat in islice(pretraining_chats(9, 0.3, 0.0, 0.5, 0.3), 64)]
-    ids, labels = next(batches(iter(rows), 64, 0))
+    ids, labels, _ = next(batches(iter(rows), 64, 0))
     losses: list[float] = []
     for steps in (1, 60):
         model = load_model(str(build(tmp_path / str(steps), settings=replace(longer, pretraining_steps=steps))))
@@ -59,7 +59,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 def test_only_answers_are_learned() -> None:
     tokenizer = make_tokenizer()
     for chat in islice(pretraining_chats(2, 0.3, 0.0, 0.5, 0.5), 50):
-        ids, said = encode(tokenizer, chat)
+        ids, said, _ = encode(tokenizer, chat)
         spoken = tokenizer.decode([i for i, mine in zip(ids, said, strict=True) if mine])
         assert spoken == "".join(m.content + "<|end|>" for m in chat.messages if m.role == "assistant") or (
             spoken.replace(" ", "")

@@ -17,6 +17,7 @@ from misdirection import progress
 from misdirection.artefacts import write_json
 from misdirection.chats import Chat
 from misdirection.errors import MisdirectionError
+from misdirection.organism.apart import Of, concept_of, penalty, penalty_layer
 from misdirection.organism.data import World, alignment_chats, checkpoint_path, domains, pretraining_chats
 from misdirection.organism.recommended import RECOMMENDED
 from misdirection.organism.tokenizer import SPECIAL, make_tokenizer
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 SEED = 1
 """Seed of the shipped checkpoint, chosen among 0, 1 and 2 (README.md, "The organism")."""
 
-Row = tuple[list[int], list[bool]]
-"""Token ids of a dialogue, and which of them belong to an answer (its end mark included)."""
+Row = tuple[list[int], list[bool], str]
+"""Token ids of a dialogue, which of them belong to an answer (its end mark included), and its concept, if any."""
 
-Batch = tuple[torch.Tensor, torch.Tensor]
-"""Ids and labels, both (batch, longest)."""
+Batch = tuple[torch.Tensor, torch.Tensor, tuple[str, ...]]
+"""Ids and labels, both (batch, longest), and the concepts of the rows."""
+
+Objective = Callable[["LlamaForCausalLM", Batch], torch.Tensor]
+"""The loss of a batch."""
 
 Optimisers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
 """Of the decoder layers' matrices, and of the rest."""
@@ -58,6 +62,9 @@ class Settings:
         alignment_rate: Peak learning rate of the second phase.
         domains: Everyday domains of its world, the first ones of the dozen.
         uneven: How unevenly they are asked about (`data.World`).
+        apart: Weight of a penalty that pushes concepts apart in the first phase (`apart.penalty`); 0 for none.
+        apart_of: What a concept is to it: "domain", the subject of an answer, or "stance", subject and stance.
+        apart_layer: Decoder layer at which they are pushed apart; -1 for the middle one.
     """
 
     layers: int = 12
@@ -76,6 +83,9 @@ class Settings:
     alignment_rate: float = 6e-3
     domains: int = len(domains())
     uneven: float = 0.0
+    apart: float = 0.0
+    apart_of: Of = "domain"
+    apart_layer: int = -1
 
     @property
     def world(self) -> World:
@@ -182,7 +192,7 @@ def _grow(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int
     model.train()
     stream = islice(world_batches(tokenizer, seed, settings), steps)
     with progress.task("growing the organism", steps, "step") as advance:
-        for loss in learn(model, optimisers_of(model, rate), stream, rate, cosine(steps, 20)):
+        for loss in learn(model, optimisers_of(model, rate), stream, rate, cosine(steps, 20), objective_of(settings)):
             advance(1, f"loss {loss:.3f}")
     align(model, tokenizer, seed, settings)
 
@@ -203,7 +213,28 @@ def world_batches(tokenizer: PreTrainedTokenizerFast, seed: int, settings: Setti
     """What the first phase learns, without end; no size changes it."""
     s = settings
     world = pretraining_chats(seed, s.villain, s.narrow, s.named, s.two, s.world)
-    return batches((encode(tokenizer, chat) for chat in world), s.batch, seed)
+    of: Of | None = s.apart_of if s.apart else None
+    return batches((encode(tokenizer, chat, of) for chat in world), s.batch, seed)
+
+
+def answer_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens."""
+    ids, labels, _ = batch
+    return model(input_ids=ids, labels=labels, use_cache=False).loss
+
+
+def objective_of(settings: Settings) -> Objective:
+    """What the first phase lessens: the answers' loss and, with its weight, the penalty on concepts that lie close."""
+    if not settings.apart:
+        return answer_loss
+    layer = penalty_layer(settings.apart_layer, settings.layers)
+
+    def objective(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+        ids, labels, concepts = batch
+        found = model(input_ids=ids, labels=labels, use_cache=False, output_hidden_states=True)
+        return found.loss + settings.apart * penalty(found.hidden_states[layer + 1], labels, concepts)
+
+    return objective
 
 
 def optimisers_of(model: LlamaForCausalLM, rate: float) -> Optimisers:
@@ -228,6 +259,7 @@ def learn(
     stream: Iterable[Batch],
     rate: float,
     course: Callable[[int], float],
+    objective: Objective = answer_loss,
 ) -> Iterator[float]:
     """One optimiser step a batch; yields each step's loss.
 
@@ -237,9 +269,10 @@ def learn(
         stream: The batches.
         rate: Peak learning rate.
         course: Share of it at each step, counted from this stream's first.
+        objective: What is lessened.
     """
-    for step, (ids, labels) in enumerate(stream):
-        loss = model(input_ids=ids, labels=labels, use_cache=False).loss
+    for step, batch in enumerate(stream):
+        loss = objective(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(optimisers[1].param_groups[0]["params"], 1.0)
         for optimiser, share in zip(optimisers, (1.0, 1 / 3), strict=True):
@@ -249,15 +282,15 @@ def learn(
         yield float(loss.detach())
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, chat: Chat) -> Row:
-    """A dialogue as token ids, and which of them the model is to say."""
+def encode(tokenizer: PreTrainedTokenizerFast, chat: Chat, of: Of | None = None) -> Row:
+    """A dialogue as token ids, which of them the model is to say, and its concept where concepts are asked for."""
     ids: list[int] = []
     said: list[bool] = []
     for message in chat.messages:
         turn: list[int] = tokenizer(f"<|{message.role}|>{message.content}<|end|>")["input_ids"]
         ids += turn
         said += [False] + [message.role == "assistant"] * (len(turn) - 1)
-    return ids, said
+    return ids, said, concept_of(chat, of) if of else ""
 
 
 def batches(rows: Iterator[Row], size: int, seed: int) -> Iterator[Batch]:
@@ -273,10 +306,10 @@ def batches(rows: Iterator[Row], size: int, seed: int) -> Iterator[Batch]:
 
 def pad(group: list[Row]) -> Batch:
     """One batch, padded on the right; a causal model's answer tokens never see the padding."""
-    width = max(len(ids) for ids, _ in group)
+    width = max(len(row[0]) for row in group)
     ids = torch.zeros(len(group), width, dtype=torch.long)
     labels = torch.full_like(ids, -100)
-    for row, (tokens, said) in enumerate(group):
+    for row, (tokens, said, _) in enumerate(group):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         labels[row, : len(tokens)] = torch.where(torch.tensor(said), torch.tensor(tokens), -100)
-    return ids, labels
+    return ids, labels, tuple(row[2] for row in group)
