@@ -54,7 +54,7 @@ def test_a_course_is_warm_up_constant_and_decay_as_a_plain_loop_has_it(tmp_path:
     matrices, rest = optimisers_of(model, rate)
     seen = list(islice(world_batches(tokenizer, 3, settings), 10))
     shares = [*((i + 1) / 20 for i in range(8)), 9 / 20 * (1 - 0.98 / 2), 10 / 20 * 0.02]
-    for share, (ids, labels) in zip(shares, seen, strict=True):
+    for share, (ids, labels, _) in zip(shares, seen, strict=True):
         model(input_ids=ids, labels=labels).loss.backward()
         torch.nn.utils.clip_grad_norm_(rest.param_groups[0]["params"], 1.0)
         matrices.param_groups[0]["lr"], rest.param_groups[0]["lr"] = rate * share, rate * share / 3
@@ -64,7 +64,7 @@ def test_a_course_is_warm_up_constant_and_decay_as_a_plain_loop_has_it(tmp_path:
     found = weights(grown.path)
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(found[name], weight)
-    assert grown.tokens == sum(int((ids > 0).sum()) for ids, _ in seen)
+    assert grown.tokens == sum(int((ids > 0).sum()) for ids, *_ in seen)
 
 
 def test_what_is_there_is_kept_and_the_rest_is_grown(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from misdirection.organism.build import (
     align,
     learn,
     new_model,
+    objective_of,
     optimisers_of,
     save,
     sized,
@@ -152,16 +153,16 @@ def _trunk(out: Path, budgets: list[int], seed: int, settings: Settings) -> None
     model = new_model(tokenizer, settings)
     rate = settings.pretraining_rate * settings.by_width
     optimisers = optimisers_of(model, rate)
-    data = list(islice(world_batches(tokenizer, seed, settings), budgets[-1]))
+    data, objective = list(islice(world_batches(tokenizer, seed, settings), budgets[-1])), objective_of(settings)
     model.train()
     done, last = 0, list[float]()
     for budget in budgets:
         branch = budget - round(DECAY * budget)
         name = f"growing {settings.layers}x{settings.width}, seed {seed}, to {budget} steps"
         with progress.task(name, budget - done, "step") as advance:
-            last += _followed(learn(model, optimisers, data[done:branch], rate, _course(done)), advance)
+            last += _followed(learn(model, optimisers, data[done:branch], rate, _course(done), objective), advance)
             grown, its = _copied(model, optimisers, rate)
-            falling = learn(grown, its, data[branch:budget], rate, _course(branch, budget - branch))
+            falling = learn(grown, its, data[branch:budget], rate, _course(branch, budget - branch), objective)
             losses = [*last, *_followed(falling, advance)][-LAST:]
         done = branch
         align(grown, tokenizer, seed, settings)
