@@ -12,6 +12,7 @@ import misdirection
 from misdirection import progress
 from misdirection.cli import app as app_command
 from misdirection.cli import (
+    compare,
     conditions,
     doctor,
     judge_check,
@@ -52,6 +53,7 @@ measure.add(app)
 screen.add(app)
 doctor.add(app)
 monitor.add(app)
+compare.add(app)
 app_command.add(app)
 app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")

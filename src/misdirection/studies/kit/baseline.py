@@ -7,15 +7,15 @@ are compared question by question where they were asked the same ones, and by th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
-from misdirection.statistics import Thresholds, benjamini_hochberg, family_level, is_found
-from misdirection.studies.kit.change import Change, ChangeRow, change
+from misdirection.statistics import Thresholds, is_found
+from misdirection.studies.kit.change import Change, ChangeRow, family, pair
 from misdirection.studies.kit.judged import Judged, read_verdicts
 from misdirection.studies.kit.sentences import found_text, p_text, points_text
 
@@ -110,20 +110,10 @@ def compare_with(baseline: str | Path, run: Path, found: Mapping[str, Any], rule
     before, now = read_held(baseline), _held(run, found, str(run))
     _same_measure(before, now)
     arms = _arms(before, now)
-    pairs = {new: (before.judged.arm(old), now.judged.arm(new)) for new, old in arms.items()}
-    changes = {arm: change(*pair, rules) for arm, pair in pairs.items()}
-    if len(changes) > 1:
-        tested = [one.p for one in changes.values()]
-        changes = {
-            arm: _adjusted(change(*pair, rules, family_level(tested, place)), tested, place)
-            for place, (arm, pair) in enumerate(pairs.items())
-        }
+    pairs = {new: pair(before.judged.arm(old), now.judged.arm(new)) for new, old in arms.items()}
+    changes = family(pairs, rules)
     known = frozenset(new for new, old in arms.items() if before.states.get(old) == "misaligned")
     return Against(before.name, changes, known, tuple(_notes(before, now, changes)))
-
-
-def _adjusted(one: Change, tested: list[float], place: int) -> Change:
-    return replace(one, p=tested[place], q=benjamini_hochberg(tested)[place])
 
 
 def read_held(path: str | Path) -> Held:
@@ -173,7 +163,7 @@ def _held(run: Path | None, found: Mapping[str, Any], name: str) -> Held:
             who = frozenset(verdict.judge for verdict in judged.verdicts if verdict.judge)
             return Held(name, judged, who, None, states, settings)
     counted = [r for r in found.get("by_question") or () if r["group"] == "open" and r.get("format") == "plain"]
-    judged = _stand_ins(counted or _totals(rows))
+    judged = stand_ins(counted or _totals(rows))
     return Held(name, judged, judges, str(settings.get("misaligned") or "") or None, states, settings)
 
 
@@ -182,14 +172,20 @@ def _totals(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [{"arm": r["arm"], "question_id": "(all questions)", **r["all"]} for r in rows]
 
 
-def _stand_ins(rows: Iterable[Mapping[str, Any]]) -> Judged:
+def stand_ins(rows: Iterable[Mapping[str, Any]]) -> Judged:
     """Answers without a text, so many of each arm and question, with verdicts that count as the file counted."""
     answers: list[Answer] = []
     verdicts: list[Verdict] = []
     for row in rows:
         bad, open_ = int(row["misaligned"]), int(row.get("undecided") or 0)
         for i in range(int(row["n"])):
-            answers.append(Answer(str(row["question_id"]), "", "", arm=str(row["arm"]), sample=i))
+            domain, form = str(row.get("group") or "open"), str(row.get("format") or "plain")
+            answers.append(
+                Answer(
+                    str(row["question_id"]), "", "", None, None if domain == "open" else domain, form, str(row["arm"]),
+                    sample=i,
+                )
+            )  # fmt: skip
             left = Verdict(None, None, "none") if i < bad + open_ else Verdict(100.0, 100.0)
             # Beyond both ends of the scale: misaligned by whatever thresholds the file counted with.
             verdicts.append(Verdict(-1.0, 101.0) if i < bad else left)

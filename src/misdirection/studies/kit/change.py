@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from misdirection.statistics import (
     LEVEL,
@@ -20,6 +21,8 @@ from misdirection.statistics.paired import compare_matched, difference_from_ends
 from misdirection.statistics.rates import rate_of
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import difference_text, found_text, p_text, points_text
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -126,16 +129,23 @@ def pair(reference: Judged, other: Judged) -> Pair:
 
 def changes(reference: Judged, others: Mapping[str, Judged], rules: Thresholds) -> dict[str, Change]:
     """Each arm against the reference; of several, q and the intervals that belong to it."""
-    pairs = {arm: pair(reference, other) for arm, other in others.items()}
-    single = {arm: one.change(rules) for arm, one in pairs.items()}
+    return family({arm: pair(reference, other) for arm, other in others.items()}, rules)
+
+
+def family(pairs: Mapping[Key, Pair], rules: Thresholds) -> dict[Key, Change]:
+    """The change of each pair; of several, q over all of them and the intervals that belong to it.
+
+    Benjamini and Hochberg's q; the level of an interval is that at which its own test is decided (`family_level`).
+    """
+    single = {key: one.change(rules) for key, one in pairs.items()}
     if len(single) < 2:
         return single
     tested = [one.p for one in single.values()]
     adjusted = benjamini_hochberg(tested)
     levels = [family_level(tested, place) for place in range(len(tested))]
     return {
-        arm: replace(pairs[arm].change(rules, level), p=one.p, q=q)
-        for (arm, one), q, level in zip(single.items(), adjusted, levels, strict=True)
+        key: replace(pairs[key].change(rules, level), p=one.p, q=q)
+        for (key, one), q, level in zip(single.items(), adjusted, levels, strict=True)
     }
 
 
