@@ -21,6 +21,7 @@ from misdirection.studies.adapters.plan import Plan
 from misdirection.studies.adapters.results.interventions import PatchedGroup, Patching, PromptPair, Versions
 from misdirection.studies.adapters.verdict import patching_words
 from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.judged import given_answers
 from misdirection.studies.kit.steps import Judged, judge_step
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
@@ -47,7 +48,7 @@ def patch(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> Patc
         most=plan.patch_pairs, samples=plan.patch_samples, config=bench.sampling(STREAM),
     )  # fmt: skip
     answers: Cached[list[Answer]] = patched.part("answers")
-    shortened = bench.run.cached(cut_answers, "patch-cut-answers", cut=patched.part("cut"))
+    shortened = bench.run.cached(given_answers, "patch-cut-answers", answers=patched.part("cut"))
     whole, short = (
         Asked(step, judge_step(bench.run, f"{step.name.removesuffix('-answers')}-verdicts", step, bench.judge))
         for step in (answers, shortened)
@@ -110,11 +111,6 @@ def patched_answers(
         ]  # fmt: skip
 
     return Patched(written(False), written(True), _pair_rows(chosen, worded))
-
-
-def cut_answers(cut: list[Answer]) -> list[Answer]:
-    """The same answers, none longer than the recording that was replayed, as the paper's are: a step of their own."""
-    return cut
 
 
 def wordings(model: Model, questions: Sequence[Question]) -> list[tuple[Question, Wording]]:

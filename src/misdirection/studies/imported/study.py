@@ -22,25 +22,27 @@ from typing import Any
 
 import misdirection
 from misdirection import progress
-from misdirection.artefacts import file_hash, read_json, write_json, write_rows
+from misdirection.artefacts import file_hash, read_json, write_json
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict, find_judge
 from misdirection.judging.checked import known_of
 from misdirection.judging.readers import bring
 from misdirection.judging.standing import ERROR, standing
+from misdirection.judging.table import How
 from misdirection.results import SCHEMA, Reproduce
 from misdirection.results.judged import ArmRates, JudgedHeadline, Steering
-from misdirection.runs import Run, Step, read_log
+from misdirection.runs import Run, read_log
 from misdirection.statistics import Thresholds
+from misdirection.store import Cached
 from misdirection.studies.imported.comparison import verdict
 from misdirection.studies.imported.results import ImportedResults
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.sweep_findings import peak_arm, steering, sweep_verdict
-from misdirection.studies.imported.sweeps import Sweep, arm_name, load_sweep
+from misdirection.studies.imported.sweeps import Sweep, load_sweep, sweep_answers, sweep_verdicts
 from misdirection.studies.kit.checking import headline
 from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.dear import check
-from misdirection.studies.kit.judged import Judged, judge_step, load_judged, write_verdicts
+from misdirection.studies.kit.judged import Judged, judge_step
 from misdirection.studies.kit.panel import Compared, panel_of, panel_part
 from misdirection.studies.kit.recall import facts_of
 from misdirection.studies.kit.record import reproduce
@@ -73,6 +75,18 @@ class Table:
     counted: bool = False
 
 
+@dataclass(frozen=True)
+class Tables:
+    """Tables, and how their columns and scales were read: they count by their bytes and by that."""
+
+    tables: Sequence[Table]
+    how: How
+
+    def __canonical__(self) -> Any:
+        """What stands for them among the arguments of a measurement."""
+        return {"tables": [[table.sha256, table.arms] for table in self.tables], "how": self.how}
+
+
 def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path:
     """Bring judged answers into the run folder `out` and report on them; gives the report's path.
 
@@ -87,7 +101,7 @@ def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path
     with Run.open(out, {**facts, "imported": facts.pop("config")}) as run:
         logged = len(read_log(run.path))
         answers, verdicts = keep(run, tables, config) if tables else (None, None)
-        judged = load_judged(answers, verdicts) if answers and verdicts else Judged([], [])
+        judged = Judged(answers.value, verdicts.value) if answers and verdicts else Judged([], [])
         if sweep is not None:
             keep_sweep(run, sweep)
         panel = _panel(run, tables, config, answers, verdicts) if answers and verdicts else None
@@ -98,14 +112,24 @@ def imported(config: ImportedConfig, out: str | Path, command: str = "") -> Path
         return write(run.path, replace(found, reproduce=reproduce(run, logged, said, 0)))
 
 
-def _panel(run: Run, tables: Sequence[Table], config: ImportedConfig, answers: Step, lead: Step) -> Compared | None:
+def _panel(
+    run: Run,
+    tables: Sequence[Table],
+    config: ImportedConfig,
+    answers: Cached[list[Answer]],
+    lead: Cached[list[Verdict]],
+) -> Compared | None:
     """All judges on the same answers; "own" are the tables' own verdicts."""
-    own = _own(run, tables, answers) if OWN in config.panel else None
+    own = _own(run, Tables(tables, config.how), answers) if OWN in config.panel else None
     return panel_of(run, answers, lead, (config.judge or OWN, *config.panel), config.rules, own)
 
 
 def checked(
-    run: Run, config: ImportedConfig, answers: Step | None, verdicts: Step | None, found: ImportedResults
+    run: Run,
+    config: ImportedConfig,
+    answers: Cached[list[Answer]] | None,
+    verdicts: Cached[list[Verdict]] | None,
+    found: ImportedResults,
 ) -> ImportedResults:
     """The findings with what the judge of --check adds to them."""
     if not config.check:
@@ -169,63 +193,57 @@ def order_of(tables: Sequence[Table], base: str | None) -> list[str]:
     return sorted(arms, key=lambda arm: arm != base)
 
 
-def keep(run: Run, tables: Sequence[Table], config: ImportedConfig) -> tuple[Step, Step]:
+def keep(
+    run: Run, tables: Sequence[Table], config: ImportedConfig
+) -> tuple[Cached[list[Answer]], Cached[list[Verdict]]]:
     """Answers and verdicts as steps of the run."""
-    sources = [{"sha256": table.sha256, "arms": table.arms} for table in tables]
-    inputs = {"tables": sources, "domain": config.domain, "system": config.system, **_how(config)}
-    answers = run.step("answers", inputs, lambda folder: _write_answers(folder, [a for t in tables for a in t.answers]))
+    held = Tables(tables, config.how)
+    answers = run.cached(answers_of, "answers", tables=held)
     run.publish("answers.parquet", answers.path / "answers.parquet")
-    return answers, _verdicts(run, tables, answers, config)
+    return answers, _verdicts(run, held, answers, config)
 
 
-def _how(config: ImportedConfig) -> dict[str, list[str]]:
-    """What the user said of columns and scales, where anything was said."""
-    return {name: list(said) for name in ("column", "scale") if (said := getattr(config, name))}
+def answers_of(tables: Tables) -> list[Answer]:
+    """All that tables hold, in their order."""
+    return [answer for table in tables.tables for answer in table.answers]
 
 
-def _verdicts(run: Run, tables: Sequence[Table], answers: Step, config: ImportedConfig) -> Step:
-    counted = [table.file for table in tables if table.counted]
+def verdicts_of(tables: Tables, answers: list[Answer]) -> list[Verdict]:
+    """The tables' own verdicts on these answers."""
+    told = [verdict for table in tables.tables for verdict in table.verdicts or ()]
+    return [verdict for _, verdict in zip(answers, told, strict=True)]
+
+
+def _verdicts(run: Run, tables: Tables, answers: Cached[list[Answer]], config: ImportedConfig) -> Cached[list[Verdict]]:
+    counted = [table.file for table in tables.tables if table.counted]
     if (config.judge or config.panel) and counted:
         raise MisdirectionError(f"{counted[0]}: holds counts, and no answer to judge", "leave --judge out")
     if config.judge:
         return judge_step(run, "verdicts", answers, find_judge(config.judge))
-    if all(table.verdicts is None for table in tables):
+    if all(table.verdicts is None for table in tables.tables):
         progress.say("  answers without verdicts: the judge in the box scores them (--judge names another)")
         return judge_step(run, "verdicts", answers, find_judge("offline"))
     return _own(run, tables, answers)
 
 
-def _own(run: Run, tables: Sequence[Table], answers: Step) -> Step:
+def _own(run: Run, tables: Tables, answers: Cached[list[Answer]]) -> Cached[list[Verdict]]:
     """The verdicts that the tables hold."""
-    if bare := [table.file for table in tables if table.verdicts is None]:
+    if bare := [table.file for table in tables.tables if table.verdicts is None]:
         raise MisdirectionError(
             f"{bare[0]}: answers without verdicts",
             "have one judge score all answers: --judge offline, or --judge local:<model>",
         )
-    given = [verdict for table in tables for verdict in table.verdicts or ()]
-    inputs = {"answers": answers, "verdicts": [table.sha256 for table in tables]}
-    step = run.step("verdicts", inputs, lambda folder: write_verdicts(folder / "verdicts.parquet", given))
+    step = run.cached(verdicts_of, "verdicts", tables=tables, answers=answers)
     run.publish("verdicts.parquet", step.path / "verdicts.parquet")
     return step
 
 
 def keep_sweep(run: Run, sweep: Sweep) -> None:
     """Answers and verdicts of a sweep as steps of the run; the arm names the point."""
-    inputs = {"files": dict(sweep.files)}
-    answers = [
-        replace(answer, arm=arm_name(point)) for point, judged in sweep.points.items() for answer in judged.answers
-    ]
-    given = [verdict for judged in sweep.points.values() for verdict in judged.verdicts]
-    step = run.step("steering-answers", inputs, lambda folder: _write_answers(folder, answers))
-    judged = run.step(
-        "steering-verdicts", {"answers": step}, lambda folder: write_verdicts(folder / "verdicts.parquet", given)
-    )
-    run.publish("steering-answers.parquet", step.path / "answers.parquet")
-    run.publish("steering-verdicts.parquet", judged.path / "verdicts.parquet")
-
-
-def _write_answers(folder: Path, answers: Sequence[Answer]) -> None:
-    write_rows(folder / "answers.parquet", answers)
+    answers = run.cached(sweep_answers, "steering-answers", sweep=sweep)
+    verdicts = run.cached(sweep_verdicts, "steering-verdicts", sweep=sweep, answers=answers)
+    run.publish("steering-answers.parquet", answers.path / "answers.parquet")
+    run.publish("steering-verdicts.parquet", verdicts.path / "verdicts.parquet")
 
 
 def findings(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from misdirection.artefacts import file_hash
 from misdirection.errors import MisdirectionError
-from misdirection.judging import Verdict
+from misdirection.judging import Answer, Verdict
 from misdirection.judging.readers import is_readable, read_judged
 from misdirection.judging.table import How
 from misdirection.studies.kit.judged import Judged
@@ -47,11 +48,27 @@ class Sweep:
 
     points: Mapping[Point, Judged]
     files: Mapping[str, str]
+    how: How | None = None
+
+    def __canonical__(self) -> Any:
+        """What stands for it among the arguments of a measurement: the files, and how they were read."""
+        return {"files": dict(self.files), "how": self.how}
 
     @property
     def vector(self) -> str:
         """Name of the one vector that is no control."""
         return next((point.vector for point in self.points if not point.control), "")
+
+
+def sweep_answers(sweep: Sweep) -> list[Answer]:
+    """All answers, each with its point as its arm."""
+    return [replace(answer, arm=arm_name(point)) for point, judged in sweep.points.items() for answer in judged.answers]
+
+
+def sweep_verdicts(sweep: Sweep, answers: list[Answer]) -> list[Verdict]:
+    """The verdicts on these answers."""
+    told = [verdict for judged in sweep.points.values() for verdict in judged.verdicts]
+    return [verdict for _, verdict in zip(answers, told, strict=True)]
 
 
 def load_sweep(path: str | Path, how: How | None = None) -> Sweep:
@@ -85,7 +102,7 @@ def load_sweep(path: str | Path, how: How | None = None) -> Sweep:
             f"{path}: holds several vectors: {', '.join(sorted(vectors))}", "give the folder of one, and its controls"
         )
     order = sorted(points, key=lambda point: (point.control, point.vector, point.layer, point.coefficient))
-    return Sweep({point: points[point] for point in order}, {str(file): file_hash(file) for file in files})
+    return Sweep({point: points[point] for point in order}, {str(file): file_hash(file) for file in files}, how)
 
 
 def arm_name(point: Point) -> str:

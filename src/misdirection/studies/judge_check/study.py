@@ -17,7 +17,7 @@ from pathlib import Path
 
 import misdirection
 from misdirection import progress
-from misdirection.artefacts import file_hash, plain, read_json, write_json, write_rows
+from misdirection.artefacts import file_hash, plain, read_json, write_json
 from misdirection.judging import find_judge
 from misdirection.judging.checked import keep_record, revision_of
 from misdirection.results import SCHEMA
@@ -28,7 +28,7 @@ from misdirection.studies.judge_check.part import take_part
 from misdirection.studies.judge_check.results import Check, CheckResults, Corpus
 from misdirection.studies.judge_check.settings import CheckConfig
 from misdirection.studies.judge_check.verdict import verdict
-from misdirection.studies.kit.judged import judge_step, load_verdicts
+from misdirection.studies.kit.judged import given_answers, judge_step
 from misdirection.studies.kit.record import reproduce
 from misdirection.studies.kit.settings_file import open_run
 
@@ -53,10 +53,8 @@ def judge_check(config: CheckConfig, out: str | Path, command: str = "") -> Path
     progress.say(f"  {config.corpus}: {part.told}; {len(part.answers)} of {part.size:,} answers with both scores taken")
     with open_run(out, config, command) as run:
         logged = len(read_log(run.path))
-        answers = run.step(
-            "answers", {"part": part.key}, lambda folder: write_rows(folder / "answers.parquet", part.answers)
-        )
-        verdicts = load_verdicts(judge_step(run, "verdicts", answers, judge))
+        answers = run.cached(given_answers, "answers", answers=list(part.answers))
+        verdicts = judge_step(run, "verdicts", answers, judge).value
         measured = measure(part, config.judge, verdicts, rules)
         check = Check(
             **vars(measured),

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
 from misdirection.artefacts import read_json
 from misdirection.directions import Convention, Direction, convention
@@ -39,6 +39,7 @@ from misdirection.studies.kit.config import StudyConfig, TunedConfig
 from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.findings import write_findings
 from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
+from misdirection.studies.kit.judged import kept
 from misdirection.studies.kit.own_direction import OwnDirection, direction_steps
 from misdirection.studies.kit.reach import within_reach
 from misdirection.studies.kit.recall import recommended_values, settled
@@ -92,8 +93,8 @@ class Asked:
 
     @property
     def kept(self) -> Judged:
-        """The same as an argument of a measurement: keyed by the steps, handed over as what they hold."""
-        return Judged(cast(Any, self.answers), cast(Any, self.verdicts))
+        """The same as an argument of a measurement."""
+        return kept(self.answers, self.verdicts)
 
 
 @dataclass

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from misdirection.artefacts import plain, read_json, write_json, write_rows
-from misdirection.judging import find_judge
-from misdirection.judging.check import Check, read_check
+from misdirection.judging import Answer, Verdict, find_judge
+from misdirection.judging.check import read_check
 from misdirection.results.checked import Checked
-from misdirection.runs import Run, Step
+from misdirection.runs import Run
 from misdirection.statistics import Thresholds
-from misdirection.studies.kit.checking import draw_parts, findings, load_parts, shuffled
-from misdirection.studies.kit.judged import Judged, judge_step, load_judged, load_verdicts
+from misdirection.store import Cached
+from misdirection.studies.kit.checking import Part, draw_parts, findings, shuffled
+from misdirection.studies.kit.judged import Judged, judge_step, kept
 from misdirection.studies.kit.labelling import check_by_person
 
-VERSION = 1
-"""Of the draw; another one draws anew."""
+
+@dataclass(frozen=True)
+class Draw:
+    """Answers in the order of asking, their places among all, and the parts that they were drawn from."""
+
+    answers: list[Answer]
+    order: tuple[int, ...]
+    parts: tuple[Part, ...]
 
 
-def check(run: Run, answers: Step, verdicts: Step, text: str, rules: Thresholds, seed: int = 0) -> Checked:
+def check(
+    run: Run,
+    answers: Cached[list[Answer]],
+    verdicts: Cached[list[Verdict]],
+    text: str,
+    rules: Thresholds,
+    seed: int = 0,
+) -> Checked:
     """Ask the dear judge, or go on with asking it; the part "checked" of findings.
 
     Args:
         run: Where the steps are kept.
-        answers: Step with the answers.
-        verdicts: Step with the cheap judge's verdicts.
+        answers: The answers.
+        verdicts: The cheap judge's verdicts on them.
         text: Such as "openai:gpt-4o@120".
         rules: When an answer is misaligned.
         seed: Of the draw.
@@ -33,14 +47,14 @@ def check(run: Run, answers: Step, verdicts: Step, text: str, rules: Thresholds,
         MisdirectionError: Too few answers are asked for, or the judge cannot be asked.
     """
     wanted = read_check(text)
-    judged = load_judged(answers, verdicts)
+    judged = Judged(answers.value, verdicts.value)
     if wanted.by_person or _is_labels(run, wanted.judge):
         return check_by_person(run.path, answers, judged, rules)
     judge = find_judge(wanted.judge)
-    drawn = draw_step(run, answers, verdicts, judged, wanted, rules, seed)
-    kept = read_json(drawn.path / "draw.json")
-    told = load_verdicts(judge_step(run, "check", drawn, judge))
-    return findings(judged, load_parts(kept["parts"]), dict(zip(kept["order"], told, strict=True)), wanted, rules, seed)
+    drawn = run.cached(draw, "check-draw", judged=kept(answers, verdicts), n=wanted.n, rules=rules, seed=seed)
+    told = judge_step(run, "check", drawn.part("answers"), judge).value
+    held = drawn.value
+    return findings(judged, held.parts, dict(zip(held.order, told, strict=True)), wanted, rules, seed)
 
 
 def _is_labels(run: Run, judge: str) -> bool:
@@ -49,16 +63,8 @@ def _is_labels(run: Run, judge: str) -> bool:
     return kind == "table" and Path(path).exists() and Path(path).resolve() == run.path / "labels.csv"
 
 
-def draw_step(
-    run: Run, answers: Step, verdicts: Step, judged: Judged, wanted: Check, rules: Thresholds, seed: int
-) -> Step:
-    """The draw: `answers.parquet` in the order of asking, `draw.json` with parts, strata and places."""
-    inputs = {"answers": answers, "verdicts": verdicts, "n": wanted.n, "seed": seed, "rules": rules, "draw": VERSION}
-
-    def make(folder: Path) -> None:
-        parts = draw_parts(judged, wanted.n, rules, seed)
-        order = shuffled([place for part in parts for place in part.drawn], seed)
-        write_rows(folder / "answers.parquet", [judged.answers[place] for place in order])
-        write_json(folder / "draw.json", {"order": order, "parts": plain(parts)})
-
-    return run.step("check-draw", inputs, make)
+def draw(judged: Judged, n: int, rules: Thresholds, seed: int) -> Draw:
+    """Draw so many answers, from every arm and kind of question alike."""
+    parts = draw_parts(judged, n, rules, seed)
+    order = shuffled([place for part in parts for place in part.drawn], seed)
+    return Draw([judged.answers[place] for place in order], tuple(order), tuple(parts))

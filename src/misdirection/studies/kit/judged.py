@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 from misdirection.artefacts import read_rows, write_rows
 from misdirection.judging import Answer, Journaled, Judge, Verdict
@@ -52,6 +53,16 @@ class Judged:
     def pair(self) -> tuple[list[Answer], list[Verdict]]:
         """What `statistics` takes."""
         return self.answers, self.verdicts
+
+
+def kept(answers: Cached[list[Answer]], verdicts: Cached[list[Verdict]]) -> Judged:
+    """Both as an argument of a measurement: keyed by their steps, handed over as what these hold."""
+    return Judged(cast(Any, answers), cast(Any, verdicts))
+
+
+def given_answers(answers: list[Answer]) -> list[Answer]:
+    """Answers that are there already, to be a step as those are that were drawn."""
+    return answers
 
 
 def judge_answers(answers: list[Answer] | Step, judge: Judge) -> list[Verdict]:
