@@ -33,6 +33,7 @@ class AnswerSet:
         judges: Verdicts in the same order by the name of their step, those that lead first; may be empty.
         variants: The fine-tune behind each arm, or "base", where the step says.
         conditions: What was done under each arm, in words, where the step says.
+        changed: Arms under which something was done to the model, where the step says.
     """
 
     name: str
@@ -41,6 +42,7 @@ class AnswerSet:
     judges: dict[str, list[Verdict]]
     variants: Mapping[str, str] = field(default_factory=dict[str, str])
     conditions: Mapping[str, str] = field(default_factory=dict[str, str])
+    changed: frozenset[str] = frozenset()
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -186,6 +188,7 @@ def _read(step: Step, said: Sequence[Step], shown: set[str], faults: list[str]) 
         step.name, step, answers, judges,
         {str(row.get("name")): str(row.get("variant", "base")) for row in told},
         {str(row.get("name")): str(row.get("label", "")) for row in told},
+        frozenset(str(row.get("name")) for row in told if _acts(row)),
     )  # fmt: skip
 
 
@@ -210,6 +213,11 @@ def _conditions(step: Step) -> list[Mapping[str, Any]]:
     more = told.get("arguments")
     found = told.get("conditions") or (dict[str, Any](more).get("conditions") if isinstance(more, Mapping) else None)
     return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
+
+
+def _acts(condition: Mapping[str, Any]) -> bool:
+    operation, factor = condition.get("operation") or "none", condition.get("others")
+    return operation != "none" or factor not in (None, 1.0) or bool(condition.get("scales"))
 
 
 def _manifest(step: Step) -> Mapping[str, Any]:

@@ -58,13 +58,14 @@ def fine_tunes(run: OpenRun) -> dict[str, str]:
 def direction_files(run: OpenRun) -> dict[str, Path]:
     """Files of directions by name: those in the run's folder, then those that steps alone hold."""
     held = {path.name.removesuffix(".safetensors"): path for path in sorted(run.path.glob("*.safetensors"))}
+    given = dict(run.given.directions)
     known = {path.resolve() for path in held.values()}
     for step in run.steps:
         for path in [step.path / "direction.safetensors", *sorted((step.path / "directions").glob("*.safetensors"))]:
             if path.is_file() and path.resolve() not in known:
                 name = step.name if path.stem == "direction" else f"{step.name} {path.stem}"
                 held.setdefault(name, path)
-    return {name: path for name, path in held.items() if _is_direction(path.resolve())}
+    return {name: path for name, path in held.items() if _is_direction(path.resolve())} | given
 
 
 def direction_called(run: OpenRun, name: str) -> Direction:
@@ -73,20 +74,23 @@ def direction_called(run: OpenRun, name: str) -> Direction:
     Raises:
         MisdirectionError: It has none of this name.
     """
-    from misdirection.directions import load_direction
-
     files = direction_files(run)
     if name not in files:
         raise MisdirectionError(
             f"{run.name} holds no direction called '{name}'", did_you_mean(name, files, "directions") or None
         )
-    return load_direction(files[name])
+    return _direction(files[name].resolve())
+
+
+def is_here(dictionary: str) -> bool:
+    """Whether a dictionary lies on this machine, so that nothing is fetched to look into it."""
+    return dictionary.startswith("organism:") or Path(dictionary).exists()
 
 
 def dictionary_names(run: OpenRun) -> list[str]:
     """The dictionaries that a run names, that it trained, or that ship for its model."""
     values = run.values
-    told = [values.get("dictionary"), *(values.get("dictionaries") or ())]
+    told = [*run.given.dictionaries, values.get("dictionary"), *(values.get("dictionaries") or ())]
     names = [str(name) for name in told if name]
     names += [str(place) for place in sorted(run.path.glob("dictionary-*")) if place.is_dir()]
     if values.get("model") == "organism":
@@ -107,7 +111,14 @@ def dictionary_called(run: OpenRun, name: str) -> Dictionary:
     return _dictionary(name)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=64)
+def _direction(path: Path) -> Direction:
+    from misdirection.directions import read_direction
+
+    return read_direction(path)
+
+
+@lru_cache(maxsize=4)
 def _dictionary(name: str) -> Dictionary:
     from misdirection.studies.kit.inputs import resolve_dictionary
 

@@ -25,6 +25,19 @@ MADE_FROM = (
 """Settings that a reader wants to see beside a figure, in this order."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """What is looked at besides what a run holds.
+
+    Attributes:
+        directions: Files of directions, by name.
+        dictionaries: As a study's `--dictionary` names them.
+    """
+
+    directions: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    dictionaries: tuple[str, ...] = ()
+
+
 @dataclass
 class OpenRun:
     """A run that is looked at; nothing of it is ever changed by looking.
@@ -37,6 +50,7 @@ class OpenRun:
         steps: Its steps, in the order in which they were made.
         sets: Its answers, step by step.
         faults: What a reader should know before believing any of it, a sentence each.
+        given: What is looked at besides.
     """
 
     path: Path
@@ -46,6 +60,7 @@ class OpenRun:
     steps: list[Step]
     sets: list[AnswerSet]
     faults: list[str] = field(default_factory=list[str])
+    given: Given = field(default_factory=Given)
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -122,17 +137,21 @@ class OpenRun:
 
     def refresh(self) -> None:
         """Read what was written since: kept arms, and steps of a run that is still going on."""
-        new = open_run(self.path)
+        new = open_run(self.path, self.given)
         for name in ("record", "held", "findings", "steps", "sets", "faults"):
             setattr(self, name, getattr(new, name))
         for name in ("headline", "thresholds"):
             self.__dict__.pop(name, None)
 
 
-def open_run(path: str | Path) -> OpenRun:
+def open_run(path: str | Path, given: Given | None = None) -> OpenRun:
     """Read a run's folder.
 
     What is unfinished or damaged is said in `faults`, and the rest is shown.
+
+    Args:
+        path: The folder.
+        given: What is looked at besides what it holds.
 
     Raises:
         MisdirectionError: The folder is no run, or a later version wrote it.
@@ -164,7 +183,7 @@ def open_run(path: str | Path) -> OpenRun:
         )
     elif not findings and not told:
         told = ["This run has no findings.json: it was sampled or judged, and no study was finished in it."]
-    return OpenRun(path, kept, held, findings, steps, sets, [*faults, *told])
+    return OpenRun(path, kept, held, findings, steps, sets, [*faults, *told], given or Given())
 
 
 def _findings(path: Path) -> tuple[dict[str, Any], list[str]]:

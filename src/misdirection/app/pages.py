@@ -16,6 +16,7 @@ STATIC = {
     "report.css": ("misdirection.report", "templates/report.css", "text/css"),
     "app.css": ("misdirection.app", "static/app.css", "text/css"),
     "live.js": ("misdirection.app", "static/live.js", "text/javascript"),
+    "tokens.js": ("misdirection.app", "static/tokens.js", "text/javascript"),
     "app.js": ("misdirection.app", "static/app.js", "text/javascript"),
 }
 """Files of ours by name: the package, the path in it, and what they are."""

@@ -104,6 +104,7 @@ def row(place: Place, runs: Sequence[OpenRun]) -> dict[str, Any]:
     answer, verdict = held.answers[at], held.verdicts[at]
     return {
         "path": f"/answers/{run}/{name}/{at}",
+        "place": at,
         "run": runs[run].name if len(runs) > 1 else "",
         "arm": answer.arm,
         "kind": classify(verdict, runs[run].thresholds),

@@ -9,8 +9,12 @@ import sys
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from misdirection.errors import MisdirectionError, MissingExtraError
+
+if TYPE_CHECKING:
+    from misdirection.app.opening import Given
 
 PORT = 8642
 """Where the app listens unless told otherwise; where that is taken, on any port that is free."""
@@ -22,6 +26,7 @@ def serve(
     paths: Sequence[str | Path],
     port: int | None = None,
     *,
+    given: Given | None = None,
     show: bool = True,
     say: Callable[[str], None] = print,
     prepare: Callable[[str], object] = str,
@@ -31,13 +36,14 @@ def serve(
     Args:
         paths: Folders of runs.
         port: Where to listen on loopback; 0 takes any port that is free. By default `PORT`, or any where it is taken.
+        given: Directions and dictionaries that the runs are looked at by besides their own.
         show: Open the browser too.
         say: Told the address.
         prepare: Called with a model's name before it is loaded.
 
     Raises:
         MissingExtraError: fastapi or uvicorn is not installed.
-        MisdirectionError: A folder is no run, or the port is taken.
+        MisdirectionError: A folder is no run, a file given is no direction, or the port is taken.
     """
     try:
         import fastapi as _fastapi  # noqa: F401  # pyright: ignore[reportUnusedImport]
@@ -45,11 +51,14 @@ def serve(
     except ImportError as error:
         raise MissingExtraError(str(error.name), "app") from error
     from misdirection.app.guard import new_token
+    from misdirection.app.material import direction_called
     from misdirection.app.opening import open_run
     from misdirection.app.resident import Resident
     from misdirection.app.site import build
 
-    runs = [open_run(path) for path in paths]
+    runs = [open_run(path, given) for path in paths]
+    for name in given.directions if given else ():
+        direction_called(runs[0], name)
     with listen(port) as held:
         number, token = held.getsockname()[1], new_token()
         resident = Resident(runs, prepare)

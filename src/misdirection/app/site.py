@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 import misdirection
-from misdirection.app import rows, talking
+from misdirection.app import lenses, rows, talking
 from misdirection.app.answers import beside
 from misdirection.app.figures import side_by_side
 from misdirection.app.guard import Guard
@@ -44,7 +44,9 @@ def build(runs: Sequence[OpenRun], token: str, port: int, resident: Resident | N
     site.add_exception_handler(MisdirectionError, _told)
     held = list(runs)
     _looking(site, held)
-    talking.add(site, held, resident or Resident(held), lambda name, **given: _page(name, held, **given))
+    models = resident or Resident(held)
+    for routes in (talking, lenses):
+        routes.add(site, held, models, lambda name, **given: _page(name, held, **given))
     return site
 
 
@@ -84,7 +86,7 @@ def _looking(site: FastAPI, runs: list[OpenRun]) -> None:
             "answer", runs, run=runs[run], at=run, held=held, place=at, answer=held.answers[at],
             kind=classify(held.verdicts[at], runs[run].thresholds),
             verdicts={judge: said[at] for judge, said in held.judges.items()}, others=others, where=where,
-            asked=asked, before=_address(before, asked), after=_address(after, asked),
+            looks=lenses.choices(runs[run]), asked=asked, before=_address(before, asked), after=_address(after, asked),
         )  # fmt: skip
 
     @site.get("/runs/{run}/report")

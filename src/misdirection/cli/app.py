@@ -26,6 +26,16 @@ def show(
             help="Where to listen on 127.0.0.1; 0 takes any port that is free. By default 8642, or any.",
         ),
     ] = None,
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FILE", help="A direction to look along besides the runs' own, in any form; may be repeated."
+        ),
+    ] = None,
+    dictionary: Annotated[
+        list[str] | None,
+        typer.Option(help="A dictionary whose latents to look at: a folder, or <release>:<id>; may be repeated."),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the browser; --no-browser only prints the address.")] = True,
 ) -> None:
     r"""Look at runs in the browser: rates side by side, every answer to read, filter and search, and a live chat.
@@ -35,6 +45,9 @@ def show(
     asked. What was asked can be kept as an arm of the run, a step of its own; looking alone changes nothing in it, and
     a run may be unfinished: what it holds so far is shown.
 
+    An answer's tokens can be coloured by a direction, by an adapter's scalars or by a latent, and every direction and
+    latent has a page: where the answers show it most, what it promotes, what is like it.
+
     Only this machine can reach the app, and only with the token in the address that is printed, which is new at every
     start. For a run on another machine: ssh -L 8642:127.0.0.1:8642 THERE, start it there with --no-browser, and open
     the address here. Ctrl-C ends it. It needs pip install 'misdirection\[app]'.
@@ -43,7 +56,10 @@ def show(
       misdirection app runs/audit
 
       misdirection app runs/before runs/after --port 9000
+
+      misdirection app runs/audit --direction theirs=persona.pt
     """
+    from misdirection.app.opening import Given
     from misdirection.app.serving import serve
     from misdirection.cli.threads import set_threads
 
@@ -53,4 +69,6 @@ def show(
         typer.secho(address, bold=True)
         note("Ctrl-C ends it")
 
-    serve(runs, port, show=browser, say=say, prepare=set_threads)
+    named = [text.partition("=") if "=" in text else (Path(text).stem, "", text) for text in direction or ()]
+    given = Given({name: Path(file).resolve() for name, _, file in named}, tuple(dictionary or ()))
+    serve(runs, port, given=given, show=browser, say=say, prepare=set_threads)

@@ -193,3 +193,5 @@ if (document.body.dataset.page === "answer") {
     document.querySelector(`a[rel=${name}]`)?.click();
   });
 }
+
+for (const one of document.querySelectorAll("[data-send]")) one.addEventListener("change", () => one.form.requestSubmit());
