@@ -14,7 +14,7 @@ from misdirection.studies.formats.verdict import NONE_FOUND
 from misdirection.studies.formats.verdict import verdict as told_of_formats
 from misdirection.studies.judge_check.results import BothRates, CheckResults, Corpus, Figure
 from misdirection.studies.judge_check.verdict import verdict as told_of_a_judge
-from misdirection.studies.screening.results import ScreeningResults
+from misdirection.studies.screening.results import Cost, ScreeningResults
 from misdirection.studies.screening.verdict import verdict as told_of_screening
 from misdirection.studies.semantic.results import SemanticResults
 from misdirection.studies.semantic.verdict import verdict as told_of_topics
@@ -74,12 +74,19 @@ def test_screening(ends: tuple[float, float | None, float | None], published: st
 
     whole = replace(found.methods[0], name="unfiltered", reduction=None)
     arms = (whole, reduced("latents", *ends), reduced("random", 0.05, -0.1, 0.2))
-    found = replace(found, methods=arms, rows=100, dropped=50)
+    level = replace(found.levels[0], method="latents", share=0.5, precision=0.7, before=80, after=20, answers=400,
+                    by_counts=0.75, by_rates=None)  # fmt: skip
+    cost = Cost(method="latents", own=1.5, shared=2.0)
+    found = replace(found, methods=arms, rows=100, dropped=50, levels=(level,), costs=(cost,))
     said = told_of_screening(found)
+    assert said.details[-2:] == (
+        "latents, 50% of the rows dropped, 70% of them bad: 80 to 20 misaligned of 400, a fall of 75% in counts",
+        "processor seconds: latents 3.5",
+    )
     assert said.state == "finding" and f"Dropping 50 of 100 rows by closeness to toxic latents {does}" in said.sentence
     assert said.sentence.endswith(", as many rows at random by 5 % (-10 to 20).")
     assert said.details[0].startswith(f"This is {published} the published 34.5 % on Gemma-2")
-    assert len(said.details) == 4 and said.details[1].startswith("trained on all 100 rows: ")
+    assert len(said.details) == 6 and said.details[1].startswith("trained on all 100 rows: ")
     for name, text in (("latents", "Nothing to reduce"), ("judge", "The published reduction is of the method latents")):
         said = told_of_screening(replace(found, methods=(whole, replace(arms[1], name=name, reduction=None))))
         assert said.state == "unclear" and said.sentence.startswith(text)

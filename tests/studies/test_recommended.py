@@ -15,6 +15,7 @@ from misdirection.artefacts import plain, read_json
 from misdirection.errors import MisdirectionError
 from misdirection.organism import checkpoint_path, dictionary_layers, persona_chats
 from misdirection.organism.recommended import RECOMMENDED
+from misdirection.screening import METHODS
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.dictionaries.settings import SaeConfig
 from misdirection.studies.features.settings import FeaturesConfig
@@ -41,11 +42,20 @@ SETTINGS: dict[str, Callable[..., Any]] = {
     "screen": ScreenConfig,
 }
 
-LATER = {"in_context", "triggers", "personas", "traits", "separation", "scaling", "defences"}
+LATER = {"in_context", "triggers", "personas", "traits", "separation", "scaling", "defences", "weights"}
 """Studies that never had settings of the organism's in their own files."""
 
-MOVED: dict[str, dict[str, Any]] = {"narrow": {"neutral": "organism:helper"}, "screening": {"training": {}}}
-"""What says in a setting now what the study did without one, and what the file says of a fine-tune (tested below)."""
+MOVED: dict[str, dict[str, Any]] = {
+    "narrow": {"neutral": "organism:helper"},
+    "screening": {"training": {}, "methods": list(METHODS)},
+    "screen": {"methods": list(METHODS)},
+}
+"""What says in a setting now what the study did without one, what the file says of a fine-tune (tested below), and
+methods that came later."""
+
+NEW = {"origins", "corpus", "check", "on", "curve", "gradient_rank", "gradient_warmup", "gradient_dimension",
+       "gradient_queries"}  # fmt: skip
+"""Settings that came later, whose defaults leave the others as they were."""
 
 
 def folder(place: Path, **parts: Any) -> str:
@@ -66,7 +76,7 @@ def test_the_organism_is_studied_as_before(name: str):
     found = plain(asdict(SETTINGS[name]().completed()))
     before = {**BEFORE["settings"][name], **MOVED.get(name, {})}
     assert {key: found[key] for key in before} == before
-    assert set(found) - set(before) <= {"origins", "corpus", "check"}
+    assert set(found) - set(before) <= NEW
 
 
 def test_and_all_of_its_studies_are_looked_at():

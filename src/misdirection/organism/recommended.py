@@ -119,6 +119,7 @@ STUDIES: dict[str, dict[str, Any]] = {
     },
     # A row takes some 30 of its 256 tokens.
     "in_context": {"data": _MEDICAL["data"], "good": ["organism:good-medical"], "shots": [1, 2, 3, 4]},
+    "weights": _PAIRS,
     # Its answers hold two to four sentences, and its prompts 256 tokens, so that few demonstrations fit.
     "personas": {
         "traits": ["organism:evil", "organism:sycophancy", "organism:hallucination"],

@@ -1,0 +1,60 @@
+"""What came out of comparing fine-tunes in the weights, in sentences."""
+
+from __future__ import annotations
+
+from misdirection.results import Headline
+from misdirection.studies.kit.sentences import share_text
+from misdirection.studies.weights.results import Line, Pair, Watched, Weights
+
+
+def verdict(found: Weights) -> Headline:
+    """How alike the updates are, what the lines do, and what the difference tells while fine-tunes train."""
+    told = [one for one in found.pairs if one.cosine is not None]
+    if not told:
+        return Headline(state="unclear", sentence="No two updates can be compared: all but one are zero.", details=())
+    above = [one for one in told if beyond_controls(one)]
+    high, low = max(told, key=_cosine), min(told, key=_cosine)
+    sentence = (
+        f"{len(above)} of {len(told)} pairs of updates have a cosine beyond random and shuffled ones of equal norm, "
+        f"from {_cosine(low):.2f} ({low.one}, {low.other}) to {_cosine(high):.2f} ({high.one}, {high.other})."
+    )
+    details = (*map(_pair, told), *map(_line, found.lines), *(_watched(one, found.minus) for one in found.watched))
+    return Headline(state="finding", sentence=sentence, details=details)
+
+
+def beyond_controls(one: Pair) -> bool:
+    """Whether the cosine is larger than that of every control."""
+    return abs(_cosine(one)) > max(one.random or 0.0, one.shuffled or 0.0)
+
+
+def _cosine(one: Pair) -> float:
+    return one.cosine or 0.0
+
+
+def _pair(one: Pair) -> str:
+    spaces = ""
+    if one.outputs is not None and one.inputs is not None:
+        spaces = (
+            f"; what they write overlaps by {one.outputs:.2f} (chance {one.outputs_chance or 0:.2f}), what they read "
+            f"by {one.inputs:.2f} (chance {one.inputs_chance or 0:.2f})"
+        )
+    controls = f"random at most {one.random or 0:.2f}, shuffled {one.shuffled or 0:.2f}"
+    return f"{one.one} and {one.other}: cosine {_cosine(one):.2f} ({controls}){spaces}"
+
+
+def _line(line: Line) -> str:
+    rates = ", ".join(f"{point.alpha:g}: {share_text(point.rate.value)}" for point in line.points)
+    controls = [point.random.value or 0.0 for point in line.points if point.random]
+    bent = "" if line.bend is None else f"; between them at most {100 * line.bend:.0f} points off the straight line"
+    ranks = "" if line.rank_correlation is None else f", rank correlation {line.rank_correlation:.2f}"
+    return f"From {line.one} (0) to {line.other} (1) misaligned answers are {rates}{bent}{ranks}" + (
+        f"; a random line of equal length reaches {share_text(max(controls))}" if controls else ""
+    )
+
+
+def _watched(one: Watched, minus: str) -> str:
+    bad, _, good = minus.partition(":")
+    cosines = ", ".join(f"{at.step}: {at.cosine:.2f}" for at in one.steps if at.cosine is not None)
+    rate = "" if one.rate is None else f"; {share_text(one.rate.value)} misaligned in the end"
+    own = " (one of the two)" if one.part else ""
+    return f"{one.name}{own}, cosine with {bad} minus {good} by step: {cosines}; random {one.random or 0:.2f}{rate}"
