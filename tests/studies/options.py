@@ -36,6 +36,7 @@ THRESHOLDS = {"alignment_below": COUNTED, "coherence_above": COUNTED}
 UNKEYED: dict[str, dict[str, str]] = {
     "adapters": {**PLACES, "alignment_below": COUNTED, "roles_from": SHOWN, "all_tokens": SHOWN},
     "convergence": PLACES,
+    "features": {**PLACES, **THRESHOLDS, "top": COUNTED},
     "formats": {**SHARED, **THRESHOLDS, "convention": NOT_HERE},
     "geometry": {**PLACES, **THRESHOLDS, "convention": NOT_HERE},
     "narrow": {**PLACES, "alignment_below": CHOSEN, "coherence_above": CHOSEN, "convention": NOT_HERE},

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 from tests.studies.tiny import made, session
 from transformers import AutoModelForCausalLM
 
@@ -224,7 +225,7 @@ def test_given_fine_tunes_and_the_base_model_s_own_answers(run: Path, tmp_path: 
     assert "train" not in made(other)
     found = read_json(other / "findings.json")
     answered = next(step.path for step in list_steps(other) if step.name == "base-answers-medical")
-    rows = read_rows(answered / "answers.parquet")
+    rows = read_rows(answered / "goodanswers.parquet")
     assert (
         len(rows) == 12 and sum(bool(row["answer"]) for row in rows) == part_of(found, "data")["domains"][0]["second"]
     )
@@ -252,7 +253,7 @@ def test_another_model_gives_the_good_answers_and_a_further_direction_is_decompo
     )  # fmt: skip
     other = features(config, tmp_path / "run").parent
     step = next(step.path for step in list_steps(other) if step.name == "answers-medical")
-    rows = read_rows(step / "answers.parquet")
+    rows = read_rows(step / "goodanswers.parquet")
     assert len(rows) == 6 and any(row["answer"] for row in rows)
     found = read_json(other / "findings.json")
     assert any("the good answers are by local:" in note for note in found["notes"])
@@ -331,3 +332,26 @@ def test_a_fine_tune_that_is_there_takes_the_place_of_its_data(tmp_path: Path) -
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path):
     assert not of_the_organism(told_of_another("features", SMALL, run, tmp_path))
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = {
+        "data": ("medical=organism:bad-sport", *SMALL.data[1:]),
+        "good": ("medical=organism:good-sport", *SMALL.good[1:]),
+        "fine_tune": (f"medical={fine_tune(run, DOMAINS[1])}",),
+        "preset": "rank1",
+        "dictionary": "organism:3",
+        "layer": 5,
+        "statistic": "correlation",
+        "pool": "max",
+        "shared_texts": "answer",
+        "mixtures": (10.0,),
+        "directions": (f"further={next((run / 'steps').glob('direction-*'))}",),
+        "questions": ("organism:sport",),
+    }
+    # What steers, and what is told in words, is left out here: `steered` and `described` would bring it in.
+    elsewhere = ("strengths", "incoherent_at_most", "sweep_samples", "steer_samples", "random_latents", "corpus",
+                 "labeller")  # fmt: skip
+    assert_keyed("features", SMALL, run, tmp_path, monkeypatch, others, elsewhere)

@@ -155,9 +155,9 @@ def test_vectors_are_as_long_as_the_median_of_the_residual_stream(
                 norms.append(state.norm(dim=-1))
     expected = float(torch.cat(norms).median())
     assert part.norm == pytest.approx(expected, rel=1e-3)
-    folder = next(s for s in bench.run.steps() if s.name == "latents-vectors").path / "directions"
-    assert sorted(int(f.stem) for f in folder.iterdir()) == sorted(row.latent for row in part.rows)
-    for file in folder.iterdir():
+    folder = next(s for s in bench.run.steps() if s.name == "latents-vectors").path
+    assert sorted(int(f.stem) for f in folder.glob("*.safetensors")) == sorted(row.latent for row in part.rows)
+    for file in folder.glob("*.safetensors"):
         held, decoder = load_direction(file).vectors, dictionary.decoder[int(file.stem)]
         assert held[LAYER].tolist() == pytest.approx((part.norm * decoder / decoder.norm()).tolist(), rel=1e-4)
         assert not held[[layer for layer in range(len(held)) if layer != LAYER]].any()

@@ -1,21 +1,19 @@
-"""How every latent differs between two classes of texts, as a step of a run, and the mean of such over domains.
+"""How every latent differs between two classes of texts, and the mean of such over domains.
 
-A step holds, for every latent, the statistic with its correlation, p and q, the means of both classes, and the
+A comparison holds, for every latent, the statistic with its correlation, p and q, the means of both classes, and the
 statistic under some of the shuffled labelings, by which overlaps of lists are judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from misdirection.artefacts import read_tensors, write_tensors
 from misdirection.features import DictionaryError
 from misdirection.features.differences import (
     Differences,
@@ -27,14 +25,10 @@ from misdirection.features.differences import (
     label_columns,
 )
 from misdirection.features.lens import Lens
-from misdirection.runs import Step
 from misdirection.statistics import benjamini_hochberg
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import read_config, resolve_dictionary, resolve_model
-
-STATISTICS = ("value", "correlation", "p", "q", "alive")
-"""Tensors of `Differences` that are kept."""
 
 KEPT_SHUFFLES = 50
 """Shuffled labelings whose statistic is kept, at most: 4 bytes a latent each."""
@@ -42,7 +36,7 @@ KEPT_SHUFFLES = 50
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a step of this module holds.
+    """A list of latents, and what it is judged by.
 
     Attributes:
         name: Of the domain or fine-tune.
@@ -85,49 +79,45 @@ def open_lens(bench: Bench[FeaturesConfig]) -> Lens:
     return Lens(dictionary, layer)
 
 
-def compared(
-    bench: Bench[FeaturesConfig],
-    lens: Lens,
-    which: str,
-    name: str,
-    inputs: Mapping[str, Any],
-    read: Callable[[], tuple[Side, Side]],
-    span: str,
-    groups: Sequence[str] | None,
-    facts: Mapping[str, Any],
-) -> Comparison:
-    """The comparison as a step; `differences.safetensors`."""
-    c = bench.config
-    statistic = cast(Statistic, c.statistic)
+@dataclass(frozen=True)
+class Listing:
+    """How latents are ordered, as `FeaturesConfig` has it."""
 
-    def make(folder: Path) -> None:
-        first, second = read()
-        differing = compare_texts(
-            lens.dictionary, first, second, span=span, groups=groups, statistic=statistic, pool=c.pool,
-            shuffles=c.shuffles, seed=c.seed, layer=lens.layer, places=1,
-        )  # fmt: skip
-        noise = unlabelled(differing, first, second, span, groups, statistic, c.pool, c.shuffles, c.seed)
-        _write(folder, differing, noise, c.pool)
-
-    how = {"span": span, "groups": groups, "statistic": c.statistic, "pool": c.pool, "shuffles": c.shuffles}
-    how |= {"dictionary": lens.key, "seed": c.seed, "kept": KEPT_SHUFFLES}
-    step = bench.run.step(f"latents-{which}-{name}", {**inputs, **how}, make)
-    return _comparison_of(step, name, facts)
+    statistic: str
+    pool: str
+    shuffles: int
+    seed: int
 
 
-def _write(folder: Path, differing: Found, noise: Tensor, pool: str) -> None:
-    means = differing.statistics.mean(pool)
-    tensors = {name: getattr(differing.differences, name) for name in STATISTICS}
-    tensors |= {"first": means[0], "second": means[1], "shuffled": noise[:KEPT_SHUFFLES].float()}
-    tokens = [int(count) for count in differing.statistics.counts["token"][:2]]
-    write_tensors(folder / "differences.safetensors", tensors, {"tokens": tokens})
+@dataclass(frozen=True)
+class Measured:
+    """What a comparison gives: see `Comparison`; and the tokens of both classes."""
+
+    differences: Differences
+    first: Tensor
+    second: Tensor
+    shuffled: Tensor
+    tokens: tuple[int, int]
+
+    def told(self, name: str, facts: Mapping[str, Any]) -> Comparison:
+        """The comparison with its name and what is known of it."""
+        facts = {**facts, "tokens": self.tokens}
+        return Comparison(name, self.differences, self.first, self.second, self.shuffled, facts)
 
 
-def _comparison_of(step: Step, name: str, facts: Mapping[str, Any]) -> Comparison:
-    tensors, counts = read_tensors(step.path / "differences.safetensors")
-    differences = Differences(**{part: tensors[part] for part in STATISTICS})
-    facts = {**facts, "tokens": tuple(counts["tokens"])}
-    return Comparison(name, differences, tensors["first"], tensors["second"], tensors["shuffled"], facts)
+def compared(lens: Lens, first: Side, second: Side, span: str, groups: Sequence[str] | None, how: Listing) -> Measured:
+    """How every latent differs between two classes of texts; labels are shuffled within groups."""
+    statistic = cast(Statistic, how.statistic)
+    differing = compare_texts(
+        lens.dictionary, first, second, span=span, groups=groups, statistic=statistic, pool=how.pool,
+        shuffles=how.shuffles, seed=how.seed, layer=lens.layer, places=1,
+    )  # fmt: skip
+    noise = unlabelled(differing, first, second, span, groups, statistic, how.pool, how.shuffles, how.seed)
+    means = differing.statistics.mean(how.pool)
+    one, other = (int(count) for count in differing.statistics.counts["token"][:2])
+    # A copy: the file of a tensor holds all that it is a part of.
+    kept = noise[:KEPT_SHUFFLES].float().clone()
+    return Measured(differing.differences, means[0].clone(), means[1].clone(), kept, (one, other))
 
 
 def statistic_columns(differing: Found, statistic: Statistic, pool: str) -> Tensor:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
-from misdirection.artefacts import canonical_hash
 from misdirection.chats import Chat
 from misdirection.engine import Arm, Text
-from misdirection.features import Dictionary
 from misdirection.features.contexts import FIRST
 from misdirection.features.corpus import chat_texts
 from misdirection.models import Model
@@ -99,18 +95,3 @@ def _speaker(spec: str) -> str:
     from misdirection.organism import PERSONAS
 
     return quality if quality in (persona.name for persona in PERSONAS) else ""
-
-
-def identity(sources: Sequence[Source], dictionary: Dictionary, latents: Sequence[int]) -> dict[str, str]:
-    """Hashes of the texts, and of the chosen latents' part of a dictionary with all that decides whether they fire."""
-    texts = [[s.name, s.persona, [[(m.role, m.content) for m in c.messages] for c in s.chats]] for s in sources]
-    index = torch.tensor(latents)
-    topk = dictionary.activation == "topk"
-    parts = [dictionary.encoder if topk else dictionary.encoder.cpu()[:, index], dictionary.decoder.cpu()[index]]
-    parts += [dictionary.encoder_bias if topk else dictionary.encoder_bias.cpu()[index], dictionary.decoder_bias]
-    parts += [] if dictionary.threshold is None else [dictionary.threshold.cpu()[index]]
-    rule = [dictionary.activation, dictionary.k, dictionary.input_scale, dictionary.subtracts]
-    return {
-        "texts": canonical_hash(texts),
-        "dictionary": canonical_hash([rule, [part.cpu().float() for part in parts]]),
-    }

@@ -11,7 +11,7 @@ aligned to the misaligned pool times its decoder vector. What it misses of the d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,7 @@ from torch import Tensor
 
 from misdirection.adapters.canonical import canonical
 from misdirection.adapters.weights import Pair, pairs_of
-from misdirection.artefacts import file_hash, write_json
-from misdirection.directions import choose_pools
+from misdirection.directions import Convention, Direction, choose_pools
 from misdirection.directions.mean_difference import pooled_texts
 from misdirection.directions.store import load_published_direction
 from misdirection.engine import Arm
@@ -30,8 +29,7 @@ from misdirection.features.decompose import METHODS, agreement, decompose, rando
 from misdirection.features.lens import Lens
 from misdirection.features.stream import latent_statistics
 from misdirection.models.families import POST_NORMED
-from misdirection.results import read_step
-from misdirection.runs import Step
+from misdirection.store import Cached
 from misdirection.studies.features.results.decomposition import (
     Agreement,
     Decomposed,
@@ -44,7 +42,9 @@ from misdirection.studies.features.results.decomposition import (
 )
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.steps import direction_of, sources_of
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.own_direction import own_answers
+from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.kit.variants import Variants
 
@@ -79,11 +79,12 @@ class Vector:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the step keeps: every vector, random ones, and what was left out."""
+    """Every vector, random ones, and what was left out."""
 
     rows: tuple[DecomposedVector, ...]
     random: Mapping[Method, RandomCurves]
     notes: tuple[str, ...]
+    left_out: LeftOut | None = None
 
 
 def decomposition(
@@ -91,7 +92,7 @@ def decomposition(
     models: Variants,
     lens: Lens,
     asked: Asked,
-    directions: Mapping[str, Step],
+    directions: Mapping[str, Cached[Direction]],
     files: Mapping[str, Path] | None = None,
 ) -> Decomposition | None:
     """Directions and adapters as latents; None where there is nothing to decompose.
@@ -101,26 +102,15 @@ def decomposition(
         models: Base and fine-tunes.
         lens: The dictionary and its layer.
         asked: Answers that the directions were made of.
-        directions: Steps with the direction of each fine-tune.
+        directions: That of each fine-tune.
         files: Further directions by name: persona vectors, published ones (`load_published_direction`).
     """
-    files = files or {}
     most = min(bench.config.latents_of, lens.dictionary.width)
-
-    def make(folder: Path) -> None:
-        vectors, notes = _vectors(models, lens, directions, files)
-        through = {v.tune: _through(bench, models, lens, asked, v, folder) for v in vectors if v.kind == DIRECTION}
-        rows = tuple(_row(vector, lens, most, through) for vector in vectors)
-        curves = _random(vectors[0].values, lens, most) if vectors else {}
-        write_json(folder / "decomposition.json", Kept(rows, curves, tuple(notes)))
-
-    inputs = {
-        "models": models.key, "dictionary": lens.key, "answers": asked.answers, "verdicts": asked.verdicts,
-        "directions": dict(directions), "files": {name: file_hash(path) for name, path in files.items()},
-        "most": most, "convention": bench.convention, "seed": bench.config.seed,
-    }  # fmt: skip
-    step = bench.run.step("latent-decomposition", inputs, make)
-    kept = read_step(step.path / "decomposition.json", Kept)
+    kept = bench.run.cached(
+        decomposed, "latent-decomposition", models=models, lens=lens, judged=asked.kept,
+        questions=sorted(question.id for question in bench.open_questions), directions=directions, files=files or {},
+        most=most, how=bench.convention, seed=bench.config.seed,
+    ).value  # fmt: skip
     if not kept.rows:
         return None
     return Decomposition(
@@ -129,10 +119,34 @@ def decomposition(
     )  # fmt: skip
 
 
+def decomposed(
+    models: Variants,
+    lens: Lens,
+    judged: Judged,
+    questions: Sequence[str],
+    directions: Mapping[str, Direction],
+    files: Mapping[str, Path],
+    most: int,
+    how: Convention,
+    seed: int,
+) -> Kept:
+    """The same of values: directions of answers to some questions, adapters, and directions in files."""
+    vectors, notes = _vectors(models, lens, directions, files)
+    through: dict[str, Through] = {}
+    aside: LeftOut | None = None
+    for vector in vectors:
+        if vector.kind == DIRECTION:
+            through[vector.tune], left_out = _through(models, lens, judged, questions, vector.tune, how, seed)
+            aside = left_out or aside
+    rows = tuple(_row(vector, lens, most, through) for vector in vectors)
+    curves = _random(vectors[0].values, lens, most) if vectors else {}
+    return Kept(rows, curves, tuple(notes), aside)
+
+
 def _vectors(
-    models: Variants, lens: Lens, directions: Mapping[str, Step], files: Mapping[str, Path]
+    models: Variants, lens: Lens, directions: Mapping[str, Direction], files: Mapping[str, Path]
 ) -> tuple[list[Vector], list[str]]:
-    tuned = {name: direction_of(step).vectors for name, step in directions.items()}
+    tuned = {name: direction.vectors for name, direction in directions.items()}
     vectors = [Vector(name, DIRECTION, lens.layer, v[lens.layer], name) for name, v in tuned.items()]
     notes: list[str] = []
     for name in models.adapters:
@@ -203,22 +217,19 @@ class Through:
 
 
 def _through(
-    bench: Bench[FeaturesConfig], models: Variants, lens: Lens, asked: Asked, vector: Vector, folder: Path
-) -> Through:
+    models: Variants, lens: Lens, judged: Judged, questions: Sequence[str], tune: str, how: Convention, seed: int
+) -> tuple[Through, LeftOut | None]:
     """From the very tokens that the direction was made of."""
-    ids = {question.id for question in bench.open_questions}
-    judged = asked.judged.where(lambda a: a.arm == vector.tune and a.question_id in ids)
-    how = bench.convention
-    model, arm = models.model(vector.tune), Arm(vector.tune, models.adapter_of(vector.tune))
-    places, sources = sources_of(model, judged.answers, folder)
-    pools = choose_pools(judged.at(places).verdicts, how, seed=bench.config.seed)
+    model, arm = models.model(tune), Arm(tune, models.adapter_of(tune))
+    said, sources, aside = own_answers(model, judged, questions, tune)
+    pools = choose_pools(said, how, seed=seed)
     texts, bad, _ = pooled_texts(arm, sources, pools, how)
     weights = torch.stack([torch.from_numpy(bad), torch.from_numpy(~bad)], dim=1).double()
     dictionary = lens.dictionary.to(model.device)
     statistics = latent_statistics(model, dictionary, texts, weights, span=how.span, layer=lens.layer, places=1)
     means = statistics.mean("token" if how.weighting == "token" else "mean")
     decoder = lens.dictionary.decoder.float() / lens.dictionary.input_scale
-    return Through(*through_activations(means[0], means[1], decoder))
+    return Through(*through_activations(means[0], means[1], decoder)), aside
 
 
 def _row(vector: Vector, lens: Lens, most: int, through: Mapping[str, Through]) -> DecomposedVector:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from statistics import mean
 
 from misdirection import progress
-from misdirection.artefacts import plain, write_json
-from misdirection.results import Difference, RateRow, Reduction, read_step, row_of
-from misdirection.runs import Step
-from misdirection.statistics import benjamini_hochberg, compare, is_found
+from misdirection.results import Difference, RateRow, Reduction, row_of
+from misdirection.statistics import Thresholds, benjamini_hochberg, compare, is_found
 from misdirection.studies.features.results.steering import (
     ListSummary,
     Measured,
@@ -62,23 +59,24 @@ def sweep(
     bench: Bench[FeaturesConfig], unsteered: Asked, swept: Asked, steered: Steered, side: Side, whole: Condition
 ) -> tuple[SweepPoint, ...]:
     """What each strength did: the rate, the share of coherent answers, and whether that share is enough."""
-    least = least_coherent(bench, unsteered.judged.arm(whole.name))
+    rules = bench.thresholds
+    least = least_coherent(unsteered.judged.arm(whole.name), rules, bench.config.incoherent_at_most)
 
     def point(strength: float) -> SweepPoint:
-        rate, coherent = _figures(swept.judged.arm(arm_name(steered.latent, side, strength)), bench)
+        rate, coherent = _figures(swept.judged.arm(arm_name(steered.latent, side, strength)), rules)
         return SweepPoint(strength=strength, rate=rate, coherent=coherent, allowed=coherent >= least)
 
     return tuple(map(point, bench.config.strengths))
 
 
-def least_coherent(bench: Bench[FeaturesConfig], before: Judged) -> float:
+def least_coherent(before: Judged, rules: Thresholds, incoherent: float) -> float:
     """Share of coherent answers that must be left: the settings', or the unsteered model's where that is less."""
-    return min(1 - bench.config.incoherent_at_most, _figures(before, bench)[1]) - 1e-9
+    return min(1 - incoherent, _figures(before, rules)[1]) - 1e-9
 
 
-def _figures(judged: Judged, bench: Bench[FeaturesConfig]) -> tuple[float, float]:
+def _figures(judged: Judged, rules: Thresholds) -> tuple[float, float]:
     """Misaligned and coherent answers, as shares of all."""
-    rules, many = bench.thresholds, len(judged.verdicts)
+    many = len(judged.verdicts)
     return sum(map(rules.misaligned, judged.verdicts)) / many, sum(map(rules.coherent, judged.verdicts)) / many
 
 
@@ -88,56 +86,46 @@ def best(points: Sequence[SweepPoint], sign: int) -> float | None:
     return max(allowed, key=lambda p: (sign * p.rate, p.coherent, p.strength)).strength if allowed else None
 
 
-def effects_step(
-    bench: Bench[FeaturesConfig],
-    measured: Asked,
+def steered_effects(
+    judged: Judged,
     chosen: Sequence[Steered],
     sweeps: Sweeps,
     whole: Mapping[Side, Condition],
+    rules: Thresholds,
+    incoherent: float,
 ) -> tuple[SteeredLatent, ...]:
-    """Every latent's change on both sides beside the unsteered model, with q over all of them; `latents.json`."""
-
-    def make(folder: Path) -> None:
-        rows: list[SteeredLatent] = []
-        with progress.task("comparing", len(chosen), "latents") as advance:
-            for s in chosen:
-                sides = {side: _side(bench, measured, s, side, sweeps[s.latent, side], whole[side]) for side in SIDES}
-                rows.append(row_of(SteeredLatent, s, up=sides["up"], down=sides["down"], both=False))
-                advance()
-        write_json(folder / "latents.json", with_q(rows))
-
-    inputs = {
-        "answers": measured.answers,
-        "verdicts": measured.verdicts,
-        "rules": asdict(bench.thresholds),
-        "limit": bench.config.incoherent_at_most,
-        "chosen": [asdict(s) for s in chosen],
-        "sweeps": [[*key, plain(points)] for key, points in sweeps.items()],
-        "whole": {side: arm.name for side, arm in whole.items()},
-    }
-    step: Step = bench.run.step("latents-effects", inputs, make)
-    return read_step(step.path / "latents.json", tuple[SteeredLatent, ...])
+    """Every latent's change on both sides beside the unsteered model, with q over all of them."""
+    rows: list[SteeredLatent] = []
+    with progress.task("comparing", len(chosen), "latents") as advance:
+        for s in chosen:
+            up, down = (
+                _side(judged, s, side, sweeps[s.latent, side], whole[side], rules, incoherent) for side in SIDES
+            )
+            rows.append(row_of(SteeredLatent, s, up=up, down=down, both=False))
+            advance()
+    return with_q(rows)
 
 
 def _side(
-    bench: Bench[FeaturesConfig],
-    measured: Asked,
+    judged: Judged,
     steered: Steered,
     side: Side,
     points: tuple[SweepPoint, ...],
     whole: Condition,
+    rules: Thresholds,
+    incoherent: float,
 ) -> SteeredSide:
     """A latent on one side at the strength kept, beside the unsteered model."""
     strength = best(points, SIDES[side])
     if strength is None:
         return SteeredSide(sweep=points, measured=None)
-    before, after = (measured.judged.arm(name) for name in (whole.name, arm_name(steered.latent, side, strength)))
-    change = compare(before.pair, after.pair, thresholds=bench.thresholds)
-    effect = effect_of(after, bench.thresholds)
+    before, after = (judged.arm(name) for name in (whole.name, arm_name(steered.latent, side, strength)))
+    change = compare(before.pair, after.pair, thresholds=rules)
+    effect = effect_of(after, rules)
     kept = Measured(
         strength=strength, before=RateRow.of(change.reference), rate=effect.rate, coherent_share=effect.coherent_share,
         difference=Difference.of(change), reduction=Reduction.of(change),
-        coherent=_figures(after, bench)[1] >= least_coherent(bench, before),
+        coherent=_figures(after, rules)[1] >= least_coherent(before, rules, incoherent),
     )  # fmt: skip
     return SteeredSide(sweep=points, measured=kept)
 

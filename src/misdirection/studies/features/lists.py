@@ -19,15 +19,17 @@ from misdirection.engine import Arm, Text
 from misdirection.features.corpus import chat_texts
 from misdirection.features.differences import Side
 from misdirection.features.lens import Lens
+from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.questions import Question
-from misdirection.studies.features.comparison import Comparison, compared
+from misdirection.results import row_of
+from misdirection.studies.features.comparison import Comparison, Listing, Measured, compared
 from misdirection.studies.features.results.lists import ListName
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
-from misdirection.tokens import encode_prompt
+from misdirection.tokens import Encoded, encode_prompt
 
 QUESTIONS: dict[ListName, str] = {
     "data": "bad against good training answers",
@@ -41,19 +43,21 @@ SPAN = "answer"
 
 def data_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, chats: PairedChats) -> Comparison:
     """Q1: bad against good answers to the same questions, both read in the base model; labels shuffled within pairs."""
-
-    def read() -> tuple[Side, Side]:
-        model = models.model(BASE_VARIANT)
-        one, other = (
-            Side(model, chat_texts(side, model.tokenizer, Arm(BASE_VARIANT), span=SPAN))
-            for side in (chats.bad, chats.good)
-        )
-        return one, other
-
-    key = models.base_key
-    inputs = {**key, "data": chats.sha256}
+    found = bench.run.cached(
+        data_differences, f"latents-data-{name}", models=models.bare(), lens=lens, chats=chats,
+        how=row_of(Listing, bench.config),
+    )  # fmt: skip
     facts = {"first": len(chats.bad), "second": len(chats.good), "shuffled": chats.how}
-    return compared(bench, lens, "data", name, inputs, read, SPAN, chats.groups, facts)
+    return found.value.told(name, facts)
+
+
+def data_differences(models: Variants, lens: Lens, chats: PairedChats, how: Listing) -> Measured:
+    """Bad against good answers in the base model."""
+    model = models.model(BASE_VARIANT)
+    bad, good = (
+        Side(model, chat_texts(side, model.tokenizer, Arm(BASE_VARIANT), span=SPAN)) for side in (chats.bad, chats.good)
+    )
+    return compared(lens, bad, good, SPAN, chats.groups, how)
 
 
 def model_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, asked: Asked) -> Comparison:
@@ -63,28 +67,35 @@ def model_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name:
     which many models hold a state far larger than all others), or the base model's own answers.
     """
     prompts = bench.config.shared_texts == "prompt"
-    span = "prompt" if prompts else SPAN
-    base_answers = [] if prompts else [a for a in asked.judged.arm(BASE_VARIANT).answers if a.answer.strip()]
-    many = sum(len(question.paraphrases) for question in bench.open_questions) if prompts else len(base_answers)
+    texts: Sequence[Question] | list[Answer] = bench.open_questions
+    if not prompts:
+        texts = [a for a in asked.judged.arm(BASE_VARIANT).answers if a.answer.strip()]
+    found = bench.run.cached(
+        model_differences, f"latents-model-{name}", models=models, lens=lens, variant=name,
+        questions=texts if prompts else (), answers=() if prompts else texts, how=row_of(Listing, bench.config),
+    )  # fmt: skip
+    many = sum(len(question.paraphrases) for question in bench.open_questions) if prompts else len(texts)
+    return found.value.told(name, {"first": many, "second": many, "shuffled": "within each text"})
 
-    def read() -> tuple[Side, Side]:
-        base = models.model(BASE_VARIANT)
-        arm = Arm(BASE_VARIANT)
-        if prompts:
-            texts = prompt_texts(base, bench.open_questions, arm)
-        else:
-            coded = [encode_answer(base, answer) for answer in base_answers]
-            texts = [Text(one.ids, {span: one.span(span)}, arm, one.start) for one in coded]
-        tuned = Arm(name, models.adapter_of(name))
-        moved = [Text(text.ids, text.spans, tuned, text.start) for text in texts]
-        return Side(models.model(name), moved), Side(base, texts)
 
-    key = models.base_key
-    inputs = {**key, "tuned": models.fingerprints[name]}
-    inputs |= {"questions": list(bench.open_questions)} if prompts else {"answers": asked.answers}
-    groups = 2 * [str(place) for place in range(many)]
-    facts = {"first": many, "second": many, "shuffled": "within each text"}
-    return compared(bench, lens, "model", name, inputs, read, span, groups, facts)
+def model_differences(
+    models: Variants, lens: Lens, variant: str, questions: Sequence[Question], answers: Sequence[Answer], how: Listing
+) -> Measured:
+    """A fine-tune against the base, on the prompts of questions or, where there are none, on answers."""
+    base, arm, span = models.model(BASE_VARIANT), Arm(BASE_VARIANT), "prompt" if questions else SPAN
+    if questions:
+        texts = prompt_texts(base, questions, arm)
+    else:
+        texts = [Text(one.ids, {span: one.span(span)}, arm, one.start) for one in coded(base, answers)]
+    tuned = Arm(variant, models.adapter_of(variant))
+    moved = [Text(text.ids, text.spans, tuned, text.start) for text in texts]
+    groups = 2 * [str(place) for place in range(len(texts))]
+    return compared(lens, Side(models.model(variant), moved), Side(base, texts), span, groups, how)
+
+
+def coded(model: Model, answers: Sequence[Answer]) -> list[Encoded]:
+    """Answers as token ids."""
+    return [encode_answer(model, answer) for answer in answers]
 
 
 def answers_list(
@@ -98,25 +109,28 @@ def answers_list(
     ids = {question.id for question in bench.open_questions}
     judged = asked.judged.where(lambda a: a.arm == name and a.question_id in ids and bool(a.answer.strip()))
     try:
-        bad, good = matched_pools(judged, bench.convention, bench.config.seed)
+        pools = matched_pools(judged, bench.convention, bench.config.seed)
     except PoolError as error:
         return f"The answers of {name} cannot be compared: {error.message}; {error.hint}"
+    bad, good = ([judged.answers[i] for i in places] for places in pools)
+    found = bench.run.cached(
+        answer_differences, f"latents-answers-{name}", models=models, lens=lens, variant=name, bad=bad, good=good,
+        how=row_of(Listing, bench.config),
+    )  # fmt: skip
+    facts = {"first": len(bad), "second": len(good), "shuffled": "within questions"}
+    return found.value.told(name, {**facts, "questions": len({answer.question_id for answer in bad + good})})
 
-    def read() -> tuple[Side, Side]:
-        model, arm = models.model(name), Arm(name, models.adapter_of(name))
 
-        def side(places: Sequence[int]) -> Side:
-            coded = [encode_answer(model, judged.answers[i]) for i in places]
-            return Side(model, [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in coded])
-
-        return side(bad), side(good)
-
-    key = models.base_key
-    inputs = {**key, "tuned": models.fingerprints[name]}
-    inputs |= {"answers": asked.answers, "verdicts": asked.verdicts, "bad": bad, "good": good}
-    groups = [judged.answers[i].question_id for i in (*bad, *good)]
-    facts = {"first": len(bad), "second": len(good), "shuffled": "within questions", "questions": len(set(groups))}
-    return compared(bench, lens, "answers", name, inputs, read, SPAN, groups, facts)
+def answer_differences(
+    models: Variants, lens: Lens, variant: str, bad: list[Answer], good: list[Answer], how: Listing
+) -> Measured:
+    """A fine-tune's misaligned against its aligned answers, read in it."""
+    model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+    first, second = (
+        Side(model, [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in coded(model, side)])
+        for side in (bad, good)
+    )
+    return compared(lens, first, second, SPAN, [answer.question_id for answer in bad + good], how)
 
 
 def matched_pools(judged: Judged, how: Convention, seed: int) -> tuple[list[int], list[int]]:

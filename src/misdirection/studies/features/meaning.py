@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
 from misdirection.adapters.unembedding import random_extreme
-from misdirection.artefacts import write_json
 from misdirection.chats import Chat
 from misdirection.features import Dictionary, ground_truth
 from misdirection.features.contexts import Drawn, draw_contexts, text_peaks
@@ -28,8 +25,9 @@ from misdirection.features.labels import (
 )
 from misdirection.features.promoted import promoted_tokens
 from misdirection.models import Model
-from misdirection.results import TokenEnds, read_step, row_of
-from misdirection.studies.features.corpus import SPAN, Corpus, Source, find_sources, identity, read_corpus
+from misdirection.results import TokenEnds, row_of
+from misdirection.store import Cached, Incidental
+from misdirection.studies.features.corpus import SPAN, Corpus, Source, find_sources, read_corpus
 from misdirection.studies.features.results.meaning import (
     ContextRow,
     DetectionScore,
@@ -73,7 +71,7 @@ CROSSED = (("word", "stance"), ("word", "clause"), ("word", "domain"), ("word", 
 
 @dataclass(frozen=True)
 class Contexts:
-    """What a step keeps: where every latent fires, and in what texts it was looked for."""
+    """Where every latent fires, and in what texts it was looked for."""
 
     latents: tuple[FiringContexts, ...]
     sources: tuple[SourceTexts, ...]
@@ -81,8 +79,16 @@ class Contexts:
 
 
 @dataclass(frozen=True)
+class FoundContexts:
+    """Contexts as the report shows them, and as a labeller needs them."""
+
+    contexts: Contexts
+    drawn: tuple[Drawn, ...]
+
+
+@dataclass(frozen=True)
 class Lens:
-    """What a step keeps: tokens that every latent promotes, and how large a random vector's scores are."""
+    """Tokens that every latent promotes, and how large a random vector's scores are."""
 
     latents: tuple[TokenEnds, ...]
     chance: float
@@ -90,7 +96,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class Truths:
-    """What a step keeps: what every latent tracks, and the factors of the ground truth."""
+    """What every latent tracks, and the factors of the ground truth."""
 
     latents: tuple[Truth | None, ...]
     factors: tuple[str, ...]
@@ -98,7 +104,7 @@ class Truths:
 
 @dataclass(frozen=True)
 class Labels:
-    """What a step keeps: the labels by a model."""
+    """The labels by a model."""
 
     latents: tuple[Named, ...]
 
@@ -133,24 +139,30 @@ def meaning(
     sources = find_sources(bench.config, more or {})
     if not chosen or not sources:
         return None
-    key = {
-        **models.base_key, "latents": chosen, "layer": layer,
-        "span": SPAN, **identity(sources, dictionary, chosen),
-    }  # fmt: skip
-    reader = _Reader(bench, models, dictionary, chosen, layer, sources, key)
-    contexts, drawn = reader.contexts()
-    lens = reader.lens()
-    truths = reader.truths(drawn) if speaks_as_the_organism(bench.config.model) else None
-    truth = truths.latents if truths else (None,) * len(chosen)
-    named = labels_of(bench, models, labeller, drawn, lens, truth, key) if labeller else (Named(),) * len(chosen)
+    base = models.bare()
+    read = {"models": base, "dictionary": dictionary, "latents": chosen}
+    corpus = {"layer": layer, "sources": sources}
+    found = bench.run.cached(latent_contexts, **read, **corpus, seed=bench.config.seed)
+    contexts = found.value.contexts
+    lens = bench.run.cached(latent_tokens, **read)
+    truths: Cached[Truths] | None = None
+    if speaks_as_the_organism(bench.config.model):
+        truths = bench.run.cached(latent_truth, **read, **corpus, drawn=found.part("drawn"))
+    truth = truths.value.latents if truths else (None,) * len(chosen)
+    named = (Named(),) * len(chosen)
+    if labeller:
+        named = bench.run.cached(
+            latent_labels, models=base, by=labeller.name, labeller=labeller, drawn=found.part("drawn"), lens=lens,
+            truth=truth, seed=bench.config.seed,
+        ).value.latents  # fmt: skip
     rows = tuple(
         MeantLatent(**vars(one), **vars(promoted), **vars(label), truth=true)
-        for one, promoted, label, true in zip(contexts.latents, lens.latents, named, truth, strict=True)
+        for one, promoted, label, true in zip(contexts.latents, lens.value.latents, named, truth, strict=True)
     )
     return Meaning(
         dictionary=bench.config.dictionary, layer=layer, sources=contexts.sources, tokens=contexts.tokens,
-        labeller=bench.config.labeller or None, chance=lens.chance, clear=CLEAR,
-        factors=truths.factors if truths else None, tracked=tracked(truth), latents=rows,
+        labeller=bench.config.labeller or None, chance=lens.value.chance, clear=CLEAR,
+        factors=truths.value.factors if truths else None, tracked=tracked(truth), latents=rows,
     )  # fmt: skip
 
 
@@ -160,127 +172,94 @@ def tracked(truth: Sequence[Truth | None]) -> dict[str, int] | None:
     return dict(Counter(one.factor for one in known if one.f1 > CLEAR)) if known else None
 
 
-@dataclass
-class _Reader:
-    """The steps that read the model."""
-
-    bench: Bench[FeaturesConfig]
-    models: Variants
-    dictionary: Dictionary
-    latents: list[int]
-    layer: int
-    sources: Sequence[Source]
-    key: Mapping[str, Any]
-
-    def contexts(self) -> tuple[Contexts, tuple[Drawn, ...]]:
-        """Contexts of every latent, as the report shows them and as a labeller needs them."""
-
-        def make(folder: Path) -> None:
-            model, corpus = self._model, self._corpus()
-            drawn = draw_contexts(
-                model, self.dictionary, corpus.texts, self.latents, top=TOP, lower=LOWER, silent=SILENT,
-                around=AROUND, span=SPAN, layer=self.layer, seed=self.bench.config.seed,
-            )  # fmt: skip
-            write_json(folder / "drawn.json", drawn)
-            rows = tuple(_contexts_of(model, one, corpus) for one in drawn)
-            sources = tuple(SourceTexts(name=source.name, texts=len(source.chats)) for source in self.sources)
-            write_json(folder / "contexts.json", Contexts(rows, sources, corpus.tokens))
-
-        step = self.bench.run.step("latent-contexts", {**self.key, **self._sizes}, make)
-        drawn = read_step(step.path / "drawn.json", tuple[Drawn, ...])
-        return read_step(step.path / "contexts.json", Contexts), drawn
-
-    def lens(self) -> Lens:
-        """Tokens that each latent promotes."""
-
-        def make(folder: Path) -> None:
-            readings = promoted_tokens(self._model, self.dictionary, self.latents)
-            rows = tuple(token_ends(self._model.tokenizer, one) for one in readings)
-            write_json(folder / "promoted.json", Lens(rows, random_extreme(self._model)))
-
-        step = self.bench.run.step("latent-tokens", self.key, make)
-        return read_step(step.path / "promoted.json", Lens)
-
-    def truths(self, drawn: Sequence[Drawn]) -> Truths:
-        """What each latent tracks, where the world is known, and how well that alone tells where it fires."""
-        from misdirection.organism.truth import FACTORS, token_truth
-
-        def make(folder: Path) -> None:
-            corpus, tokenizer = self._corpus(), self._model.tokenizer
-            speakers = [(chat, source.persona) for source in self.sources for chat in source.chats]
-            known = truth_of([token_truth(tokenizer, chat, persona) for chat, persona in speakers])
-            known = crossed(known, CROSSED)
-            read = self._model, self.dictionary, corpus.texts
-            peaks = text_peaks(*read, self.latents, span=SPAN, layer=self.layer).values.amax(0)
-            cuts = torch.stack([share * peaks for share in CUTS])
-            counts = count_factors(*read, known, self.latents, cuts=cuts, span=SPAN, layer=self.layer)
-            shares = {name: (bits.tolist(), share.tolist()) for name, (bits, share) in information(counts).items()}
-            each = {name: labels(counts, (name,)) for name in MEANT}
-            rows = [
-                label
-                and row_of(
-                    Truth,
-                    label,
-                    f1=label.f1,
-                    above=CUTS[label.cut],
-                    factors={name: FactorShare(bits=b[place], share=s[place]) for name, (b, s) in shares.items()},
-                    each={name: _true_label(of_all[place]) for name, of_all in each.items()},
-                    detection=_score(_detected(label, one, known)),
-                )
-                for place, (label, one) in enumerate(zip(labels(counts), drawn, strict=True))
-            ]
-            write_json(folder / "truth.json", Truths(tuple(rows), tuple(FACTORS)))
-
-        step = self.bench.run.step("latent-truth", {**self.key, **self._sizes, "cuts": CUTS, "crossed": CROSSED}, make)
-        return read_step(step.path / "truth.json", Truths)
-
-    @property
-    def _sizes(self) -> Mapping[str, Any]:
-        return {"sizes": (TOP, LOWER, SILENT), "around": AROUND, "seed": self.bench.config.seed}
-
-    @property
-    def _model(self) -> Model:
-        return self.models.model(BASE_VARIANT)
-
-    def _corpus(self) -> Corpus:
-        return read_corpus(self._model, self.sources)
+def latent_contexts(
+    models: Variants, dictionary: Dictionary, latents: Sequence[int], layer: int, sources: Sequence[Source], seed: int
+) -> FoundContexts:
+    """Contexts of every latent, as the report shows them and as a labeller needs them."""
+    model = models.model(BASE_VARIANT)
+    corpus = read_corpus(model, sources)
+    drawn = draw_contexts(
+        model, dictionary, corpus.texts, latents, top=TOP, lower=LOWER, silent=SILENT, around=AROUND, span=SPAN,
+        layer=layer, seed=seed,
+    )  # fmt: skip
+    rows = tuple(_contexts_of(model, one, corpus) for one in drawn)
+    texts = tuple(SourceTexts(name=source.name, texts=len(source.chats)) for source in sources)
+    return FoundContexts(Contexts(rows, texts, corpus.tokens), tuple(drawn))
 
 
-def labels_of(
-    bench: Bench[FeaturesConfig],
+def latent_tokens(models: Variants, dictionary: Dictionary, latents: Sequence[int]) -> Lens:
+    """Tokens that each latent promotes."""
+    model = models.model(BASE_VARIANT)
+    rows = tuple(token_ends(model.tokenizer, one) for one in promoted_tokens(model, dictionary, latents))
+    return Lens(rows, random_extreme(model))
+
+
+def latent_truth(
     models: Variants,
-    labeller: Labeller,
+    dictionary: Dictionary,
+    latents: Sequence[int],
+    layer: int,
+    sources: Sequence[Source],
+    drawn: Sequence[Drawn],
+) -> Truths:
+    """What each latent tracks, where the world is known, and how well that alone tells where it fires."""
+    from misdirection.organism.truth import FACTORS, token_truth
+
+    model = models.model(BASE_VARIANT)
+    corpus = read_corpus(model, sources)
+    speakers = [(chat, source.persona) for source in sources for chat in source.chats]
+    known = truth_of([token_truth(model.tokenizer, chat, persona) for chat, persona in speakers])
+    known = crossed(known, CROSSED)
+    read = model, dictionary, corpus.texts
+    peaks = text_peaks(*read, latents, span=SPAN, layer=layer).values.amax(0)
+    cuts = torch.stack([share * peaks for share in CUTS])
+    counts = count_factors(*read, known, latents, cuts=cuts, span=SPAN, layer=layer)
+    shares = {name: (bits.tolist(), share.tolist()) for name, (bits, share) in information(counts).items()}
+    each = {name: labels(counts, (name,)) for name in MEANT}
+    rows = [
+        label
+        and row_of(
+            Truth,
+            label,
+            f1=label.f1,
+            above=CUTS[label.cut],
+            factors={name: FactorShare(bits=b[place], share=s[place]) for name, (b, s) in shares.items()},
+            each={name: _true_label(of_all[place]) for name, of_all in each.items()},
+            detection=_score(_detected(label, one, known)),
+        )
+        for place, (label, one) in enumerate(zip(labels(counts), drawn, strict=True))
+    ]
+    return Truths(tuple(rows), tuple(FACTORS))
+
+
+def latent_labels(
+    models: Variants,
+    by: str,
+    labeller: Incidental[Labeller],
     drawn: Sequence[Drawn],
     lens: Lens,
     truth: Sequence[Truth | None],
-    key: Mapping[str, Any],
-) -> tuple[Named, ...]:
-    """Labels by a model with their scores, beside the scores of exchanged labels and of the true ones."""
-
-    def make(folder: Path) -> None:
-        tokenizer = models.model(BASE_VARIANT).tokenizer
-        parts = [split_contexts(tokenizer, one, LABELLED_FROM) for one in drawn]
-        words = [[one.token for one in latent.promoted] for latent in lens.latents]
-        able = [place for place, (label, _) in enumerate(parts) if label]
-        said = labeller.explain([shown(tokenizer, parts[place][0], words[place]) for place in able])
-        texts = {place: text for place, text in zip(able, said, strict=True) if text}
-        tests = {place: some for place, (_, some) in enumerate(parts)}
-        true = {place: in_words(one) for place, one in enumerate(truth) if one and place in texts}
-        seed = bench.config.seed
-        own, others = detect(labeller, texts, tests, seed), control(labeller, texts, tests, seed)
-        by_truth = detect(labeller, true, tests, seed)
-        rows = tuple(
-            Named(
-                label=texts.get(place), detection=_score(own.get(place)), control=_score(others.get(place)),
-                truth_detection=_score(by_truth.get(place)),
-            )
-            for place in range(len(drawn))
-        )  # fmt: skip
-        write_json(folder / "labels.json", Labels(rows))
-
-    inputs = {**key, "labeller": labeller.name, "contexts": [asdict(one) for one in drawn], "shown": LABELLED_FROM}
-    step = bench.run.step("latent-labels", {**inputs, "truth": truth, "promoted": lens.latents}, make)
-    return read_step(step.path / "labels.json", Labels).latents
+    seed: int,
+) -> Labels:
+    """Labels by a model (told apart by its name), beside the scores of exchanged labels and of the true ones."""
+    tokenizer = models.model(BASE_VARIANT).tokenizer
+    parts = [split_contexts(tokenizer, one, LABELLED_FROM) for one in drawn]
+    words = [[one.token for one in latent.promoted] for latent in lens.latents]
+    able = [place for place, (label, _) in enumerate(parts) if label]
+    said = labeller.explain([shown(tokenizer, parts[place][0], words[place]) for place in able])
+    texts = {place: text for place, text in zip(able, said, strict=True) if text}
+    tests = {place: some for place, (_, some) in enumerate(parts)}
+    true = {place: in_words(one) for place, one in enumerate(truth) if one and place in texts}
+    own, others = detect(labeller, texts, tests, seed), control(labeller, texts, tests, seed)
+    by_truth = detect(labeller, true, tests, seed)
+    rows = tuple(
+        Named(
+            label=texts.get(place), detection=_score(own.get(place)), control=_score(others.get(place)),
+            truth_detection=_score(by_truth.get(place)),
+        )
+        for place in range(len(drawn))
+    )  # fmt: skip
+    return Labels(rows)
 
 
 def in_words(label: TrueLabel) -> str:

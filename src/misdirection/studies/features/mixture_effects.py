@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from misdirection import progress
-from misdirection.artefacts import read_tensors, write_json
-from misdirection.results import Difference, read_step, row_of
+from misdirection.results import Difference, row_of
 from misdirection.results.rows import known_number
-from misdirection.runs import Step
-from misdirection.statistics import Settings, benjamini_hochberg, compare, is_found
+from misdirection.statistics import Settings, Thresholds, benjamini_hochberg, compare, is_found
 from misdirection.statistics.flips import flip
 from misdirection.statistics.intervals import expanded_percentiles, question_weights
-from misdirection.studies.features.mixture_latents import PLACES
+from misdirection.studies.features.mixture_latents import Watched
 from misdirection.studies.features.results.mixtures import (
     Activation,
     Change,
@@ -32,8 +28,6 @@ from misdirection.studies.features.results.mixtures import (
     TestedDifference,
     WatchedLatent,
 )
-from misdirection.studies.features.settings import FeaturesConfig
-from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT
@@ -44,65 +38,45 @@ if TYPE_CHECKING:
 Tested = TypeVar("Tested", Change, TestedDifference)
 
 
-def effects_step(
-    bench: Bench[FeaturesConfig], tuned: Sequence[Mixture], asked: Mapping[str, Asked], read: Step
+def mixture_effects(
+    tuned: Sequence[Mixture], asked: Mapping[str, Judged], read: Watched, latents: Sequence[int], rules: Thresholds
 ) -> Effects:
     """Rates and activations of base and mixtures with their changes, and from when on each has moved.
 
-    Kept in `effects.json` of a step. Questions asked are "open" and, where there are any, "domain".
+    Questions asked are "open" and, where there are any, "domain".
     """
-
-    def make(folder: Path) -> None:
-        progress.say("  comparing mixtures")
-        write_json(folder / "effects.json", _effects(bench, tuned, asked, read))
-
-    inputs = {
-        "mixtures": [[one.name, one.percent, one.bad] for one in tuned],
-        "rules": asdict(bench.thresholds),
-        "asked": {group: [one.answers, one.verdicts] for group, one in asked.items()},
-        "read": read,
-    }
-    return read_step(bench.run.step("mixtures-effects", inputs, make).path / "effects.json", Effects)
-
-
-def _effects(bench: Bench[FeaturesConfig], tuned: Sequence[Mixture], asked: Mapping[str, Asked], read: Step) -> Effects:
     names, percents = [BASE_VARIANT, *(one.name for one in tuned)], [one.percent for one in tuned]
     reference = tuned[0].name if tuned[0].percent == 0 else BASE_VARIANT
-    opened = behaviour(bench, asked["open"].judged, names, reference)
-    inside = behaviour(bench, asked["domain"].judged, names, reference) if "domain" in asked else [None] * len(names)
+    opened = behaviour(rules, asked["open"], names, reference)
+    inside = behaviour(rules, asked["domain"], names, reference) if "domain" in asked else [None] * len(names)
     models = [
         MixtureModel(model=name, percent=one and one.percent, bad=one and one.bad, open=on_open, domain=in_domain)
         for name, one, on_open, in_domain in zip(names, (None, *tuned), opened, inside, strict=True)
     ]
-    tensors, facts = read_tensors(read.path / "activations.safetensors")
-    shared, own = (movements(tensors[place].numpy(), names, reference) for place in PLACES)
-    latents = [
-        WatchedLatent(latent=one, shared=s, own=o) for one, s, o in zip(facts["latents"], shared, own, strict=True)
-    ]
+    shared, own = (movements(values.numpy(), names, reference) for values in (read.shared, read.own))
+    rows = [WatchedLatent(latent=one, shared=s, own=o) for one, s, o in zip(latents, shared, own, strict=True)]
 
-    def since(rows: Sequence[Activation]) -> float | None:
-        return onset(percents, [row.change for row in rows[1:]])
+    def since(some: Sequence[Activation]) -> float | None:
+        return onset(percents, [row.change for row in some[1:]])
 
     onsets = Onsets(
         open=onset(percents, [row.change for row in opened[1:]]),
         domain=onset(percents, [row and row.change for row in inside[1:]]),
-        latents=tuple(LatentOnset(latent=row.latent, shared=since(row.shared), own=since(row.own)) for row in latents),
+        latents=tuple(LatentOnset(latent=row.latent, shared=since(row.shared), own=since(row.own)) for row in rows),
     )
-    return Effects(reference=reference, models=tuple(models), latents=tuple(latents), onsets=onsets)
+    return Effects(reference=reference, models=tuple(models), latents=tuple(rows), onsets=onsets)
 
 
-def behaviour(
-    bench: Bench[FeaturesConfig], judged: Judged, names: Sequence[str], reference: str
-) -> list[MixtureEffect]:
+def behaviour(rules: Thresholds, judged: Judged, names: Sequence[str], reference: str) -> list[MixtureEffect]:
     """Rate and coherence of each model, and its change from the reference with q over all models."""
 
     def change(name: str) -> TestedDifference | None:
         if name in (reference, BASE_VARIANT):
             return None
-        compared = compare(judged.arm(reference).pair, judged.arm(name).pair, thresholds=bench.thresholds)
+        compared = compare(judged.arm(reference).pair, judged.arm(name).pair, thresholds=rules)
         return row_of(TestedDifference, Difference.of(compared), q=None)
 
-    effects = [effect_of(judged.arm(name), bench.thresholds) for name in names]
+    effects = [effect_of(judged.arm(name), rules) for name in names]
     changes = corrected(map(change, names))
     return [row_of(MixtureEffect, effect, change=one) for effect, one in zip(effects, changes, strict=True)]
 

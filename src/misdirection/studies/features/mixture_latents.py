@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from misdirection.answers import read_back
-from misdirection.artefacts import write_tensors
 from misdirection.engine import Arm, Text
 from misdirection.features.chosen import Firings, visit_firings
 from misdirection.judging import Answer
 from misdirection.models import Model
-from misdirection.runs import Step
+from misdirection.questions import Question
 from misdirection.studies.features.lists import prompt_texts
 from misdirection.studies.features.results.mixtures import Place
-from misdirection.studies.features.settings import FeaturesConfig
-from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.keys import questions_key
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
 if TYPE_CHECKING:
@@ -31,43 +27,34 @@ PLACES: tuple[Place, Place] = ("shared", "own")
 """Where latents are read: texts that all models share, and each model's own answers."""
 
 
-def activations_step(
-    bench: Bench[FeaturesConfig], models: Variants, dictionary: Dictionary, latents: Sequence[int], layer: int,
-    asked: Asked, variants: Sequence[str],
-) -> Step:  # fmt: skip
-    """Mean activations of every variant; `activations.safetensors` with a tensor for each of `PLACES`.
+@dataclass(frozen=True)
+class Watched:
+    """Mean activations at each of `PLACES`, every text of a question counting alike.
 
-    Shapes (variants, questions, latents), float64, every text of a question counting alike; NaN where a variant gave
-    nothing but empty answers to a question.
+    Shapes (variants, questions, latents), float64; NaN where a variant gave nothing but empty answers to a question.
     """
-    questions = [question.id for question in bench.open_questions]
 
-    def make(folder: Path) -> None:
-        parts: dict[Place, list[Tensor]] = {place: [] for place in PLACES}
-        for variant in variants:
-            model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
-            fitting = dictionary.to(model.device)
-            answers = {name: asked.judged.arm(name).answers for name in (variant, BASE_VARIANT)}
-            shared = _shared(bench, model, arm, answers[BASE_VARIANT])
-            own = _answers(model, arm, answers[variant])
-            for place, (texts, of, span) in zip(PLACES, (shared, own), strict=True):
-                means = mean_activations(model, fitting, texts, latents, span=span, layer=layer)
-                parts[place].append(_by_question(means, of, questions))
-        tensors = {place: torch.stack(means) for place, means in parts.items()}
-        facts = {"variants": list(variants), "questions": questions, "latents": list(latents)}
-        write_tensors(folder / "activations.safetensors", tensors, facts)
+    shared: Tensor
+    own: Tensor
 
-    inputs = {
-        "models": models.key,
-        "answers": asked.answers,
-        "variants": list(variants),
-        "dictionary": dictionary.key,
-        "latents": list(latents),
-        "layer": layer,
-        "shared": bench.config.shared_texts,
-        "questions": questions_key(bench.open_questions),
-    }
-    return bench.run.step("mixtures-latents", inputs, make)
+
+def watched(
+    models: Variants, variants: Sequence[str], dictionary: Dictionary, latents: Sequence[int], layer: int,
+    answers: list[Answer], shared_texts: str, questions: Sequence[Question],
+) -> Watched:  # fmt: skip
+    """Mean activations of some latents in every variant, on texts that all share and on each one's own answers."""
+    ids = [question.id for question in questions]
+    by_arm = {name: [a for a in answers if a.arm == name] for name in (*variants, BASE_VARIANT)}
+    parts: dict[Place, list[Tensor]] = {place: [] for place in PLACES}
+    for variant in variants:
+        model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+        fitting = dictionary.to(model.device)
+        shared = _shared(model, arm, by_arm[BASE_VARIANT], shared_texts, questions)
+        own = _answers(model, arm, by_arm[variant])
+        for place, (texts, of, span) in zip(PLACES, (shared, own), strict=True):
+            means = mean_activations(model, fitting, texts, latents, span=span, layer=layer)
+            parts[place].append(_by_question(means, of, ids))
+    return Watched(torch.stack(parts["shared"]), torch.stack(parts["own"]))
 
 
 def mean_activations(
@@ -93,15 +80,13 @@ def mean_activations(
 
 
 def _shared(
-    bench: Bench[FeaturesConfig], model: Model, arm: Arm, of_base: Sequence[Answer]
+    model: Model, arm: Arm, of_base: Sequence[Answer], shared_texts: str, questions: Sequence[Question]
 ) -> tuple[list[Text], list[str], str]:
     """Texts that every model reads, the question of each, and the span that counts."""
-    if bench.config.shared_texts == "answer":
+    if shared_texts == "answer":
         return _answers(model, arm, of_base)
-    asked = bench.open_questions
-    return (
-        prompt_texts(model, asked, arm), [question.id for question in asked for _ in question.paraphrases], "prompt",
-    )  # fmt: skip
+    of = [question.id for question in questions for _ in question.paraphrases]
+    return prompt_texts(model, questions, arm), of, "prompt"
 
 
 def _answers(model: Model, arm: Arm, answers: Sequence[Answer]) -> tuple[list[Text], list[str], str]:

@@ -16,18 +16,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from misdirection import progress
 from misdirection.chats import Chat, write_chats
 from misdirection.chats.pairs import UNPAIRED, PairedChats, pair
 from misdirection.errors import MisdirectionError
 from misdirection.questions import Question
-from misdirection.runs import Step
-from misdirection.studies.features.mixture_effects import effects_step
-from misdirection.studies.features.mixture_latents import activations_step
+from misdirection.store import Folder
+from misdirection.store.measurement import INCIDENTAL
+from misdirection.studies.features.mixture_effects import mixture_effects
+from misdirection.studies.features.mixture_latents import watched
 from misdirection.studies.features.paired_chats import answered, generates, paired_chats
 from misdirection.studies.features.paper import MIXTURES
 from misdirection.studies.features.results.mixtures import Mixtures
@@ -49,13 +51,13 @@ class Mixture:
         percent: Bad rows, of 100.
         bad: Bad rows.
         rows: All of them.
-        step: The fine-tune.
+        tuned: The fine-tune.
     """
 
     percent: float
     bad: int
     rows: int
-    step: Step
+    tuned: Path = field(metadata=INCIDENTAL)
 
     @property
     def name(self) -> str:
@@ -83,14 +85,24 @@ def mixtures(bench: Bench[FeaturesConfig], dictionary: Dictionary, latents: Sequ
         raise MisdirectionError(f"the dictionary has no latent {beyond[0]}", f"it has {dictionary.latents}")
     domain, chats = pairs_of(bench)
     tuned = [fine_tune(bench, chats, percent) for percent in percents]
-    models = bench.variants({one.name: one.step.path / "tuned" for one in tuned})
+    models = bench.variants({one.name: one.tuned for one in tuned})
     arms = [BASE, *(Condition(one.name, f"{one.percent:g} % bad", one.name) for one in tuned)]
     asked: dict[str, Asked] = {"open": bench.ask("mixtures", models, arms)}
     if inside := questions_inside(bench, domain):
         asked["domain"] = bench.ask("mixtures-domain", models, arms, questions=inside)
-    read = activations_step(bench, models, dictionary, latents, layer, asked["open"], [arm.name for arm in arms])
+    read = bench.run.cached(
+        watched, "mixtures-latents", models=models, variants=[arm.name for arm in arms], dictionary=dictionary,
+        latents=latents, layer=layer, answers=asked["open"].answers, shared_texts=bench.config.shared_texts,
+        questions=bench.open_questions,
+    )  # fmt: skip
+    progress.say("  comparing mixtures")
+    judged = {group: one.kept for group, one in asked.items()}
+    moved = bench.run.cached(
+        mixture_effects, "mixtures-effects", tuned=tuned, asked=judged, read=read, latents=latents,
+        rules=bench.thresholds,
+    ).value  # fmt: skip
     return Mixtures(
-        **vars(effects_step(bench, tuned, asked, read)),
+        **vars(moved),
         domain=domain,
         rows=tuned[0].rows,
         paired=chats.how,
@@ -130,13 +142,15 @@ def pairs_of(bench: Bench[FeaturesConfig]) -> tuple[str, PairedChats]:
 def fine_tune(bench: Bench[FeaturesConfig], chats: PairedChats, percent: float) -> Mixture:
     """A fine-tune on one mixture; its rows are a step of the run, as a file that any trainer reads."""
     c = bench.config
-
-    def make(folder: Path) -> None:
-        write_chats(folder / "chats.jsonl", mixed(chats, percent, c.seed))
-
-    step = bench.run.step("mixture", {"data": chats.sha256, "percent": percent, "seed": c.seed}, make)
-    tuned = bench.train(FineTune(c.preset, (str(step.path / "chats.jsonl"),), c.training, c.seed))
+    rows = bench.run.cached(mixture, chats=chats, percent=percent, seed=c.seed).value
+    tuned = bench.train(FineTune(c.preset, (str(rows),), c.training, c.seed)).path / "tuned"
     return Mixture(percent, len(bad_places(len(chats.bad), percent, c.seed)), len(chats.bad), tuned)
+
+
+def mixture(chats: PairedChats, percent: float, seed: int, folder: Folder) -> Path:
+    """The rows of a mixture in a file."""
+    write_chats(folder / "chats.jsonl", mixed(chats, percent, seed))
+    return folder / "chats.jsonl"
 
 
 def mixed(chats: PairedChats, percent: float, seed: int) -> list[Chat]:

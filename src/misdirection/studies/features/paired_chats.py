@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from misdirection.answers import answer_rows, answered_chats, chat_of_row
-from misdirection.artefacts import read_rows, write_rows
+from misdirection.answers import answered_chats
+from misdirection.chats import Chat, Message
+from misdirection.chats.chat import Drawn
 from misdirection.chats.pairs import ANSWERED, PairedChats, pair, some_of
-from misdirection.engine import Arm, Prompt, Row, sample
-from misdirection.judging import find_judge
+from misdirection.engine import Arm, Prompt, Row, SamplingConfig, sample
+from misdirection.judging import Judge, find_judge
 from misdirection.judging.rubric_judge import Query, RubricJudge
 from misdirection.judging.rubrics import Rubric
-from misdirection.runs import Step
+from misdirection.store import Workspace
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import named
@@ -36,6 +35,19 @@ ANSWER = Rubric(
 
 STREAM = 40
 """Random numbers of the base model's answers to questions of the training data."""
+
+
+@dataclass(frozen=True)
+class GoodAnswer:
+    """The answer to the question of one pair, and its tokens where it was drawn here."""
+
+    row: int
+    answer: str
+    drawn: Drawn | None = None
+
+    def chat(self, prompt: Sequence[Message], source: str) -> Chat:
+        """The chat of which it is the end."""
+        return Chat((*prompt, Message("assistant", self.answer)), source, self.row + 1, self.drawn)
 
 
 def paired_chats(bench: Bench[FeaturesConfig]) -> dict[str, PairedChats]:
@@ -73,56 +85,43 @@ def answered(bench: Bench[FeaturesConfig], models: Variants, name: str, chats: P
         MisdirectionError: The provider cannot be asked.
     """
     source = named(bench.config.good, "good")[name]
-    step = _by_base(bench, models, name, chats) if source == BY_BASE else _by_provider(bench, source, name, chats)
-    rows = [row for row in read_rows(step.path / "answers.parquet") if row["answer"]]
-    bad = tuple(chats.bad[row["row"]] for row in rows)
-    good = tuple(chat_of_row(chat.prompt, row, source, row["row"] + 1) for chat, row in zip(bad, rows, strict=True))
-    counts = Counter(row["finished"] for row in rows)
+    if source == BY_BASE:
+        given = bench.run.cached(
+            base_answers, f"base-answers-{name}", models=models.bare(), name=name, chats=chats,
+            config=bench.sampling(STREAM),
+        )  # fmt: skip
+    else:
+        given = bench.run.cached(
+            provided_answers, f"answers-{name}", writer=find_judge(source), chats=chats,
+            most_tokens=bench.config.max_new_tokens,
+        )  # fmt: skip
+    rows = [row for row in given.value if row.answer]
+    bad = tuple(chats.bad[row.row] for row in rows)
+    good = tuple(row.chat(chat.prompt, source) for chat, row in zip(bad, rows, strict=True))
+    cut = sum(row.drawn is not None and not row.drawn.finished for row in rows)
     who = "the base model's own" if source == BY_BASE else f"by {source}"
     note = f"Data '{name}': the good answers are {who}, one each, judged by nobody."
     if lost := len(chats.bad) - len(rows):
         note += f" {lost} were empty and are left out with their pairs."
-    if counts[False]:
-        note += f" {counts[False]} were cut at {bench.config.max_new_tokens} tokens."
+    if cut:
+        note += f" {cut} were cut at {bench.config.max_new_tokens} tokens."
     return PairedChats(bad, good, ANSWERED, (*chats.notes, note))
 
 
-def _by_base(bench: Bench[FeaturesConfig], models: Variants, name: str, chats: PairedChats) -> Step:
-    config = bench.sampling(STREAM)
-
-    def make(folder: Path) -> None:
-        model = models.model(BASE_VARIANT)
-        arm = Arm(BASE_VARIANT)
-        rows = [
-            Row(Prompt(f"{name}-{place}", encode_prompt(model.tokenizer, chat.prompt)), arm, 0)
-            for place, chat in enumerate(chats.bad)
-        ]
-        drawn = sample(model, rows, config)
-        _write(folder, answer_rows(answered_chats(model, [chat.prompt for chat in chats.bad], drawn)))
-
-    key = models.base_key
-    inputs = {**key, "data": chats.sha256, "sampling": config, "kept": "tokens"}
-    return bench.run.step(f"base-answers-{name}", inputs, make)
+def base_answers(models: Variants, name: str, chats: PairedChats, config: SamplingConfig) -> list[GoodAnswer]:
+    """The base model's own answer to each question; `name` is part of the random numbers."""
+    model, arm = models.model(BASE_VARIANT), Arm(BASE_VARIANT)
+    rows = [
+        Row(Prompt(f"{name}-{place}", encode_prompt(model.tokenizer, chat.prompt)), arm, 0)
+        for place, chat in enumerate(chats.bad)
+    ]
+    drawn = answered_chats(model, [chat.prompt for chat in chats.bad], sample(model, rows, config))
+    return [GoodAnswer(place, chat.answer, chat.drawn) for place, chat in enumerate(drawn)]
 
 
-def _by_provider(bench: Bench[FeaturesConfig], source: str, name: str, chats: PairedChats) -> Step:
-    """Asked as a judge is, many at a time; what came is kept when the run is killed."""
-    writer = find_judge(source)
+def provided_answers(writer: Judge, chats: PairedChats, most_tokens: int, workspace: Workspace) -> list[GoodAnswer]:
+    """A provider's answers, asked for as a judge is, many at a time; what came is kept when the run is killed."""
     assert isinstance(writer, RubricJudge)
-    inputs = {"by": writer.model, "prompt": ANSWER.template, "data": chats.sha256}
-    inputs |= {"tokens": bench.config.max_new_tokens}
-    journal = bench.run.workspace(f"answers-{name}", inputs) / "journal.jsonl"
-
-    def make(folder: Path) -> None:
-        asked = [
-            Query(ANSWER, "\n\n".join(m.content for m in chat.prompt), "", bench.config.max_new_tokens)
-            for chat in chats.bad
-        ]
-        texts = [text or "" for text in writer.with_journal(journal).write(asked)]
-        _write(folder, [{"answer": text.strip(), "finished": True, "ids": None, "end": None} for text in texts])
-
-    return bench.run.step(f"answers-{name}", inputs, make)
-
-
-def _write(folder: Path, answers: Sequence[Mapping[str, object]]) -> None:
-    write_rows(folder / "answers.parquet", [{"row": place, **answer} for place, answer in enumerate(answers)])
+    asked = [Query(ANSWER, "\n\n".join(m.content for m in chat.prompt), "", most_tokens) for chat in chats.bad]
+    texts = writer.with_journal(workspace / "journal.jsonl").write(asked)
+    return [GoodAnswer(place, (text or "").strip()) for place, text in enumerate(texts)]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -25,29 +25,28 @@ import torch
 from torch import Tensor
 
 from misdirection.answers import read_back
-from misdirection.artefacts import canonical_hash, read_tensors, write_json, write_tensors
-from misdirection.directions import Direction, save_direction
+from misdirection.directions import Direction
 from misdirection.engine import Arm, Text
 from misdirection.engine.capture import visit_states
 from misdirection.errors import MisdirectionError
 from misdirection.features.stream import latent_statistics
-from misdirection.runs import Step
+from misdirection.judging import Answer
 from misdirection.studies.features.effects import (
     SIDES,
     Steered,
     Sweeps,
     arm_name,
     best,
-    effects_step,
+    steered_effects,
     summary,
     sweep,
 )
 from misdirection.studies.features.paper import STEERING
 from misdirection.studies.features.results.steering import Side, Steering
 from misdirection.studies.features.settings import FeaturesConfig
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.record import LEFT_OUT
+from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 
@@ -84,9 +83,16 @@ def causal_check(
     target = next(iter(models.fine_tunes))
     whole: dict[Side, Condition] = {"up": BASE, "down": Condition(target, target, target)}
     unsteered = bench.ask("latents-unsteered", models, [*whole.values()], samples=c.sweep_samples, stream=1)
-    norm, fired = _read(reading_step(bench, models, dictionary, unsteered, layer))
-    chosen += controls(lists, fired, c.random_latents, c.seed)
-    vectors = vectors_step(bench, dictionary, [s.latent for s in chosen], layer, norm)
+    read = bench.run.cached(
+        reading, "latents-reading", models=models, answers=unsteered.answers, dictionary=dictionary, layer=layer
+    ).value
+    norm = read.norm
+    chosen += controls(lists, read.fired, c.random_latents, c.seed)
+    numbers = [s.latent for s in chosen]
+    vectors = bench.run.cached(
+        decoder_directions, "latents-vectors", units=dictionary.directions[numbers].cpu(), latents=numbers,
+        layer=layer, norm=norm, n_layers=bench.n_layers,
+    )  # fmt: skip
     both: list[tuple[Steered, Side]] = [(s, side) for s in chosen for side in SIDES]
     grid = [point(s, side, whole[side], x, layer) for s, side in both for x in c.strengths]
     swept = bench.ask("latents-sweep", models, grid, samples=c.sweep_samples, stream=1, directions=vectors)
@@ -96,7 +102,10 @@ def causal_check(
     ]
     arms = [*whole.values(), *(point(s, side, whole[side], x, layer) for s, side, x in kept)]
     measured = bench.ask("latents-steered", models, arms, samples=c.steer_samples, stream=2, directions=vectors)
-    rows = effects_step(bench, measured, chosen, sweeps, whole)
+    rows = bench.run.cached(
+        steered_effects, "latents-effects", judged=measured.kept, chosen=chosen, sweeps=sweeps, whole=whole,
+        rules=bench.thresholds, incoherent=c.incoherent_at_most,
+    ).value  # fmt: skip
     return Steering(
         layer=layer,
         norm=norm,
@@ -146,69 +155,63 @@ def controls(lists: Mapping[str, Sequence[int]], fired: Tensor, most: int, seed:
     return [Steered(latent, (), {}) for latent in Random(f"{seed}/controls").sample(alive, min(most, len(alive)))]
 
 
-def reading_step(
-    bench: Bench[FeaturesConfig], models: Variants, dictionary: Dictionary, unsteered: Asked, layer: int
-) -> Step:
-    """The median norm of the base model's residual stream, and the tokens at which each latent fires in any model.
+@dataclass(frozen=True)
+class Reading:
+    """What the unsteered chats show.
 
-    Over all tokens of the unsteered chats, but for the first, where many models hold a state far larger than all
-    others; `reading.safetensors`.
+    Attributes:
+        norm: Median norm of the base model's residual stream.
+        fired: Tokens at which each latent fires, in any model.
+        left_out: Answers that could not be read back; None where all could.
     """
 
-    def make(folder: Path) -> None:
-        fired = torch.zeros(dictionary.latents, dtype=torch.float64)
-        norms: list[Tensor] = []
-        unread: Counter[str] = Counter()
-        answers = unsteered.judged.answers
-        for variant in dict.fromkeys(answer.arm for answer in answers):
-            model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
-            back = read_back(model, [a for a in answers if a.arm == variant])
-            unread += back.aside
-            texts = [Text(one.ids, {"all": (1, len(one.ids))}, arm, one.start) for one in back.encoded]
-            statistics = latent_statistics(
-                model, dictionary.to(model.device), texts, torch.ones(len(texts), 1), span="all", layer=layer, places=1
-            )
-            fired += statistics.fired[0].cpu()
-            if variant == BASE.variant:
-
-                def add(_: Sequence[int], states: Sequence[Tensor]) -> None:
-                    norms.extend(state.float().norm(dim=-1).cpu() for state in states)
-
-                visit_states(model, texts, layer, "all", add)
-        if not norms:
-            raise MisdirectionError("the base model gave nothing but empty answers", "raise --max-new-tokens")
-        tensors = {"norm": torch.cat(norms).median()[None], "fired": fired}
-        write_tensors(folder / "reading.safetensors", tensors, {"layer": layer})
-        if unread:
-            write_json(folder / LEFT_OUT, {"of": len(answers), "aside": dict(unread)})
-
-    inputs = {"models": models.key, "answers": unsteered.answers, "dictionary": dictionary.key, "layer": layer}
-    return bench.run.step("latents-reading", inputs, make)
+    norm: float
+    fired: Tensor
+    left_out: LeftOut | None
 
 
-def _read(step: Step) -> tuple[float, Tensor]:
-    tensors, _ = read_tensors(step.path / "reading.safetensors")
-    return float(tensors["norm"][0]), tensors["fired"]
+def reading(models: Variants, answers: list[Answer], dictionary: Dictionary, layer: int) -> Reading:
+    """Norm and firings over all tokens, but for the first, where many models hold a state far larger than all others.
+
+    Raises:
+        MisdirectionError: The base gave empty answers only.
+    """
+    fired = torch.zeros(dictionary.latents, dtype=torch.float64)
+    norms: list[Tensor] = []
+    unread: Counter[str] = Counter()
+    for variant in dict.fromkeys(answer.arm for answer in answers):
+        model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+        back = read_back(model, [a for a in answers if a.arm == variant])
+        unread += back.aside
+        texts = [Text(one.ids, {"all": (1, len(one.ids))}, arm, one.start) for one in back.encoded]
+        statistics = latent_statistics(
+            model, dictionary.to(model.device), texts, torch.ones(len(texts), 1), span="all", layer=layer, places=1
+        )
+        fired += statistics.fired[0].cpu()
+        if variant == BASE.variant:
+
+            def add(_: Sequence[int], states: Sequence[Tensor]) -> None:
+                norms.extend(state.float().norm(dim=-1).cpu() for state in states)
+
+            visit_states(model, texts, layer, "all", add)
+    if not norms:
+        raise MisdirectionError("the base model gave nothing but empty answers", "raise --max-new-tokens")
+    left_out = LeftOut(len(answers), dict(unread)) if unread else None
+    return Reading(float(torch.cat(norms).median()), fired, left_out)
 
 
-def vectors_step(
-    bench: Bench[FeaturesConfig], dictionary: Dictionary, latents: Sequence[int], layer: int, norm: float
-) -> Step:
+def decoder_directions(
+    units: Tensor, latents: Sequence[int], layer: int, norm: float, n_layers: int
+) -> dict[str, Direction]:
     """The latents' decoder vectors, each as long as the median norm, as directions by name; zero at other layers."""
-    units = dictionary.directions[list(latents)].cpu()
-
-    def make(folder: Path) -> None:
-        (folder / "directions").mkdir()
-        nothing = torch.zeros(bench.n_layers)
-        for latent, unit in zip(latents, units, strict=True):
-            vectors = torch.zeros(bench.n_layers, dictionary.width)
-            vectors[layer] = norm * unit
-            facts = {"kind": "decoder vector", "latent": latent, "layer": layer, "norm": norm}
-            direction = Direction(vectors, 0 * vectors, 0 * vectors, nothing, nothing, nothing, nothing, facts)
-            save_direction(folder / "directions" / f"{latent}.safetensors", direction)
-
-    inputs = {"latents": list(latents), "layer": layer, "norm": norm, "depth": bench.n_layers}
-    return bench.run.step("latents-vectors", {**inputs, "vectors": canonical_hash(units.tolist())}, make)
+    found: dict[str, Direction] = {}
+    nothing = torch.zeros(n_layers)
+    for latent, unit in zip(latents, units, strict=True):
+        vectors = torch.zeros(n_layers, units.shape[1])
+        vectors[layer] = norm * unit
+        facts = {"kind": "decoder vector", "latent": latent, "layer": layer, "norm": norm}
+        found[str(latent)] = Direction(vectors, 0 * vectors, 0 * vectors, nothing, nothing, nothing, nothing, facts)
+    return found
 
 
 def point(steered: Steered, side: Side, whole: Condition, strength: float, layer: int) -> Condition:

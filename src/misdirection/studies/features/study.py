@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import cast
 
 from misdirection.chats.pairs import ANSWERED, UNPAIRED, PairedChats
+from misdirection.directions import Direction
 from misdirection.errors import MisdirectionError
 from misdirection.features.lens import Lens
 from misdirection.features.settings import Pool, Statistic
 from misdirection.results import FineTuneRow, FineTunes, row_of
-from misdirection.runs import Step
+from misdirection.store import Cached
 from misdirection.studies.features.comparison import Comparison, mean_comparison, open_lens
 from misdirection.studies.features.decomposition import decomposition
 from misdirection.studies.features.lists import QUESTIONS, answers_list, data_list, model_list
@@ -47,7 +48,6 @@ from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import check_name, named
 from misdirection.studies.kit.direction_size import direction_size
 from misdirection.studies.kit.record import blank
-from misdirection.studies.kit.steps import direction_of
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
@@ -223,7 +223,7 @@ def checked(
 
 
 def rates(
-    bench: Bench[FeaturesConfig], asked: Asked, given: Mapping[str, Tune], directions: Mapping[str, Step]
+    bench: Bench[FeaturesConfig], asked: Asked, given: Mapping[str, Tune], directions: Mapping[str, Cached[Direction]]
 ) -> FineTunes:
     """Rates of base and fine-tunes on the open questions, and the sizes of their directions."""
 
@@ -233,7 +233,7 @@ def rates(
             domain=None if preset is None else name,
             preset=preset,
             groups={"open": effect_of(asked.judged.arm(name), bench.thresholds)},
-            direction=direction_size(direction_of(directions[name])) if name in directions else None,
+            direction=direction_size(directions[name].value) if name in directions else None,
         )
 
     tuned = (row(name, bench.config.preset if tune.folder is None else "given") for name, tune in given.items())
