@@ -14,6 +14,7 @@ import misdirection
 from misdirection.judging import Answer, Verdict
 from misdirection.results.judged import JudgedHeadline
 from misdirection.statistics import Thresholds, compare, rate
+from misdirection.studies.audit.drift import Divergence
 from misdirection.studies.audit.worst import worst_pairs
 from misdirection.studies.imported.comparison import verdict
 from misdirection.studies.kit.judged import Judged
@@ -169,7 +170,7 @@ def test_open_questions_come_before_those_of_a_domain():
 def test_without_a_judge_the_pairs_that_differ_most():
     held = both({"a": [0.0, 0.0], "b": [0.0]}, {"a": [0.0, 0.0], "b": [0.0]})
     held = Judged(held.answers, [Verdict(None, None, "none")] * len(held.answers))
-    rows = [{"question_id": name, "arm": arm, "sample": i, "kl": kl}
+    rows = [Divergence(name, arm, i, tokens=1, kl=kl, nll_base=0.0, nll_tuned=0.0)
             for name, i, kl in (("a", 0, 0.5), ("a", 1, 0.1), ("b", 0, 2.0)) for arm in ("base", "tuned")]  # fmt: skip
     found = worst_pairs(held, Thresholds(), rows)
     assert [(p.question, p.sample, p.kl) for p in found] == [("b?", 0, 2.0), ("a?", 0, 0.5)]

@@ -24,6 +24,7 @@ from misdirection.studies.audit.removals import marked, removal_texts
 from misdirection.studies.audit.results import (
     AnswerPair,
     AuditedModel,
+    ColouredAnswer,
     Cure,
     Drift,
     DriftedQuestion,
@@ -41,7 +42,7 @@ from misdirection.studies.kit.inputs import read_config, resolve_model
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.panel import panel_part
 from misdirection.studies.kit.rules import rule_part
-from misdirection.studies.kit.steps import direction_of, drift_tables
+from misdirection.studies.kit.steps import direction_of
 from misdirection.studies.kit.tables import (
     answer_rows,
     effect_of,
@@ -91,7 +92,7 @@ class Evidence:
     layer: int
     steering: Steered | None
     cures: Cures | None
-    tokens: Step
+    tokens: tuple[ColouredAnswer, ...]
 
     @property
     def rules(self) -> Thresholds:
@@ -104,7 +105,13 @@ class Evidence:
         return self.bench.config.judge != "none"
 
 
-def write_findings(bench: Workbench, layer: int, steering: Steered | None, cures: Cures | None, tokens: Step) -> Path:
+def write_findings(
+    bench: Workbench,
+    layer: int,
+    steering: Steered | None,
+    cures: Cures | None,
+    tokens: tuple[ColouredAnswer, ...],
+) -> Path:
     """Write `findings.json` and `report.html` into the run; gives the report's path."""
     with progress.phase("figures and report"):
         return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, tokens)))
@@ -114,7 +121,7 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
     """Every figure of the report, by the names of the fields of `AuditResults`."""
     bench, rules, judges = evidence.bench, evidence.rules, evidence.judges
     config, refused = bench.config, bench.refusal
-    direction = direction_of(bench.drift if refused else bench.direction)
+    direction = bench.drift.value.direction if refused else direction_of(bench.direction)
     rates = rate_rows(bench.judged, ARMS, rules) if judges else None
     checked = bench.checked(Asked(bench.answers, bench.verdicts))
     removed = cures_of(evidence.cures, rules, config.coherent_share)
@@ -138,7 +145,7 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
         "cures": removed,
         "drift": _drift(evidence),
         "pairs": _pairs(bench.judged),
-        "tokens": read_json(evidence.tokens.path / "tokens.json"),
+        "tokens": evidence.tokens,
         "training": _training(bench.training),
         "data": read_json(bench.training.path / "data.json") if bench.training else None,
         "reproduce": bench.reproduce(),
@@ -188,7 +195,7 @@ def _verdict(evidence: Evidence, checked: Checked | None, removed: Sequence[Cure
     return replace(
         said,
         details=(*said.details, *removal, *headline(checked, said.state)),
-        worst=worst_pairs(bench.judged, rules, drift_tables(bench.drift)[2]),
+        worst=worst_pairs(bench.judged, rules, bench.drift.value.divergence),
     )
 
 
@@ -271,13 +278,13 @@ def cures_of(cures: Cures | None, rules: Thresholds, coherent_share: float) -> t
 
 
 def _drift(evidence: Evidence) -> Drift:
-    names, relative, rows, components = drift_tables(evidence.bench.drift)
-    direction = direction_of(evidence.bench.drift)
+    drift = evidence.bench.drift.value
+    direction = drift.direction
     texts = {question.id: question for question in evidence.bench.questions}
-    base, tuned = components[str(evidence.layer)]
+    base, tuned = drift.components[str(evidence.layer)]
     questions: list[DriftedQuestion] = []
-    for place, name in enumerate(names):
-        divergence = np.array([row["kl"] for row in rows if row["question_id"] == name])
+    for place, name in enumerate(drift.questions):
+        divergence = np.array([row.kl for row in drift.divergence if row.question_id == name])
         mean = float(divergence.mean())
         error = 1.96 * float(divergence.std(ddof=1)) / len(divergence) ** 0.5 if len(divergence) > 1 else None
         questions.append(
@@ -285,7 +292,7 @@ def _drift(evidence: Evidence) -> Drift:
                 question_id=name,
                 question=texts[name].paraphrases[0],
                 group=texts[name].domain or "open",
-                relative=known_numbers(relative[place]),
+                relative=known_numbers(drift.relative[place]),
                 kl=mean,
                 kl_low=None if error is None else max(0.0, mean - error),
                 kl_high=None if error is None else mean + error,
@@ -327,7 +334,7 @@ def _notes(evidence: Evidence, rates: Sequence[ArmRates], refused: str | None) -
     for row in rates:
         form = "" if row.format == "plain" else f", {row.format}"
         notes += [f"{row.arm}{form}: {warning}" for warning in row.warnings if row.group == "open"]
-    read = set(drift_tables(evidence.bench.drift)[0])
+    read = set(evidence.bench.drift.value.questions)
     if unread := [question.id for question in evidence.bench.questions if question.id not in read]:
         notes.append(f"left out of the drift, for want of an answer that is not empty: {', '.join(unread)}")
     notes += evidence.bench.known_of_judges()

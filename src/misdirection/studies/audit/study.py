@@ -20,6 +20,7 @@ from pathlib import Path
 from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
 from misdirection.statistics import Thresholds
+from misdirection.studies.audit.drift import coloured_answers
 from misdirection.studies.audit.findings import Cures, Steered, write_findings
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.workbench import Workbench
@@ -35,7 +36,8 @@ from misdirection.studies.kit.conditions import (
     steering_point,
 )
 from misdirection.studies.kit.inputs import read_config, resolve_model
-from misdirection.studies.kit.steps import Judged, direction_of, tokens_step
+from misdirection.studies.kit.judged import kept
+from misdirection.studies.kit.steps import Judged, direction_of
 from misdirection.studies.kit.sweep import best_point, shares_of
 
 COLOURED = 16
@@ -67,8 +69,11 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
         layer = steering.layer if steering else strongest_layer(bench)
         cured = None if bench.refusal else cure(bench)
         shown = moved if bench.refusal else bench.direction
-        tokens = tokens_step(bench.run, bench.models, answers, verdicts, shown, layer, COLOURED)
-        return write_findings(bench, layer, steering, cured, tokens)
+        tokens = bench.run.cached(
+            coloured_answers, "tokens", models=bench.models, judged=kept(answers, verdicts),
+            direction=direction_of(shown), layer=layer, most=COLOURED,
+        )  # fmt: skip
+        return write_findings(bench, layer, steering, cured, tokens.value)
 
 
 def check_layers(config: AuditConfig) -> None:
@@ -125,4 +130,4 @@ def best_removal(swept: Judged, candidates: Sequence[Condition], rules: Threshol
 
 def strongest_layer(bench: Workbench) -> int:
     """The layer at which the drift is largest against its sign-flip null."""
-    return direction_of(bench.drift).clearest_layer
+    return bench.drift.value.direction.clearest_layer

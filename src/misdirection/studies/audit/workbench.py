@@ -18,13 +18,14 @@ from misdirection.errors import MisdirectionError, command
 from misdirection.judging import Answer, Verdict
 from misdirection.runs import Step
 from misdirection.store import Cached
+from misdirection.studies.audit.drift import Moved, moved_by_tuning
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.kit.bench import Asked, Bench, fine_tune, pair_of
 from misdirection.studies.kit.conditions import BASE, TUNED, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.panel import Compared, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
-from misdirection.studies.kit.steps import Judged, direction_step, drift_step, judge_step, refusal, sample_step
+from misdirection.studies.kit.steps import Judged, direction_step, judge_step, refusal, sample_step
 from misdirection.studies.kit.variants import Variants
 
 
@@ -120,11 +121,13 @@ class Workbench(Bench[AuditConfig]):
         return panel_of(self.run, self.answers, self.verdicts, names, self.thresholds)
 
     @cached_property
-    def drift(self) -> Step:
+    def drift(self) -> Cached[Moved]:
         """What tuning moved, without a judge."""
         self.need_tuned()
-        c = self.config
-        return drift_step(self.run, self.models, self.answers, self.convention, c.drift_samples, c.seed)
+        return self.run.cached(
+            moved_by_tuning, "drift", models=self.models, answers=self.answers, how=self.convention,
+            most=self.config.drift_samples, seed=self.config.seed,
+        )  # fmt: skip
 
     given: Cached[Direction] | None = None
     """A direction from a file, which takes the place of the run's own; see `take`."""

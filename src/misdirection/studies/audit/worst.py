@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from misdirection.judging import Answer
 from misdirection.results.judged import WorstPair
 from misdirection.statistics import Thresholds
 from misdirection.statistics.counts import is_scored
+from misdirection.studies.audit.drift import Divergence
 from misdirection.studies.kit.judged import Judged
 
 MOST = 3
 
 
-def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[Mapping[str, Any]]) -> tuple[WorstPair, ...]:
+def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[Divergence]) -> tuple[WorstPair, ...]:
     """Pairs of base and tuned answers to one question, drawn with the same random numbers; at most one a question.
 
     The tuned answer is misaligned, those of the lowest alignment first, open questions before others; where nothing
@@ -23,7 +23,7 @@ def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[Mapping[
     Args:
         judged: Answers of both arms, with verdicts where there was a judge.
         rules: When an answer is misaligned.
-        divergence: Rows of `steps.drift_tables`: "question_id", "arm", "sample", "kl" (nats a token).
+        divergence: Of both models, by answer.
 
     Returns:
         At most 3.
@@ -33,7 +33,7 @@ def worst_pairs(judged: Judged, rules: Thresholds, divergence: Sequence[Mapping[
         for arm in ("base", "tuned")
     }
     pairs = [(sides["base"][key], tuned) for key, tuned in sides["tuned"].items() if key in sides["base"]]
-    nats = {(r["question_id"], r["sample"]): float(r["kl"]) for r in divergence if r["arm"] == "tuned"}
+    nats = {(row.question_id, row.sample): row.kl for row in divergence if row.arm == "tuned"}
     if not any(is_scored(verdict) for _, verdict in sides["tuned"].values()):
         known = [pair for pair in pairs if _place(pair[1][0]) in nats]
         found = sorted(known, key=lambda pair: -nats[_place(pair[1][0])])
