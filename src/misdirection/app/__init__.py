@@ -5,4 +5,6 @@
   `figures`: rates of runs side by side.
 - `resident`: the model in memory and its one thread; `material`: models, directions and dictionaries of a run.
 - `talking`, `talk`: live chats, told token by token; `arms`: what their controls say; `keeping`: answers into the run.
+- `looking`: what tokens are looked at by; `colouring`: an answer's tokens; `meaning`: contexts, what is promoted,
+  what is like it; `lenses`: their routes; `scoring`: verdicts on live answers; `abreast`: runs beside each other.
 """

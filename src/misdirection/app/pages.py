@@ -17,6 +17,7 @@ STATIC = {
     "app.css": ("misdirection.app", "static/app.css", "text/css"),
     "live.js": ("misdirection.app", "static/live.js", "text/javascript"),
     "tokens.js": ("misdirection.app", "static/tokens.js", "text/javascript"),
+    "compare.js": ("misdirection.app", "static/compare.js", "text/javascript"),
     "app.js": ("misdirection.app", "static/app.js", "text/javascript"),
 }
 """Files of ours by name: the package, the path in it, and what they are."""

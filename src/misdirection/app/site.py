@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 import misdirection
-from misdirection.app import lenses, rows, talking
+from misdirection.app import abreast, lenses, rows, talking
 from misdirection.app.answers import beside
 from misdirection.app.figures import side_by_side
 from misdirection.app.guard import Guard
@@ -45,6 +45,7 @@ def build(runs: Sequence[OpenRun], token: str, port: int, resident: Resident | N
     held = list(runs)
     _looking(site, held)
     models = resident or Resident(held)
+    abreast.add(site, held, lambda name, **given: _page(name, held, **given))
     for routes in (talking, lenses):
         routes.add(site, held, models, lambda name, **given: _page(name, held, **given))
     return site
