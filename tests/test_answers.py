@@ -320,12 +320,3 @@ def test_turns_before_a_question_stand_in_the_prompt_and_in_what_is_read_back(tm
     plain = ask(model, (replace(question, before=()),), samples=1, config=CONFIG)
     write_rows(tmp_path / "a.parquet", [found, *plain])
     assert [Answer(**row) for row in read_rows(tmp_path / "a.parquet")] == [found, *plain]
-
-
-def test_the_key_of_a_question_without_turns_before_it_is_the_one_of_before_there_were_any() -> None:
-    from misdirection.studies.kit.keys import questions_key
-
-    turns = (Message("user", "w1"), Message("assistant", "w2"))
-    plain, shown = questions_key([QUESTIONS[0], replace(QUESTIONS[0], before=turns)])
-    assert plain == {name: value for name, value in asdict(QUESTIONS[0]).items() if name != "before"}
-    assert "before" not in plain and [turn["content"] for turn in shown["before"]] == ["w1", "w2"]

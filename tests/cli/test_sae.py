@@ -102,13 +102,13 @@ def test_train_leaves_a_dictionary_a_layer_and_figures_of_both_variants(
     assert all(column in done.out for column in COLUMNS) and done.out.count("tuned") >= 2
     steps = {step.name: step for step in list_steps(tmp_path / "run")}
     assert set(steps) == {"dictionary-1", "quality-1", "dictionary-2", "quality-2"}
-    found = load_dictionary(steps["dictionary-2"].path)
+    found = load_dictionary(tmp_path / "run" / "dictionary-2")
     assert found.layer == 2 and found.facts["variant"] == "tuned" and found.facts["settings"]["k"] == 4
-    assert set(json.loads((steps["quality-2"].path / "quality.json").read_text())) == {"base", "tuned"}
+    assert set(json.loads((steps["quality-2"].path / "value.json").read_text())) == {"base", "tuned"}
     before = steps["dictionary-1"].content
     assert cli(*arguments).code == 0
     assert {step.name: step.content for step in list_steps(tmp_path / "run")}["dictionary-1"] == before
-    assert "dictionary-2" in cli("sae", "show", steps["dictionary-2"].path).out
+    assert "dictionary-2" in cli("sae", "show", tmp_path / "run" / "dictionary-2").out
 
 
 def test_describe_prints_contexts_and_words(cli: Cli, tiny: Path, made: Path, corpus: Path, tmp_path: Path) -> None:

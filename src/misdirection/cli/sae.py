@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from math import isnan
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +20,9 @@ from misdirection.features.settings import DictionarySettings
 from misdirection.studies.dictionaries.settings import SaeConfig
 from misdirection.studies.kit.preflight import check, check_dictionaries, check_target
 from misdirection.studies.kit.recall import held_in
+
+if TYPE_CHECKING:
+    from misdirection.features.quality import Quality
 
 app = typer.Typer(no_args_is_help=True, help="Dictionaries (sparse autoencoders) of a model's residual stream.")
 
@@ -170,19 +174,19 @@ def _line(value: Any) -> str:
     return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)  # pyright: ignore[reportUnknownVariableType]
 
 
-def _show_figures(what: str, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+def _show_figures(what: str, found: Mapping[str, Mapping[str, Quality]]) -> None:
     """A row a dictionary and variant."""
     rows = [[name, variant, *_row(one)] for name, held in found.items() for variant, one in held.items()]
     table([what, "variant", *HEAD], rows)
     one = next(iter(next(iter(found.values())).values()))
-    note(f"on {one['tokens']:,} held-out tokens; losses in nats; recovered against zeros / against the mean state")
+    note(f"on {one.tokens:,} held-out tokens; losses in nats; recovered against zeros / against the mean state")
 
 
-def _row(one: Mapping[str, Any]) -> list[str]:
-    losses = [f"{one[name]:.3f}" for name in ("loss_clean", "loss_spliced", "loss_zero", "loss_mean")]
-    shares = ["-" if one[name] is None else f"{one[name]:.1%}" for name in ("recovered_zero", "recovered_mean")]
-    dead = f"{one['dead']:,} of {one['latents']:,}"
-    return [f"{one['variance_explained']:.1%}", f"{one['l0']:.1f}", dead, *losses, " / ".join(shares)]
+def _row(one: Quality) -> list[str]:
+    losses = [f"{loss:.3f}" for loss in (one.loss_clean, one.loss_spliced, one.loss_zero, one.loss_mean)]
+    shares = ["-" if isnan(share) else f"{share:.1%}" for share in (one.recovered_zero, one.recovered_mean)]
+    dead = f"{one.dead:,} of {one.latents:,}"
+    return [f"{one.variance_explained:.1%}", f"{one.l0:.1f}", dead, *losses, " / ".join(shares)]
 
 
 app.command()(with_options(with_options(train, SaeConfig), DictionarySettings, panel="How it is trained"))

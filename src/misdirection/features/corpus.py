@@ -41,6 +41,10 @@ class Corpus:
         """Hash of ids and spans, in order."""
         return canonical_hash([self.ids, self.spans])
 
+    def __canonical__(self) -> str:
+        """What stands for it among the arguments of a measurement."""
+        return self.sha256
+
     @property
     def tokens(self) -> int:
         """Tokens whose states are read."""

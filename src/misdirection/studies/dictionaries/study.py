@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from misdirection.artefacts import read_json, write_json
 from misdirection.chats import write_bad_rows
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, DictionaryError, load_dictionary, save_dictionary
 from misdirection.features.corpus import SPAN, Corpus, of_chats, read_corpus, split_corpus
-from misdirection.features.quality import measure
+from misdirection.features.quality import Quality, measure
 from misdirection.features.settings import DictionarySettings
 from misdirection.features.training import sae_lens, train_dictionary
 from misdirection.models import Model
+from misdirection.store import Folder, Incidental, Workspace
 from misdirection.studies.dictionaries.settings import SaeConfig
 from misdirection.studies.kit.config import ORGANISM
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary
@@ -24,8 +24,8 @@ from misdirection.studies.kit.recall import settled
 from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.variants import Variants
 
-Figures = dict[str, dict[str, Any]]
-"""By variant: `Quality.to_dict`."""
+Figures = Mapping[str, Quality]
+"""By variant."""
 
 
 @dataclass(frozen=True)
@@ -52,32 +52,46 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
     corpus = read(config, base)
     train, held = split_corpus(corpus, config.held_out, settings.seed)
     layers = config.layers or ((base.n_layers - 1) // 2,)
-    shared = {"subject": models.key, "variant": config.variant}
+    facts = {"data": list(config.data), "span": config.span}
     with open_run(out, config, command, settings=asdict(settings)) as run:
         if corpus.bad:
             write_bad_rows(run.path / "bad_rows.jsonl", corpus.bad)
         found: list[Trained] = []
         for layer in layers:
-            inputs = {**shared, "settings": asdict(settings), "corpus": train.sha256, "layer": layer}
-            work = run.workspace(f"dictionary-{layer}", inputs)
-
-            def make(folder: Path, layer: int = layer, work: Path = work) -> None:
-                facts = {"variant": config.variant, "corpus": train.sha256, "corpus_tokens": train.tokens}
-                facts |= {"data": list(config.data), "span": config.span, "held_out": held.sha256}
-                model, texts = models.model(config.variant), train.texts(_arm(models, config.variant))
-                save_dictionary(
-                    folder, train_dictionary(model, texts, layer, SPAN, settings, facts=facts, workspace=work)
-                )
-
-            step = run.step(f"dictionary-{layer}", inputs, make)
-            run.publish(f"dictionary-{layer}", step.path)
-
-            def weigh(folder: Path, source: Path = step.path) -> None:
-                write_json(folder / "quality.json", figures(config, models, load_dictionary(source), held))
-
-            told = run.step(f"quality-{layer}", {**shared, "dictionary": step, "held_out": held.sha256}, weigh)
-            found.append(Trained(layer, step.path, read_json(told.path / "quality.json")))
+            made = run.cached(
+                trained_dictionary, f"dictionary-{layer}", models=models, variant=config.variant, train=train,
+                held=held, layer=layer, settings=settings, facts=facts,
+            ).value  # fmt: skip
+            run.publish(f"dictionary-{layer}", made)
+            told = run.cached(
+                kept_figures, f"quality-{layer}", models=models, variants=config.variants, dictionary=made, held=held
+            )
+            found.append(Trained(layer, made, told.value))
     return found
+
+
+def trained_dictionary(
+    models: Variants,
+    variant: str,
+    train: Corpus,
+    held: Corpus,
+    layer: int,
+    settings: DictionarySettings,
+    facts: Incidental[Mapping[str, Any]],
+    folder: Folder,
+    workspace: Workspace,
+) -> Path:
+    """A dictionary of one layer of a variant, in a folder; `facts` of the corpus are kept beside it."""
+    told = {"variant": variant, "corpus": train.sha256, "corpus_tokens": train.tokens, **facts, "held_out": held.sha256}
+    model, texts = models.model(variant), train.texts(_arm(models, variant))
+    made = train_dictionary(model, texts, layer, SPAN, settings, facts=told, workspace=workspace)
+    save_dictionary(folder / "dictionary", made)
+    return folder / "dictionary"
+
+
+def kept_figures(models: Variants, variants: Sequence[str], dictionary: Path, held: Corpus) -> dict[str, Quality]:
+    """Figures of a dictionary in a folder."""
+    return figures(models, variants, load_dictionary(dictionary), held)
 
 
 def evaluate_dictionaries(config: SaeConfig, specs: Sequence[str]) -> dict[str, Figures]:
@@ -95,18 +109,16 @@ def evaluate_dictionaries(config: SaeConfig, specs: Sequence[str]) -> dict[str, 
     models = _models(config)
     held = split_corpus(read(config, models.base_model), config.held_out, 0)[1]
     layer = config.layers[0] if config.layers else None
-    return {spec: figures(config, models, found, held, layer) for spec, found in dictionaries.items()}
+    return {spec: figures(models, config.variants, found, held, layer) for spec, found in dictionaries.items()}
 
 
 def figures(
-    config: SaeConfig, models: Variants, dictionary: Dictionary, held: Corpus, layer: int | None = None
-) -> Figures:
+    models: Variants, variants: Sequence[str], dictionary: Dictionary, held: Corpus, layer: int | None = None
+) -> dict[str, Quality]:
     """`Quality` of a dictionary on held-out texts under every variant of the model."""
     return {
-        variant: measure(
-            models.model(variant), dictionary, held.texts(_arm(models, variant)), SPAN, layer=layer
-        ).to_dict()
-        for variant in config.variants
+        variant: measure(models.model(variant), dictionary, held.texts(_arm(models, variant)), SPAN, layer=layer)
+        for variant in variants
     }
 
 
@@ -116,10 +128,11 @@ def read(config: SaeConfig, model: Model) -> Corpus:
     Raises:
         MisdirectionError: A file is missing or holds nothing to read.
     """
-    cut: dict[str, Any] = {"span": config.span, "first": config.first, "longest": config.longest}
+    span, first, longest = config.span, config.first, config.longest
     if not any(spec.startswith(f"{ORGANISM}:") for spec in config.data):
-        return read_corpus(config.data, model.tokenizer, strict=config.strict, **cut)
-    corpus = of_chats(resolve_chats(config.data).chats, model.tokenizer, **cut)
+        return read_corpus(config.data, model.tokenizer, span=span, first=first, longest=longest, strict=config.strict)
+    chats = resolve_chats(config.data).chats
+    corpus = of_chats(chats, model.tokenizer, span=span, first=first, longest=longest)
     if not corpus.tokens:
         raise DictionaryError("the corpus holds no token to read", "choose another --span")
     return corpus

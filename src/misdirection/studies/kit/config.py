@@ -348,7 +348,7 @@ class TunedConfig(StudyConfig):
     )
     preset: str = option("rank1x9", f"fine-tuning preset for --data: {', '.join(LOADED)}")
     strict: bool = option(False, "stop at the first bad row of --data instead of setting it aside")
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Mapping[str, Any] = field(default_factory=dict[str, object])
     alone: ClassVar[bool] = False
     """Whether a base without anything that was tuned will do."""
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("adapter", "tuned", "alone")}

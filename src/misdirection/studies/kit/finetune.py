@@ -28,4 +28,4 @@ class FineTuneConfig:
     preset: str = option("rank1x9", f"where the settings start from: {', '.join(PRESETS)} (the table above)")
     strict: bool = option(False, "stop at the first bad row of --data instead of setting it aside")
     device: str | None = option(None, "cpu, cuda, cuda:1 ...; by default the GPU where there is one")
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Mapping[str, Any] = field(default_factory=dict[str, object])

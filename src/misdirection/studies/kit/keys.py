@@ -1,14 +1,12 @@
-"""How the options of loading stand among a step's inputs."""
+"""How the options of loading stand in the key of what reads a model: its number format, and how it is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 from misdirection.models import STORED
 from misdirection.models.asking import read_template
-from misdirection.questions import Question
 from misdirection.tokens import DATE
 
 
@@ -26,9 +24,3 @@ def asking_key(options: Mapping[str, Any]) -> dict[str, Any]:
         "thinking": options.get("thinking"),
         "date": options.get("date") or DATE,
     }
-
-
-def questions_key(questions: Sequence[Question]) -> list[dict[str, Any]]:
-    """What is asked, among a step's inputs; turns before a question where there are any, as before there were some."""
-    fields = [asdict(question) for question in questions]
-    return [{name: value for name, value in one.items() if name != "before" or value} for one in fields]

@@ -55,7 +55,7 @@ class PersonasConfig(StudyConfig):
     fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, adapter or whole model")
     preset: str = option("rank32", f"fine-tuning preset for --data: {', '.join(LOADED)}")
     tuned_samples: int = option(10, "answers a question and fine-tune")
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Mapping[str, Any] = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.

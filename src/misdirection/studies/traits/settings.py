@@ -45,7 +45,7 @@ class TraitsConfig(StudyConfig):
     fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, adapter or whole model")
     trained: tuple[str, ...] = option((), "FINE-TUNE=TRAIT that it was trained on, for the test of its neighbours")
     preset: str = option("rank32", f"fine-tuning preset for --data: {', '.join(LOADED)}")
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Mapping[str, Any] = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.
