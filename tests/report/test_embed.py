@@ -8,7 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.report.example import HOSTILE
+from tests.report.said import HOSTILE
 
 from misdirection.report.charts import plain_text
 from misdirection.report.embed import clean, embed_json, script_hash

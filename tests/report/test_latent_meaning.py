@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.report.example import HOSTILE
+from tests.report.said import HOSTILE
 from tests.results.made import made
 
 from misdirection.results import TokenScore

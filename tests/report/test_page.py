@@ -5,8 +5,8 @@ import hashlib
 import re
 
 import pytest
-from tests.report.example import HOSTILE
 from tests.report.html_tree import Tree
+from tests.report.said import HOSTILE
 
 from misdirection.errors import MisdirectionError
 from misdirection.report.page import _text, build, reason
