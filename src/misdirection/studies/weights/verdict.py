@@ -6,6 +6,9 @@ from misdirection.results import Headline
 from misdirection.studies.kit.sentences import share_text
 from misdirection.studies.weights.results import Line, Pair, Watched, Weights
 
+SHOWN = 6
+"""Pairs that are told one by one; of more only the most and the least alike, for all stand in a table."""
+
 
 def verdict(found: Weights) -> Headline:
     """How alike the updates are, what the lines do, and what the difference tells while fine-tunes train."""
@@ -18,7 +21,8 @@ def verdict(found: Weights) -> Headline:
         f"{len(above)} of {len(told)} pairs of updates have a cosine beyond random and shuffled ones of equal norm, "
         f"from {_cosine(low):.2f} ({low.one}, {low.other}) to {_cosine(high):.2f} ({high.one}, {high.other})."
     )
-    details = (*map(_pair, told), *map(_line, found.lines), *(_watched(one, found.minus) for one in found.watched))
+    shown = told if len(told) <= SHOWN else (high, low)
+    details = (*map(_pair, shown), *map(_line, found.lines), *(_watched(one, found.minus) for one in found.watched))
     return Headline(state="finding", sentence=sentence, details=details)
 
 
