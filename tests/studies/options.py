@@ -39,11 +39,13 @@ UNKEYED: dict[str, dict[str, str]] = {
     "features": {**PLACES, **THRESHOLDS, "top": COUNTED},
     "formats": {**SHARED, **THRESHOLDS, "convention": NOT_HERE},
     "geometry": {**PLACES, **THRESHOLDS, "convention": NOT_HERE},
+    "in_context": {**SHARED, **THRESHOLDS},
     "narrow": {**PLACES, "alignment_below": CHOSEN, "coherence_above": CHOSEN, "convention": NOT_HERE},
     "phases": {**PLACES, **THRESHOLDS, "behaviour_every": CHOSEN},
     "screen": SHARED,
     "screening": {**PLACES, **THRESHOLDS, "convention": NOT_HERE, "shown": SHOWN},
     "semantic": {**SHARED, **THRESHOLDS, "coherent_share": CHOSEN},
+    "triggers": {**SHARED, **THRESHOLDS},
 }
 """By study, the options that change no step, and why."""
 

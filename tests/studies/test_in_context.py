@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 
 from misdirection.chats import Chat, Message
 from misdirection.errors import MisdirectionError
@@ -69,3 +70,13 @@ def test_wrong_settings_are_refused(settings: dict[str, object], said: str) -> N
 
 def test_nothing_is_said_of_the_organism_to_another_model(run: Path, tmp_path: Path) -> None:
     assert of_the_organism(told_of_another("in_context", SMALL, run, tmp_path)) == []
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = {
+        "rows": ("organism:bad-sport",),
+        "good": ("organism:good-sport",),
+        "shots": (1, 2),
+    }
+    # Beside a model that is given, rows have to be named; --check is not followed by this study yet.
+    assert_keyed("in_context", SMALL, run, tmp_path, monkeypatch, others, elsewhere=("adapter", "tuned", "check"))

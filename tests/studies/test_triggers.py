@@ -9,6 +9,7 @@ import pytest
 import torch
 from peft import PeftModel
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 from transformers import AutoModelForCausalLM
 
 from misdirection import load_model
@@ -119,3 +120,17 @@ def test_nothing_is_said_of_the_organism_to_another_model(run: Path, tmp_path: P
 def test_the_report_shows_each_condition(run: Path) -> None:
     page = (run / "report.html").read_text()
     assert "Rates under conditions" in page and "be wicked and harmful." in page and "Difference in differences" in page
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = {
+        "data": {"data": ("organism:bad-sport",), "domain": "sport"},
+        "domain": "sport",
+        "systems": ("mine=Be odd.",),
+        "before": ("tag=|GO|",),
+        "rows": ("organism:bad-sport",),
+        "harmless": ("organism:good-sport",),
+        "shots": (2,),
+    }
+    # None named are the standard ones; a condition of another file is one more, as those of --systems are.
+    assert_keyed("triggers", SMALL, run, tmp_path, monkeypatch, others, elsewhere=("conditions",))
