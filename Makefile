@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: demo real judge docs test test-all test-sae bench bench-judging bench-real lint help clean clean-venv
+.PHONY: demo real judge docs package test test-all test-sae bench bench-judging bench-real lint help clean clean-venv
 
 demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the direction, cure; report in runs/demo
 	$(BIN)/misdirection audit --out runs/demo
@@ -45,6 +45,9 @@ bench-judging: .venv/.ok ## a server's verdicts, many in flight, beside one at a
 
 docs: .venv/docs/.ok ## the documentation as a site, in build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build
+
+package: .venv/.ok ## wheel and sdist, installed into empty environments of each Python from 3.11 on that is here
+	$(BIN)/python scripts/package.py
 
 lint: .venv/.ok ## ruff and pyright
 	$(BIN)/ruff check .
