@@ -92,9 +92,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=SHIPPED, help="where the judge is written")
     parser.add_argument("--judge", default="1", help="version that is written")
     parser.add_argument("--most", type=int, default=Settings.most, help="rows a question to learn from")
+    parser.add_argument("--most-steered", type=int, default=Settings.most_steered, help="steered rows a question")
     parser.add_argument("--epochs", type=int, default=Settings.epochs)
     given = parser.parse_args()
-    settings = Settings(most=given.most, epochs=given.epochs)
+    settings = Settings(most=given.most, most_steered=given.most_steered, epochs=given.epochs)
     work = work_of(given.folder)
     if given.part in ("all", "fold"):
         for fold in (given.fold,) if given.fold else FOLDS:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import subprocess
 import sys
 from itertools import pairwise
@@ -16,7 +17,7 @@ from tests.engine.arms import mixture
 from tests.families import prompt, shared
 
 from misdirection.engine import Prompt, Row, SamplingConfig, Text, batching, capture_means, compare, sample
-from misdirection.engine.batching import default_budget, is_out_of_memory, pack, run_batches
+from misdirection.engine.batching import default_budget, give_back, is_out_of_memory, pack, run_batches
 from misdirection.models import Model, NotEnoughMemoryError
 
 
@@ -185,3 +186,30 @@ def test_a_process_whose_memory_really_ends_ends_its_sweep() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     assert "memory ran out at 48 rows" in done.stdout
     assert done.stdout.rstrip().endswith("True")
+
+
+_HOLES = """
+import numpy as np
+from misdirection.engine.batching import give_back
+
+def resident():
+    with open("/proc/self/statm") as stream:
+        return int(stream.read().split()[1]) * 4096
+
+before = resident()
+held = [np.ones(64_000, np.uint8) for _ in range(3_000)]  # each below the size from which the system lends apart
+full = resident()
+held = held[::100]
+freed = resident()
+give_back()
+print(before, full, freed, resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to give memory back")
+def test_memory_freed_between_what_is_held_goes_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", _HOLES], capture_output=True, text=True, check=True)
+    before, full, freed, after = map(int, done.stdout.split())
+    assert full - before > 150e6 and freed - before > 150e6, "the holes are kept, else this shows nothing"
+    assert after - before < 40e6
+    give_back()  # and again, where there is nothing

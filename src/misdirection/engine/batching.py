@@ -7,8 +7,10 @@ dying.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -28,8 +30,8 @@ CPU_TOKENS = 32_768
 def default_budget(model: Model) -> int:
     """Tokens that a batch may hold so that the key-value cache takes at most a third of the free memory.
 
-    On a CPU it takes no more than half a gigabyte, or a quarter of what the weights of a large model do: some hundred
-    rows at a time multiply as fast as any number.
+    On a CPU it takes no more than a quarter of a gigabyte, or a quarter of what the weights of a large model do: some
+    fifty rows at a time multiply as fast as any number (benchmarks/README.md).
     """
     keys, states = _kept(model.lm.config.get_text_config(decoder=True))
     # On a CPU the keys and values of shared prompts are kept in float32.
@@ -55,7 +57,7 @@ def pass_budget(model: Model) -> int:
 
 
 _INNER_BYTES = 3 * 2**19
-_KEPT_BYTES = 2**29
+_KEPT_BYTES = 2**28
 _SHORT = 64
 """Tokens of a short row, over which what a row keeps whatever its length is spread."""
 
@@ -104,6 +106,25 @@ def pack(lengths: Sequence[int], budget: int, kinds: Sequence[str] | None = None
             batches.append([index])
             longest = lengths[index]
     return batches
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, where its C library can.
+
+    glibc keeps what was freed between what is held. Caches that grow, and rows that leave and join, leave holes of
+    sizes that no later one has, until a run holds twice what it uses.
+    """
+    if trim := _trim():
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    """`malloc_trim` of glibc; None elsewhere."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

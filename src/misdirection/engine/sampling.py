@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from misdirection import progress
-from misdirection.engine.batching import attempt, default_budget, halved
+from misdirection.engine.batching import attempt, default_budget, give_back, halved
 from misdirection.engine.decoding import Batch
 from misdirection.engine.finite import explained
 from misdirection.engine.outlook import expected_tokens
@@ -58,6 +58,7 @@ def sample_stream(
     with explained(), torch.inference_mode(), program.attached(), work as advance:
         for left in _decode(model, program, rows, config, advance):
             yield from left
+    give_back()
 
 
 def _decode(
@@ -83,6 +84,8 @@ def _decode(
         if batch.open:
             count = _fitting(batch.running, waiting, lengths, budget, rows)
             new, waiting = waiting[:count], waiting[count:]
+            if new:
+                give_back()
             done = attempt(batch.admit, new) if new else ()
         else:
             done = ()

@@ -95,7 +95,7 @@ def answered(bench: Bench[FeaturesConfig], models: Variants, name: str, chats: P
             provided_answers, f"answers-{name}", writer=find_judge(source), chats=chats,
             most_tokens=bench.config.max_new_tokens,
         )  # fmt: skip
-    rows = [row for row in given.value if row.answer]
+    rows = [row for row in given.value if row.answer.strip()]
     bad = tuple(chats.bad[row.row] for row in rows)
     good = tuple(row.chat(chat.prompt, source) for chat, row in zip(bad, rows, strict=True))
     cut = sum(row.drawn is not None and not row.drawn.finished for row in rows)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from misdirection.chats import Chat
 from misdirection.directions import cosines
+from misdirection.judging import Answer
 from misdirection.results import Difference
 from misdirection.results.rows import known_number
 from misdirection.statistics import benjamini_hochberg, compare
@@ -37,6 +38,7 @@ from misdirection.studies.in_context.verdict import verdict
 from misdirection.studies.kit.bench import Bench, pair
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.kit.judged import Judged, judge_step
+from misdirection.studies.kit.record import blank_told
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, TUNED_VARIANT, Variants
 
@@ -62,7 +64,7 @@ def in_context(config: InContextConfig, out: str | Path, command: str = "") -> P
             left_out=tuple(count for count in bench.config.shots if count not in counts),
             paper=PAPER,
         )
-        found = {"in_context": part, "notes": notes(part)}
+        found = {"in_context": part, "notes": [*notes(part), *blank_told(read_answers(bench, arms), "the drift")]}
         return bench.report("in_context", "Rows in the prompt", verdict(part), found)
 
 
@@ -134,12 +136,17 @@ def shot_rows(bench: Bench[InContextConfig], arms: Arms) -> tuple[ShotRow, ...]:
     return tuple(found)
 
 
+def read_answers(bench: Bench[InContextConfig], arms: Arms) -> list[Answer]:
+    """The base's own answers on which step 2 reads, blank ones among them."""
+    return [a for a in arms[BAD, 0].answers if a.sample < bench.config.drift_answers]
+
+
 def drifts(
     bench: Bench[InContextConfig], tuned: Variants, base: Variants, arms: Arms, counts: list[int]
 ) -> tuple[DriftRow, ...]:
     """Step 2: what rows move on the base's own answers, beside what fine-tuning moves on the same ones."""
     c, questions = bench.config, bench.open_questions
-    own = [a for a in arms[BAD, 0].answers if a.sample < c.drift_answers and a.answer.strip()]
+    own = [a for a in read_answers(bench, arms) if a.answer.strip()]
     if not own:
         return ()
     run, how = bench.run, bench.convention

@@ -39,6 +39,19 @@ def blank(answers: Sequence[Answer]) -> dict[str, int]:
     return dict(Counter(why_unread(answer) for answer in answers if not answer.answer.strip()))
 
 
+def blank_told(answers: Sequence[Answer], what: str) -> list[str]:
+    """A sentence on the blank answers that a part of a study does without, where there are any.
+
+    Args:
+        answers: All that the part would have read.
+        what: The part, as in "the drift".
+    """
+    told = blank(answers)
+    why = ", ".join(f"{count:,} {reason}" for reason, count in told.items())
+    count = f"{sum(told.values()):,} of {len(answers):,} answers could not be read back ({why})"
+    return [f"{count} and are left out of {what}"] if told else []
+
+
 def left_out(run: Run, logged: int) -> list[str]:
     """A sentence for every number of answers that could not be read back, and the steps that do without them."""
     used = {line["key"] for line in read_log(run.path)[logged:]}

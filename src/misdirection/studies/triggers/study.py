@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from misdirection.judging import Answer
 from misdirection.naming import slug
 from misdirection.questions.circumstances import PLAIN, Circumstance
 from misdirection.results import Interval
@@ -24,6 +25,7 @@ from misdirection.statistics.contrasts import Contrast, Counts, contrast
 from misdirection.statistics.correlations import spearman
 from misdirection.studies.kit.bench import Asked, Bench, pair
 from misdirection.studies.kit.conditions import BASE, TUNED
+from misdirection.studies.kit.record import blank_told
 from misdirection.studies.kit.steps import Judged, direction_of, refusal
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
@@ -74,11 +76,13 @@ def along_the_direction(
     direction = direction_of(step)
     layer = direction.clearest_layer
     placed: dict[str, Interval] = {}
+    asked: list[Answer] = []
     for name, judged in answers.items():
-        chosen = [a for a in judged.answers if a.arm == "tuned" and a.sample < c.read and a.answer.strip()]
+        chosen = [a for a in judged.answers if a.arm == "tuned" and a.sample < c.read]
+        asked += chosen
         read = bench.run.cached(components, models=models, direction=direction, layer=layer, answers=chosen)
         placed[name] = mean_component(read.value, c.seed)
-    return placed, layer, []
+    return placed, layer, blank_told(asked, "the components")
 
 
 def rows_of(
