@@ -232,7 +232,8 @@ def _found(bench: Workbench) -> Mapping[str, Any]:
     arms, rules = [condition.name for condition in bench.arms], bench.thresholds
     judges = bench.config.judge != "none"
     if TUNED in bench.arms or not judges:
-        said = tuned_verdict(bench.judged, {question.id for question in bench.open_questions}, rules, judges)
+        asked = {question.id for question in bench.open_questions}
+        said = tuned_verdict(bench.judged, asked, rules, judges, bench.alike_at_zero)
     else:
         said = compared(bench.judged, arms, BASE.name, rules)
     found = {

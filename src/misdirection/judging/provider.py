@@ -10,37 +10,24 @@ How a judge is asked, and met half way where it refuses, is in `asking`.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from misdirection.errors import MissingExtraError
-from misdirection.judging.asking import Asker, Failed, Manner, Misspoken, Refused, keep_manner, known_manner, run
-from misdirection.judging.faults import ServerAnswer
+from misdirection.judging.asking import Asker, Manner, keep_manner, known_manner, run
 from misdirection.judging.options import read_options
+from misdirection.judging.posting import KEYS, Line, key_variable, posting
+from misdirection.judging.posting import proxy_for as proxy_for
 from misdirection.judging.replies import Reply, parse_reply
-from misdirection.judging.retries import Gate, JudgeError, Patience, is_transient
+from misdirection.judging.retries import JudgeError, Patience
 from misdirection.judging.rubric_judge import PROBE, Query, RubricJudge
 from misdirection.judging.scoring import Reading
 
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
-
 DEFAULT_URL = "https://api.openai.com/v1"
-KEYS = {
-    "api.openai.com": "OPENAI_API_KEY",
-    "openrouter.ai": "OPENROUTER_API_KEY",
-    "api.anthropic.com": "ANTHROPIC_API_KEY",
-}
-"""Where the key for a server is found. A key is never sent to a server that it is not for."""
-ANY_KEY = "MISDIRECTION_JUDGE_KEY"
-"""Key for a server that has no variable of its own."""
 
 
 @dataclass
@@ -90,97 +77,19 @@ class _Session:
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
-        self.heard = False
-        self.gate = Gate()
-        self.proxy = proxy_for(provider.url)
 
     async def run(self, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
-        import aiohttp
-
         p = self.provider
-        # Requests are what a clumsy client spends its time on: aiohttp without a layer above it takes half of the
-        # processor's time that OpenAI's own client takes, whose retries and objects would not be used.
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=p.in_flight),
-            headers={"Authorization": f"Bearer {p.key}"},
-            timeout=aiohttp.ClientTimeout(total=p.patience.timeout),
-        ) as client:
+        async with posting(Line(p.url, p.model, p.key, p.in_flight, p.patience)) as post:
 
             async def send(prompt: str, manner: Manner) -> Reply | None:
-                return parse_reply(await self._post(client, request_body(p.model, prompt, manner)))
+                return parse_reply(await post(request_body(p.model, prompt, manner)))
 
             asker = Asker(p.url, p.model, send, p.patience, p.manner)
             try:
                 await asker.read_all(queries, keep, p.in_flight)
             finally:
                 p.manner = keep_manner(p.url, p.model, asker.manner)
-
-    async def _post(self, client: ClientSession, body: dict[str, Any]) -> bytes:
-        """The reply's bytes; transient faults are waited out."""
-        from aiohttp import ClientError
-
-        patience = self.provider.patience
-        data = json.dumps(body).encode()
-        tries = 0
-        while True:
-            await self.gate.passed()
-            tries += 1
-            order, spoken, busy = 0.0, False, False
-            try:
-                answer = await self._send(client, data)
-            except (ClientError, TimeoutError) as error:
-                fault = f"{type(error).__name__}: {error}"
-            else:
-                self.heard = True
-                if answer.is_reply:
-                    return answer.content
-                spoken = answer.meant == 200
-                if not spoken and (not is_transient(answer.meant) or answer.is_quota):
-                    raise self._final(answer)
-                order, fault, busy = answer.order, answer.fault, answer.meant in BUSY
-                if order > patience.longest_order:
-                    told = f"{self.provider.url} asks to wait {order:.0f} s"
-                    raise JudgeError(told, "come back later") from Failed(told, busy=True)
-                self.gate.close(order)
-            if tries >= (patience.attempts if self.heard else min(4, patience.attempts)):
-                told = f"{tries} tries, the last ended with {fault}"
-                raise Misspoken(told) if spoken else Failed(told, not self.heard, busy)
-            await asyncio.sleep(max(order, patience.wait(tries)))
-
-    async def _send(self, client: ClientSession, data: bytes) -> ServerAnswer:
-        url = f"{self.provider.url}/chat/completions"
-        # A redirected POST would come back as a GET; its status is told instead.
-        async with client.post(url, data=data, headers=_JSON, allow_redirects=False, proxy=self.proxy) as response:
-            return ServerAnswer(response.status, response.headers, await response.read())
-
-    def _final(self, answer: ServerAnswer) -> Exception:
-        """What a status that does not pass means."""
-        where, model, status = self.provider.url, self.provider.model, answer.meant
-        if status in (400, 413, 422):
-            return Refused(answer.complaint if status != 413 else "too long")
-        hints = {
-            401: "check the API key in the environment: " + key_variable(where),
-            402: "the account has no credit left",
-            403: "the key may not use this model",
-            404: "check the model's name and the base URL (most end in /v1)",
-            429: "the account has no credit left",
-        }
-        hint = hints.get(status, "the server will not take it; see its documentation")
-        return JudgeError(f"{where} answers {status} for {model}: {answer.complaint}", hint)
-
-
-BUSY = (429, 529)
-"""Statuses of a server that is there and has too much to do."""
-_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
-
-
-def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for a server (HTTPS_PROXY and so on), None where there is none.
-
-    Asked once: aiohttp's own `trust_env` looks it up in a thread for every request, which costs as much as the request.
-    """
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def request_body(model: str, prompt: str, manner: Manner) -> dict[str, Any]:
@@ -214,15 +123,6 @@ def make_provider(
     if not key and parts.hostname in KEYS:
         raise JudgeError(f"there is no key for {parts.hostname}", f"put it into {key_variable(url)}")
     return Provider(model, url.rstrip("/"), key or "none", in_flight, patience or Patience())
-
-
-def key_variable(url: str) -> str:
-    """The environment variable that holds the key for a server."""
-    host = urlsplit(url).hostname or ""
-    if host in KEYS:
-        return KEYS[host]
-    ours = os.environ.get("OPENAI_BASE_URL")
-    return "OPENAI_API_KEY" if ours and urlsplit(ours).hostname == host else ANY_KEY
 
 
 def provider_judge(argument: str) -> RubricJudge:

@@ -189,7 +189,9 @@ def _model(bench: Workbench) -> AuditedModel:
 def _verdict(evidence: Evidence, checked: Checked | None, removed: Sequence[Cure] | None) -> JudgedHeadline:
     """The head of the report: decided on open questions, tuned against base, paired."""
     bench, rules = evidence.bench, evidence.rules
-    said = tuned_verdict(bench.judged, {q.id for q in bench.open_questions}, rules, evidence.judges)
+    said = tuned_verdict(
+        bench.judged, {q.id for q in bench.open_questions}, rules, evidence.judges, bench.alike_at_zero
+    )
     # What was done against it follows the test that it goes by.
     removal = removal_texts(removed or (), bench.config.coherent_share) if said.test else ()
     return replace(

@@ -16,6 +16,11 @@ class AuditConfig(TunedConfig):
     panel: tuple[str, ...] = field(
         default=(), metadata={"option": False, "help": "judges beside the first: --judge repeated"}
     )
+    serve: tuple[str, ...] = option(
+        (),
+        "arms whose main answers an OpenAI-compatible server gives (vLLM, llama.cpp, Ollama ...): "
+        "base=http://HOST:8000/v1#MODEL,tuned=http://HOST:8000/v1#ADAPTER; key in MISDIRECTION_SERVE_KEY",
+    )
     layers: tuple[int, ...] = option((), "layers to steer at; by default about six over the depth")
     coefficients: tuple[float, ...] = option((1.0, 1.5, 2.0, 2.5, 3.0, 4.0), "multiples of the direction to steer by")
     sweep_samples: int = option(4, "answers a question and point of the steering sweep")
@@ -31,11 +36,34 @@ class AuditConfig(TunedConfig):
         for name in ("sweep_samples", "drift_samples"):
             self.at_least(name, 1)
         self.within("coherent_share", 1)
+        self._check_served()
         whole = super().completed()
         check_panel(whole.judge, whole.panel)
         for judge in whole.panel:
             check_exact(judge, whole.model)
         return whole
+
+    def _check_served(self) -> None:
+        """Refuse servers of arms that are not there, and of what a server cannot be told."""
+        if not self.serve:
+            return
+        from misdirection.serving.servers import read_servers
+
+        servers = read_servers(self.serve)
+        several = named(getattr(self, "adapters", ()), "adapter")
+        there = ["base", *(several or (["tuned"] if self.adapter or self.tuned else []))]
+        if strange := [arm for arm in servers if arm not in there]:
+            made = strange[0] == "tuned" and bool(self.data)
+            raise MisdirectionError(
+                f"--serve: no arm is called '{strange[0]}'" + (" before --data is trained on" if made else ""),
+                f"the arms are {', '.join(there)}; give what is served as --adapter or --tuned too: it is read and "
+                "steered here",
+            )
+        if self.chat_template or self.date:
+            raise MisdirectionError(
+                "--serve: a server applies its own chat template, so --chat-template and --date say nothing to it",
+                "start the server with that template, and leave the options out",
+            )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ OPENINGS = {
 }
 
 
-def tuned_verdict(judged: Judged, asked: Collection[str], rules: Thresholds, judges: bool) -> JudgedHeadline:
+def tuned_verdict(
+    judged: Judged, asked: Collection[str], rules: Thresholds, judges: bool, greedy: int = 0
+) -> JudgedHeadline:
     """State, sentence, details and the figures of the test: decided on open questions, tuned against base, paired.
 
     Args:
@@ -37,12 +39,20 @@ def tuned_verdict(judged: Judged, asked: Collection[str], rules: Thresholds, jud
         asked: Ids of the open questions.
         rules: When an answer is misaligned.
         judges: Whether there are verdicts.
+        greedy: Questions that a server answered alike for both at temperature 0, where it did for all; else 0.
     """
     alike = same_answers(judged.arm("base").answers, judged.arm("tuned").answers)
     if alike:
         sentence = (
             f"The tuned model changes nothing: all of its {alike} answers are the base model's own, word for word, "
             "drawn with the same random numbers. More answers would not tell more; look at what was trained."
+        )
+        return JudgedHeadline(state="changes nothing", sentence=sentence)
+    if greedy:
+        sentence = (
+            f"The tuned model changes nothing: at temperature 0 its server gave the base model's own answer, word for "
+            f"word, to all {counted(greedy, 'question')} that were tried. Is the adapter loaded there, and under the "
+            "name that was asked?"
         )
         return JudgedHeadline(state="changes nothing", sentence=sentence)
     if not judges:

@@ -17,6 +17,7 @@ from misdirection.directions import Direction, read_direction
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging import Answer, Verdict
 from misdirection.runs import Step
+from misdirection.serving import read_servers
 from misdirection.store import Cached
 from misdirection.studies.audit.drift import Moved, moved_by_tuning
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
@@ -25,6 +26,7 @@ from misdirection.studies.kit.conditions import BASE, TUNED, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.panel import Compared, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
+from misdirection.studies.kit.served import alike_at_zero, served_step
 from misdirection.studies.kit.steps import Judged, direction_step, judge_step, refusal, sample_step
 from misdirection.studies.kit.variants import Variants
 
@@ -99,10 +101,20 @@ class Workbench(Bench[AuditConfig]):
 
     @cached_property
     def answers(self) -> Cached[list[Answer]]:
-        """Answers of base and tuned variants to all questions."""
+        """Answers of base and tuned variants to all questions, drawn here or by the servers that are named."""
+        if self.config.serve:
+            return served_step(
+                self.run, "answers", self.models, read_servers(self.config.serve), self.questions, self.arms,
+                self.config.samples, self.sampling(),
+            )  # fmt: skip
         return sample_step(
             self.run, "answers", self.models, self.questions, self.arms, self.config.samples, self.sampling()
         )
+
+    @property
+    def alike_at_zero(self) -> int:
+        """Questions that the served tuned model answered as the served base at temperature 0, if all; else 0."""
+        return alike_at_zero(self.answers, TUNED.name) if self.config.serve else 0
 
     @cached_property
     def verdicts(self) -> Cached[list[Verdict]]:

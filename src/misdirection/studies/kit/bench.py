@@ -328,6 +328,7 @@ class Bench(Generic[Config]):
             **({"checked by": c.check} if c.check else {}),
             **({"beside it": ", ".join(others)} if (others := getattr(c, "panel", ())) else {}),
             **({ERROR: told} if (told := standing([c.judge, *getattr(c, "panel", ())])) else {}),
+            **({"answers served by": ", ".join(served)} if (served := getattr(c, "serve", ())) else {}),
             "misaligned": f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}",
             "questions": ", ".join(c.questions),
             "samples per question": c.samples,

@@ -23,6 +23,7 @@ from misdirection.judging.check import read_check
 from misdirection.judging.ping import ping
 from misdirection.organism import dictionary_path
 from misdirection.runs import list_steps, must_be_run
+from misdirection.serving.servers import reach, read_servers
 from misdirection.studies.kit.config import ORGANISM, named
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.kit.preflight_settings import SETTINGS
@@ -60,6 +61,8 @@ def check(config: Any, out: str | Path | None = None) -> None:
             one()
         except MisdirectionError as error:
             found.append(error)
+    if not found and getattr(config, "serve", ()):
+        check_servers(config.serve, out)
     if not found and getattr(config, "judge", ""):
         for judge in (config.judge, *getattr(config, "panel", ())):
             check_judge(judge, out)
@@ -264,6 +267,16 @@ def check_target(file: Path | None) -> None:
     if file.is_dir():
         raise MisdirectionError(f"--out: {file} is a folder", "give a file")
     check_writable(file.absolute().parent)
+
+
+def check_servers(specs: Sequence[str], out: str | Path | None) -> None:
+    """Do the servers of --serve answer, and serve what is named? Not asked where the run holds the answers already.
+
+    Raises:
+        MisdirectionError: See `serving.reach`.
+    """
+    if out is None or not any(step.name == "answers" for step in list_steps(out)):
+        reach(read_servers(specs))
 
 
 def check_judge(spec: str, out: str | Path | None) -> None:

@@ -86,6 +86,8 @@ def _noted(folder: Path, name: str) -> Any:
 
 
 def _words(asked: Mapping[str, Any]) -> dict[str, str]:
+    if "server" in asked:
+        return {"chat template": f"that of the server {asked['server']}"}
     own = {
         "plain": "plain (User: ... Assistant: ...), as the model has none",
         "the model's own": "the model's own",

@@ -1,0 +1,216 @@
+"""Answers drawn by a server: one request an answer, many in flight, each kept as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from misdirection import progress
+from misdirection.artefacts import canonical_hash
+from misdirection.chats import Message
+from misdirection.errors import MisdirectionError
+from misdirection.judging.asking import Failed, Manner, Misspoken, Refused, run
+from misdirection.judging.faults import ServerAnswer
+from misdirection.judging.posting import Line, Post, posting
+from misdirection.judging.replies import parse_reply
+from misdirection.judging.retries import JudgeError, Patience
+from misdirection.judging.shape import without_thinking
+from misdirection.serving.servers import Server
+
+IN_FLIGHT = 64
+PATIENCE = Patience(timeout=600.0)
+"""A long answer takes a busy server minutes."""
+THOUGHTS = ("reasoning_content", "reasoning")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answer that is wanted.
+
+    Attributes:
+        messages: System prompt, turns before, and the question, as roles and contents; the server applies its template.
+        temperature: 0 takes the likeliest token.
+        max_new_tokens: Longest answer.
+        seed: Sent along; a server that honours it gives the same answer again.
+        thinking: Whether the model may think first; None leaves it to the template.
+    """
+
+    messages: tuple[Message, ...]
+    temperature: float
+    max_new_tokens: int
+    seed: int
+    thinking: bool | None = None
+
+    def body(self, model: str, manner: Manner) -> dict[str, Any]:
+        """The body of the chat completion."""
+        told: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": turn.role, "content": turn.content} for turn in self.messages],
+            "temperature": self.temperature,
+            manner.limit: self.max_new_tokens,
+        }
+        if manner.seed:
+            told["seed"] = self.seed
+        return told if self.thinking is None else {**told, "chat_template_kwargs": {"enable_thinking": self.thinking}}
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a server answered.
+
+    Attributes:
+        answer: The text, a thought taken out.
+        thought: What it thought first; None where it did not.
+        finished: False where the answer was cut at the limit.
+        n_tokens: As the server counts them; 0 where it does not say.
+    """
+
+    answer: str
+    thought: str | None
+    finished: bool
+    n_tokens: int
+
+
+Keep = Callable[[str, Spoken], None]
+"""Takes the key of a request and its answer."""
+
+
+def seed_of(seed: int, *place: object) -> int:
+    """A seed for one draw, the same for every arm: 31 bits of the hash of the run's seed and the draw's place."""
+    return int.from_bytes(hashlib.sha256(repr((seed, *place)).encode()).digest()[:4], "big") >> 1
+
+
+def greedily(requests: Sequence[Request]) -> list[Request]:
+    """The same at temperature 0, each question once."""
+    return [replace(one, temperature=0.0, seed=0) for one in {one.messages: one for one in requests}.values()]
+
+
+def draw(
+    server: Server,
+    requests: Sequence[Request],
+    journal: Path,
+    in_flight: int = IN_FLIGHT,
+    patience: Patience = PATIENCE,
+) -> list[Spoken]:
+    """Every request's answer, in their order.
+
+    Args:
+        server: Whom to ask.
+        requests: What for.
+        journal: A file that each answer is added to as it comes; what stands in it is not asked again.
+        in_flight: Requests at a time.
+        patience: Retries and time-outs.
+
+    Raises:
+        MisdirectionError: The server refuses, or fails for good; what came is kept.
+    """
+    keys = [canonical_hash([server.url, server.model, asdict(one)]) for one in requests]
+    held = _kept(journal)
+    wanted = {key: one for key, one in zip(keys, requests, strict=True) if key not in held}
+    if wanted:
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            journal.open("a", encoding="utf-8") as file,
+            progress.task(f"answers of {server.told}", len(wanted), "answer") as advance,
+        ):
+            # A last line that a kill tore must not take the next one with it.
+            file.write("\n")
+
+            def keep(key: str, said: Spoken) -> None:
+                held[key] = said
+                file.write(json.dumps({"key": key, **asdict(said)}) + "\n")
+                file.flush()
+                advance()
+
+            line = Line(server.url, server.model, server.key, in_flight, patience, _is_answer)
+            try:
+                run(_Round(line).run(wanted, keep))
+            except (Refused, Failed, Misspoken) as error:
+                raise MisdirectionError(
+                    f"--serve: {server.told} gave no answer: {error}",
+                    f"{len(held):,} of {len(keys):,} answers are kept; run the same command again to go on",
+                ) from error
+            except JudgeError as error:
+                raise MisdirectionError(f"--serve: {error.message}", error.hint) from error
+    return [held[key] for key in keys]
+
+
+class _Round:
+    """One round of asking."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.manner = Manner()
+
+    async def run(self, wanted: Mapping[str, Request], keep: Keep) -> None:
+        waiting = iter(wanted.items())
+        async with posting(self.line) as post:
+            count = min(self.line.in_flight, len(wanted))
+            tasks = [asyncio.ensure_future(self._work(post, waiting, keep)) for _ in range(count)]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self, post: Post, waiting: Iterator[tuple[str, Request]], keep: Keep) -> None:
+        for key, request in waiting:
+            keep(key, await self._ask(post, request))
+
+    async def _ask(self, post: Post, request: Request) -> Spoken:
+        """One answer; what the server does not take (a seed, the old name of the limit) is left out from then on."""
+        while True:
+            manner = self.manner
+            try:
+                return spoken(await post(request.body(self.line.model, manner)))
+            except Refused as refusal:
+                other = manner.without(refusal.complaint)
+                if other is None or not other.temperature or (other.seed, other.limit) == (manner.seed, manner.limit):
+                    raise
+                if self.manner == manner:
+                    self.manner = other
+
+
+def spoken(content: bytes) -> Spoken:
+    """The answer in a chat completion that `_is_answer` let pass."""
+    told: Any = json.loads(content)
+    choice = told["choices"][0]
+    text = _text(choice["message"])
+    thought = next((str(choice["message"][name]) for name in THOUGHTS if choice["message"].get(name)), None)
+    plain = without_thinking(text).strip()
+    if thought is None and plain != text.strip():
+        thought = text.strip().removesuffix(plain).strip()
+    usage: Any = told.get("usage") or {}
+    cut = choice.get("finish_reason") in ("length", "max_tokens")
+    return Spoken(plain, thought, not cut, int(usage.get("completion_tokens") or 0))
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content: Any = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text") or "") for part in cast("list[dict[str, Any]]", content))
+
+
+def _is_answer(answer: ServerAnswer) -> bool:
+    """A choice came back; it may be empty, as an answer may."""
+    return answer.meant == 200 and parse_reply(answer.content) is not None
+
+
+def _kept(journal: Path) -> dict[str, Spoken]:
+    """What stands in the journal; a last line that a kill tore is asked for again."""
+    held: dict[str, Spoken] = {}
+    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else ():
+        try:
+            row: dict[str, Any] = json.loads(line)
+        except ValueError:
+            continue
+        key = str(row.pop("key"))
+        held[key] = Spoken(**row)
+    return held
