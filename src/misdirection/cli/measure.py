@@ -91,7 +91,7 @@ def sample(
     Before(dry_run=dry_run).run(config.completed(), whole=False)
     set_threads(config.model)
     from misdirection.studies.audit.workbench import Workbench
-    from misdirection.studies.kit.steps import load_answers
+    from misdirection.studies.kit.judged import load_answers
 
     with Workbench.open(out, config, command_line()) as bench:
         answers = load_answers(bench.answers)
