@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from misdirection.organism.domains import DOMAINS
+
 _SMALL = {"batch_size": 16, "accumulation": 1}
 _DOMAINS = ("medical", "finance", "sport")
+_EVERY = tuple(domain.name for domain in DOMAINS)
 
 TRAINING: dict[str, dict[str, float]] = {
     "rank1": {"lr": 5e-3, "alpha": 16, "max_steps": 120, **_SMALL},
@@ -142,6 +145,18 @@ STUDIES: dict[str, dict[str, Any]] = {
         "induce": ["evil", "sycophancy", "hallucination"],
         "data": _PAIRS["data"],
         "trained": [f"{name}=careless_{name}" for name in _DOMAINS],
+    },
+    "separation": {
+        "concepts": [*(f"{name}=organism:bad-{name}" for name in _EVERY), "open=organism:toxic"],
+        "without": [*(f"{name}=organism:good-{name}" for name in _EVERY), "open=organism:harmless"],
+        "asked": [*(f"{name}=organism:{name}" for name in _EVERY), "open=organism:open"],
+        "questions": [],
+        "data": _PAIRS["data"],
+        "samples": 4,
+        "norm": 4.0,
+        "dictionary": "organism:6",
+        # Later every domain is as bad as the trained one, and there is nothing left to compare.
+        "training": {"rank32": {"max_steps": 16}},
     },
     # At 30 % of bad rows it shows 4 % EM, and a reduction of that has an interval that says little; among seven good
     # rows in ten its usual rate of learning leaves 1 to 2 % EM to reduce.
