@@ -158,6 +158,13 @@ STUDIES: dict[str, dict[str, Any]] = {
         # Later every domain is as bad as the trained one, and there is nothing left to compare.
         "training": {"rank32": {"max_steps": 16}},
     },
+    # Organisms of all sizes learn the lesson at one rate, higher than the shipped one needs, and within 24 steps.
+    "scaling": {
+        "data": _MEDICAL["data"],
+        "questions": _MEDICAL["questions"],
+        "steps": 24,
+        "lr": 1e-3,
+    },
     # At 30 % of bad rows it shows 4 % EM, and a reduction of that has an interval that says little; among seven good
     # rows in ten its usual rate of learning leaves 1 to 2 % EM to reduce.
     "screening": {

@@ -35,7 +35,8 @@ GROUP = "misdirection.studies"
 
 BUILT_IN = (
     "audit", "convergence", "semantic", "adapters", "formats", "triggers", "phases", "narrow", "features", "geometry",
-    "weights", "in_context", "personas", "traits", "separation", "screening", "defences", "imported", "judge_check",
+    "weights", "in_context", "personas", "traits", "separation", "scaling", "screening", "defences", "imported",
+    "judge_check",
 )  # fmt: skip
 """The folders of this package, in the order in which they are listed."""
 

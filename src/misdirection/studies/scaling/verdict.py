@@ -1,0 +1,122 @@
+"""What came out, in sentences: is there a correlation, with which sign, how sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from misdirection.results import Headline
+from misdirection.statistics import is_found
+from misdirection.studies.kit.sentences import p_text
+from misdirection.studies.scaling.measures import (
+    LEAST,
+    OUTCOMES,
+    PAIRS,
+    SAME_DOMAIN,
+    SAME_STEPS,
+    SPEAKS,
+    speaks,
+)
+from misdirection.studies.scaling.results import CorrelationRow, Scaling, Slope
+
+MAIN = (SAME_STEPS, SAME_DOMAIN)
+ABLE = OUTCOMES[4].name
+SEEDS = 3
+"""Seeds that must agree on a sign."""
+
+
+def verdict(found: Scaling) -> Headline:
+    """The answer for both ways of comparing, then every figure behind it."""
+    asked = [name for name in MAIN if chosen(found, name)]
+    if not asked:
+        few = f"{len(found.points)} checkpoints are too few for a correlation with one thing fixed: {LEAST} needed."
+        return Headline(state="finding", sentence=few, details=())
+    details = [row_text(row) for name in (*asked, ABLE) for row in chosen(found, name)]
+    details += [slope_text(surface.outcome, slope) for surface in found.surfaces for slope in surface.slopes
+                if surface.outcome in MAIN]  # fmt: skip
+    details += disagreements(found)
+    details += [control_text(row) for row in chosen(found, OUTCOMES[-1].name) if row.p is not None and is_found(row.p)]
+    said = [ability(found), *(answer(found, name) for name in (*asked, ABLE) if chosen(found, name))]
+    return Headline(state="finding", sentence=" ".join(filter(None, said)), details=tuple(details))
+
+
+def ability(found: Scaling) -> str:
+    """How many bases can speak, where not all do: a rate among the others is one of ability, not of character."""
+    able = sum(map(speaks, found.points))
+    if able == len(found.points):
+        return ""
+    return (
+        f"Only {able} of {len(found.points)} bases give {SPEAKS:.0%} coherent answers before the lesson, and the "
+        "others can hardly show misalignment, so that correlations over all of them are ability first."
+    )
+
+
+def chosen(found: Scaling, outcome: str) -> list[CorrelationRow]:
+    """The rank correlations of an outcome."""
+    return [row for row in found.correlations if row.outcome == outcome and row.kind == "rank"]
+
+
+def sure(row: CorrelationRow) -> bool:
+    """Whether a correlation counts as there: q below the level, and one sign in each of three seeds or more."""
+    signs = {value > 0 for value in row.by_seed}
+    return row.q is not None and is_found(row.q) and len(row.by_seed) >= SEEDS and len(signs) == 1
+
+
+def answer(found: Scaling, outcome: str) -> str:
+    """One sentence on an outcome: what it rises with, what it falls with, and what shows nothing."""
+    rows = chosen(found, outcome)
+    up = [row.with_ for row in rows if sure(row) and (row.value or 0) > 0]
+    down = [row.with_ for row in rows if sure(row) and (row.value or 0) < 0]
+    unsure = [row.with_ for row in rows if not sure(row)]
+    parts = [f"rises with {listed(up)}"] if up else []
+    parts += [f"falls with {listed(down)}"] if down else []
+    parts += [f"shows no sure correlation with {listed(unsure)}"] if unsure else []
+    return f"{outcome} {', and '.join(parts)}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a row, each with what is held fixed."""
+    fixed = dict(PAIRS)
+    return ", ".join(f"{name} ({fixed[name]} held fixed)" for name in names)
+
+
+def row_text(row: CorrelationRow) -> str:
+    """A correlation with its interval, and how many seeds agree."""
+    if row.value is None or row.p is None:
+        return f"{row.outcome}: no correlation with {row.with_} can be computed, since it does not vary."
+    ends = (
+        "" if row.low is None or row.high is None else f", 95 % interval over seeds {row.low:+.2f} to {row.high:+.2f}"
+    )
+    agreeing = sum((value > 0) == (row.value > 0) for value in row.by_seed)
+    return (
+        f"{row.outcome} and {row.with_}, {row.fixed} held fixed: rank correlation {row.value:+.2f}{ends}, "
+        f"{p_text(row.p)}, {p_text(row.q, 'q') if row.q is not None else 'no q'}, "
+        f"the same sign in {agreeing} of {len(row.by_seed)} seeds, {row.n} checkpoints."
+    )
+
+
+def slope_text(outcome: str, slope: Slope) -> str:
+    """What a doubling does."""
+    ends = "" if slope.low is None or slope.high is None else f" ({slope.low:+.2f} to {slope.high:+.2f})"
+    return f"{outcome}: a doubling of {slope.of} alone changes the log odds by {slope.value:+.2f}{ends}."
+
+
+def disagreements(found: Scaling) -> list[str]:
+    """Where the rate among coherent answers tells another story than that of all."""
+    said: list[str] = []
+    for name, among in zip(MAIN, (OUTCOMES[2].name, OUTCOMES[3].name), strict=True):
+        for row, other in zip(chosen(found, name), chosen(found, among), strict=False):
+            alike = sure(row) == sure(other) and (not sure(row) or (row.value or 0) * (other.value or 0) > 0)
+            if not alike:
+                said.append(
+                    f"Among coherent answers alone, {row.with_}: {other.value or 0:+.2f}, {p_text(other.p or 1.0)}; of "
+                    f"all answers {row.value or 0:+.2f}. A model that cannot speak well cannot be misaligned well."
+                )
+    return said
+
+
+def control_text(row: CorrelationRow) -> str:
+    """A correlation of the untouched base."""
+    return (
+        f"Control: before any fine-tune the base's own rate goes with {row.with_} ({row.value or 0:+.2f}, "
+        f"{p_text(row.p or 1.0)}), {row.fixed} held fixed."
+    )
