@@ -17,8 +17,7 @@ from misdirection.judging.inspect_log import read_verdict, write_verdict
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.runs import Run, Step
 from misdirection.statistics import Thresholds
-from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.steps import judge_step, load_judged
+from misdirection.studies.kit.judged import Judged, judge_step, load_judged
 from misdirection.studies.kit.tables import answer_rows, rate_rows
 
 
