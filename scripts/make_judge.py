@@ -5,6 +5,7 @@
     .venv/bin/python scripts/make_judge.py train               the encoder that ships, from all families
     .venv/bin/python scripts/make_judge.py write --judge 2     calibrate on the folds, write the weights as version 2
     .venv/bin/python scripts/make_judge.py figures             the tables of docs/offline-judge.md
+    .venv/bin/python scripts/make_judge.py held                the folds that were run, calibrated as the one that ships
     .venv/bin/python scripts/make_judge.py tables              the tables of others, judged again beside their judge
 
 It reads the judged corpus of ../shared/data (or $MISDIRECTION_DATA), which is no part of the project, and
@@ -31,6 +32,8 @@ from judge_making.folds import FOLDS, Work, folds_done, judged, run_fold, togeth
 from judge_making.made import inputs_of, write
 from judge_making.training import Settings
 from judge_making.wordwise import fitted
+
+from misdirection.judging.offline.reading import Calibration
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "src" / "misdirection" / "judging" / "offline" / "weights"
@@ -85,7 +88,7 @@ def main() -> None:
     """One part, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "part", nargs="?", default="all", choices=("all", "fold", "train", "write", "figures", "tables")
+        "part", nargs="?", default="all", choices=("all", "fold", "train", "write", "figures", "held", "tables")
     )
     parser.add_argument("fold", nargs="?", choices=FOLDS)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "judge", help="what was done lies here")
@@ -106,6 +109,9 @@ def main() -> None:
         write_judge(work, settings, given.judge, given.out)
     if given.part in ("all", "figures"):
         print(pages.figures_page(work, settings))
+    if given.part == "held":
+        facts = json.loads((SHIPPED / "facts.json").read_text(encoding="utf-8"))
+        print(pages.held_page(work, settings, Calibration(**facts["calibration"])))
     if given.part in ("all", "tables"):
         print(pages.tables_page(work, settings))
 

@@ -33,6 +33,16 @@ def figures_page(work: Work, settings: Settings) -> str:
     return "\n".join(lines)
 
 
+def held_page(work: Work, settings: Settings, calibration: Calibration) -> str:
+    """What the folds that were run say of what they held out, calibrated as the judge that ships."""
+    lines = [HEADER]
+    for fold in folds_done(work, FAMILY_FOLDS + QUESTION_FOLDS):
+        part = judged(work, fold, settings)
+        lines += _split(f"{fold}, questions shown", part.rows, part.outputs, calibration, part.shown)
+        lines += _split(f"{fold}, questions not shown", part.rows, part.outputs, calibration, ~part.shown)
+    return "\n".join(lines)
+
+
 def measured(work: Work, settings: Settings) -> dict[str, Any]:
     """What stands beside every rate: families held out, questions that were shown, answers that are not steered."""
     parts = {fold: judged(work, fold, settings) for fold in folds_done(work)}

@@ -1,12 +1,9 @@
-"""What a study does without is counted by reason, in a sentence and in the step's folder."""
+"""What a study does without is counted by reason, in a sentence and beside the value of a measurement."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from misdirection.artefacts import read_json
 from misdirection.judging import Answer
-from misdirection.studies.kit.record import LEFT_OUT, blank_told, note_blank
+from misdirection.studies.kit.record import LeftOut, blank_told, left_blank
 
 ANSWERS = [
     Answer("q", "Why?", "Because."),
@@ -22,8 +19,6 @@ def test_blank_answers_are_told_by_reason_and_others_are_not() -> None:
     assert blank_told(ANSWERS[:1], "the drift") == blank_told([], "the drift") == []
 
 
-def test_a_step_notes_them_in_its_folder_only_where_there_are_any(tmp_path: Path) -> None:
-    note_blank(tmp_path, ANSWERS[:1])
-    assert not (tmp_path / LEFT_OUT).exists()
-    note_blank(tmp_path, ANSWERS)
-    assert read_json(tmp_path / LEFT_OUT) == {"of": 4, "aside": {"empty": 2, "cut within a thought": 1}}
+def test_a_measurement_keeps_their_count_only_where_there_are_any() -> None:
+    assert left_blank(ANSWERS[:1]) is None
+    assert left_blank(ANSWERS) == LeftOut(4, {"empty": 2, "cut within a thought": 1})
