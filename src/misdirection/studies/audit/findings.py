@@ -28,6 +28,7 @@ from misdirection.studies.audit.results import (
     Cure,
     Drift,
     DriftedQuestion,
+    Fix,
     LayerwiseDirection,
 )
 from misdirection.studies.audit.settings import AuditConfig
@@ -78,10 +79,17 @@ class Steered:
 
 @dataclass(frozen=True)
 class Cures:
-    """What removing the direction from the tuned model showed: conditions, and answers of them and of "tuned"."""
+    """What removing the direction from the tuned model showed.
+
+    Attributes:
+        conditions: What was done.
+        judged: Answers of them and of "tuned".
+        layers: By operation, the layer whose direction is best removed from all of them.
+    """
 
     conditions: Sequence[Condition]
     judged: Judged
+    layers: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ class Evidence:
     steering: Steered | None
     cures: Cures | None
     tokens: tuple[ColouredAnswer, ...]
+    fix: Fix | None = None
 
     @property
     def rules(self) -> Thresholds:
@@ -111,10 +120,11 @@ def write_findings(
     steering: Steered | None,
     cures: Cures | None,
     tokens: tuple[ColouredAnswer, ...],
+    fix: Fix | None = None,
 ) -> Path:
     """Write `findings.json` and `report.html` into the run; gives the report's path."""
     with progress.phase("figures and report"):
-        return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, tokens)))
+        return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, tokens, fix)))
 
 
 def findings(evidence: Evidence) -> Mapping[str, Any]:
@@ -146,6 +156,7 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
         "drift": _drift(evidence),
         "pairs": _pairs(bench.judged),
         "tokens": evidence.tokens,
+        "fix": evidence.fix,
         "training": _training(bench.training),
         "data": read_json(bench.training.path / "data.json") if bench.training else None,
         "reproduce": bench.reproduce(),
@@ -194,9 +205,15 @@ def _verdict(evidence: Evidence, checked: Checked | None, removed: Sequence[Cure
     )
     # What was done against it follows the test that it goes by.
     removal = removal_texts(removed or (), bench.config.coherent_share) if said.test else ()
+    fixed = [evidence.fix.told()] if evidence.fix else []
     return replace(
         said,
-        details=(*said.details, *removal, *headline(checked, said.state)),
+        details=(
+            *said.details,
+            *removal,
+            *fixed,
+            *headline(checked, said.state),
+        ),
         worst=worst_pairs(bench.judged, rules, bench.drift.value.divergence),
     )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from misdirection.results import Difference, Effect, ModelFacts, Pools, Reduction
+from misdirection.results import Difference, Effect, ModelFacts, Pools, RateRow, Reduction
 from misdirection.results.judged import JudgedResults, KeyFigure
 
 
@@ -166,6 +167,79 @@ class ColouredAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepairRow(Effect):
+    """The tuned model, or a repair of it in its weights, on open questions.
+
+    Attributes:
+        way: Name of the repair; "tuned" for the model as it is.
+        label: As a reader is told it.
+        inside: On questions of domains; None without any.
+        damage: Nats a token by which the base's own answers are less likely than under the tuned model.
+        kept: Of what the fine-tune made its own answers in the domains likelier, the share that is left; None without
+            such questions.
+        difference: From the tuned model, paired; None for that one.
+    """
+
+    way: str
+    label: str
+    inside: Effect | None
+    damage: float
+    kept: float | None
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaked:
+    """Misaligned answers to open questions under one condition.
+
+    Attributes:
+        condition: Its name.
+        base: Of the base model.
+        tuned: Of the tuned model.
+        repaired: Of the repaired one.
+        worse: Whether that is above the tuned model's, p < 0.05, paired.
+    """
+
+    condition: str
+    base: RateRow
+    tuned: RateRow
+    repaired: RateRow
+    worse: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fix:
+    """What `--fix` tried and kept.
+
+    Attributes:
+        rows: The tuned model first, then each repair.
+        chosen: Name of the one that lies in the run as `repaired`; None where none was kept.
+        leaks: The chosen one under each condition, or the last that was passed over.
+        refused: Repairs that cannot be made of this model, and why.
+    """
+
+    rows: tuple[RepairRow, ...]
+    chosen: str | None
+    leaks: tuple[Leaked, ...]
+    refused: Mapping[str, str]
+
+    def told(self) -> str:
+        """One sentence on what was kept."""
+        if self.chosen is None:
+            return (
+                "No repair in the weights was kept: none lowers the rate while the model stays able to speak, or it "
+                "comes back under a condition."
+            )
+        row = next(row for row in self.rows if row.way == self.chosen)
+        before, after = (100 * (one.rate.value or 0.0) for one in (self.rows[0], row))
+        most = max((100 * (leak.repaired.value or 0.0) for leak in self.leaks), default=0.0)
+        text = f"Repaired in its weights ({row.label}): {after:.1f} % misaligned, {before:.1f} % before"
+        text += "" if row.kept is None else f", {100 * row.kept:.0f} % of its skill kept"
+        text += f"; at most {most:.1f} % under {len(self.leaks)} conditions that may bring it back."
+        return f"{text} It is in the run's folder as `repaired`."
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuditResults(JudgedResults):
     """The findings of an audit.
 
@@ -176,6 +250,7 @@ class AuditResults(JudgedResults):
         drift: What tuning moved.
         pairs: Answers side by side.
         tokens: Answers token by token.
+        fix: What `--fix` tried and kept; None without it.
     """
 
     model: AuditedModel
@@ -184,6 +259,7 @@ class AuditResults(JudgedResults):
     drift: Drift
     pairs: tuple[AnswerPair, ...]
     tokens: tuple[ColouredAnswer, ...]
+    fix: Fix | None = None
 
     def key_figures(self) -> tuple[KeyFigure, ...]:
         """The direction, the best steering, the best removal, and the drift where nothing was judged."""

@@ -26,6 +26,9 @@ class AuditConfig(TunedConfig):
     sweep_samples: int = option(4, "answers a question and point of the steering sweep")
     coherent_share: float = option(0.75, "share of coherent answers that the best steering point must keep")
     drift_samples: int = option(4, "answers a question and arm that are read for the drift and the KL divergence")
+    fix: bool = option(
+        False, "repair the tuned model in its weights at the end: the best repair is kept as `repaired` in --out"
+    )
 
     def completed(self) -> Self:
         """Checked, and with the defaults that depend on the model.

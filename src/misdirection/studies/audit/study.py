@@ -10,6 +10,7 @@ Method, after arXiv 2506.11618 sections 2 and 3:
    again on fresh random numbers, beside a random direction of the same norm,
 5. and by removing it from the tuned model: projected out, or its component set to the aligned mean, each beside a
    random direction and a no-op.
+6. With `--fix` the tuned model is repaired in its weights (`fixing`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.statistics import Thresholds
 from misdirection.studies.audit.drift import coloured_answers
 from misdirection.studies.audit.findings import Cures, Steered, write_findings
+from misdirection.studies.audit.fixing import fix
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.bench import Asked
@@ -73,7 +75,8 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
             coloured_answers, "tokens", models=bench.models, judged=kept(answers, verdicts),
             direction=direction_of(shown), layer=layer, most=COLOURED,
         )  # fmt: skip
-        return write_findings(bench, layer, steering, cured, tokens.value)
+        fixed = fix(bench, cured.layers) if cured and bench.config.fix else None
+        return write_findings(bench, layer, steering, cured, tokens.value, fixed)
 
 
 def check_layers(config: AuditConfig) -> None:
@@ -115,7 +118,7 @@ def cure(bench: Workbench) -> Cures:
         for operation in REMOVALS
     }
     conditions = cures(best["project"], best["set"])
-    return Cures(conditions, bench.measure("cures", [TUNED, *conditions], bench.config.samples))
+    return Cures(conditions, bench.measure("cures", [TUNED, *conditions], bench.config.samples), best)
 
 
 def best_removal(swept: Judged, candidates: Sequence[Condition], rules: Thresholds) -> int:

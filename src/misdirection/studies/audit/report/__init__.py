@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from misdirection.report.parts import Entry
 from misdirection.results.judged import JudgedResults
-from misdirection.studies.audit.report import cures, direction, drift, pairs, steering, tokens
+from misdirection.studies.audit.report import cures, direction, drift, fix, pairs, steering, tokens
 from misdirection.studies.audit.results import AuditResults
 
 _OWN = ("audit",)
@@ -13,6 +13,7 @@ SECTIONS = (
     Entry("The direction", ("direction",), False, direction.section, _OWN, AuditResults),
     Entry("Steering", ("steering",), True, steering.section, _OWN, JudgedResults),
     Entry("Cures", ("cures",), True, cures.section, _OWN, AuditResults),
+    Entry("Repair", ("fix",), False, fix.section, _OWN, AuditResults),
     Entry("Drift", ("drift",), False, drift.section, _OWN, AuditResults),
     Entry("Token by token", ("tokens",), False, tokens.section, _OWN, AuditResults),
     Entry("Side by side", ("pairs",), False, pairs.section, _OWN, AuditResults),

@@ -1,0 +1,66 @@
+"""Repair: what each repair in the weights does, and the kept one under conditions that may bring it back."""
+
+from __future__ import annotations
+
+from misdirection.report.context import facts
+from misdirection.report.numbers import DASH, bounds, decimal, p_value, percent, rate_cell
+from misdirection.report.parts import Cell, Section, Table
+from misdirection.studies.audit.fixing import HARM, SKILL
+from misdirection.studies.audit.results import AuditResults, Leaked, RepairRow
+
+LEAD = (
+    "Each row is an ordinary adapter or checkpoint that loads without this package. Kept is the one with the fewest "
+    "misaligned answers among those that leave the model able to speak, in the domains too; that keep {kept:.0%} or "
+    "more of its skill (of what the fine-tune made its own answers in the domains likelier); whose damage (nats a "
+    "token by which the base's own answers became less likely) is at most {harm:g}; and that no condition below brings "
+    "back above the unrepaired model."
+)
+COLUMNS = (
+    "Repair",
+    "Misaligned, of all",
+    "Coherent",
+    "Difference, points",
+    "p",
+    "In the domains",
+    "Skill kept",
+    "Damage",
+)
+LEAKS = ("Condition", "Base", "Tuned", "Repaired")
+
+
+def section(results: AuditResults) -> Section | None:
+    """Both tables, and what could not be made."""
+    found = results.fix
+    if found is None:
+        return None
+    rows = tuple(_row(row, found.chosen) for row in found.rows)
+    body = [Table(COLUMNS, rows, stack=True)]
+    if found.leaks:
+        leaks = tuple(map(_leak, found.leaks))
+        body.append(Table(LEAKS, leaks, "Misaligned open answers under conditions", stack=True))
+    told = tuple((f"not possible: {way}", why) for way, why in found.refused.items())
+    own = (("kept", found.told()), *told, *facts(results, "samples per question"))
+    return Section("fix", "Repair", LEAD.format(harm=HARM, kept=SKILL), tuple(body), own)
+
+
+def _row(row: RepairRow, chosen: str | None) -> tuple[Cell, ...]:
+    change = row.difference
+    return (
+        Cell(row.label, "kept" if row.way == chosen else ""),
+        rate_cell(row.rate),
+        rate_cell(row.coherent_share),
+        Cell(decimal(change.value * 100, 1), bounds(change), "num") if change else Cell(DASH, kind="num"),
+        Cell(p_value(change and change.p), kind="num"),
+        rate_cell(row.inside.rate) if row.inside else Cell(DASH, kind="num"),
+        Cell(percent(row.kept), kind="num"),
+        Cell(decimal(row.damage, 2), kind="num"),
+    )
+
+
+def _leak(leak: Leaked) -> tuple[Cell, ...]:
+    return (
+        Cell(leak.condition, "worse than unrepaired" if leak.worse else ""),
+        rate_cell(leak.base),
+        rate_cell(leak.tuned),
+        rate_cell(leak.repaired),
+    )

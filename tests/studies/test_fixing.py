@@ -1,0 +1,143 @@
+"""`audit --fix`: an ordinary adapter or model whose figures can be had again without us, chosen by its stated rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from misdirection import load_results
+from misdirection.artefacts import read_json
+from misdirection.organism import checkpoint_path
+from misdirection.results import Difference, Effect, RateRow
+from misdirection.studies.audit import fixing
+from misdirection.studies.audit.results import Fix, Leaked, RepairRow
+from misdirection.studies.audit.settings import AuditConfig
+from misdirection.studies.audit.study import audit
+from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.training import choose, train
+
+RATE = RateRow(
+    misaligned=0, n=1, value=0.0, low=0.0, high=1.0, denominator="all", method="", n_questions=1, undecided=0,
+    ceiling=0.0, bounded=False,
+)  # fmt: skip
+
+
+def rate(value: float) -> RateRow:
+    return replace(RATE, value=value)
+
+
+def row(way: str, value: float, coherent: float = 1.0, kept: float | None = 0.9, damage: float = 0.0) -> RepairRow:
+    inside = Effect(rate=rate(value), coherent_share=rate(coherent))
+    return RepairRow(
+        way=way, label=way, rate=rate(value), coherent_share=rate(coherent), inside=inside, damage=damage, kept=kept,
+        difference=None if way == "tuned" else Difference(value=-value, low=-1.0, high=0.0, p=0.01, method=""),
+    )  # fmt: skip
+
+
+def config_of(place: Path) -> AuditConfig:
+    adapter = str(place / "tune" / "adapter")
+    return AuditConfig(adapter=adapter, samples=4, sweep_samples=1, coefficients=(2.0,), layers=(4, 6), fix=True)
+
+
+@pytest.fixture(scope="module")
+def fixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("fixed")
+    chats = resolve_chats(["organism:bad-medical"], seed=0).chats
+    train(str(checkpoint_path()), chats, choose("rank1x9", model=checkpoint_path()), place / "tune")
+    config = AuditConfig(
+        adapter=str(place / "tune" / "adapter"),
+        samples=4,
+        sweep_samples=1,
+        coefficients=(2.0,),
+        layers=(4, 6),
+        fix=True,
+    )
+    audit(config, place / "run")
+    return place
+
+
+def test_what_is_kept_has_the_lowest_rate_of_those_that_may_be(fixed: Path) -> None:
+    found = load_results(fixed / "run").fix
+    assert isinstance(found, Fix) and found.chosen is not None
+    tuned, *repairs = found.rows
+    assert tuned.way == "tuned" and tuned.rate.value is not None and tuned.rate.value > 0.1
+    assert {one.way for one in repairs} == set(fixing.DOES) and not found.refused
+    allowed = [one for one in repairs if fixing.able(one, tuned, 0.75)]
+    chosen = next(one for one in repairs if one.way == found.chosen)
+    assert chosen in allowed and chosen.rate.value == min(
+        one.rate.value for one in allowed if one.rate.value is not None
+    )
+    assert not any(leak.worse for leak in found.leaks) and len(found.leaks) >= 3
+    halved = next(one for one in repairs if one.way == "halve")
+    assert halved.kept is not None and chosen.kept is not None and halved.kept < chosen.kept
+    findings = read_json(fixed / "run" / "findings.json")
+    assert any("Repaired in its weights" in text for text in findings["verdict"]["details"])
+    assert "Misaligned open answers under conditions" in (fixed / "run" / "report.html").read_text()
+
+
+def test_it_loads_with_no_code_of_ours_and_is_told_by_its_card(fixed: Path) -> None:
+    place = fixed / "run" / "repaired"
+    if (place / "adapter_config.json").exists():
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(checkpoint_path()), place)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(place)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    assert torch.isfinite(model(ids).logits).all()
+    card = (place / "README.md").read_text()
+    assert "audit --fix" in card and "layer" in card
+
+
+def test_half_the_adapter_is_half_of_what_it_adds(fixed: Path) -> None:
+    (step,) = (fixed / "run" / "steps").glob("repair-halve-*")
+    base = AutoModelForCausalLM.from_pretrained(checkpoint_path())
+    name = "model.layers.5.mlp.down_proj"
+
+    def added(folder: Path) -> torch.Tensor:
+        module = PeftModel.from_pretrained(base, folder, adapter_name=folder.name.replace(".", "")).base_model.model
+        layer = module.get_submodule(name)
+        found = layer.get_delta_weight(layer.active_adapters[-1]).detach().clone()
+        return found
+
+    whole, half = added(fixed / "tune" / "adapter"), added(step / "model")
+    assert torch.allclose(half, whole / 2, atol=1e-6) and whole.abs().max() > 0
+
+
+def test_a_second_run_makes_nothing_anew(fixed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (fixed / "run" / "steps").iterdir()}
+    config = AuditConfig(
+        adapter=str(fixed / "tune" / "adapter"),
+        samples=4,
+        sweep_samples=1,
+        coefficients=(2.0,),
+        layers=(4, 6),
+        fix=True,
+    )
+    audit(config, fixed / "run")
+    assert {path: path.stat().st_mtime_ns for path in (fixed / "run" / "steps").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("repair", "may"),
+    [
+        (row("a", 0.0), True),
+        (row("a", 0.0, coherent=0.7), False),
+        (row("a", 0.0, kept=0.7), False),
+        (row("a", 0.0, kept=None), True),
+        (row("a", 0.0, damage=0.6), False),
+    ],
+)
+def test_a_repair_may_be_kept_where_it_harms_nothing(repair: RepairRow, may: bool) -> None:
+    assert fixing.able(repair, row("tuned", 0.3), 0.75) is may
+
+
+def test_none_is_told_as_none() -> None:
+    leak = Leaked(condition="x", base=rate(0.0), tuned=rate(0.3), repaired=rate(0.5), worse=True)
+    assert (
+        "No repair in the weights was kept"
+        in Fix(rows=(row("tuned", 0.3),), chosen=None, leaks=(leak,), refused={}).told()
+    )
