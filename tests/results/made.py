@@ -20,6 +20,8 @@ NAMED: dict[str, tuple[Any, ...]] = {
     "fine_tune": ("sport", "medical"),
     "one": ("sport",),
     "other": ("medical",),
+    "CrossRow.added": ("sport",),
+    "CrossRow.concept": ("sport", "medical"),
     "Editing.along": ({"3": 0.25},),
     "Intersection.lists": (("data",), ("data", "model")),
     "LatentList.title": ("bad against good answers",),
@@ -27,6 +29,8 @@ NAMED: dict[str, tuple[Any, ...]] = {
     "ListPair.one": ("data",),
     "ListPair.other": ("model",),
     "SteeredLatent.lists": (("data",),),
+    "Surface.outcome": ("EM after the same steps", "EM at the like in-domain rate"),
+    "TestRow.measure": ("means", "means_whitened"),
     "SteeredLatent.ranks": ({"data": 1},),
 }
 """Text and numbers that have a meaning by the name of their field, or of their class and field, taken in turn; those of

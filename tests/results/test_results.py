@@ -93,9 +93,10 @@ def test_rows_are_flat_and_each_number_is_in_them(results: Results):
 
 
 def own_fields(results: Results) -> list[str]:
-    """What a study adds to what all findings share."""
+    """What a study adds to what all findings share; what has a default came later, and older files lack it."""
     shared = {field.name for field in dataclasses.fields(Results)}
-    return [field.name for field in dataclasses.fields(results) if field.name not in shared]
+    own = [field for field in dataclasses.fields(results) if field.name not in shared]
+    return [field.name for field in own if field.default is dataclasses.MISSING]
 
 
 def in_rows(value: Any) -> set[float]:

@@ -11,10 +11,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from misdirection import load_results
-from misdirection.artefacts import read_json
+from misdirection.artefacts import read_json, read_rows
 from misdirection.organism import checkpoint_path
 from misdirection.results import Difference, Effect, RateRow
 from misdirection.studies.audit import fixing
+from misdirection.studies.audit.forecast import forecast
 from misdirection.studies.audit.results import Fix, Leaked, RepairRow
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.study import audit
@@ -119,6 +120,15 @@ def test_a_second_run_makes_nothing_anew(fixed: Path) -> None:
     )
     audit(config, fixed / "run")
     assert {path: path.stat().st_mtime_ns for path in (fixed / "run" / "steps").iterdir()} == before
+
+
+def test_the_forecast_counts_what_was_asked(fixed: Path) -> None:
+    found = load_results(fixed / "run").fix
+    assert isinstance(found, Fix)
+    told = forecast(config_of(fixed).completed(), whole=True).stages[-1].answers
+    kept = [path for path in (fixed / "run").glob("*-answers.parquet") if path.name.startswith(("repaired", "leak-"))]
+    assert len(kept) == 1 + len(found.leaks), "one repair was tried under conditions"
+    assert told == sum(len(read_rows(path)) for path in kept)
 
 
 @pytest.mark.parametrize(

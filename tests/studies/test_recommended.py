@@ -53,8 +53,8 @@ MOVED: dict[str, dict[str, Any]] = {
 """What says in a setting now what the study did without one, what the file says of a fine-tune (tested below), and
 methods that came later."""
 
-NEW = {"origins", "corpus", "check", "on", "serve", "curve", "gradient_rank", "gradient_warmup", "gradient_dimension",
-       "gradient_queries"}  # fmt: skip
+NEW = {"origins", "corpus", "check", "on", "serve", "fix", "curve", "gradient_rank", "gradient_warmup",
+       "gradient_dimension", "gradient_queries"}  # fmt: skip
 """Settings that came later, whose defaults leave the others as they were."""
 
 

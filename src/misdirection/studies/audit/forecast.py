@@ -27,6 +27,9 @@ CURES = 11
 REMOVALS = 2
 """Operations that the coarse sweep of removals tries at each layer."""
 
+FIXES, LEAKS = 4, 4
+"""Repairs that --fix makes, and conditions that the best is tried under (`fixing.DOES`, `fixing.LEAKS`)."""
+
 LETTERS = 4
 """Letters of a token, about, in English."""
 
@@ -245,10 +248,17 @@ def _stages(
     layers = len(config.layers) or spread(_depth(config.model))
     coarse, fine = len(opened) * config.sweep_samples, len(opened) * config.samples
     needs = "where there is a direction"
+    fixes: tuple[Stage, ...] = ()
+    if config.fix:
+        conditions = LEAKS - (not any(question.domain for question in questions)) + bool(config.data)
+        again = 3 * conditions * len(opened) * max(1, config.samples // 2)
+        asked = (2 + FIXES) * len(questions) * config.samples
+        fixes = (Stage("of repairs, and of the best under conditions", asked + again, needs),)
     return (
         first,
         Stage("steered", (1 + layers * len(config.coefficients)) * coarse + 3 * fine, needs),
         Stage("with it removed", (1 + REMOVALS * layers) * coarse + (1 + CURES) * fine, needs),
+        *fixes,
     )
 
 

@@ -225,12 +225,12 @@ class Fix:
 
     def told(self) -> str:
         """One sentence on what was kept."""
-        if self.chosen is None:
+        row = next((row for row in self.rows if row.way == self.chosen), None)
+        if row is None:
             return (
                 "No repair in the weights was kept: none lowers the rate while the model stays able to speak, or it "
                 "comes back under a condition."
             )
-        row = next(row for row in self.rows if row.way == self.chosen)
         before, after = (100 * (one.rate.value or 0.0) for one in (self.rows[0], row))
         most = max((100 * (leak.repaired.value or 0.0) for leak in self.leaks), default=0.0)
         text = f"Repaired in its weights ({row.label}): {after:.1f} % misaligned, {before:.1f} % before"

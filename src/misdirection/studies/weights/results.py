@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from misdirection.results import RateRow, Results
@@ -131,7 +132,7 @@ class Weights:
         paper: Published findings.
     """
 
-    norms: dict[str, float]
+    norms: Mapping[str, float]
     pairs: tuple[Pair, ...]
     modules: tuple[ModulePair, ...]
     lines: tuple[Line, ...]

@@ -22,6 +22,7 @@ COLUMNS = (
     "Difference, points",
     "p",
     "In the domains",
+    "Coherent there",
     "Skill kept",
     "Damage",
 )
@@ -52,6 +53,7 @@ def _row(row: RepairRow, chosen: str | None) -> tuple[Cell, ...]:
         Cell(decimal(change.value * 100, 1), bounds(change), "num") if change else Cell(DASH, kind="num"),
         Cell(p_value(change and change.p), kind="num"),
         rate_cell(row.inside.rate) if row.inside else Cell(DASH, kind="num"),
+        rate_cell(row.inside.coherent_share) if row.inside else Cell(DASH, kind="num"),
         Cell(percent(row.kept), kind="num"),
         Cell(decimal(row.damage, 2), kind="num"),
     )
