@@ -126,7 +126,7 @@ def test_lists_are_repeated_or_hold_commas(tmp_path: Path) -> None:
     [
         (("train",), "--preset", list(PRESETS)),
         (("audit",), "--preset", list(LOADED)),
-        *((("study", name), "--preset", list(LORA if name == "adapters" else LOADED))
+        *((("study", name), "--preset", list(LORA if name in ("adapters", "weights") else LOADED))
           for name, study in studies().items()
           if study.listed and "preset" in study.settings.__dataclass_fields__),
         (("study", "convergence"), "--presets", list(LOADED)),
