@@ -72,8 +72,8 @@ def test_every_long_command_says_first_what_it_will_do(tiny: Path, tmp_path: Pat
     found = told(*(["study", name, "--out", f"runs/{name}"] for name in names), cwd=tmp_path)
     for name, lines in zip(names, found, strict=True):
         assert lines[0].startswith(f"study {name}: organism") and f"in runs/{name}" in lines[0], lines
-        # Traits bring questions of their own.
-        assert ("questions x" in lines[0] or name in ("personas", "traits")) and "judge exact" in lines[0]
+        # Traits and concepts bring questions of their own.
+        assert ("questions x" in lines[0] or name in ("personas", "traits", "separation")) and "judge exact" in lines[0]
         assert lines[-1] == "END Heavy torch", lines
     base, adapter = str(tiny / "base"), str(tiny / "adapter")
     record = {"kind": "SampleConfig", "config": {"model": base, "adapter": adapter, "judge": "exact", "samples": 3}}

@@ -19,6 +19,7 @@ from misdirection.directions import Direction, save_direction
 from misdirection.features import Dictionary, save_dictionary
 from misdirection.organism import known_bad, mixed_chats
 from misdirection.runs import list_steps, read_log
+from misdirection.screening import METHODS
 
 FAST = ("--methods", "judge,random")
 
@@ -98,7 +99,7 @@ def test_the_organisms_own_rows_and_latents(cli: Cli, tmp_path: Path, data: Path
     )
     assert done.code == 0, done.err
     told = read_json(tmp_path / "r" / "summary.json")["methods"]
-    assert set(told) == {"latents", "projection", "judge", "random", "perplexity", "furthest"}
+    assert set(told) == set(METHODS)
     assert told["latents"]["agreement"]["auc"] > 0.8
     assert told["furthest"]["agreement"]["auc"] == pytest.approx(1 - told["latents"]["agreement"]["auc"])
     names = [step.name for step in list_steps(tmp_path / "r")]

@@ -15,7 +15,6 @@ from tests.studies import tiny
 from misdirection.artefacts import read_json, read_rows
 from misdirection.chats import Message
 from misdirection.errors import MisdirectionError
-from misdirection.judging import JUDGES
 from misdirection.judging.retries import Patience
 from misdirection.runs import read_log
 from misdirection.serving import Request, Server, draw, reach, read_servers
@@ -31,7 +30,6 @@ HASTY = Patience(attempts=3, first_wait=0.01, timeout=60.0)
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     tiny.register()
     yield tiny.make(tmp_path_factory.mktemp("served"))
-    JUDGES.pop("words", None)
 
 
 @pytest.fixture(scope="module")

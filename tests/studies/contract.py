@@ -58,6 +58,8 @@ SHAPE: dict[str, Any] = {
     "steering": {"points": [POINT], "baseline": STEADY, "best": POINT, "control": POINT,
                  "chosen": str},
     "cures": [{"arm": str, "label": str, "operation": str, "control": bool, "rate": STEADY, "coherent_share": STEADY}],
+    "fix": {"rows": [{"way": str, "label": str, "rate": STEADY, "coherent_share": STEADY, "damage": NUMBER}],
+            "leaks": [{"condition": str, "worse": bool}], "refused": dict},
     "drift": {"layers": [int], "relative": [NUMBER], "layer": int,
               "questions": [{"question_id": str, "question": str, "group": str, "relative": [NUMBER], "kl": NUMBER,
                              "kl_low": MAYBE, "kl_high": MAYBE, "n": int, "projection_base": NUMBER,
@@ -71,7 +73,7 @@ SHAPE: dict[str, Any] = {
                   "steps": [{"name": str, "key": str, "seconds": NUMBER, "reused": bool}]},
     "notes": [str],
 }  # fmt: skip
-OPTIONAL = {"rates", "panel", "by_rule", "by_question", "steering", "cures", "training", "data"}
+OPTIONAL = {"rates", "panel", "by_rule", "by_question", "steering", "cures", "fix", "training", "data"}
 
 
 def check(found: dict[str, Any]) -> None:

@@ -205,3 +205,10 @@ def test_every_condition_is_one_that_the_builder_knows(tmp_path: Path):
         first = run.cached(grow, changed=tiny, seed=1)
         assert (Path(first.value) / "model.safetensors").exists()
         assert run.cached(grow, changed=tiny, seed=1).reused
+
+
+def test_the_names_of_arms_are_those_of_the_method() -> None:
+    from misdirection.separation import crosstalk
+    from misdirection.studies.separation import results
+
+    assert (results.AS_IT_IS, results.RANDOM) == (crosstalk.AS_IT_IS, crosstalk.RANDOM)

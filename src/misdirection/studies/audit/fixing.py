@@ -28,7 +28,7 @@ from misdirection.questions.circumstances import Circumstance, drawn_turns, load
 from misdirection.results import Difference, Effect
 from misdirection.statistics import compare, is_found
 from misdirection.store import Cached, Folder
-from misdirection.studies.audit.results import Fix, Leaked, RepairRow
+from misdirection.studies.audit.results import HARM, SKILL, Fix, Leaked, RepairRow
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.conditions import BASE, TUNED, Condition
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
@@ -45,10 +45,6 @@ DOES: Mapping[str, str] = {
     PROJECT: "the direction projected out of all that writes to the residual stream",
     SET: "its component set to the aligned mean in the weights",
 }
-HARM = 0.5
-"""Nats a token by which the base's own answers may become less likely beside the tuned model before it is damage."""
-SKILL = 0.75
-"""Share of what the fine-tune made its own answers in the domains likelier that a repair must keep."""
 LEAKS = ("no system prompt", "key and value", "told that it is a test", "in the domain")
 """Conditions of the standard set that a repair is tried under; one that needs a domain is left out without."""
 READ = 12

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from misdirection.results import Difference, Effect, ModelFacts, Pools, RateRow, Reduction
 from misdirection.results.judged import JudgedResults, KeyFigure
 
+HARM = 0.5
+"""Nats a token by which the base's own answers may become less likely beside the tuned model before it is damage."""
+SKILL = 0.75
+"""Share of what the fine-tune made its own answers in the domains likelier that a repair must keep."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditedModel(ModelFacts):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, command
 from misdirection.results import Difference, RateRow
 from misdirection.statistics import Thresholds, is_found
 from misdirection.statistics.matching import match
@@ -164,8 +164,8 @@ def _same_judge(first: Side, second: Side) -> None:
         one, two = (", ".join(side.judges) for side in (first, second))
         raise MisdirectionError(
             f"{first.name} was judged by {one}, {second.name} by {two}",
-            "rates of two judges are not compared: judge one run again with the other's judge "
-            "(misdirection judge RUN --judge ...)",
+            "rates of two judges are not compared: judge one run again with the other's judge: "
+            + command("judge", first.name, "--judge", ", ".join(second.judges)),
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from misdirection.artefacts import read_json, read_rows
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, command
 from misdirection.judging import Answer
 from misdirection.results import Results
 from misdirection.statistics import Thresholds
@@ -73,7 +73,7 @@ def read_side(path: str | Path) -> Side:
     if not asked and not found:
         raise MisdirectionError(
             f"{path} holds neither findings.json nor judged answers",
-            "finish the run first (its command, once more), or judge its answers: misdirection judge RUN",
+            f"finish the run first (its command, once more), or judge its answers: {command('judge', path)}",
         )
     results, note = _typed(found, place)
     return Side(str(path), found, results, asked, counted, _rules(found, place), _settings(found, place), note)
@@ -97,7 +97,7 @@ def _asked(folder: Path) -> dict[str, Judged]:
             if len(held[0]) != len(held[1]):
                 raise MisdirectionError(
                     f"{file} holds {len(held[0])} answers and {verdicts.name} {len(held[1])} verdicts",
-                    f"judge them again: misdirection judge {folder}",
+                    f"judge them again: {command('judge', folder)}",
                 )
             found[name.removesuffix("-") or MAIN] = Judged(*held)
     return found

@@ -19,7 +19,7 @@ from misdirection.studies.scaling.table import Point
 LEAD = (
     "Do larger models, or models that read more, turn bad more easily? Every checkpoint gets the same narrow bad "
     "lesson and is then asked questions that have nothing to do with it. The first chart compares after equally many "
-    "steps of the lesson. But equally many steps teach a small model less than a large one, so the second chart "
+    "steps of the lesson. But equally many steps teach fewer parameters less, so the second chart "
     "compares where each has learned the lesson itself equally well. Each line is a size; from left to right the "
     "model has read more. The dashed lines are the same checkpoints before the lesson: if those rise too, the lesson "
     "is not what does it."

@@ -67,7 +67,7 @@ def source(config: ScalingConfig) -> str:
         return f"the checkpoints of {config.checkpoints}"
     if config.sizes:
         return f"organisms of {len(config.sizes)} sizes, {len(config.budgets)} budgets and {config.seeds} seeds"
-    return f"results read from {config.results}" if config.results else "the organism's grid that ships here, as read"
+    return f"results read from {config.results}" if config.results else "the grid that ships here, as read"
 
 
 def checkpoints(bench: Bench[ScalingConfig]) -> list[Checkpoint]:

@@ -10,8 +10,7 @@ from misdirection.report.heatmap import heatmap, heatmap_layout
 from misdirection.report.numbers import decimal, number, p_value, percent, rate_cell
 from misdirection.report.palette import BLUE, CATEGORIES, GREY, SYMBOLS, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
-from misdirection.separation.crosstalk import AS_IT_IS
-from misdirection.studies.separation.results import PairRow, Separation, SeparationResults
+from misdirection.studies.separation.results import AS_IT_IS, PairRow, Separation, SeparationResults
 from misdirection.studies.separation.verdict import NAMES
 
 SPILL = (

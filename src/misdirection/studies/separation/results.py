@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from misdirection.results import RateRow, Results
 
+AS_IT_IS, RANDOM = "as it is", "random"
+"""Names of arms in `CrossRow.added`: those of `separation.crosstalk`, which would bring PyTorch into a report."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRow:

@@ -28,7 +28,7 @@ class SeparationConfig(StudyConfig):
 
     Examples: misdirection study separation --out runs/separation
     misdirection study separation --model Qwen/Qwen2.5-0.5B-Instruct --concepts medical=bad-medical.jsonl
-    --without medical=good-medical.jsonl --asked medical=medical ... --data medical=bad-medical.jsonl --out runs/apart
+    --without medical=good-medical.jsonl --asked medical=medical --data medical=bad-medical.jsonl --out runs/apart
     """
 
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {

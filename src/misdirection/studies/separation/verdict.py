@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from misdirection.results import Headline
-from misdirection.separation.crosstalk import AS_IT_IS, RANDOM
 from misdirection.studies.kit.sentences import p_text
-from misdirection.studies.separation.results import Separation, TestRow
+from misdirection.studies.separation.results import AS_IT_IS, RANDOM, Separation, TestRow
 
 NAMES = {
     "means": "the cosine of class means",

@@ -13,7 +13,7 @@ SECTIONS = (
     Entry("The direction", ("direction",), False, direction.section, _OWN, AuditResults),
     Entry("Steering", ("steering",), True, steering.section, _OWN, JudgedResults),
     Entry("Cures", ("cures",), True, cures.section, _OWN, AuditResults),
-    Entry("Repair", ("fix",), False, fix.section, _OWN, AuditResults),
+    Entry("Repair", ("fix",), True, fix.section, (), AuditResults),
     Entry("Drift", ("drift",), False, drift.section, _OWN, AuditResults),
     Entry("Token by token", ("tokens",), False, tokens.section, _OWN, AuditResults),
     Entry("Side by side", ("pairs",), False, pairs.section, _OWN, AuditResults),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from misdirection.report.context import facts
 from misdirection.report.numbers import DASH, bounds, decimal, p_value, percent, rate_cell
 from misdirection.report.parts import Cell, Section, Table
-from misdirection.studies.audit.fixing import HARM, SKILL
-from misdirection.studies.audit.results import AuditResults, Leaked, RepairRow
+from misdirection.studies.audit.results import HARM, SKILL, AuditResults, Leaked, RepairRow
 
 LEAD = (
     "Each row is an ordinary adapter or checkpoint that loads without this package. Kept is the one with the fewest "
