@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,10 +32,10 @@ from misdirection.store import Cached, Folder
 from misdirection.studies.audit.results import HARM, SKILL, Fix, Leaked, RepairRow
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.conditions import BASE, TUNED, Condition
+from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.own_direction import readable
-from misdirection.studies.kit.steps import direction_of
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 
@@ -174,10 +175,12 @@ def candidates(bench: Workbench, layers: Mapping[str, int]) -> dict[str, Cached[
     """Each repair as a step of the run."""
     models = bench.models
     tuned = str(models.fine_tunes["tuned"])
+    # A handle counts by what it was made from; the vectors themselves say in which folder their adapter lies.
+    direction: Any = vector_of(bench.direction)
     return {
         way: bench.run.cached(
             repaired, f"repair-{way}", base=ModelFiles(resolve_model(bench.config.model)), tuned=ModelFiles(tuned),
-            whole="tuned" in models.whole, way=way, direction=direction_of(bench.direction),
+            whole="tuned" in models.whole, way=way, direction=direction,
             layer=layers["set" if way == SET else "project"], questions=bench.open_questions[:READ],
         )
         for way in DOES

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
@@ -37,6 +38,7 @@ from misdirection.studies.kit.conditions import (
     steering_grid,
     steering_point,
 )
+from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.inputs import read_config, resolve_model
 from misdirection.studies.kit.judged import kept
 from misdirection.studies.kit.steps import Judged, direction_of
@@ -70,10 +72,11 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
         steering = None if bench.refusal else steer(bench)
         layer = steering.layer if steering else strongest_layer(bench)
         cured = None if bench.refusal else cure(bench)
-        shown = moved if bench.refusal else bench.direction
+        # A handle counts by what it was made from; the vectors themselves say in which folder their adapter lies.
+        shown: Any = moved.part("direction") if bench.refusal else vector_of(bench.direction)
         tokens = bench.run.cached(
             coloured_answers, "tokens", models=bench.models, judged=kept(answers, verdicts),
-            direction=direction_of(shown), layer=layer, most=COLOURED,
+            direction=shown, layer=layer, most=COLOURED,
         )  # fmt: skip
         fixed = fix(bench, cured.layers) if cured and bench.config.fix else None
         return write_findings(bench, layer, steering, cured, tokens.value, fixed)

@@ -95,13 +95,13 @@ def sample_step(
     several = isinstance(direction, Mapping)
     step = run.cached(
         draw_answers, name, models=models, questions=questions, conditions=conditions, samples=samples, config=config,
-        directions={key: _vector(held) for key, held in direction.items()} if several else _vector(direction),
+        directions={key: vector_of(held) for key, held in direction.items()} if several else vector_of(direction),
     )  # fmt: skip
     run.publish(f"{name}.parquet", step.path / "answers.parquet")
     return step.part("answers")
 
 
-def _vector(step: Step | None) -> Step | None:
+def vector_of(step: Step | None) -> Step | None:
     """The handle of a direction alone, of what was found about one."""
     if isinstance(step, Cached) and step.kind is OwnDirection:
         return step.part("direction")
