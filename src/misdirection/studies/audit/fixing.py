@@ -20,7 +20,6 @@ from torch import Tensor
 from misdirection import progress
 from misdirection.artefacts import write_json
 from misdirection.directions import Direction
-from misdirection.engine import Arm, Text, log_likelihoods
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.naming import slug
@@ -35,6 +34,7 @@ from misdirection.studies.kit.conditions import BASE, TUNED, Condition
 from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
 from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.likelihood import nats_a_token
 from misdirection.studies.kit.own_direction import readable
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
@@ -127,13 +127,7 @@ def unlikely(models: Variants, answers: list[Answer], variants: tuple[str, ...])
         answers: Read as they were drawn.
         variants: Names.
     """
-    told: dict[str, float] = {}
-    for name in variants:
-        model, arm = models.model(name), Arm(name, models.adapter_of(name))
-        texts = [Text(one.encoded.ids, {}, arm, one.encoded.start) for one in readable(model, answers)[1]]
-        found = log_likelihoods(model, texts)
-        told[name] = -sum(float(v.sum()) for v in found) / max(1, sum(len(v) for v in found))
-    return told
+    return nats_a_token(models, [one.encoded for one in readable(models.base_model, answers)[1]], variants)
 
 
 def fix(bench: Workbench, layers: Mapping[str, int]) -> Fix:

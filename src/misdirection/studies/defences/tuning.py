@@ -8,13 +8,11 @@ from pathlib import Path
 
 from misdirection import training
 from misdirection.chats import Chat
-from misdirection.engine import Arm as EngineArm
-from misdirection.engine import Text
-from misdirection.engine.likelihood import log_likelihoods
 from misdirection.store import Folder, Workspace
 from misdirection.studies.defences.arms import KINDS, Arm, Materials
 from misdirection.studies.defences.settings import DefencesConfig
 from misdirection.studies.kit.inputs import ModelFiles, resolve_model
+from misdirection.studies.kit.likelihood import nats_a_token
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import encode_read
 from misdirection.training import TrainConfig
@@ -76,11 +74,6 @@ def damage(models: Variants, chats: list[Chat], variants: tuple[str, ...]) -> di
         chats: Good chats that nothing was trained on.
         variants: Names.
     """
-    told: dict[str, float] = {}
     # Fine-tunes are asked as their base is.
     encoded = [encode_read(models.base_model.tokenizer, chat.messages) for chat in chats]
-    for name in variants:
-        model, arm = models.model(name), EngineArm(name, models.adapter_of(name))
-        found = log_likelihoods(model, [Text(one.ids, {}, arm, one.start) for one in encoded])
-        told[name] = -sum(float(values.sum()) for values in found) / max(1, sum(len(values) for values in found))
-    return told
+    return nats_a_token(models, encoded, variants)
