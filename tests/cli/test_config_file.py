@@ -12,7 +12,9 @@ import yaml
 from tests.cli.conftest import Cli
 from tests.cli.test_errors import two_lines
 
+from misdirection.artefacts import read_json
 from misdirection.cli.main import app
+from misdirection.cli.studies import TUNING, split_training
 from misdirection.studies.kit.recall import held_in
 from misdirection.studies.kit.settings_file import NAME, read_settings, settings_of, write_settings
 from misdirection.studies.registry import studies
@@ -74,6 +76,40 @@ def file_without_preset(folder: Path) -> Path:
     file = folder / "narrow.yaml"
     file.write_text("samples: 4\ntraining: {vector: {lr: 0.02}}\n")
     return file
+
+
+TUNED = sorted(
+    name for name, words in COMMANDS.items() if "training" in {item.name for item in fields(studies()[name].settings)}
+)
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_what_fine_tunes_takes_how_and_passes_it_on(name: str, tmp_path: Path) -> None:
+    """The presets are for 14 billion parameters: a small model needs another rate, in every study that trains it."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("training:\n  lr: 0.001\n  batch_size: 4\n  max_length: 128\n")
+    settings = studies()[name].settings
+    own = {item.name for item in fields(settings)}
+    params = parsed(COMMANDS[name], file).params
+    passed, training = split_training(settings, {key: value for key, value in params.items() if key in {*own, *TUNING}})
+    given = training | {key: passed[key] for key in ("lr",) if key in own}
+    assert {key: float(value) for key, value in given.items()} == {"lr": 0.001, "batch_size": 4, "max_length": 128}
+    # Where a study has steps of its own, those are the fine-tunes'.
+    assert ("max_steps" in params) != ("steps" in own)
+
+
+def test_a_study_trains_as_it_was_told(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    done = cli(
+        "study", "in_context", "--model", tiny / "base", "--data", "organism:bad-medical", "--questions",
+        tiny / "questions.yaml", "--judge", "words", "--samples", 1, "--shots", 1, "--max-new-tokens", 4, "--lr", 0.5,
+        "--max-steps", 1, "--rank", 3, "--max-length", 32, "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    [record] = (tmp_path / "run" / "steps").glob("train*/training.json")
+    made = read_json(record)["settings"]
+    assert (made["lr"], made["max_steps"], made["rank"], made["max_length"]) == (0.5, 1, 3, 32)
+    held = held_in(tmp_path / "run")
+    assert held is not None and set(held.values["training"]) == {"lr", "max_steps", "rank", "max_length"}
 
 
 @pytest.mark.parametrize(

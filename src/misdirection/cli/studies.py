@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,14 +27,16 @@ from misdirection.studies.kit.recall import facts_of, go_on, held_in, make_one
 from misdirection.training.presets import TrainConfig, preset_table
 
 TRAINING = "How --data is fine-tuned on"
+TUNING = (
+    "lr", "max_steps", "epochs", "rank", "alpha", "batch_size", "accumulation", "max_length", "turns", "learn"
+)  # fmt: skip
+"""Settings of fine-tunes that audit and studies offer; `train` offers them all."""
 Out = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")]
 
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    names = ("lr", "max_steps", "epochs", "rank", "alpha", "batch_size", "accumulation", "turns", "learn")
-    with_training = with_options(audit, TrainConfig, only=names, panel=TRAINING, blank=True)
-    app.command()(with_options(with_training, AuditConfig))
+    app.command()(with_options(with_tuning(audit, AuditConfig), AuditConfig))
     train.__doc__ = inspect.cleandoc(train.__doc__ or "").replace("PRESETS", preset_table())
     trained = with_options(with_options(train, WatchConfig), TrainConfig, panel="Settings", blank=True)
     app.command()(with_options(trained, FineTuneConfig))
@@ -70,7 +72,7 @@ def audit(
 
     ending = Ending(gate, baseline, json)
     ending.check()
-    own, training = split_training(values)
+    own, training = split_training(AuditConfig, values)
     config = remembered(AuditConfig, own, context, out, more={"training": training} if training else None)
     begin(config.completed(), out)
     Before(price, dry_run).run(config.completed(), whole=True)
@@ -205,9 +207,24 @@ def report(
         raise no_verdict(run)
 
 
-def split_training(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The audit's settings, and those of the fine-tune that were given."""
-    own = {name: value for name, value in values.items() if name in AuditConfig.__dataclass_fields__}
+def with_tuning(command: Callable[..., None], settings: type) -> Callable[..., None]:
+    """Give a command options for its fine-tunes, where its settings have some; not those that it has of its own.
+
+    Args:
+        command: Takes its own parameters and `**values`.
+        settings: Its dataclass. One with `training` holds settings of fine-tunes; `steps` is its `max_steps`.
+    """
+    own = {item.name for item in fields(settings)}
+    if "training" not in own:
+        return command
+    own |= {"max_steps", "epochs"} if "steps" in own else set()
+    return with_options(command, TrainConfig, only=[n for n in TUNING if n not in own], panel=TRAINING, blank=True)
+
+
+def split_training(settings: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A command's settings, and those of its fine-tunes that were given."""
+    known = {item.name for item in fields(settings)}
+    own = {name: value for name, value in values.items() if name in known}
     return own, {name: value for name, value in values.items() if name not in own and value is not None}
 
 

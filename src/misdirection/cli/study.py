@@ -13,7 +13,7 @@ from misdirection.cli.begin import begin
 from misdirection.cli.derive import with_options
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, links, study_verdict
-from misdirection.cli.studies import command_line
+from misdirection.cli.studies import command_line, split_training, with_tuning
 from misdirection.studies.registry import Study, studies
 
 app = typer.Typer(
@@ -37,7 +37,8 @@ def _command(study: Study) -> Callable[..., None]:
         from misdirection.cli.threads import set_threads
 
         place = out or Path("runs") / name
-        config = remembered(settings, values, context, place)
+        own, training = split_training(settings, values)
+        config = remembered(settings, own, context, place, more={"training": training} if training else None)
         begin(config.completed(), place)
         set_threads(config.model)
         report = study.run(config, place, command_line())
@@ -52,4 +53,5 @@ def _command(study: Study) -> Callable[..., None]:
 
 for _study in studies().values():
     if _study.listed:
-        app.command(_study.name)(with_options(_command(_study), _study.settings))
+        _tuned = with_tuning(_command(_study), _study.settings)
+        app.command(_study.name)(with_options(_tuned, _study.settings))
