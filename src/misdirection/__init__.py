@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from misdirection.judging import Answer, Judge, Verdict, find_judge
     from misdirection.notebook import Model, frame, load_model, show
     from misdirection.questions import Question, load_questions
+    from misdirection.sharing import push_to_hub
     from misdirection.statistics import Thresholds, rate
     from misdirection.studies.audit.settings import AuditConfig
     from misdirection.studies.audit.study import audit
@@ -62,6 +63,7 @@ _HOMES = {
     "load_questions": "misdirection.questions",
     "load_results": "misdirection.studies.reading",
     "mean_difference": "misdirection.directions",
+    "push_to_hub": "misdirection.sharing",
     "random_like": "misdirection.directions",
     "rate": "misdirection.statistics",
     "read_chats": "misdirection.chats",
@@ -108,6 +110,7 @@ __all__ = [
     "load_questions",
     "load_results",
     "mean_difference",
+    "push_to_hub",
     "random_like",
     "rate",
     "read_chats",

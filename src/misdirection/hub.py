@@ -30,7 +30,7 @@ def prepare_hub(name: str | Path) -> None:
     Args:
         name: What is to be loaded: a path, or the id of a model, an adapter or a data set.
     """
-    if _is_an_id(str(name)):
+    if is_an_id(str(name)):
         offline_because()
 
 
@@ -50,7 +50,8 @@ def offline_hint() -> str | None:
     return reason and f"{reason}: check the spelling, or give the path of a local copy (hf download ... makes one)"
 
 
-def _is_an_id(name: str) -> bool:
+def is_an_id(name: str) -> bool:
+    """Whether a name can only be an id of the hub: it is written as one, and nothing here has it."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 

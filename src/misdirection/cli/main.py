@@ -19,6 +19,7 @@ from misdirection.cli import (
     measure,
     monitor,
     organism,
+    push,
     repair,
     sae,
     screen,
@@ -55,6 +56,7 @@ doctor.add(app)
 monitor.add(app)
 compare.add(app)
 app_command.add(app)
+push.add(app)
 app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")
 app.add_typer(sae.app, name="sae")

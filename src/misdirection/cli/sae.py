@@ -44,6 +44,7 @@ def train(
 
       misdirection sae train --model Qwen/Qwen2.5-14B-Instruct --data chats.jsonl --layers 24 --tokens 200000000
     """
+    from misdirection.artefacts import write_json
     from misdirection.cli.threads import set_threads
 
     config = remembered(SaeConfig, _part(values, SaeConfig), context, out)
@@ -59,6 +60,8 @@ def train(
 
     trained = train_dictionaries(config, settings, out, command_line())
     _show_figures("layer", {str(one.layer): one.figures for one in trained})
+    # Beside the dictionaries, as `sae evaluate --out` writes it: `push` takes it for their cards.
+    write_json(out / "figures.json", {f"dictionary-{one.layer}": one.figures for one in trained})
     for one in trained:
         link(f"dictionary of layer {one.layer}", out / f"dictionary-{one.layer}")
     place = out / f"dictionary-{trained[0].layer}"

@@ -23,6 +23,11 @@ _LOADED = {
 }
 
 
+def loading(kind: Literal["model", "adapter"], base: str, out: str | Path) -> str:
+    """How what lies at `out`, a folder or an id, is loaded without us: lines of Python."""
+    return _LOADED[kind].format(out=out, base=base)
+
+
 @dataclass(frozen=True)
 class Card:
     """What stands in the card.
@@ -63,7 +68,7 @@ def _text(card: Card, out: Path) -> str:
     library = "peft" if card.kind == "adapter" else "transformers"
     head = f"---\nbase_model: {card.base}\nlibrary_name: {library}\ntags:\n- misdirection\n- repaired\n---\n"
     parts = [head, f"# {out.name}\n", *(f"{sentence}\n" for sentence in card.done)]
-    parts.append("```python\n" + _LOADED[card.kind].format(out=out, base=card.base) + "\n```\n")
+    parts.append("```python\n" + loading(card.kind, card.base, out) + "\n```\n")
     parts.append("## With what\n\n" + "\n".join(f"- {name}: {value}" for name, value in card.facts.items()) + "\n")
     if card.along:
         parts.append("## What lay along the direction\n\n" + _along(card.along))
