@@ -174,7 +174,7 @@ def fine_tune_of(values: Mapping[str, Any], context: typer.Context, out: Path) -
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run that an audit has finished.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run that an audit has finished, or of a comparison.")],
     out: Annotated[Path | None, typer.Option(help="Where to write it; report.html in the run by default.")] = None,
     gate: Gate = False,
     baseline: Baseline = None,
@@ -192,6 +192,9 @@ def report(
     from misdirection.studies.page import write_report
 
     if not (run / "findings.json").exists():
+        if (run / "comparison.json").exists():
+            _compared(run, out, Ending(gate, baseline, json))
+            return
         more = go_on(run) if (run / "run.json").exists() else None
         hint = f"go on with the run: {more}" if more else f"make a run with: {make_one(run)}"
         raise MisdirectionError(f"{run} holds no findings.json", hint)
@@ -219,6 +222,15 @@ def with_tuning(command: Callable[..., None], settings: type) -> Callable[..., N
         return command
     own |= {"max_steps", "epochs"} if "steps" in own else set()
     return with_options(command, TrainConfig, only=[n for n in TUNING if n not in own], panel=TRAINING, blank=True)
+
+
+def _compared(run: Path, out: Path | None, ending: Ending) -> None:
+    """The report of two runs again, which has no verdict of its own."""
+    from misdirection.studies.comparison.study import read_comparison, write_page
+
+    if ending.gate or ending.baseline or ending.json:
+        raise no_verdict(run)
+    link("report", write_page(read_comparison(run), out or run / "report.html"))
 
 
 def split_training(settings: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import misdirection
-from misdirection.artefacts import write_json
+from misdirection.artefacts import read_json, write_json
 from misdirection.errors import MisdirectionError
 from misdirection.report import write_report
 from misdirection.report.numbers import setting
 from misdirection.report.parts import Entry
 from misdirection.report.shared import verdict as verdict_section
-from misdirection.results import SCHEMA, Reproduce, Results
+from misdirection.results import SCHEMA, Reproduce, Results, read_results
 from misdirection.studies.comparison.figures import compare_figures
 from misdirection.studies.comparison.rates import compare_arms
 from misdirection.studies.comparison.reading import Side, read_side
@@ -32,6 +32,7 @@ from misdirection.studies.comparison.results import BestRemoval, ComparisonResul
 from misdirection.studies.comparison.verdict import verdict
 
 ENTRIES = (Entry("Verdict", ("verdict",), False, verdict_section.section, ("comparison",), Results), *SECTIONS)
+COMPARISON = "comparison.json"
 OWN = ("command", "study", "given", "kept", "out", "origins")
 """Settings that say nothing of what was measured."""
 
@@ -94,9 +95,27 @@ def write_comparison(found: ComparisonResults, folder: str | Path) -> Path:
     if (place / "run.json").exists():
         raise MisdirectionError(f"{place} holds a run", "give --out a folder of its own")
     place.mkdir(parents=True, exist_ok=True)
-    told = found.to_json()
-    write_json(place / "comparison.json", told)
-    return write_report(told, place / "report.html", ENTRIES, found)
+    write_json(place / COMPARISON, found.to_json())
+    return write_page(found, place / "report.html")
+
+
+def write_page(found: ComparisonResults, path: Path) -> Path:
+    """The report of a comparison; gives its path."""
+    return write_report(found.to_json(), path, ENTRIES, found)
+
+
+def read_comparison(folder: str | Path) -> ComparisonResults:
+    """A comparison that was written into a folder.
+
+    Raises:
+        MisdirectionError: There is none, or one of another version.
+    """
+    file = Path(folder) / COMPARISON
+    held: Any = read_json(file)
+    made: Any = held.get("reproduce") if isinstance(held, Mapping) else None
+    again = str(made.get("command") or "") if isinstance(made, Mapping) else ""
+    found: Mapping[str, Any] = held if isinstance(held, Mapping) else {}
+    return read_results(found, ComparisonResults, str(file), again or "misdirection compare RUN RUN")
 
 
 def _facts(side: Side) -> RunFacts:
