@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from misdirection.adapters.scaling import (
+    Role,
     alone,
     interaction,
     leave_one_out,
@@ -18,31 +19,41 @@ from misdirection.adapters.scaling import (
     shuffled_arms,
     shuffled_roles,
 )
+from misdirection.conditions import Condition, Scaled
 
 GENERAL, MEDICAL = (15, 16, 17, 22, 28, 29), (21, 23)
-ROLES = {**dict.fromkeys(GENERAL, "general"), **dict.fromkeys(MEDICAL, "domain"), 27: "neither"}
+ROLES: dict[int, Role] = {**dict.fromkeys(GENERAL, "general"), **dict.fromkeys(MEDICAL, "domain"), 27: "neither"}
+
+
+def scaled(arm: Condition) -> Scaled:
+    assert arm.scaled and arm.variant == "tuned"
+    return arm.scaled
+
+
+def factors(arm: Condition) -> tuple[tuple[int, float], ...]:
+    return scaled(arm).factors
 
 
 def test_the_paper_s_split_gives_the_paper_s_arms() -> None:
-    domain, general, against = paper_arms(ROLES)
-    assert dict(domain.factors) == {21: 30.0, 23: 30.0}
-    assert dict(general.factors) == dict.fromkeys(GENERAL, 20.0)
-    assert dict(against.factors) == {21: 30.0, 23: 30.0} | dict.fromkeys(GENERAL, -10.0)
-    assert {arm.others for arm in (domain, general, against)} == {0.0}
-    assert all(a < b for a, b in pairwise(layer for layer, _ in against.factors))
+    domain, general, against = paper_arms("tuned", ROLES)
+    assert dict(factors(domain)) == {21: 30.0, 23: 30.0}
+    assert dict(factors(general)) == dict.fromkeys(GENERAL, 20.0)
+    assert dict(factors(against)) == {21: 30.0, 23: 30.0} | dict.fromkeys(GENERAL, -10.0)
+    assert {scaled(arm).others for arm in (domain, general, against)} == {0.0}
+    assert all(a < b for a, b in pairwise(layer for layer, _ in factors(against)))
 
 
 def test_a_dose_is_a_share_of_every_factor() -> None:
-    for arm, full in zip(paper_arms(ROLES, 0.05), paper_arms(ROLES), strict=True):
+    for arm, full in zip(paper_arms("tuned", ROLES, 0.05), paper_arms("tuned", ROLES), strict=True):
         assert arm.name != full.name and arm.dose == 0.05
-        assert [layer for layer, _ in arm.factors] == [layer for layer, _ in full.factors]
-        assert [f for _, f in arm.factors] == pytest.approx([0.05 * f for _, f in full.factors])
+        assert [layer for layer, _ in factors(arm)] == [layer for layer, _ in factors(full)]
+        assert [f for _, f in factors(arm)] == pytest.approx([0.05 * f for _, f in factors(full)])
 
 
 def test_a_role_without_layers_has_no_arm() -> None:
-    assert [arm.name for arm in paper_arms({3: "general", 4: "neither"})] == ["general-1"]
-    assert [arm.name for arm in paper_arms({3: "domain"})] == ["domain-1"]
-    assert paper_arms({3: "neither"}) == []
+    assert [arm.name for arm in paper_arms("tuned", {3: "general", 4: "neither"})] == ["general-1"]
+    assert [arm.name for arm in paper_arms("tuned", {3: "domain"})] == ["domain-1"]
+    assert paper_arms("tuned", {3: "neither"}) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -50,20 +61,20 @@ def test_shuffled_roles_are_the_same_roles_elsewhere(seed: int) -> None:
     dealt = shuffled_roles(ROLES, seed)
     assert dealt.keys() == ROLES.keys() and Counter(dealt.values()) == Counter(ROLES.values())
     assert dealt != ROLES and dealt == shuffled_roles(ROLES, seed)
-    arms = shuffled_arms(ROLES, 0.5, seed)
-    assert all(arm.control for arm in arms) and [len(arm.factors) for arm in arms] == [2, 6, 8]
-    assert not {arm.name for arm in arms} & {arm.name for arm in paper_arms(ROLES, 0.5)}
+    arms = shuffled_arms("tuned", ROLES, 0.5, seed)
+    assert all(arm.control for arm in arms) and [len(factors(arm)) for arm in arms] == [2, 6, 8]
+    assert not {arm.name for arm in arms} & {arm.name for arm in paper_arms("tuned", ROLES, 0.5)}
     assert shuffled_roles({1: "general", 2: "general"}, seed) == {1: "general", 2: "general"}
 
 
 def test_leaving_out_and_alone() -> None:
     layers = sorted(ROLES)
-    assert [dict(arm.factors) for arm in leave_one_out(layers)] == [{at: 0.0} for at in layers]
-    pairs = leave_two_out(layers)
+    assert [dict(factors(arm)) for arm in leave_one_out("tuned", layers)] == [{at: 0.0} for at in layers]
+    pairs = leave_two_out("tuned", layers)
     assert len(pairs) == 36 == len({arm.name for arm in pairs})
-    assert all(len(arm.factors) == 2 and arm.others == 1.0 for arm in pairs)
-    assert [(dict(arm.factors), arm.others) for arm in alone([4])] == [({4: 1.0}, 0.0)]
-    assert set(dict(no_op(layers).factors).values()) == {1.0} and no_op(layers).control
+    assert all(len(factors(arm)) == 2 and scaled(arm).others == 1.0 for arm in pairs)
+    assert [(dict(factors(arm)), scaled(arm).others) for arm in alone("tuned", [4])] == [({4: 1.0}, 0.0)]
+    assert set(dict(factors(no_op("tuned", layers))).values()) == {1.0} and no_op("tuned", layers).control
 
 
 def test_the_matrix_and_what_a_pair_does_beyond_its_two() -> None:

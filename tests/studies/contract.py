@@ -58,6 +58,7 @@ SHAPE: dict[str, Any] = {
     "steering": {"points": [POINT], "baseline": STEADY, "best": POINT, "control": POINT,
                  "chosen": str},
     "cures": [{"arm": str, "label": str, "operation": str, "control": bool, "rate": STEADY, "coherent_share": STEADY}],
+    "components": [{"arm": str, "label": str, "control": bool, "at": MAYBE, "values": [MAYBE]}],
     "fix": {"rows": [{"way": str, "label": str, "rate": STEADY, "coherent_share": STEADY, "damage": NUMBER}],
             "leaks": [{"condition": str, "worse": bool}], "refused": dict},
     "drift": {"layers": [int], "relative": [NUMBER], "layer": int,
@@ -73,7 +74,7 @@ SHAPE: dict[str, Any] = {
                   "steps": [{"name": str, "key": str, "seconds": NUMBER, "reused": bool}]},
     "notes": [str],
 }  # fmt: skip
-OPTIONAL = {"rates", "panel", "by_rule", "by_question", "steering", "cures", "fix", "training", "data"}
+OPTIONAL = {"rates", "panel", "by_rule", "by_question", "steering", "cures", "components", "fix", "training", "data"}
 
 
 def check(found: dict[str, Any]) -> None:

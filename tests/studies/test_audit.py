@@ -127,7 +127,7 @@ def test_the_no_op_changes_no_answer_and_arms_are_paired(finished: Path) -> None
     assert {row["arm"] for row in cures if row["control"]} == {
         arm for arm in by_arm if arm == "no-op" or "random" in arm
     }
-    assert {row["operation"] for row in cures if "random" in row["arm"]} == {"project", "set"}
+    assert {row["operation"] for row in cures if "random" in row["arm"]} == {"project", "set", "cap"}
 
 
 def test_the_direction_is_of_the_open_answers_alone(finished: Path) -> None:
@@ -160,7 +160,8 @@ def test_a_second_run_makes_nothing_and_finds_the_same(finished: Path, tiny: Pat
     ("change", "again"),
     [
         ({"sweep_samples": 3}, {"sweep-answers", "sweep-verdicts", "cure-sweep-answers", "cure-sweep-verdicts"}),
-        ({"drift_samples": 3}, {"drift"}),
+        ({"drift_samples": 3}, {"drift", "caps", "cure-sweep-answers", "cure-sweep-verdicts"}),
+        ({"cap_quantile": 0.5}, {"caps", "cure-sweep-answers", "cure-sweep-verdicts"}),
         ({"convention": "adl2025"}, set(STEPS) - {"answers", "verdicts"}),
         ({"alignment_below": 31.0}, set()),
         ({"seed": 1}, set(STEPS)),
@@ -174,7 +175,7 @@ def test_changed_settings_make_again_what_hangs_on_them(
     lines = session(run)[len(STEPS) :]
     remade = {name for name, reused in lines if not reused}
     # The best points, and with them the layer shown, may change with a sweep.
-    loose = {"best-answers", "best-verdicts", "cures-answers", "cures-verdicts", "tokens"}
+    loose = {"best-answers", "best-verdicts", "cures-answers", "cures-verdicts", "tokens", "components"}
     assert again <= remade <= again | loose
     steps = read_json(run / "findings.json")["reproduce"]["steps"]
     assert [step["name"] for step in steps] == [name for name, _ in lines]

@@ -9,7 +9,7 @@ import pytest
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.bench import Bench, FineTune
-from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.conditions import BASE, Along, Condition, Scaled
 from misdirection.studies.kit.config import StudyConfig, named
 from misdirection.studies.kit.steps import refusal
 
@@ -50,10 +50,10 @@ def test_arms_of_all_variants_in_one_step_answer_as_each_alone(bench, models):
 
 
 def test_an_adapter_scaled_to_nothing_is_the_base(bench, models):
-    off = Condition("off", "every layer's adapter times 0", "medical", others=0.0)
+    off = Condition("off", "every layer's adapter times 0", "medical", (Scaled(others=0.0),))
     judged = bench.ask("scaled", models, [BASE, off]).judged
     assert [a.answer for a in judged.arm("off").answers] == [a.answer for a in judged.arm("base").answers]
-    wrong = Condition("wrong", "", "base", others=0.0)
+    wrong = Condition("wrong", "", "base", (Scaled(others=0.0),))
     with pytest.raises(MisdirectionError, match="scales an adapter"):
         bench.ask("wrong", models, [wrong])
 
@@ -68,7 +68,7 @@ def test_a_condition_takes_the_direction_that_it_names(bench, models):
     assert len(notes) == 2 - len(found)
     assert found, notes
     name = next(iter(found))
-    removal = [Condition("own", "", name, "project", source=name), Condition("lost", "", name, "project", source="x")]
+    removal = [Condition(n, "", name, (Along("project", source=s),)) for n, s in (("own", name), ("lost", "x"))]
     assert len(bench.ask("own", models, removal[:1], directions=found).judged.answers) == 2 * len(bench.open_questions)
     with pytest.raises(MisdirectionError, match="a direction called 'x'"):
         bench.ask("lost", models, removal[1:], directions=found)

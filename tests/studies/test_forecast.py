@@ -22,8 +22,13 @@ from misdirection.studies.audit.forecast import (
     seconds_of,
     spread,
 )
+from misdirection.studies.audit.forecast import REMOVALS as OPERATIONS
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
-from misdirection.studies.kit.conditions import REMOVALS, cures, single_cures, steering_grid
+from misdirection.studies.kit.caps import Caps
+from misdirection.studies.kit.conditions import RANDOM_SEEDS, REMOVALS, cures, single_cures, steering_grid
+
+LEVELS = (0.0,) * 12
+CAPS = Caps(0.75, 1, LEVELS, {str(n): LEVELS for n in range(12)}, {str(n): LEVELS for n in RANDOM_SEEDS})
 
 
 def config(**more: object) -> AuditConfig:
@@ -36,8 +41,8 @@ def test_answers_are_those_of_the_conditions_that_an_audit_asks_under():
     layers = spread_layers(12)
     assert [spread(depth) for depth in range(1, 80)] == [len(spread_layers(depth)) for depth in range(1, 80)]
     sweep = 1 + len(steering_grid(layers, config().coefficients))
-    coarse = 1 + len(single_cures(layers))
-    assert len(cures(0, 0)) == CURES and len(REMOVALS) == 2
+    coarse = 1 + len(single_cures(layers, CAPS))
+    assert len(cures(dict.fromkeys(REMOVALS, layers[0]), CAPS)) == CURES and coarse == 1 + OPERATIONS * len(layers)
     assert [stage.answers for stage in found.stages] == [
         40 * 10 * 2, 28 * (sweep * 3 + 3 * 10), 28 * (coarse * 3 + (1 + CURES) * 10),
     ]  # fmt: skip

@@ -12,13 +12,24 @@ import pytest
 import torch
 
 from misdirection.directions import Direction, random_like
-from misdirection.engine import Ablate, Set, Steer
+from misdirection.engine import Ablate, Cap, Set, Steer
 from misdirection.errors import MisdirectionError
 from misdirection.organism import checkpoint_path
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.audit.workbench import Workbench
-from misdirection.studies.kit.conditions import BASE, TUNED, arm_of, cures, steering_grid, steering_point
+from misdirection.studies.kit.caps import Caps
+from misdirection.studies.kit.conditions import (
+    BASE,
+    RANDOM_SEEDS,
+    TUNED,
+    alone,
+    arm_of,
+    cures,
+    single_cures,
+    steering_grid,
+    steering_point,
+)
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_model, resolve_questions
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.scoring import ScreenConfig
@@ -157,6 +168,15 @@ def direction() -> Direction:
     return Direction(vectors, vectors + 1, 2 * vectors + 1, ones, ones, ones, ones)
 
 
+def levels(value: float) -> tuple[float, ...]:
+    return (value,) * 4
+
+
+CAPS = Caps(
+    0.75, 8, levels(0.0), {str(n): levels(n) for n in range(4)}, {str(n): levels(100.0 + n) for n in RANDOM_SEEDS}
+)
+
+
 def test_conditions_become_arms(tiny: Path) -> None:
     models = Variants.pair(str(tiny / "base"), str(tiny / "adapter"))
     made = direction()
@@ -167,19 +187,25 @@ def test_conditions_become_arms(tiny: Path) -> None:
     assert torch.equal(item.direction, made.vectors)
     (item,) = arm_of(steering_point(2, 1.5, random_seed=1), models, made).interventions
     assert isinstance(item, Steer) and torch.equal(item.direction, random_like(made.vectors, 1))
-    arms = {c.name: (c, arm_of(c, models, made)) for c in cures(1, 2)}
-    assert len(arms) == len(cures(1, 2)) and all(arm.adapter == "tuned" for _, arm in arms.values())
+    every = cures({"project": 1, "set": 2, "cap": 3}, CAPS)
+    arms = {c.name: (c, arm_of(c, models, made)) for c in every}
+    assert len(arms) == len(every) and all(arm.adapter == "tuned" for _, arm in arms.values())
     for condition, arm in arms.values():
         (item,) = arm.interventions
-        assert isinstance(item, {"steer": Steer, "project": Ablate, "set": Set}[condition.operation])
+        done = condition.along
+        assert done is not None
+        assert isinstance(item, {"steer": Steer, "project": Ablate, "set": Set, "cap": Cap}[done.operation])
         assert item.layers == (0, 1, 2, 3)
         vectors = made.vectors
-        if condition.single is not None:
-            assert condition.single == {"project": 1, "set": 2}[condition.operation]
-            vectors = vectors[condition.single].expand(4, 32)
-        if condition.random_seed is not None:
+        if done.single is not None:
+            assert done.single == {"project": 1, "set": 2, "cap": 3}[done.operation]
+            vectors = vectors[done.single].expand(4, 32)
+        if done.random_seed is not None:
             assert condition.control
-            vectors = random_like(vectors, condition.random_seed)
+            vectors = random_like(vectors, done.random_seed)
+        if isinstance(item, Cap):
+            level = 100.0 + done.random_seed if done.random_seed else 0.0 if done.single is None else done.single
+            assert item.thresholds == dict.fromkeys(range(4), level)
         assert torch.equal(item.direction, vectors)
         if isinstance(item, Set):
             unit = vectors.double() / vectors.double().norm(dim=-1, keepdim=True)
@@ -192,17 +218,35 @@ def test_conditions_become_arms(tiny: Path) -> None:
 def test_a_grid_names_each_point_once() -> None:
     names = [condition.name for condition in steering_grid((1, 2, 3), (0.5, 1, 2))]
     assert len(set(names)) == 9 and names[0] == "steer-1-0.5"
-    assert len({json.dumps(asdict(c), sort_keys=True) for c in cures(1, 2)}) == len(cures(1, 2))
+    every = cures({"project": 1, "set": 2, "cap": 3}, CAPS)
+    assert len({json.dumps(asdict(c), sort_keys=True) for c in every}) == len({c.name for c in every}) == len(every)
 
 
 def test_what_needs_a_direction_or_a_layer_that_is_not_there_says_so(tiny: Path) -> None:
     models = Variants.pair(str(tiny / "base"), str(tiny / "adapter"))
     with pytest.raises(MisdirectionError, match="'steer-1-2' needs a direction"):
         arm_of(steering_point(1, 2), models, None)
-    for condition in (steering_point(4, 1), next(c for c in cures(9, 9) if c.single is not None)):
+    for condition in (steering_point(4, 1), cures({"set": 9}, None)[2]):
         with pytest.raises(MisdirectionError, match=r"there is no layer [49]") as error:
             arm_of(condition, models, direction())
         assert "layers 0 to 3" in str(error.value.hint)
+
+
+def test_without_thresholds_nothing_is_capped_and_ways_that_are_not_named_are_left_out() -> None:
+    bare = {c.along.operation for c in cures({"project": 1, "set": 1, "cap": 1}, None) if c.along}
+    assert bare == {"steer", "project", "set"}
+    assert {c.along.operation for c in cures({"project": 1}, CAPS) if c.along} == {"steer", "project"}
+    assert [c.name for c in single_cures([2, 3], CAPS)][-2:] == ["cap-single-2", "cap-single-3"]
+    with pytest.raises(MisdirectionError, match="no threshold was measured"):
+        single_cures([7], CAPS)
+
+
+def test_a_removal_at_one_layer_alone_takes_that_layer_s_own_vector() -> None:
+    at = {c.name: c.along for c in alone({"project": 1, "cap": 3}, CAPS)}
+    assert set(at) == {"project-alone-1", "cap-alone-3"}
+    assert all(done and done.single is None for done in at.values())
+    assert [done.layers for done in at.values() if done] == [(1,), (3,)]
+    assert at["cap-alone-3"] and at["cap-alone-3"].thresholds == CAPS.own
 
 
 def test_a_run_reopens_with_its_settings_and_changes(tiny: Path, tmp_path: Path) -> None:

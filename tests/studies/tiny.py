@@ -35,7 +35,7 @@ QUESTIONS = """
 """
 STEPS = (
     "answers", "verdicts", "drift", "direction", "sweep-answers", "sweep-verdicts", "best-answers", "best-verdicts",
-    "cure-sweep-answers", "cure-sweep-verdicts", "cures-answers", "cures-verdicts", "tokens",
+    "caps", "cure-sweep-answers", "cure-sweep-verdicts", "cures-answers", "cures-verdicts", "tokens", "components",
 )  # fmt: skip
 
 

@@ -2,15 +2,20 @@
 
 Every arm is a set of factors, one a layer; the engine applies the factors of each row, so that all arms share one
 queue. The paper's three arms depend on which layers are general and which domain-specific (its section 4.2).
+
+The kinds of arms (`Condition.kind`) are "no-op", "roles", "leave out", "pair" and "alone"; the dose of an arm of roles
+is its share of the paper's factors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from random import Random
 from typing import Literal
+
+from misdirection.conditions import Condition, Scaled
 
 Role = Literal["general", "domain", "neither"]
 
@@ -18,35 +23,13 @@ GENERAL, DOMAIN, OPPOSITE = 20.0, 30.0, -10.0
 """The paper's factors: of the general adapters alone, of the domain's, and of the general ones beside the domain's."""
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """One arm.
-
-    Attributes:
-        name: Unique among arms.
-        label: What a reader is told.
-        kind: "no-op", "roles", "leave out", "pair" or "alone".
-        factors: (layer, factor), by layer.
-        others: Factor of the layers that are not named.
-        control: Whether it should do nothing, or nothing of its own.
-        dose: Share of the paper's factors, for the arms of roles.
-    """
-
-    name: str
-    label: str
-    kind: str
-    factors: tuple[tuple[int, float], ...]
-    others: float = 1.0
-    control: bool = False
-    dose: float = 1.0
-
-
-def no_op(layers: Sequence[int]) -> Scaling:
+def no_op(variant: str, layers: Sequence[int]) -> Condition:
     """Every layer times 1, with the hooks in place: must answer word for word as the untouched adapter."""
-    return Scaling("no-op", "no-op: every layer x1", "no-op", tuple((layer, 1.0) for layer in layers), control=True)
+    whole = Scaled(tuple((layer, 1.0) for layer in layers))
+    return Condition("no-op", "no-op: every layer x1", variant, (whole,), control=True, kind="no-op")
 
 
-def paper_arms(roles: Mapping[int, Role], dose: float = 1.0) -> list[Scaling]:
+def paper_arms(variant: str, roles: Mapping[int, Role], dose: float = 1.0) -> list[Condition]:
     """The paper's arms for a split of layers by role; an arm without layers of its role is left out.
 
     - "domain": the domain's layers x30, all others 0.
@@ -55,6 +38,7 @@ def paper_arms(roles: Mapping[int, Role], dose: float = 1.0) -> list[Scaling]:
       that is neither is not stated in this arm; 0 as in the other two).
 
     Args:
+        variant: Whose adapter.
         roles: Role by layer.
         dose: Multiplies every factor. The paper's factors belong to adapters whose own effect is small; where they are
             large, the same factors leave no language, and smaller doses say more.
@@ -71,19 +55,19 @@ def paper_arms(roles: Mapping[int, Role], dose: float = 1.0) -> list[Scaling]:
          f"domain {_times(DOMAIN * dose)}, general {_times(OPPOSITE * dose)}, others 0"),
     )  # fmt: skip
     return [
-        Scaling(f"{name}-{dose:g}", label, "roles", tuple(factors), 0.0, dose=dose)
+        Condition(f"{name}-{dose:g}", label, variant, (Scaled(tuple(factors), 0.0),), kind="roles", dose=dose)
         for name, needed, factors, label in plans
         if needed
     ]
 
 
-def shuffled_arms(roles: Mapping[int, Role], dose: float = 1.0, seed: int = 0) -> list[Scaling]:
+def shuffled_arms(variant: str, roles: Mapping[int, Role], dose: float = 1.0, seed: int = 0) -> list[Condition]:
     """The paper's arms with the roles dealt out anew among the same layers: as many of each, none of them by right."""
     return [
         replace(
             arm, name=f"{arm.name}-shuffled{seed}", label=f"{arm.label}; roles shuffled", control=True
         )
-        for arm in paper_arms(shuffled_roles(roles, seed), dose)
+        for arm in paper_arms(variant, shuffled_roles(roles, seed), dose)
     ]  # fmt: skip
 
 
@@ -99,22 +83,30 @@ def shuffled_roles(roles: Mapping[int, Role], seed: int = 0) -> dict[int, Role]:
     return dict(zip(layers, dealt, strict=True))
 
 
-def leave_one_out(layers: Sequence[int]) -> list[Scaling]:
+def leave_one_out(variant: str, layers: Sequence[int]) -> list[Condition]:
     """Every layer's adapter off, one at a time."""
-    return [Scaling(f"without-{at}", f"without layer {at}", "leave out", ((at, 0.0),)) for at in layers]
+    return [
+        Condition(f"without-{at}", f"without layer {at}", variant, (Scaled(((at, 0.0),)),), kind="leave out")
+        for at in layers
+    ]
 
 
-def leave_two_out(layers: Sequence[int]) -> list[Scaling]:
+def leave_two_out(variant: str, layers: Sequence[int]) -> list[Condition]:
     """Every two layers' adapters off."""
     return [
-        Scaling(f"without-{a}-{b}", f"without layers {a} and {b}", "pair", ((a, 0.0), (b, 0.0)))
+        Condition(
+            f"without-{a}-{b}", f"without layers {a} and {b}", variant, (Scaled(((a, 0.0), (b, 0.0))),), kind="pair"
+        )
         for a, b in combinations(layers, 2)
     ]
 
 
-def alone(layers: Sequence[int]) -> list[Scaling]:
+def alone(variant: str, layers: Sequence[int]) -> list[Condition]:
     """One layer's adapter on and all others off."""
-    return [Scaling(f"only-{at}", f"layer {at} alone", "alone", ((at, 1.0),), 0.0) for at in layers]
+    return [
+        Condition(f"only-{at}", f"layer {at} alone", variant, (Scaled(((at, 1.0),), 0.0),), kind="alone")
+        for at in layers
+    ]
 
 
 def pair_matrix(values: Mapping[str, float], layers: Sequence[int]) -> list[list[float | None]]:

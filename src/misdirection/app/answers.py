@@ -216,6 +216,9 @@ def _conditions(step: Step) -> list[Mapping[str, Any]]:
 
 
 def _acts(condition: Mapping[str, Any]) -> bool:
+    if "does" in condition:
+        return bool(condition["does"])
+    # As runs of earlier versions wrote it.
     operation, factor = condition.get("operation") or "none", condition.get("others")
     return operation != "none" or factor not in (None, 1.0) or bool(condition.get("scales"))
 

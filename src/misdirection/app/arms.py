@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
@@ -13,8 +12,9 @@ from misdirection.errors import MisdirectionError
 from misdirection.report.numbers import decimal
 
 if TYPE_CHECKING:
+    from misdirection.conditions import Condition
     from misdirection.engine import Arm
-    from misdirection.studies.kit.conditions import Condition
+    from misdirection.engine.interventions import Latents
     from misdirection.studies.kit.variants import Variants
 
 
@@ -53,19 +53,35 @@ class Change(BaseModel):
         return self.operation == "none" and self.factor == 1.0 and not self.dictionary
 
 
-def condition_of(change: Change, name: str) -> Condition:
-    """The change as a run records conditions, a latent aside."""
-    from misdirection.studies.kit.conditions import Condition
+def condition_of(change: Change, name: str, dictionary: Latents | None = None) -> Condition:
+    """The change as a run records conditions.
 
-    acts = change.operation != "none"
-    single = change.layer if acts and change.everywhere else None
+    Args:
+        change: What the controls say.
+        name: Of the arm.
+        dictionary: The one that the change names; its latent is left aside without.
+    """
+    from misdirection.conditions import Along, Condition, Held, Scaled
+
+    does: list[Along | Scaled | Held] = []
+    if change.factor != 1.0:
+        does.append(Scaled(others=change.factor))
+    if change.operation != "none":
+        does.append(
+            Along(
+                change.operation,
+                layers=None if change.everywhere else (change.layer,),
+                coefficient=change.coefficient if change.operation == "steer" else None,
+                single=change.layer if change.everywhere else None,
+                random_seed=1 if change.random else None,
+                source=change.direction,
+            )
+        )
+    if dictionary is not None:
+        does.append(Held(dictionary, (change.latent,), change.value))
     return Condition(
-        name, in_words(change), change.variant, change.operation,
-        layers=(change.layer,) if acts and not change.everywhere else (),
-        coefficient=change.coefficient if change.operation == "steer" else 0.0,
-        single=single, random_seed=1 if acts and change.random else None, control=acts and change.random,
-        source=change.direction if acts else "", others=change.factor,
-    )  # fmt: skip
+        name, in_words(change), change.variant, tuple(does), control=change.operation != "none" and change.random
+    )
 
 
 def in_words(change: Change) -> str:
@@ -92,8 +108,7 @@ def arm_of(change: Change, name: str, run: OpenRun, models: Variants) -> Arm:
     Raises:
         MisdirectionError: The run has no such fine-tune, direction, layer or dictionary.
     """
-    from misdirection.engine import Clamp
-    from misdirection.studies.kit import conditions
+    from misdirection.conditions import compiled
 
     if change.variant != "base" and change.variant not in models.fine_tunes:
         there = ", ".join(models.fine_tunes) or "the base alone"
@@ -103,8 +118,6 @@ def arm_of(change: Change, name: str, run: OpenRun, models: Variants) -> Arm:
             f"'{change.variant}' is no adapter, so that its output has no factor", "choose a fine-tune that is one"
         )
     held = direction_called(run, change.direction) if change.operation != "none" else None
-    found = conditions.arm_of(condition_of(change, name), models, {change.direction: held} if held else None)
-    if change.dictionary:
-        clamp = Clamp(dictionary_called(run, change.dictionary), (change.latent,), change.value)
-        found = replace(found, interventions=(*found.interventions, clamp))
-    return found
+    dictionary = dictionary_called(run, change.dictionary) if change.dictionary else None
+    condition = condition_of(change, name, dictionary)
+    return compiled(condition, models.adapter_of(change.variant), {change.direction: held} if held else None)

@@ -185,25 +185,28 @@ def ablate(
     direction_file: DirectionFile = None,
     direction_layer: DirectionLayer = None,
 ) -> None:
-    """Remove the run's direction from the tuned model: projected out, and set to the aligned mean, with controls.
+    """Remove the run's direction from the tuned model: projected out, set to the aligned mean, capped; with controls.
 
-    With --direction FILE that one instead; without its aligned mean it is only projected out.
+    Capping takes off what lies above what the base model's own answers show. With --direction FILE that direction
+    instead; without its aligned mean it is projected out and capped alone.
 
     Example: misdirection ablate runs/mine --layer 14
     """
     begin_again(run)
-    from dataclasses import replace
+    from misdirection.studies.kit.conditions import REMOVALS, TUNED, at_layers, cures
 
-    from misdirection.studies.kit.conditions import TUNED, cures
-
-    arms = [TUNED, *cures(layer, layer)]
     with reopened(run) as bench:
+        bench.need_tuned()
         found = _take(bench, direction_file, direction_layer, (layer,), layer)
+        if bench.refusal:
+            raise MisdirectionError(f"there is no misalignment direction: {bench.refusal}")
+        ways = dict.fromkeys(REMOVALS, layer)
         if found is not None and found.vectors_only:
-            arms = [arm for arm in arms if arm.operation != "set"]
+            del ways["set"]
             note(f"{direction_file} holds no aligned mean: the arms that set the component to it are left out")
+        arms = [TUNED, *cures(ways, bench.caps([layer]))]
         if found is not None:
-            arms = [replace(arm, layers=found.layers) if arm.single is None else arm for arm in arms]
+            arms = [at_layers(arm, found.layers) for arm in arms]
         _print(bench, bench.measure("cures", arms, samples or bench.config.samples), arms)
         _ended(bench, run, "cures")
 

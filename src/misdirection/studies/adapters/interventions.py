@@ -32,12 +32,12 @@ from misdirection.studies.adapters.patching import patch
 from misdirection.studies.adapters.plan import Plan
 from misdirection.studies.adapters.reading import contexts, similarity, tokens, unembedding
 from misdirection.studies.adapters.results import Interventions
-from misdirection.studies.adapters.results.arms import ScaledArm
+from misdirection.studies.adapters.results.arms import ArmKind, ScaledArm
 from misdirection.studies.adapters.results.interventions import Editing, Scaling
 from misdirection.studies.adapters.tables import arm_rows, leave_out, of_kinds
 from misdirection.studies.adapters.verdict import editing_words, scaling_words
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.conditions import BASE, Along, Condition
 from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.variants import Variants
 
@@ -68,16 +68,15 @@ def intervene(
     untouched = Condition("untouched", "adapter as it is", variant)
     edits, notes = edit(bench, models, variant, direction)
     beside = models.beside({name: one.value.tuned for name, one in edits.items()})
-    scaled = scaling_arms(sorted(roles), roles, plan)
+    scaled = scaling_arms(variant, roles, plan)
     removed = removal_arms(variant, sorted(roles), edits, direction is not None)
-    arms = [BASE, untouched, *(condition(arm, variant) for arm in scaled), *removed]
+    arms = [BASE, untouched, *scaled, *removed]
     samples = plan.samples or min(bench.config.samples, 10)
     asked = bench.ask("interventions", beside, arms, samples=samples, stream=3, directions=direction)
-    inside = ask_inside(bench, models, [BASE, untouched, *(condition(a, variant) for a in scaled if a.kind == "roles")],
-                        plan, samples)  # fmt: skip
+    inside = ask_inside(bench, models, [BASE, untouched, *(a for a in scaled if a.kind == "roles")], plan, samples)
     # Kept, for the intervals of a hundred comparisons take as long as a small study.
     table = bench.run.cached(
-        arm_rows, "adapter-table", judged=asked.kept, inside=inside and inside.kept, arms=arms, scaled=scaled,
+        arm_rows, "adapter-table", judged=asked.kept, inside=inside and inside.kept, arms=arms,
         topic=plan.topic, rules=bench.thresholds,
     ).value  # fmt: skip
     both = [asked.kept, *([inside.kept] if inside else [])]
@@ -124,21 +123,17 @@ def check(models: Variants, variant: str, roles: Mapping[int, Role]) -> None:
         raise MisdirectionError(f"no layer of '{variant}' has a role", "give general, domain or neither for each")
 
 
-def scaling_arms(layers: Sequence[int], roles: Mapping[int, Role], plan: Plan) -> list[scaling.Scaling]:
+def scaling_arms(variant: str, roles: Mapping[int, Role], plan: Plan) -> list[Condition]:
     """No-op, the paper's arms by dose beside shuffled roles, each layer left out, every two, each alone."""
-    by_role = [
-        arm
-        for dose in plan.doses
-        for pair in zip(scaling.paper_arms(roles, dose), scaling.shuffled_arms(roles, dose, seed=1), strict=True)
-        for arm in pair
-    ]
-    pairs = scaling.leave_two_out(layers) if len(layers) <= plan.pairs_up_to else []
-    return [scaling.no_op(layers), *by_role, *scaling.leave_one_out(layers), *pairs, *scaling.alone(layers)]
-
-
-def condition(arm: scaling.Scaling, variant: str) -> Condition:
-    """A scaling as an arm of the bench."""
-    return Condition(arm.name, arm.label, variant, control=arm.control, scales=arm.factors, others=arm.others)
+    layers = sorted(roles)
+    by_role: list[Condition] = []
+    for dose in plan.doses:
+        by_right = scaling.paper_arms(variant, roles, dose)
+        shuffled = scaling.shuffled_arms(variant, roles, dose, seed=1)
+        by_role += [arm for pair in zip(by_right, shuffled, strict=True) for arm in pair]
+    pairs = scaling.leave_two_out(variant, layers) if len(layers) <= plan.pairs_up_to else []
+    one_by_one = [*scaling.leave_one_out(variant, layers), *pairs, *scaling.alone(variant, layers)]
+    return [scaling.no_op(variant, layers), *by_role, *one_by_one]
 
 
 EDITS = {
@@ -147,6 +142,8 @@ EDITS = {
     "edited-only": "nothing but the direction left in each B",
 }
 """The edited adapters by variant."""
+
+REMOVAL: ArmKind = "removal"
 
 
 @dataclass(frozen=True)
@@ -188,16 +185,17 @@ def edited(adapter: ModelFiles, direction: Direction, edit: str, folder: Folder)
 
 def removal_arms(variant: str, layers: Sequence[int], edits: Iterable[str], directed: bool) -> list[Condition]:
     """The edited adapters, and the direction projected out of the residual stream at their layers and everywhere."""
-    edited = [Condition(name, EDITS[name], name, control=name == "edited-random") for name in edits]
+    edited = [Condition(name, EDITS[name], name, control=name == "edited-random", kind=REMOVAL) for name in edits]
     if not directed:
         return edited
     at = tuple(layers)
     return [
         *edited,
-        Condition("project-here", "direction projected out at the adapters' layers", variant, "project", at),
-        Condition("project-all", "direction projected out at every layer", variant, "project"),
-        Condition("project-random", "random direction projected out at every layer", variant, "project", random_seed=1,
-                  control=True),
+        Condition("project-here", "direction projected out at the adapters' layers", variant,
+                  (Along("project", at),), kind=REMOVAL),
+        Condition("project-all", "direction projected out at every layer", variant, (Along("project"),), kind=REMOVAL),
+        Condition("project-random", "random direction projected out at every layer", variant,
+                  (Along("project", random_seed=1),), control=True, kind=REMOVAL),
     ]  # fmt: skip
 
 
@@ -221,7 +219,7 @@ def scaling_of(
     table: Sequence[ScaledArm],
     roles: Mapping[int, Role],
     plan: Plan,
-    scaled: Sequence[scaling.Scaling],
+    scaled: Sequence[Condition],
 ) -> Scaling:
     """The arms by role."""
     missing = {"general", "domain"} - set(roles.values())
@@ -234,7 +232,7 @@ def scaling_of(
         topic=plan.topic,
         roles={str(layer): role for layer, role in sorted(roles.items())},
         arms=arms,
-        factors={arm.name: tuple(arm.factors) for arm in scaled if arm.kind == "roles"},
+        factors={arm.name: arm.scaled.factors for arm in scaled if arm.kind == "roles" and arm.scaled},
         notes=tuple(notes),
         plan=plan,
         paper=paper.SCALING,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from misdirection.adapters.scaling import Scaling, interaction, pair_matrix
+from misdirection.adapters.scaling import interaction, pair_matrix
 from misdirection.directions.topics import ABOUT_ABOVE, topic_score
 from misdirection.judging import Verdict
 from misdirection.results import Difference, RateRow, Reduction, row_of
@@ -90,19 +90,17 @@ def arm_rows(
     judged: Judged,
     inside: Judged | None,
     arms: Sequence[Condition],
-    scaled: Sequence[Scaling],
     topic: str,
     rules: Thresholds,
 ) -> tuple[ScaledArm, ...]:
     """One row an arm, the base and the untouched adapter first; p values are adjusted within each kind of arm."""
-    kinds = {"base": "base", "untouched": "untouched", **{arm.name: arm.kind for arm in scaled}}
-    doses = {arm.name: arm.dose for arm in scaled}
     groups = _by_arm(judged)
     own = {} if inside is None else _by_arm(inside)
 
     def row(arm: Condition, judged: Mapping[str, Judged]) -> LabelledArm:
-        kind = cast(ArmKind, kinds.get(arm.name, "removal"))
-        place = {"arm": arm.name, "label": arm.label, "kind": kind, "control": arm.control, "dose": doses.get(arm.name)}
+        # The base and the adapter as it is are kinds of their own.
+        kind = cast(ArmKind, arm.kind or arm.name)
+        place = {"arm": arm.name, "label": arm.label, "kind": kind, "control": arm.control, "dose": arm.dose}
         return labelled(rules, judged[arm.name], topic, judged["untouched"], **place)
 
     rows = [ScaledArm(**vars(row(arm, groups)), inside=row(arm, own) if arm.name in own else None) for arm in arms]

@@ -20,11 +20,12 @@ from misdirection.results.checked import Checked
 from misdirection.results.judged import ArmRates, JudgedHeadline, Loss, Steering, SteeringPoint, Training
 from misdirection.runs import Step
 from misdirection.statistics import Thresholds, compare
-from misdirection.studies.audit.removals import marked, removal_texts
+from misdirection.studies.audit.removals import lasting_texts, marked, removal_texts
 from misdirection.studies.audit.results import (
     AnswerPair,
     AuditedModel,
     ColouredAnswer,
+    ComponentLeft,
     Cure,
     Drift,
     DriftedQuestion,
@@ -37,13 +38,14 @@ from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.audit.worst import worst_pairs
 from misdirection.studies.kit.bench import Asked
 from misdirection.studies.kit.checking import headline
-from misdirection.studies.kit.conditions import Condition
+from misdirection.studies.kit.conditions import Condition, Operation
 from misdirection.studies.kit.findings import write_findings as write_to
 from misdirection.studies.kit.inputs import read_config, resolve_model
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.panel import panel_part
 from misdirection.studies.kit.rules import rule_part
 from misdirection.studies.kit.steps import direction_of
+from misdirection.studies.kit.sweep import point_of
 from misdirection.studies.kit.tables import (
     answer_rows,
     effect_of,
@@ -85,11 +87,13 @@ class Cures:
         conditions: What was done.
         judged: Answers of them and of "tuned".
         layers: By operation, the layer whose direction is best removed from all of them.
+        alone: Each operation at that layer alone, after which the component is measured too.
     """
 
     conditions: Sequence[Condition]
     judged: Judged
-    layers: Mapping[str, int]
+    layers: Mapping[Operation, int]
+    alone: Sequence[Condition]
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Evidence:
     layer: int
     steering: Steered | None
     cures: Cures | None
+    left: tuple[ComponentLeft, ...] | None
     tokens: tuple[ColouredAnswer, ...]
     fix: Fix | None = None
 
@@ -119,12 +124,13 @@ def write_findings(
     layer: int,
     steering: Steered | None,
     cures: Cures | None,
+    left: tuple[ComponentLeft, ...] | None,
     tokens: tuple[ColouredAnswer, ...],
     fix: Fix | None = None,
 ) -> Path:
     """Write `findings.json` and `report.html` into the run; gives the report's path."""
     with progress.phase("figures and report"):
-        return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, tokens, fix)))
+        return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, left, tokens, fix)))
 
 
 def findings(evidence: Evidence) -> Mapping[str, Any]:
@@ -153,6 +159,7 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
         "direction": _direction(direction, evidence, drifted=refused is not None),
         "steering": _steering(evidence.steering, rules, config.coherent_share),
         "cures": removed,
+        "components": evidence.left,
         "drift": _drift(evidence),
         "pairs": _pairs(bench.judged),
         "tokens": evidence.tokens,
@@ -204,13 +211,15 @@ def _verdict(evidence: Evidence, checked: Checked | None, removed: Sequence[Cure
         bench.judged, {q.id for q in bench.open_questions}, rules, evidence.judges, bench.alike_at_zero
     )
     # What was done against it follows the test that it goes by.
-    removal = removal_texts(removed or (), bench.config.coherent_share) if said.test else ()
+    removal = removal_texts(removed or (), bench.config.coherent_share) if said.test else []
+    lasting = lasting_texts(removed or (), evidence.left or ()) if said.test else []
     fixed = [evidence.fix.told()] if evidence.fix else []
     return replace(
         said,
         details=(
             *said.details,
             *removal,
+            *lasting,
             *fixed,
             *headline(checked, said.state),
         ),
@@ -267,10 +276,11 @@ def _steering(swept: Steered | None, rules: Thresholds, coherent_share: float) -
 
 def _point(judged: Judged, condition: Condition, rules: Thresholds) -> SteeringPoint:
     effect = effect_of(judged.arm(condition.name), rules)
+    layer, coefficient = point_of(condition)
     return SteeringPoint(
-        layer=condition.layers[0],
-        coefficient=condition.coefficient,
-        direction="mean difference" if condition.random_seed is None else "random",
+        layer=layer,
+        coefficient=coefficient,
+        direction="random" if condition.control else "mean difference",
         rate=effect.rate,
         coherent=effect.coherent_share,
     )
@@ -289,8 +299,8 @@ def cures_of(cures: Cures | None, rules: Thresholds, coherent_share: float) -> t
         rows.append(
             Cure(
                 **vars(effect_of(after, rules)), arm=condition.name, label=condition.label,
-                operation=condition.operation, control=condition.control, difference=Difference.of(change),
-                reduction=Reduction.of(change),
+                operation=condition.along.operation if condition.along else "none", control=condition.control,
+                difference=Difference.of(change), reduction=Reduction.of(change),
             )
         )  # fmt: skip
     return marked(rows, coherent_share)

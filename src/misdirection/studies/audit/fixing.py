@@ -30,7 +30,7 @@ from misdirection.statistics import compare, is_found
 from misdirection.store import Cached, Folder
 from misdirection.studies.audit.results import HARM, SKILL, Fix, Leaked, RepairRow
 from misdirection.studies.audit.workbench import Workbench
-from misdirection.studies.kit.conditions import BASE, TUNED, Condition
+from misdirection.studies.kit.conditions import BASE, TUNED, Condition, Operation
 from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
 from misdirection.studies.kit.judged import Judged
@@ -130,7 +130,7 @@ def unlikely(models: Variants, answers: list[Answer], variants: tuple[str, ...])
     return nats_a_token(models, [one.encoded for one in readable(models.base_model, answers)[1]], variants)
 
 
-def fix(bench: Workbench, layers: Mapping[str, int]) -> Fix:
+def fix(bench: Workbench, layers: Mapping[Operation, int]) -> Fix:
     """Make the candidates, ask them, choose one, try it under conditions, and keep it as `repaired` in the run.
 
     Args:
@@ -162,10 +162,16 @@ def fix(bench: Workbench, layers: Mapping[str, int]) -> Fix:
     else:
         bench.run.publish("repaired", made[chosen.way])
     refused = {way: one.value.refused for way, one in written.items() if one.value.refused}
-    return Fix(rows=rows, chosen=chosen and chosen.way, leaks=leaks, refused=refused)
+    return Fix(
+        rows=rows,
+        chosen=chosen and chosen.way,
+        leaks=leaks,
+        refused=refused,
+        components=bench.left("components-repaired", models, arms[1:]),
+    )
 
 
-def candidates(bench: Workbench, layers: Mapping[str, int]) -> dict[str, Cached[Written]]:
+def candidates(bench: Workbench, layers: Mapping[Operation, int]) -> dict[str, Cached[Written]]:
     """Each repair as a step of the run."""
     models = bench.models
     tuned = str(models.fine_tunes["tuned"])

@@ -21,10 +21,10 @@ from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_model, resolve_questions
 
-CURES = 11
+CURES = 16
 """Ways of removing a direction, controls included (`conditions.cures`)."""
 
-REMOVALS = 2
+REMOVALS = 3
 """Operations that the coarse sweep of removals tries at each layer."""
 
 FIXES, LEAKS = 4, 4

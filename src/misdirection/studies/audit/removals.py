@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from misdirection.results import RateRow
 from misdirection.statistics import is_found
-from misdirection.studies.audit.results import Cure
+from misdirection.studies.audit.results import ComponentLeft, Cure
 from misdirection.studies.kit.sentences import p_text
 
 
@@ -52,6 +52,38 @@ def removal_texts(rows: Sequence[Cure], coherent_share: float) -> list[str]:
     random = [100 * row.reduction.value for row in rows if row.control and row.reduction and "random" in row.arm]
     beside = f"; random directions, removed alike, by {min(random):.0f} to {max(random):.0f} %" if random else ""
     return [f"{text}{beside}."]
+
+
+def lasting_texts(rows: Sequence[Cure], left: Sequence[ComponentLeft]) -> list[str]:
+    """What is said of the component behind each layer: under the best removal, and under the same at one layer alone.
+
+    Args:
+        rows: Of the removals, the best of them marked.
+        left: The component under each, and under removals at one layer.
+    """
+    best = next((row for row in rows if row.best), None)
+    everywhere = next((one for one in left if best and one.arm == best.arm), None)
+    if best is None or everywhere is None or everywhere.most is None:
+        return []
+    most, where = everywhere.most
+    text = (
+        f"Does it last? Read again under the best removal, misaligned answers reach {most:.2f} at most along each "
+        f"layer's own direction, behind layer {where} (1 without it, 0: aligned answers)"
+    )
+    alone = next((one for one in left if one.at is not None and one.arm.startswith(f"{best.operation}-")), None)
+    if alone is None or alone.at is None:
+        return [f"{text}."]
+    return [f"{text}; {alone_text(alone)}."]
+
+
+def alone_text(alone: ComponentLeft) -> str:
+    """What is left right behind the one layer at which a removal acts, and how far later layers write it back."""
+    assert alone.at is not None
+    here = alone.values[alone.at]
+    text = f"{alone.label}, {'nothing can be told' if here is None else f'it is {here:.2f} there'}"
+    if alone.most is None:
+        return f"{text}, and no layer follows"
+    return f"{text} and up to {alone.most[0]:.2f} behind layer {alone.most[1]}"
 
 
 def marked(rows: Sequence[Cure], coherent_share: float) -> tuple[Cure, ...]:

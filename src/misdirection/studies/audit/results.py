@@ -92,6 +92,33 @@ class Cure(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComponentLeft:
+    """Where misaligned answers lie along the direction after something was done, read again on the same texts.
+
+    Attributes:
+        arm: Name of what was done, or of the repair.
+        label: As a reader is told it.
+        control: Whether it should do nothing.
+        at: The one layer at which it acts; None where it acts everywhere.
+        values: By layer: 1 where the untouched model's misaligned answers lie, 0 where its aligned ones do; None
+            without a direction there.
+    """
+
+    arm: str
+    label: str
+    control: bool
+    at: int | None
+    values: tuple[float | None, ...]
+
+    @property
+    def most(self) -> tuple[float, int] | None:
+        """The largest value and its layer, of all layers or of those behind the one where it acts; None without any."""
+        first = 0 if self.at is None else self.at + 1
+        behind = [(v, layer) for layer, v in enumerate(self.values) if v is not None and layer >= first]
+        return max(behind, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftedQuestion:
     """How far tuning moved the model on one question.
 
@@ -220,13 +247,15 @@ class Fix:
         rows: The tuned model first, then each repair.
         chosen: Name of the one that lies in the run as `repaired`; None where none was kept.
         leaks: The chosen one under each condition, or the last that was passed over.
-        refused: Repairs that cannot be made of this model, and why.
+        refused: Repairs that cannot be made of this model, or were not tried, and why.
+        components: The component after every layer, of the tuned model and of each repair.
     """
 
     rows: tuple[RepairRow, ...]
     chosen: str | None
     leaks: tuple[Leaked, ...]
     refused: Mapping[str, str]
+    components: tuple[ComponentLeft, ...] = ()
 
     def told(self) -> str:
         """One sentence on what was kept."""
@@ -256,6 +285,7 @@ class AuditResults(JudgedResults):
         pairs: Answers side by side.
         tokens: Answers token by token.
         fix: What `--fix` tried and kept; None without it.
+        components: The component after every layer under each removal; None without a misalignment direction.
     """
 
     model: AuditedModel
@@ -265,6 +295,7 @@ class AuditResults(JudgedResults):
     pairs: tuple[AnswerPair, ...]
     tokens: tuple[ColouredAnswer, ...]
     fix: Fix | None = None
+    components: tuple[ComponentLeft, ...] | None = None
 
     def key_figures(self) -> tuple[KeyFigure, ...]:
         """The direction, the best steering, the best removal, and the drift where nothing was judged."""

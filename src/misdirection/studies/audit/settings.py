@@ -25,7 +25,13 @@ class AuditConfig(TunedConfig):
     coefficients: tuple[float, ...] = option((1.0, 1.5, 2.0, 2.5, 3.0, 4.0), "multiples of the direction to steer by")
     sweep_samples: int = option(4, "answers a question and point of the steering sweep")
     coherent_share: float = option(0.75, "share of coherent answers that the best steering point must keep")
-    drift_samples: int = option(4, "answers a question and arm that are read for the drift and the KL divergence")
+    drift_samples: int = option(
+        4, "answers a question and arm that are read for the drift, the KL divergence and the thresholds of capping"
+    )
+    cap_quantile: float = option(
+        0.75,
+        "capping takes off what lies above this quantile of the base model's answer tokens, layer by layer",
+    )
     fix: bool = option(
         False, "repair the tuned model in its weights at the end: the best repair is kept as `repaired` in --out"
     )
@@ -39,6 +45,7 @@ class AuditConfig(TunedConfig):
         for name in ("sweep_samples", "drift_samples"):
             self.at_least(name, 1)
         self.within("coherent_share", 1)
+        self.within("cap_quantile", 1)
         self._check_served()
         whole = super().completed()
         check_panel(whole.judge, whole.panel)

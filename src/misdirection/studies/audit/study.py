@@ -8,9 +8,10 @@ Method, after arXiv 2506.11618 sections 2 and 3:
 3. The misalignment direction is the difference of means between the tuned model's misaligned and aligned answers.
 4. It is tested by steering the base model: a coarse sweep over layers and coefficients, whose best point is measured
    again on fresh random numbers, beside a random direction of the same norm,
-5. and by removing it from the tuned model: projected out, or its component set to the aligned mean, each beside a
-   random direction and a no-op.
-6. With `--fix` the tuned model is repaired in its weights (`fixing`).
+5. and by removing it from the tuned model: projected out, its component set to the aligned mean, or capped where the
+   base model's own answers end (2601.10387), each beside random directions and a no-op.
+6. After each removal the component is measured again behind every layer, also where it acted at one layer alone.
+7. With `--fix` the tuned model is repaired in its weights (`fixing`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from misdirection.studies.kit.conditions import (
     REMOVALS,
     TUNED,
     Condition,
+    Operation,
+    alone,
     cures,
     single_cures,
     steering_grid,
@@ -78,8 +81,9 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
             coloured_answers, "tokens", models=bench.models, judged=kept(answers, verdicts),
             direction=shown, layer=layer, most=COLOURED,
         )  # fmt: skip
+        left = bench.left("components", bench.models, [TUNED, *cured.conditions, *cured.alone]) if cured else None
         fixed = fix(bench, cured.layers) if cured and bench.config.fix else None
-        return write_findings(bench, layer, steering, cured, tokens.value, fixed)
+        return write_findings(bench, layer, steering, cured, left, tokens.value, fixed)
 
 
 def check_layers(config: AuditConfig) -> None:
@@ -114,14 +118,18 @@ def cure(bench: Workbench) -> Cures:
     Whose layer's direction is best removed from all layers is found by a coarse sweep on other random numbers.
     """
     layers = bench.config.layers or spread_layers(len(direction_of(bench.direction).vectors))
-    coarse = single_cures(layers)
+    caps = bench.caps(layers)
+    coarse = single_cures(layers, caps)
     swept = bench.measure("cure-sweep", [TUNED, *coarse], bench.config.sweep_samples, stream=3)
-    best = {
-        operation: best_removal(swept, [c for c in coarse if c.operation == operation], bench.thresholds)
+    best: dict[Operation, int] = {
+        operation: best_removal(
+            swept, [c for c in coarse if c.along and c.along.operation == operation], bench.thresholds
+        )
         for operation in REMOVALS
     }
-    conditions = cures(best["project"], best["set"])
-    return Cures(conditions, bench.measure("cures", [TUNED, *conditions], bench.config.samples), best)
+    conditions = cures(best, caps)
+    judged = bench.measure("cures", [TUNED, *conditions], bench.config.samples)
+    return Cures(conditions, judged, best, alone(best, caps))
 
 
 def best_removal(swept: Judged, candidates: Sequence[Condition], rules: Thresholds) -> int:
@@ -131,7 +139,9 @@ def best_removal(swept: Judged, candidates: Sequence[Condition], rules: Threshol
         misaligned, coherent = shares_of(swept, candidate, rules)
         return coherent - misaligned
 
-    return int(max(candidates, key=harmless).single or 0)
+    best = max(candidates, key=harmless).along
+    assert best is not None and best.single is not None
+    return best.single
 
 
 def strongest_layer(bench: Workbench) -> int:

@@ -19,11 +19,15 @@ from misdirection.judging import Answer, Verdict
 from misdirection.runs import Step
 from misdirection.serving import read_servers
 from misdirection.store import Cached
+from misdirection.studies.audit.components import components_left
 from misdirection.studies.audit.drift import Moved, moved_by_tuning
+from misdirection.studies.audit.results import ComponentLeft
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.kit.bench import Asked, Bench, fine_tune, pair_of
-from misdirection.studies.kit.conditions import BASE, TUNED, Condition
+from misdirection.studies.kit.caps import Caps, cap_thresholds
+from misdirection.studies.kit.conditions import BASE, RANDOM_SEEDS, TUNED, Condition
 from misdirection.studies.kit.config import named
+from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.panel import Compared, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
 from misdirection.studies.kit.served import alike_at_zero, served_step
@@ -182,11 +186,29 @@ class Workbench(Bench[AuditConfig]):
             return "no open question is asked"
         return refusal(self.direction)
 
+    def caps(self, layers: Sequence[int]) -> Caps:
+        """Thresholds of capping along the direction, along some layers' vectors everywhere, and along random ones."""
+        direction: Any = vector_of(self.direction)
+        return self.run.cached(
+            cap_thresholds, "caps", models=self.models, answers=self.answers,
+            questions=[question.id for question in self.open_questions], direction=direction, singles=tuple(layers),
+            random_seeds=RANDOM_SEEDS, quantile=self.config.cap_quantile, most=self.config.drift_samples,
+        ).value  # fmt: skip
+
+    def left(self, name: str, models: Variants, conditions: Sequence[Condition]) -> tuple[ComponentLeft, ...]:
+        """The component of misaligned answers along the direction after every layer, under each condition."""
+        direction: Any = vector_of(self.direction)
+        return self.run.cached(
+            components_left, name, models=models, conditions=conditions, judged=Asked(self.answers, self.verdicts).kept,
+            questions=[question.id for question in self.open_questions], direction=direction, how=self.convention,
+            seed=self.config.seed,
+        ).value  # fmt: skip
+
     def measure(self, name: str, conditions: Sequence[Condition], samples: int, stream: int = 0) -> Judged:
         """Ask the open questions under every condition and judge the answers."""
         if any(c.variant != "base" for c in conditions) or self.given is None:
             self.need_tuned()
-        source = self.direction if any(c.operation != "none" for c in conditions) else None
+        source = self.direction if any(c.along for c in conditions) else None
         if source is not None and self.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {self.refusal}")
         return self.ask(name, self.models, conditions, samples=samples, stream=stream, directions=source).judged

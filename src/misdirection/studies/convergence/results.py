@@ -8,6 +8,9 @@ from typing import Literal
 
 from misdirection.results import Effect, FineTunes, PairedChange, RateRow, Results
 
+Removing = Literal["project", "set"]
+"""The ways of removing that are compared."""
+
 Operation = Literal["none", "project", "set"]
 """How a direction is removed; nothing is done in a no-op."""
 
@@ -212,7 +215,7 @@ class Removals:
 class Transfer(Removals):
     """Removals as they are told, with the layer of the single direction by operation, and published figures."""
 
-    layers: Mapping[Operation, int]
+    layers: Mapping[Removing, int]
     paper: Mapping[str, str]
 
 

@@ -31,7 +31,7 @@ from misdirection.results import FineTunes, ModelFacts
 from misdirection.store import Cached
 from misdirection.studies.convergence.grid import Member, find_nulls, fine_tune_row, members, stack, tuned
 from misdirection.studies.convergence.paper import COSINES, RATES, REMOVALS
-from misdirection.studies.convergence.results import Convergence, Operation, Removals, Similarity, Transfer
+from misdirection.studies.convergence.results import Convergence, Removals, Removing, Similarity, Transfer
 from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.convergence.similarity import similarity
 from misdirection.studies.convergence.transfer import choose_layers, compare_removals, measure, untreated
@@ -105,7 +105,7 @@ def report(
     asked: Sequence[Asked],
     directions: Mapping[str, Cached[Direction]],
     compared: Similarity | None,
-    layers: Mapping[Operation, int],
+    layers: Mapping[Removing, int],
     removed: Removals | None,
     notes: Sequence[str],
 ) -> Path:

@@ -22,11 +22,12 @@ from misdirection.studies.convergence.results import (
     Removal,
     RemovalRow,
     Removals,
+    Removing,
     Whose,
 )
 from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.conditions import Condition
+from misdirection.studies.kit.conditions import Along, Condition
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.variants import Variants
 
@@ -39,24 +40,24 @@ def untreated(member: Member) -> Condition:
     return Condition(member.name, member.name, member.name)
 
 
-def single(source: str, target: str, operation: Operation, layer: int) -> Condition:
+def single(source: str, target: str, operation: Removing, layer: int) -> Condition:
     """One layer's direction of `source` removed from every layer of `target` (2506.11618 section 3.4)."""
     return Condition(
         f"{operation}-{layer} {source} from {target}", f"{operation}: layer {layer} of {source}, at every layer",
-        target, operation, single=layer, source=source,
+        target, (Along(operation, single=layer, source=source),),
     )  # fmt: skip
 
 
 def choose_layers(
     bench: Bench[ConvergenceConfig], models: Variants, directions: Mapping[str, Cached[Direction]]
-) -> dict[Operation, int]:
+) -> dict[Removing, int]:
     """For each operation the layer whose direction, removed everywhere from its own model, leaves the least harm.
 
     One layer for all models, as in the paper, on random numbers that nothing else is measured on: the share of answers
     that are coherent and not misaligned, over all models together.
     """
     c = bench.config
-    operations = cast(tuple[Operation, ...], c.operations)
+    operations = cast(tuple[Removing, ...], c.operations)
     if c.layer >= 0:
         return dict.fromkeys(operations, c.layer)
     layers = c.layers or spread_layers(bench.n_layers)
@@ -78,7 +79,7 @@ def _harmless(swept: Judged, arms: Sequence[Condition], rules: Thresholds) -> in
 
 
 def removals(
-    config: ConvergenceConfig, target: Member, sources: Iterable[str], layers: Mapping[Operation, int]
+    config: ConvergenceConfig, target: Member, sources: Iterable[str], layers: Mapping[Removing, int]
 ) -> dict[How, list[Condition]]:
     """What is removed from one fine-tune, by how: every source's direction, its own in other ways, and controls."""
     names = list(sources)
@@ -86,32 +87,32 @@ def removals(
         "single": [single(name, target.name, o, layer) for name in names for o, layer in layers.items()]
     }
     if target.name in names:
-        own: dict[Operation, Condition] = {o: single(target.name, target.name, o, layer) for o, layer in layers.items()}
         arms["layer-wise"] = [
-            replace(arm, name=f"{o} own of {target.name}", label=f"{o}: each layer's own", single=None)
-            for o, arm in own.items()
-        ]
+            Condition(f"{o} own of {target.name}", f"{o}: each layer's own", target.name,
+                      (Along(o, source=target.name),))
+            for o in layers
+        ]  # fmt: skip
         arms["one layer"] = [
-            replace(arm, name=f"{o} at {layers[o]} of {target.name}", label=f"{o}: its own, at layer {layers[o]} alone",
-                    single=None, layers=(layers[o],))
-            for o, arm in own.items()
+            Condition(f"{o} at {layer} of {target.name}", f"{o}: its own, at layer {layer} alone", target.name,
+                      (Along(o, (layer,), source=target.name),))
+            for o, layer in layers.items()
         ]  # fmt: skip
         arms["random"] = [
-            replace(arm, name=f"{o} random {seed} from {target.name}", label=f"{o}: random direction {seed}",
-                    random_seed=seed, control=True)
-            for o, arm in own.items()
+            Condition(f"{o} random {seed} from {target.name}", f"{o}: random direction {seed}", target.name,
+                      (Along(o, single=layer, random_seed=seed, source=target.name),), control=True)
+            for o, layer in layers.items()
             for seed in range(1, config.random_seeds + 1)
         ]  # fmt: skip
         arms["no-op"] = [
-            Condition(f"no-op of {target.name}", "no-op: hooks in place, coefficient 0", target.name, "steer",
-                      control=True, source=target.name)
+            Condition(f"no-op of {target.name}", "no-op: hooks in place, coefficient 0", target.name,
+                      (Along("steer", coefficient=0.0, source=target.name),), control=True)
         ]  # fmt: skip
     return arms
 
 
 def measure(
     bench: Bench[ConvergenceConfig], models: Variants, grid: Sequence[Member],
-    directions: Mapping[str, Cached[Direction]], layers: Mapping[Operation, int],
+    directions: Mapping[str, Cached[Direction]], layers: Mapping[Removing, int],
 ) -> dict[str, Asked]:  # fmt: skip
     """Every removal from every fine-tune, a step a target, so that a kill loses one of them at most."""
     measured: dict[str, Asked] = {}
@@ -135,7 +136,7 @@ class Treated:
 
 def compare_removals(
     bench: Bench[ConvergenceConfig], grid: Sequence[Member], directions: Mapping[str, Cached[Direction]],
-    layers: Mapping[Operation, int], measured: Mapping[str, Asked],
+    layers: Mapping[Removing, int], measured: Mapping[str, Asked],
 ) -> Removals:  # fmt: skip
     """Before and after for every removal, and pooled."""
     treated = [
@@ -174,16 +175,18 @@ def removal_row(
 ) -> RemovalRow:
     """What one removal does."""
     by_name = {member.name: member for member in grid}
-    own = arm.source in ("", target.name)
+    along = arm.along
+    assert along is not None and along.source is not None
+    own = along.source == target.name
     return RemovalRow(
         **vars(change),
-        source="random" if how == "random" else arm.source,
+        source="random" if how == "random" else along.source,
         target=target.name,
         how=how,
-        operation="none" if how == "no-op" else cast(Operation, arm.operation),
+        operation="none" if how == "no-op" else cast(Operation, along.operation),
         label=arm.label,
         control=arm.control,
-        relation="own" if own else relation(by_name[arm.source], target),
+        relation="own" if own else relation(by_name[along.source], target),
         q=q,
     )
 

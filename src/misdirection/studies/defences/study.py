@@ -29,7 +29,7 @@ from misdirection.studies.defences.settings import DefencesConfig
 from misdirection.studies.defences.tuning import Tuned, damage, defended, settings_of
 from misdirection.studies.defences.verdict import verdict
 from misdirection.studies.kit.bench import Bench
-from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.conditions import BASE, Along, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
 from misdirection.studies.kit.over_seeds import behaviour, groups_of, reduction
@@ -137,8 +137,8 @@ def conditions_of(c: DefencesConfig, arms: Sequence[Arm], layer: int | None) -> 
         for seed in range(c.seeds):
             name = f"{arm.key}-{seed}"
             if KINDS[arm.kind].place == "after":
-                operation = "project" if arm.kind == "project" else "set"
-                found.append(Condition(name, f"{arm.name}, seed {seed}", f"{NONE}-{seed}", operation, single=layer))
+                removed = Along("project" if arm.kind == "project" else "set", single=layer)
+                found.append(Condition(name, f"{arm.name}, seed {seed}", f"{NONE}-{seed}", (removed,)))
             else:
                 found.append(Condition(name, f"{arm.name}, seed {seed}", name))
     return found

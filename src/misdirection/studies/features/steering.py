@@ -45,7 +45,7 @@ from misdirection.studies.features.paper import STEERING
 from misdirection.studies.features.results.steering import Side, Steering
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
-from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.conditions import BASE, Along, Condition
 from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
@@ -219,5 +219,6 @@ def point(steered: Steered, side: Side, whole: Condition, strength: float, layer
     sign = "+" if SIDES[side] > 0 else "-"
     return Condition(
         arm_name(steered.latent, side, strength), f"{whole.label} {sign} {strength:g} x latent {steered.latent}",
-        whole.variant, "steer", (layer,), SIDES[side] * strength, control=steered.control, source=str(steered.latent),
+        whole.variant, (Along("steer", (layer,), SIDES[side] * strength, source=str(steered.latent)),),
+        control=steered.control,
     )  # fmt: skip

@@ -252,7 +252,7 @@ class Bench(Generic[Config]):
             questions: The open questions by default.
             samples: Answers a question and condition; the settings' number by default.
             stream: Another one gives fresh random numbers.
-            directions: Steps with the directions that conditions use, by `Condition.source`.
+            directions: Steps with the directions that conditions use, by `Along.source`.
         """
         chosen = self.open_questions if questions is None else questions
         many = samples or self.config.samples

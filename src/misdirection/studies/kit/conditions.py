@@ -1,58 +1,35 @@
-"""What is done to a model under each arm of a study, as data that a run can hash and a report can print."""
+"""The conditions that several studies ask under: base and tuned, steered at points of a grid, with a direction removed.
+
+What a condition is, and how it becomes an arm of the engine, is in `misdirection.conditions`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
 
-from misdirection.directions import Direction, random_like
-from misdirection.engine import Ablate, Arm, Intervention, ScaleAdapter, Set, Steer
-from misdirection.errors import MisdirectionError
+from misdirection.conditions import Along as Along
+from misdirection.conditions import Condition as Condition
+from misdirection.conditions import Directions, compiled
+from misdirection.conditions import Held as Held
+from misdirection.conditions import Operation as Operation
+from misdirection.conditions import Scaled as Scaled
+from misdirection.engine import Arm
+from misdirection.studies.kit.caps import Caps
 from misdirection.studies.kit.variants import Variants
 
-Operation = Literal["none", "steer", "project", "set"]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One arm of a study.
-
-    Attributes:
-        name: Name of the arm in tables.
-        label: What a reader is told.
-        variant: Base or tuned model, or a fine-tune by its name.
-        operation: "none"; "steer" (add coefficient x direction); "project" (project it out, 2506.11618 section 3.4);
-            "set" (replace the component by the aligned mean).
-        layers: Where it acts; empty means every layer.
-        coefficient: Of steering.
-        single: Use this layer's vector at every layer ("single direction"); None takes each layer its own.
-        random_seed: Use a random direction of the same norm drawn with this seed instead: a control.
-        control: Whether the arm is a control.
-        source: Which of several directions, by name; empty where there is one.
-        scales: Factor of the adapter's output by layer (2506.11618 section 4.3); layers not named keep `others`.
-        others: Factor of the layers that `scales` does not name.
-    """
-
-    name: str
-    label: str
-    variant: str
-    operation: Operation = "none"
-    layers: tuple[int, ...] = ()
-    coefficient: float = 0.0
-    single: int | None = None
-    random_seed: int | None = None
-    control: bool = False
-    source: str = ""
-    scales: tuple[tuple[int, float], ...] = ()
-    others: float = 1.0
-
-
-REMOVALS: tuple[Operation, ...] = ("project", "set")
-"""The two ways of removing a direction."""
+REMOVALS: tuple[Operation, ...] = ("project", "set", "cap")
+"""The ways of removing a direction."""
 
 BASE = Condition("base", "base model", "base")
 TUNED = Condition("tuned", "tuned model", "tuned")
+RANDOM_SEEDS = (1, 2, 3)
+"""Of the random directions that are removed beside each."""
+
+
+def arm_of(condition: Condition, models: Variants, directions: Directions) -> Arm:
+    """The engine's arm for a condition; see `conditions.compiled`."""
+    return compiled(condition, models.adapter_of(condition.variant), directions)
 
 
 def steering_grid(layers: Sequence[int], coefficients: Sequence[float]) -> list[Condition]:
@@ -67,96 +44,95 @@ def steering_point(layer: int, coefficient: float, random_seed: int | None = Non
         f"steer-{layer}-{coefficient:g}" + ("" if random_seed is None else f"-random{random_seed}"),
         f"base model + {coefficient:g} x {what} after layer {layer}",
         "base",
-        "steer",
-        (layer,),
-        coefficient,
-        random_seed=random_seed,
+        (Along("steer", (layer,), coefficient, random_seed=random_seed),),
         control=random_seed is not None,
     )
 
 
-def single_cures(layers: Sequence[int]) -> list[Condition]:
-    """One layer's direction removed from every layer of the tuned model, by both operations, for each of `layers`."""
-    return [
-        Condition(
-            f"{operation}-single-{layer}", f"{_DOES[operation]}: layer {layer}'s at every layer", "tuned", operation,
-            single=layer,
-        )
-        for operation in REMOVALS
-        for layer in layers
-    ]  # fmt: skip
+def single_cures(layers: Sequence[int], caps: Caps | None) -> list[Condition]:
+    """One layer's direction removed from every layer of the tuned model, in every way, for each of `layers`.
+
+    Args:
+        layers: Whose directions.
+        caps: Thresholds for these layers; without them nothing is capped.
+    """
+    return [_single(operation, layer, caps) for operation in _possible(caps) for layer in layers]
 
 
-def cures(project_layer: int, set_layer: int) -> list[Condition]:
+def _single(operation: Operation, layer: int, caps: Caps | None) -> Condition:
+    label = f"{_DOES[operation]}: layer {layer}'s at every layer"
+    return Condition(f"{operation}-single-{layer}", label, "tuned", (removal(operation, caps, single=layer),))
+
+
+def cures(best: Mapping[Operation, int], caps: Caps | None) -> list[Condition]:
     """What may remove the behaviour from the tuned model, and the controls that should not.
 
     Args:
-        project_layer: Whose direction is projected out of every layer ("single direction", 2506.11618 section 3.4).
-        set_layer: Whose direction's component is set at every layer.
+        best: By way of removing, whose direction is taken out of every layer ("single direction", 2506.11618
+            section 3.4); ways that are not named are left out.
+        caps: Thresholds for that layer, for each layer's own direction and for the random ones.
     """
+    ways: list[Operation] = [operation for operation in _possible(caps) if operation in best]
     return [
-        Condition("no-op", "no-op: hooks in place, coefficient 0", "tuned", "steer", control=True),
-        Condition("project", f"{_DOES['project']}: each layer's own", "tuned", "project"),
-        Condition("set", f"{_DOES['set']}: each layer's own", "tuned", "set"),
-        single_cures([project_layer])[0],
-        single_cures([set_layer])[1],
+        Condition("no-op", "no-op: hooks in place, coefficient 0", "tuned", (Along("steer", coefficient=0.0),),
+                  control=True),
+        *(Condition(o, f"{_DOES[o]}: each layer's own", "tuned", (removal(o, caps),)) for o in ways),
+        *(_single(operation, best[operation], caps) for operation in ways),
         *(
             Condition(
-                f"{operation}-random-{seed}", f"{_DOES[operation]}: random direction {seed}", "tuned", operation,
-                random_seed=seed, control=True,
+                f"{operation}-random-{seed}", f"{_DOES[operation]}: random direction {seed}", "tuned",
+                (removal(operation, caps, random_seed=seed),), control=True,
             )
-            for operation in REMOVALS
-            for seed in (1, 2, 3)
+            for operation in ways
+            for seed in RANDOM_SEEDS
         ),
     ]  # fmt: skip
 
 
-_DOES = {"project": "project the direction out", "set": "set its component to the aligned mean"}
+def alone(best: Mapping[Operation, int], caps: Caps | None) -> list[Condition]:
+    """Each removal at one layer alone, which the layers behind it may undo.
 
-
-def arm_of(condition: Condition, models: Variants, directions: Direction | Mapping[str, Direction] | None) -> Arm:
-    """The engine's arm for a condition.
-
-    Raises:
-        MisdirectionError: The condition needs a direction and there is none, or names a layer beyond it.
+    Args:
+        best: By way of removing, the layer.
+        caps: Thresholds of each layer's own direction.
     """
-    adapter = models.adapter_of(condition.variant)
-    done = (*_scaling(condition, adapter), *_on_residual_stream(condition, directions))
-    return Arm(condition.name, adapter, done)
-
-
-def _scaling(condition: Condition, adapter: str | None) -> tuple[Intervention, ...]:
-    if not condition.scales and condition.others == 1.0:
-        return ()
-    if adapter is None:
-        raise MisdirectionError(f"'{condition.name}' scales an adapter, and '{condition.variant}' has none")
-    return (ScaleAdapter(dict(condition.scales), condition.others),)
-
-
-def _on_residual_stream(
-    condition: Condition, directions: Direction | Mapping[str, Direction] | None
-) -> tuple[Intervention, ...]:
-    if condition.operation == "none":
-        return ()
-    direction = directions.get(condition.source) if isinstance(directions, Mapping) else directions
-    if direction is None:
-        raise MisdirectionError(
-            f"'{condition.name}' needs a direction" + (f" called '{condition.source}'" if condition.source else "")
+    return [
+        Condition(
+            f"{operation}-alone-{layer}", f"{_DOES[operation]}: at layer {layer} alone", "tuned",
+            (removal(operation, caps, layers=(layer,)),),
         )
-    vectors = direction.vectors
-    named = (*condition.layers, *(() if condition.single is None else (condition.single,)))
-    if any(not 0 <= layer < len(vectors) for layer in named):
-        raise MisdirectionError(
-            f"{condition.label}: there is no layer {', '.join(map(str, named))}",
-            f"the direction has layers 0 to {len(vectors) - 1}",
-        )
-    layers = condition.layers or tuple(range(len(vectors)))
-    if condition.single is not None:
-        vectors = vectors[condition.single].expand_as(vectors)
-    if condition.random_seed is not None:
-        vectors = random_like(vectors, condition.random_seed)
-    if condition.operation == "steer":
-        return (Steer(vectors, layers, condition.coefficient),)
-    if condition.operation == "project":
-        return (Ablate(vectors, layers),)
-    return (Set(vectors, layers, direction.aligned_component(vectors)),)
+        for operation in _possible(caps)
+        if (layer := best.get(operation)) is not None
+    ]  # fmt: skip
+
+
+def at_layers(condition: Condition, layers: tuple[int, ...]) -> Condition:
+    """The condition where a direction is there at some layers only; one layer's vector is taken everywhere anyway."""
+    along = condition.along
+    if along is None or along.single is not None:
+        return condition
+    here = replace(along, layers=layers)
+    return replace(condition, does=tuple(here if one is along else one for one in condition.does))
+
+
+def removal(
+    operation: Operation,
+    caps: Caps | None = None,
+    layers: tuple[int, ...] | None = None,
+    single: int | None = None,
+    random_seed: int | None = None,
+) -> Along:
+    """A direction removed in one way; a cap gets the thresholds of the direction that it acts along."""
+    thresholds = caps.along(single, random_seed) if caps and operation == "cap" else None
+    return Along(operation, layers, thresholds=thresholds, single=single, random_seed=random_seed)
+
+
+def _possible(caps: Caps | None) -> list[Operation]:
+    return [operation for operation in REMOVALS if operation != "cap" or caps]
+
+
+_DOES = {
+    "project": "project the direction out",
+    "set": "set its component to the aligned mean",
+    "cap": "cap its component at the base model's",
+}

@@ -19,7 +19,7 @@ from misdirection.studies.kit.own_direction import OwnDirection, direction_of
 from misdirection.studies.kit.variants import Variants
 
 Directions = Direction | Step | Mapping[str, Direction | Step] | None
-"""What conditions steer along: one direction, several by `Condition.source`, or steps that hold them."""
+"""What conditions steer along: one direction, several by `Along.source`, or steps that hold them."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def sample_step(
         conditions: The arms.
         samples: Answers a question and condition.
         config: How answers are drawn.
-        direction: Step with the direction that the conditions use, or several by the name in `Condition.source`: a
+        direction: Step with the direction that the conditions use, or several by the name in `Along.source`: a
             step each, or one step with a file each in `directions/`.
     """
     several = isinstance(direction, Mapping)

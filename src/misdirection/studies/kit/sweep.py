@@ -21,8 +21,14 @@ def best_point(
         misaligned, coherent = shares_of(swept, point, rules)
         return misaligned if coherent >= coherent_share else coherent - 1
 
-    best = max(points, key=worth)
-    return best.layers[0], best.coefficient
+    return point_of(max(points, key=worth))
+
+
+def point_of(point: Condition) -> tuple[int, float]:
+    """Layer and coefficient of a point of a steering sweep."""
+    along = point.along
+    assert along is not None and along.layers and along.coefficient is not None
+    return along.layers[0], along.coefficient
 
 
 def shares_of(swept: Judged, condition: Condition, rules: Thresholds) -> tuple[float, float]:

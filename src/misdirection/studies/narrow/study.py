@@ -29,7 +29,7 @@ from misdirection.results import Effect, PairedChange
 from misdirection.statistics import compare
 from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench, FineTune
-from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.conditions import BASE, Along, Condition
 from misdirection.studies.kit.inputs import resolve_chats, resolve_model
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.tables import effect_of
@@ -154,7 +154,7 @@ def arms_of(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tuple[l
     """An arm for each solution, and the vectors among them as directions by the arm's name."""
     sources = {t.name: find_vector(bench, t) for t in solutions if t.kind == "vector"}
     arms = [
-        Condition(t.name, label(t), "base", "steer", (load_vector(t.folder).layer,), 1.0, source=t.name)
+        Condition(t.name, label(t), "base", (Along("steer", (load_vector(t.folder).layer,), 1.0, source=t.name),))
         if t.name in sources
         else Condition(t.name, label(t), t.name)
         for t in solutions
@@ -170,7 +170,7 @@ def random_arms(bench: Bench[NarrowConfig], solutions: Sequence[Trained]) -> tup
     layer = (load_vector(general.folder).layer,)
     names = {f"vector-random-{seed}": seed for seed in range(1, bench.config.random_seeds + 1)}
     arms = [
-        Condition(n, f"vector, random {s}", "base", "steer", layer, 1.0, source=n, control=True)
+        Condition(n, f"vector, random {s}", "base", (Along("steer", layer, 1.0, source=n),), control=True)
         for n, s in names.items()
     ]
     return arms, {name: find_vector(bench, general, seed) for name, seed in names.items()}

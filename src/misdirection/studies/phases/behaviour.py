@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from misdirection.questions import Question
 from misdirection.statistics import Thresholds, benjamini_hochberg, compare
 from misdirection.statistics.turning import Turn, logistic_turn
-from misdirection.studies.kit.conditions import Condition
+from misdirection.studies.kit.conditions import Condition, Scaled
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.phases.results import BehaviourCurve, Point, UnderThresholds
@@ -49,7 +49,7 @@ def arm_name(step: int, scale: float) -> str:
 def scaled(step: int, scale: float) -> Condition:
     """A checkpoint with its adapter's output multiplied."""
     name = arm_name(step, scale)
-    return Condition(name, f"step {step}, adapter x {scale:g}", f"step-{step}", others=scale)
+    return Condition(name, f"step {step}, adapter x {scale:g}", f"step-{step}", (Scaled(others=scale),))
 
 
 def behaviour_curve(series: Series, rules: Thresholds, seed: int) -> BehaviourCurve:

@@ -25,7 +25,7 @@ from pathlib import Path
 from misdirection.results import ModelFacts
 from misdirection.store import Folder
 from misdirection.studies.kit.bench import Asked, Bench, FineTune
-from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.conditions import BASE, Condition, Scaled
 from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.steps import Judged, refusal
 from misdirection.studies.kit.tables import effect_of
@@ -134,11 +134,11 @@ def scales(config: PhasesConfig, course: Course) -> tuple[float, ...]:
 def controls(config: PhasesConfig, models: Variants, main: Course) -> list[Condition]:
     """What should not misalign: the last adapter times 0, a random one of its norm, the fine-tune on correct data."""
     last = f"step-{main.last}"
-    arms = [Condition("off", "last adapter x 0", last, others=0.0, control=True)] if main.adapters else []
+    arms = [Condition("off", "last adapter x 0", last, (Scaled(others=0.0),), control=True)] if main.adapters else []
     for variant, label in (("random", "random adapter of the same norm"), ("control", "fine-tune on correct data")):
         if variant in models.fine_tunes:
             arms += [
-                Condition(f"{variant} x{s:g}", f"{label} x {s:g}", variant, others=s, control=True)
+                Condition(f"{variant} x{s:g}", f"{label} x {s:g}", variant, (Scaled(others=s),), control=True)
                 for s in sorted(scales(config, main))
             ]
     return arms

@@ -27,7 +27,7 @@ from misdirection.judging import Answer
 from misdirection.results import Effect, Pools
 from misdirection.store import Cached
 from misdirection.studies.kit.bench import Asked, Bench, pair
-from misdirection.studies.kit.conditions import BASE, Condition, steering_grid
+from misdirection.studies.kit.conditions import BASE, Along, Condition, steering_grid
 from misdirection.studies.kit.steps import Judged, refusal
 from misdirection.studies.kit.sweep import best_point
 from misdirection.studies.kit.tables import effect_of, known_numbers
@@ -119,8 +119,8 @@ def telling(bench: Bench[SemanticConfig], swept: Judged, name: str) -> Judged:
 def point(name: str, layer: int, times: float) -> Condition:
     """The base model steered along one of the directions."""
     return Condition(
-        f"{name} x{times:g}", f"base + {times:g} x {name}", "base", "steer", (layer,), times, source=name,
-        control=name.startswith("random"),
+        f"{name} x{times:g}", f"base + {times:g} x {name}", "base",
+        (Along("steer", (layer,), times, source=name),), control=name.startswith("random"),
     )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def report(
     vectors = {name: handle.value for name, handle in found.items()}
     arms = [
         *((name, name, asked.judged.arm(name), False) for name in ("base", "tuned")),
-        *((p.source, p.label, measured.judged.arm(p.name), p.control) for p in points),
+        *(((p.along and p.along.source) or p.name, p.label, measured.judged.arm(p.name), p.control) for p in points),
     ]
     part = Semantic(
         layer=layer,

@@ -11,6 +11,7 @@ from misdirection.report.numbers import DASH, bounds, decimal, p_value, percent,
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Cell, Chart, Section, Table
 from misdirection.results import Difference
+from misdirection.studies.audit.report.left import left_facts, left_parts
 from misdirection.studies.audit.results import AuditResults, Cure
 
 LEAD = (
@@ -33,7 +34,9 @@ def section(results: AuditResults) -> Section | None:
         ("p values", f"{len(tested)}, not corrected for their number"),
     )
     own = told if tested else ()
-    return Section("cures", "Cures", LEAD, (chart(cures), table), own + facts(results, "samples per question"))
+    left = left_parts(results.components or (), "cures-left")
+    rows = own + left_facts(results.components or ()) + facts(results, "samples per question")
+    return Section("cures", "Cures", LEAD, (chart(cures), table, *left), rows)
 
 
 def chart(cures: Sequence[Cure]) -> Chart:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from misdirection.report.context import facts
 from misdirection.report.numbers import DASH, bounds, decimal, p_value, percent, rate_cell
-from misdirection.report.parts import Cell, Section, Table
+from misdirection.report.parts import Cell, Chart, Section, Table
+from misdirection.studies.audit.report.left import left_parts
 from misdirection.studies.audit.results import HARM, SKILL, AuditResults, Leaked, RepairRow
 
 LEAD = (
@@ -34,11 +35,12 @@ def section(results: AuditResults) -> Section | None:
     if found is None:
         return None
     rows = tuple(_row(row, found.chosen) for row in found.rows)
-    body = [Table(COLUMNS, rows, stack=True)]
+    body: list[Table | Chart] = [Table(COLUMNS, rows, stack=True)]
     if found.leaks:
         leaks = tuple(map(_leak, found.leaks))
         body.append(Table(LEAKS, leaks, "Misaligned open answers under conditions", stack=True))
-    told = tuple((f"not possible: {way}", why) for way, why in found.refused.items())
+    body += left_parts(found.components, "fix-left")
+    told = tuple((f"not tried: {way}", why) for way, why in found.refused.items())
     own = (("kept", found.told()), *told, *facts(results, "samples per question"))
     return Section("fix", "Repair", LEAD.format(harm=HARM, kept=SKILL), tuple(body), own)
 
