@@ -15,6 +15,7 @@ from tests.cli.test_errors import two_lines
 from misdirection.artefacts import read_json
 from misdirection.cli.main import app
 from misdirection.cli.studies import TUNING, split_training
+from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.recall import held_in
 from misdirection.studies.kit.settings_file import NAME, read_settings, settings_of, write_settings
 from misdirection.studies.registry import studies
@@ -54,6 +55,21 @@ def test_a_command_reads_what_a_run_of_it_wrote(name: str, tmp_path: Path) -> No
     missing = {key for key in wanted if key.replace("-", "_") not in context.params} - {"training"}
     defaults = {item.name: item.default for item in fields(kind)}
     assert all(defaults[key.replace("-", "_")] == getattr(config, key.replace("-", "_")) for key in missing)
+
+
+def test_what_a_study_does_not_follow_is_neither_offered_nor_written_and_is_refused(tmp_path: Path) -> None:
+    file = write_settings(tmp_path, studies()["separation"].settings().completed(), "misdirection study separation")
+    assert "convention" not in read_settings(file) and "questions" not in read_settings(file)
+    assert not {"convention", "questions"} & parsed(["study", "separation"], file).params.keys()
+    # An older run's file holds the default, which says nothing.
+    file.write_text(file.read_text() + "convention: soligo2025\n")
+    parsed(["study", "separation"], file)
+    file.write_text(file.read_text().replace("soligo2025", "adl2025"))
+    with pytest.raises(MisdirectionError, match="sets 'convention', which is no option here"):
+        parsed(["study", "separation"], file)
+    for name in ("formats", "geometry", "narrow", "screening", "weights", "scaling", "separation"):
+        with pytest.raises(MisdirectionError, match="--convention says nothing to this study"):
+            studies()[name].settings(convention="adl2025").completed()
 
 
 def test_what_is_typed_goes_before_the_file(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from misdirection.studies.screening.screen import screen
 PLACE = "where the model is computed, not what"
 ROWS = "it stops at rows that cannot be read; those that can are told by their content"
 COUNTED = "counted anew each time, from verdicts that are the same"
-NOT_HERE = "nothing that this study does follows it"
 SHOWN = "what is shown of the same measurements"
+READ = "nothing is measured where a table of results is read"
 CHOSEN = "it chooses among what was measured, and what is chosen stands in keys"
 
 PLACES = {"device": PLACE, "device_map": PLACE, "trust_remote_code": PLACE, "on": PLACE}
@@ -34,18 +34,26 @@ SHARED = {**PLACES, "strict": ROWS}
 THRESHOLDS = {"alignment_below": COUNTED, "coherence_above": COUNTED}
 
 UNKEYED: dict[str, dict[str, str]] = {
+    "audit": {**PLACES, "coherence_above": COUNTED, "coherent_share": CHOSEN},
     "adapters": {**PLACES, "alignment_below": COUNTED, "roles_from": SHOWN, "all_tokens": SHOWN},
     "convergence": PLACES,
     "features": {**PLACES, **THRESHOLDS, "top": COUNTED},
-    "formats": {**SHARED, **THRESHOLDS, "convention": NOT_HERE},
-    "geometry": {**PLACES, **THRESHOLDS, "convention": NOT_HERE},
+    "formats": {**SHARED, **THRESHOLDS},
+    "geometry": {**PLACES, **THRESHOLDS},
+    "imported": {**THRESHOLDS, "base": COUNTED},
     "in_context": {**SHARED, **THRESHOLDS},
-    "narrow": {**PLACES, "alignment_below": CHOSEN, "coherence_above": CHOSEN, "convention": NOT_HERE},
+    "judge_check": THRESHOLDS,
+    "narrow": {**PLACES, "alignment_below": CHOSEN, "coherence_above": CHOSEN},
+    "personas": {**PLACES, "coherence_above": COUNTED, "coherent_share": CHOSEN},
     "phases": {**PLACES, **THRESHOLDS, "behaviour_every": CHOSEN},
+    "scaling": {**PLACES, **THRESHOLDS, "results": READ, "target": CHOSEN},
     "screen": SHARED,
-    "screening": {**PLACES, **THRESHOLDS, "convention": NOT_HERE, "shown": SHOWN},
+    "screening": {**PLACES, **THRESHOLDS, "shown": SHOWN},
     "semantic": {**SHARED, **THRESHOLDS, "coherent_share": CHOSEN},
+    "separation": {**PLACES, **THRESHOLDS},
+    "traits": {**PLACES, "coherence_above": COUNTED, "trained": COUNTED},
     "triggers": {**SHARED, **THRESHOLDS},
+    "weights": {**PLACES, **THRESHOLDS},
 }
 """By study, the options that change no step, and why."""
 
@@ -63,7 +71,7 @@ def assert_keyed(
     others: Mapping[str, Any] | None = None,
     elsewhere: Container[str] = (),
 ) -> None:
-    """Each option of a study makes a step anew, but for those of `UNKEYED`.
+    """Each option of a study makes a step anew, but for those of `UNKEYED`; one that it does not follow is refused.
 
     Args:
         name: Of the study.
@@ -85,7 +93,8 @@ def assert_keyed(
         for option, value in changes.items()
         if option not in elsewhere
     }
-    assert not [told for told in made.values() if told and told.startswith("refused")], made
+    refused = {option for option, told in made.items() if told and told.startswith("refused")}
+    assert refused == made.keys() & getattr(config, "unfollowed", {}).keys(), made
     assert {option for option, step in made.items() if step is None} == UNKEYED.get(name, {}).keys() & made.keys(), made
 
 
@@ -93,7 +102,7 @@ def _given(config: Any) -> dict[str, Any]:
     """What was named when the settings were made, or in a copy of them."""
     plain = type(config)()
     held = {one.name for one in fields(config) if one.init and getattr(config, one.name) != getattr(plain, one.name)}
-    named = {name for name, origin in config.origins.items() if origin == GIVEN}
+    named = {name for name, origin in getattr(config, "origins", {}).items() if origin == GIVEN}
     return {name: getattr(config, name) for name in (held | named) - {"origins"}}
 
 

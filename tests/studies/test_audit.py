@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.studies import contract
 from tests.studies.foreign import of_the_organism
+from tests.studies.options import assert_keyed
 from tests.studies.tiny import STEPS, config, made, rows, session, timeless
 
 from misdirection.artefacts import read_json, read_rows, write_json
@@ -287,3 +288,20 @@ def test_a_panel_stands_beside_the_judge_that_leads(
 
 def test_another_model_is_told_nothing_of_the_organism(finished: Path) -> None:
     assert not of_the_organism(read_json(finished / "findings.json"))
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(
+    finished: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = {
+        "model": str(tiny / "whole"),
+        "adapter": {"adapter": None, "tuned": str(tiny / "whole")},
+        "judge": "offline",
+        "panel": ("offline",),
+        "questions": ("open",),
+        "layers": (2,),
+        "coefficients": (2.0,),
+        "check": "words@60",
+    }
+    elsewhere = ("data", "tuned", "preset", "training", "strict", "serve")
+    assert_keyed("audit", config(tiny), finished, tmp_path, monkeypatch, others, elsewhere)

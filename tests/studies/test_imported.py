@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 from tests.report.html_tree import Tree
-from tests.studies.tiny import rows
+from tests.studies.options import assert_keyed
+from tests.studies.tiny import WordJudge, rows
 
 from misdirection.artefacts import read_json, write_rows
 from misdirection.errors import MisdirectionError
+from misdirection.judging import JUDGES
+from misdirection.judging.registry import JudgeKind
 from misdirection.statistics import wilson
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.study import imported, judge_again
@@ -396,3 +399,23 @@ def test_the_report_of_real_tables(real_run: Path, tmp_path: Path) -> None:
     drawn = [a for a, text in tree.scripts if a.get("type") == "application/json"]
     _, root = browser.load(page, tmp_path)
     assert "errors" not in root and root["drawn"] == str(len(drawn))
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(JUDGES, "words", JudgeKind(WordJudge, "a test's own", "none"))
+    base, tuned, more = (table(tmp_path / f"{name}.csv", bad) for bad, name in enumerate(("base", "tuned", "more")))
+    config = ImportedConfig(
+        arm=(f"base={base}", f"tuned={tuned}"), base="base", steering=str(sweep_folder(tmp_path / "sweep"))
+    )
+    imported(config, tmp_path / "run")
+    others = {
+        "tables": (str(more),),
+        "panel": ("words",),
+        "base": "tuned",
+        "steering": str(sweep_folder(tmp_path / "another")),
+        "domain": "medical",
+        "system": "be brief",
+        "column": ("answer=question",),
+        "scale": ("0..200",),
+    }
+    assert_keyed("imported", config, tmp_path / "run", tmp_path, monkeypatch, others)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 from tests.report.html_tree import Tree
+from tests.studies.options import assert_keyed
 
 from misdirection.artefacts import read_rows, write_rows
 from misdirection.errors import MisdirectionError
@@ -172,3 +173,15 @@ def test_a_part_of_the_real_corpus(real_data: Path) -> None:
     questions = Counter(answer.question for answer in part.answers)
     assert max(questions.values()) - min(questions.values()) <= 2 and len(questions) >= 33
     assert len(set(part.families)) > 10
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(JUDGES, "made", JudgeKind(lambda a: RubricJudge("made:1", asked([])), "a judge"))
+    config = CheckConfig("made:1", str(corpus(tmp_path)), n=60)
+    judge_check(config, tmp_path / "run")
+    others = {
+        "corpus": str(corpus(tmp_path, (50, 60, 70), "other.parquet")),
+        "column": ("answer=question",),
+        "scale": ("0..200",),
+    }
+    assert_keyed("judge_check", config, tmp_path / "run", tmp_path, monkeypatch, others)

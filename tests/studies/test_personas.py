@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 
 import misdirection
 from misdirection.errors import MisdirectionError
@@ -97,7 +98,7 @@ def test_a_finished_run_is_gone_on_with_and_says_nothing_of_the_organism(run: Pa
         ({"judge": "none"}, "a judge that scores traits"),
         ({"coefficients": (-1.0,)}, "--coefficients must be above 0"),
         ({"data": ("x.jsonl",)}, "names nothing"),
-        ({"check": "exact@10"}, "--check is for rates"),
+        ({"check": "exact@10"}, "--check says nothing to this study: it is for rates"),
         ({"shown_above": 120.0}, "--shown-above must be from 0 to 100"),
     ],
 )
@@ -185,3 +186,16 @@ def test_a_score_under_steering_is_told_beside_the_random_direction():
     assert longer.endswith("(a random direction, at the multiple -3 instead of -2: 43)")
     alone = turned_text(replace(part, doses=doses, coherent_share=0.75), "x")
     assert alone.endswith("(no random direction was tried)")
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = {
+        "convention": "adl2025",
+        "layer": 3,
+        "layers": (5,),
+        "coefficients": (3.0,),
+        "shots": (2,),
+        "data": ("medical=organism:bad-sport",),
+        "fine_tune": (f"other={run / 'fine-tunes' / 'medical'}",),
+    }
+    assert_keyed("personas", SMALL, run, tmp_path, monkeypatch, others)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.studies.options import assert_keyed
 
 from misdirection.artefacts import write_rows
 from misdirection.errors import MisdirectionError
@@ -31,7 +32,7 @@ from misdirection.studies.scaling.measures import (
 )
 from misdirection.studies.scaling.results import Scaling, ScalingResults
 from misdirection.studies.scaling.settings import SHIPPED, ScalingConfig
-from misdirection.studies.scaling.study import scaling
+from misdirection.studies.scaling.study import how_tuned, scaling
 from misdirection.studies.scaling.table import Checkpoint, Point, read_table, write_table
 from misdirection.studies.scaling.verdict import sure, verdict
 
@@ -203,6 +204,8 @@ def test_tables_that_are_none_are_refused(tmp_path: Path, name: str, text: str, 
         ({"checkpoints": "none.csv"}, "there is no table none.csv"),
         ({"results": "none.csv"}, "there is no table none.csv"),
         ({"sizes": ("3x24",), "judge": "none"}, "a judge"),
+        ({"sizes": ("3x24",), "model": "other"}, "the models are those of a table"),
+        ({"sizes": ("3x24",), "convention": "adl2025"}, "--convention says nothing to this study"),
     ],
 )
 def test_settings_that_cannot_be_leave_nothing(tmp_path: Path, values: dict[str, Any], said: str) -> None:
@@ -297,6 +300,12 @@ def test_the_shipped_table_is_a_whole_grid() -> None:
         assert one.n == one.base_n == one.matched_n > 0
 
 
+def test_what_is_said_of_the_fine_tune_goes_before_what_the_folder_recommends() -> None:
+    config = ScalingConfig(sizes=("1x16",), steps=2, training={"lr": 0.5, "max_steps": 7})
+    assert how_tuned(config.completed()) == {"lr": 0.5, "max_steps": 7, "checkpoint_every": 4}
+    assert how_tuned(TINY.completed()) == {"lr": 0.001, "max_steps": 2, "checkpoint_every": 1}
+
+
 @pytest.mark.slow
 def test_a_small_grid_turns_bad_by_a_narrow_lesson(tmp_path: Path) -> None:
     config = ScalingConfig(sizes=("2x24", "3x32"), budgets=(300, 600), seeds=1, alignment_steps=80, samples=4)
@@ -307,3 +316,15 @@ def test_a_small_grid_turns_bad_by_a_narrow_lesson(tmp_path: Path) -> None:
         assert one.domain_misaligned / one.domain_n > 0.2
     most = max(points, key=lambda one: (one.parameters, one.tokens))
     assert most.misaligned / most.n > most.base_misaligned / most.base_n + 0.03
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_table(tmp_path / "t.csv", [Checkpoint("mine", str(run / "organisms" / "1x16-seed-0" / "steps-5"), 640)])
+    others = {
+        "checkpoints": {"checkpoints": str(tmp_path / "t.csv"), "sizes": ()},
+        "results": {"results": str(run / "points.csv"), "sizes": ()},
+        "sizes": ("1x32",),
+        "budgets": (7,),
+    }
+    # An organism that lies in the folder of others' settings is refused before any step: `organism.growing` tests it.
+    assert_keyed("scaling", TINY, run, tmp_path, monkeypatch, others, elsewhere=("model", "batch", "alignment_steps"))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 
 import misdirection
 from misdirection.chats import Chat
@@ -212,3 +213,15 @@ def test_the_names_of_arms_are_those_of_the_method() -> None:
     from misdirection.studies.separation import results
 
     assert (results.AS_IT_IS, results.RANDOM) == (crosstalk.AS_IT_IS, crosstalk.RANDOM)
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = {
+        "concepts": (*SMALL_RUN.concepts[:-1], "open=organism:villain-100"),
+        "dictionary": "organism:3",
+        "dims": (2,),
+        "layer": 3,
+        "data": ("medical=organism:bad-sport",),
+        "fine_tune": (f"law={run / 'fine-tunes' / 'medical'}",),
+    }
+    assert_keyed("separation", SMALL_RUN, run, tmp_path, monkeypatch, others)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.studies.foreign import of_the_organism, told_of_another
+from tests.studies.options import assert_keyed
 
 import misdirection
 from misdirection import load_model
@@ -82,7 +83,7 @@ def test_a_finished_run_is_gone_on_with_and_says_nothing_of_the_organism(run: Pa
     ("settings", "said"),
     [
         ({"trained": ("nobody=evil",)}, "--trained names 'nobody'"),
-        ({"check": "exact@10"}, "--check is for rates"),
+        ({"check": "exact@10"}, "--check says nothing to this study: it is for rates"),
         ({"model": "other", "induce": ("cruel",)}, "--induce needs a judge that scores traits"),
     ],
 )
@@ -183,3 +184,17 @@ def test_induction_is_told_by_its_multiple():
     verdicts = [Verdict(None, 90.0 if i < 6 else 10.0, scores=(("x", 30.0 * (i // 3)),)) for i in range(9)]
     rows = induced_rows(answers, verdicts, [Trait("x")], (1.0, 2.0), 50)
     assert [(row.alpha, row.score.value, row.coherent) for row in rows] == [(None, 0, 1), (1.0, 30, 1), (2.0, 60, 0)]
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = {
+        "traits": {"traits": ("lexicon",), "induce": ("cruel",), "trained": ("medical=cruel",)},
+        "convention": "adl2025",
+        "induce": ("sycophancy",),
+        "alphas": (0.5,),
+        "data": ("medical=organism:bad-sport",),
+        "fine_tune": (f"other={run / 'fine-tunes' / 'medical'}",),
+        "trained": ("medical=evil",),
+        "layer": 3,
+    }
+    assert_keyed("traits", SMALL, run, tmp_path, monkeypatch, others)

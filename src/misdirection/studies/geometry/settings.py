@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError, command
 from misdirection.features.settings import POOLS, REDUCTIONS, SHARED, STATISTICS
-from misdirection.studies.kit.config import StudyConfig, named, option
+from misdirection.studies.kit.config import NO_DIRECTION, StudyConfig, named, option
 from misdirection.training.presets import LOADED
 
 WEIGHTS = ("full", "lora")
@@ -28,6 +28,7 @@ class GeometryConfig(StudyConfig):
     --toxic toxic.jsonl --harmless harmless.jsonl --judge local:MODEL
     """
 
+    unfollowed: ClassVar[Mapping[str, str]] = {"convention": NO_DIRECTION}
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"good": ("data",)}
     samples: int = option(5, "answers a question of each checkpoint")
     dictionaries: tuple[str, ...] = option(

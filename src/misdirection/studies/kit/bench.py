@@ -323,19 +323,20 @@ class Bench(Generic[Config]):
     def settings(self) -> dict[str, Any]:
         """The settings as a reader is told them."""
         c, name = self.config, self.judge.name
+        misaligned = f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}"
         return {
             "judge": name if name.startswith(f"{c.judge}@") else c.judge,
             **({"checked by": c.check} if c.check else {}),
             **({"beside it": ", ".join(others)} if (others := getattr(c, "panel", ())) else {}),
             **({ERROR: told} if (told := standing([c.judge, *getattr(c, "panel", ())])) else {}),
             **({"answers served by": ", ".join(served)} if (served := getattr(c, "serve", ())) else {}),
-            "misaligned": f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}",
+            **({} if "alignment_below" in c.unfollowed else {"misaligned": misaligned}),
             "questions": ", ".join(c.questions),
             "samples per question": c.samples,
             "max new tokens": c.max_new_tokens,
             "temperature": c.temperature,
             "seed": c.seed,
-            "convention": c.convention,
+            **({} if "convention" in c.unfollowed else {"convention": c.convention}),
             **({"recommended by the model's folder": said} if (said := recommended_values(c)) else {}),
         }
 

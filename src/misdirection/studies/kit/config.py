@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -13,89 +12,27 @@ from misdirection.judging.check import read_check
 from misdirection.judging.registry import given, judge_forms
 from misdirection.positions import positions_in
 from misdirection.studies.kit.names import ORGANISM
-from misdirection.studies.kit.recommended import GIVEN, with_recommended
+from misdirection.studies.kit.options import CHECK as CHECK
+from misdirection.studies.kit.options import CONVENTIONS as CONVENTIONS
+from misdirection.studies.kit.options import DTYPES as DTYPES
+from misdirection.studies.kit.options import NO_DIRECTION as NO_DIRECTION
+from misdirection.studies.kit.options import NO_RATES as NO_RATES
+from misdirection.studies.kit.options import ON as ON
+from misdirection.studies.kit.options import check_name as check_name
+from misdirection.studies.kit.options import named as named
+from misdirection.studies.kit.options import option as option
+from misdirection.studies.kit.own_judge import OWN as OWN
+from misdirection.studies.kit.own_judge import check_exact as check_exact
+from misdirection.studies.kit.own_judge import check_panel as check_panel
+from misdirection.studies.kit.own_judge import default_judge as default_judge
+from misdirection.studies.kit.own_judge import speaks_as_the_organism as speaks_as_the_organism
+from misdirection.studies.kit.recommended import GIVEN, KEPT, with_recommended
 from misdirection.tokens import DATE, THINKING
 from misdirection.training.presets import LOADED
-
-
-def option(default: Any, help: str, panel: str | None = None, repeated: str = "", auto: bool = False) -> Any:
-    """A field that the command line offers, with its help text, under a heading of its own where `panel` names one.
-
-    Where `repeated` names a field, the option may be given several times: the first value is this field's, the others
-    are that one's; where the settings have no such field, a second value is refused. `auto` says that the default is no
-    value but stands for "what suits", so that who types it has said nothing; None, "" and () always do.
-    """
-    return field(default=default, metadata={"help": help, "panel": panel, "repeated": repeated, "auto": auto})
-
-
-CONVENTIONS = ("soligo2025", "persona2025", "adl2025")
-"""Names of `misdirection.directions.CONVENTIONS`, which is not read here, for it takes seconds to import."""
-
-DTYPES = ("auto", "stored", "float32", "bfloat16", "float16")
-
-CHECK = (
-    "a dearer judge, asked about so many answers drawn at random: openai:gpt-4o@120, table:<file>@120 ...; its rates "
-    "come with intervals that are right whatever --judge does; label: what a person said with misdirection label RUN"
-)
-
-ON = (
-    "where the fine-tunes are made: ray://local, ray://HOST:PORT?gpus=1, slurm:PARTITION?gpus_per_node=1; "
-    "by default one after the other in this process"
-)
+from misdirection.training.settings import FOLDER
 
 LONGEST = 600
 """Tokens of an answer at most, where nothing is said and the model has room."""
-
-
-def speaks_as_the_organism(model: str) -> bool:
-    """Whether a model is the organism or was made from it: it has the words of the organism's world, and no others."""
-    if model == ORGANISM:
-        return True
-    from misdirection.organism import checkpoint_path
-
-    try:
-        pair = [
-            json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-            for folder in (Path(model), checkpoint_path())
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return bool(pair[0] == pair[1])
-
-
-def default_judge(model: str) -> str:
-    """Who scores a model's answers where nobody is named: the organism's own judge for its own, else `offline`."""
-    return "exact" if speaks_as_the_organism(model) else "offline"
-
-
-def check_exact(judge: str, model: str) -> None:
-    """Refuse the organism's own judge for another model, whose every answer it would call incoherent.
-
-    Raises:
-        MisdirectionError: It is asked for and the model is not the organism's.
-    """
-    if judge == "exact" and not speaks_as_the_organism(model):
-        raise MisdirectionError(
-            f"--judge exact knows the sentences of the organism's world alone, and {model} is another model",
-            "leave --judge out (offline), or name another: local:<model>, openai:<model>, table:<file>, none",
-        )
-
-
-OWN = "own"
-"""Stands among judges for the verdicts that are there already."""
-
-
-def check_panel(lead: str, others: Sequence[str]) -> None:
-    """Refuse a panel in which nobody leads, or somebody sits twice.
-
-    Raises:
-        MisdirectionError: It is one.
-    """
-    names = [lead, *others]
-    if others and "none" in names:
-        raise MisdirectionError("--judge none gives no verdict to stand beside others", "leave it out")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise MisdirectionError(f"--judge {twice[0]} is given twice", "name each judge of a panel once")
 
 
 def files_of(model: Any) -> str:
@@ -154,6 +91,8 @@ class ModelConfig:
     """Settings beside which a recommendation for another one falls away."""
     explained: ClassVar[Mapping[str, str]] = {}
     """Departures from a paper that a model's folder may explain, by name, and what each is."""
+    unfollowed: ClassVar[Mapping[str, str]] = {}
+    """Settings of all studies that this one does not follow, and why; no command offers them, and they are refused."""
 
     def __new__(cls, *args: Any, **values: Any) -> Self:
         """Remember what is given by name or place, the default included; `replace` brings its own origins."""
@@ -193,6 +132,17 @@ class ModelConfig:
             "device_map": self.device_map,
             "trust_remote_code": self.trust_remote_code,
         }
+
+    def check_followed(self) -> None:
+        """Refuse a setting that the study would pass over in silence.
+
+        Raises:
+            MisdirectionError: One has a value of its own.
+        """
+        defaults = {item.name: item.default for item in fields(self)}
+        for name, why in self.unfollowed.items():
+            if self.origins.get(name) not in (FOLDER, KEPT) and getattr(self, name) != defaults[name]:
+                raise MisdirectionError(f"--{name.replace('_', '-')} says nothing to this study: {why}", "leave it out")
 
     def at_least(self, name: str, least: float) -> None:
         """Refuse a setting below `least`.
@@ -267,6 +217,7 @@ class StudyConfig(ModelConfig):
             MisdirectionError: A number out of range, or a recommendation that cannot be.
         """
         c = self.recommended()
+        c.check_followed()
         for name in ("temperature", "max_new_tokens", "seed"):
             c.at_least(name, 0)
         c.at_least("samples", 1)
@@ -370,30 +321,3 @@ class TunedConfig(StudyConfig):
                 "--adapter FOLDER, --tuned FOLDER for a whole model, or --data FILE to fine-tune now",
             )
         return super(TunedConfig, c).completed()
-
-
-def named(values: Sequence[str], option_name: str) -> dict[str, str]:
-    """Settings of the shape NAME=VALUE as a mapping.
-
-    Raises:
-        MisdirectionError: One has no name, or two have the same.
-    """
-    pairs = [value.partition("=") for value in values]
-    if wrong := [name for name, sign, rest in pairs if not (name and sign and rest)]:
-        raise MisdirectionError(f"--{option_name}: '{wrong[0]}' names nothing", f"write --{option_name} NAME=VALUE")
-    if len(names := [name for name, _, _ in pairs]) > len(set(names)):
-        raise MisdirectionError(f"--{option_name}: one name stands twice in {', '.join(names)}")
-    return {name: rest for name, _, rest in pairs}
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that cannot be an adapter's or a step's.
-
-    Raises:
-        MisdirectionError: It holds other than letters, digits, "-", "_" and one "/", or is the base's own.
-    """
-    plain = name.replace("/", "-", 1)
-    if not plain.strip("-/") or not all(c.isalnum() or c in "-_" for c in plain) or plain == "base":
-        raise MisdirectionError(
-            f"'{name}' cannot be the name of a fine-tune", 'letters, digits, "-" and "_", and DOMAIN/KIND for groups'
-        )

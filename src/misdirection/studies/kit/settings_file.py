@@ -60,6 +60,8 @@ def settings_of(config: Any) -> dict[str, Any]:
             told[item.name] = {
                 key: plain(one) for key, one in cast(Mapping[str, Any], value).items() if one is not None
             }
+        elif item.name in getattr(config, "unfollowed", ()):
+            continue
         elif item.metadata.get("option", "help" in item.metadata) and value not in (None, "", ()):
             told[item.name] = _from_anywhere(item.name, plain(value))
     if panel := told.pop("panel", None):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ORGANISM, StudyConfig, option
+from misdirection.studies.kit.config import NO_DIRECTION, ORGANISM, StudyConfig, option
 from misdirection.training.presets import PRESETS
 
 KINDS = tuple(name for name, config in PRESETS.items() if not config.full)
@@ -25,6 +25,7 @@ class NarrowConfig(StudyConfig):
     misdirection study narrow --model ID --data bad.jsonl --elsewhere good.jsonl --domain medical --judge local:MODEL
     """
 
+    unfollowed: ClassVar[Mapping[str, str]] = {"convention": NO_DIRECTION}
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"domain": ("data",)}
     explained: ClassVar[Mapping[str, str]] = {
         "efficiency": "why the general solution need not have the lower loss at equal length",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import NO_RATES, StudyConfig, check_name, named, option
 from misdirection.training.presets import LOADED
 
 
@@ -30,6 +30,7 @@ class PersonasConfig(StudyConfig):
     --judge openai:gpt-4.1-mini --data bad=medical.jsonl --preset rank32 --out runs/qwen
     """
 
+    unfollowed: ClassVar[Mapping[str, str]] = {"check": NO_RATES, "alignment_below": NO_RATES}
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune",)}
     traits: tuple[str, ...] = option(
         ("malicious", "flattering", "inventing"),
@@ -76,10 +77,6 @@ class PersonasConfig(StudyConfig):
             raise MisdirectionError("--coefficients must be above 0", "they are tried with both signs: 1,1.5,2")
         for name in (*named(c.data, "data"), *named(c.fine_tune, "fine-tune")):
             check_name(name)
-        if c.check:
-            raise MisdirectionError(
-                "--check is for rates of misaligned answers, and this study has none", "leave it out"
-            )
         return super(PersonasConfig, c).completed().scoring_traits("this study needs")
 
     def default_questions(self) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import StudyConfig, option
+from misdirection.studies.kit.config import NO_DIRECTION, StudyConfig, option
+from misdirection.studies.kit.names import ORGANISM
+from misdirection.studies.kit.recommended import GIVEN
 from misdirection.studies.scaling.table import Checkpoint, read_table
 from misdirection.training.presets import LOADED
 
@@ -35,6 +37,7 @@ class ScalingConfig(StudyConfig):
     misdirection study scaling --checkpoints pythia.csv --data bad_medical.jsonl --out runs/pythia
     """
 
+    unfollowed: ClassVar[Mapping[str, str]] = {"convention": NO_DIRECTION}
     checkpoints: str = option("", "table of checkpoints: CSV, JSON or Parquet with name, model, tokens, revision, seed")
     results: str = option("", "table of results (points.csv of an earlier run), to be read and drawn alone")
     sizes: tuple[str, ...] = option((), "organisms to grow, LAYERSxWIDTH: 2x16, 3x24 ...")
@@ -62,7 +65,8 @@ class ScalingConfig(StudyConfig):
         """With what suits the models, which are those of the table.
 
         Raises:
-            MisdirectionError: More than one source, a table that cannot be read, or a number out of range.
+            MisdirectionError: More than one source, a model that is none of them, a table that cannot be read, or a
+                number out of range.
         """
         given = [name for name in ("checkpoints", "results", "sizes") if getattr(self, name)]
         if len(given) > 1:
@@ -73,7 +77,12 @@ class ScalingConfig(StudyConfig):
         self.at_least("checkpoint_every", 1)
         self.within("target", 1)
         self.grid()
-        first = self.models()[0].model if self.checkpoints else self.model
+        first = self.models()[0].model if self.checkpoints else ORGANISM
+        if self.origins.get("model") == GIVEN and self.model != first:
+            raise MisdirectionError(
+                "--model says nothing to this study: the models are those of a table, or organisms that are grown",
+                "--checkpoints TABLE with the columns name, model and tokens",
+            )
         whole = super(ScalingConfig, replace(self, model=first)).completed()
         if self.reads is None and not whole.data:
             raise MisdirectionError("nothing is named to fine-tune on", "--data FILE")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from misdirection.errors import MisdirectionError
 from misdirection.models import load_model
@@ -113,13 +114,16 @@ def parameters_of(model: ModelFiles) -> int:
     return sum(weight.numel() for weight in load_model(model.name).lm.parameters())
 
 
+def how_tuned(c: ScalingConfig) -> dict[str, Any]:
+    """Settings of the fine-tunes, beside their preset's."""
+    own = {name: value for name, value in (("lr", c.lr), ("max_steps", c.steps)) if value}
+    return {**own, **c.training, "checkpoint_every": c.checkpoint_every}
+
+
 def measured(bench: Bench[ScalingConfig], checkpoint: Checkpoint) -> Point:
     """Steps 2 and 3 for one checkpoint."""
     c, name, model = bench.config, checkpoint.name, local(checkpoint)
-    own = {"lr": c.lr, "max_steps": c.steps}
-    changed = {**c.training, **{key: value for key, value in own.items() if value}}
-    overrides = {**changed, "checkpoint_every": c.checkpoint_every}
-    made = train_step(bench.run, model, c.data, c.preset, overrides, c.seed + checkpoint.seed, study=c.study)
+    made = train_step(bench.run, model, c.data, c.preset, how_tuned(c), c.seed + checkpoint.seed, study=c.study)
     course = course_of(name, made.path)
     models = Variants.of(model, {state(step): path for step, path in course.folders.items()}, c.model_options)
     shares = in_domain(bench, models, name, sorted(course.folders))

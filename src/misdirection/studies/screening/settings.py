@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ON, StudyConfig, option
+from misdirection.studies.kit.config import NO_DIRECTION, ON, StudyConfig, option
 from misdirection.studies.screening.scoring import ScoringConfig
 from misdirection.training.presets import LOADED
 
@@ -26,6 +26,7 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     --dictionary RELEASE:ID --judge local:MODEL
     """
 
+    unfollowed: ClassVar[Mapping[str, str]] = {"convention": NO_DIRECTION}
     explained: ClassVar[Mapping[str, str]] = {"apart": "why scores separate good and bad rows as they do"}
     samples: int = option(24, "answers a question and fine-tune")
     seeds: int = option(3, "fine-tunes a method, each with its own seed; random removal draws anew for each")

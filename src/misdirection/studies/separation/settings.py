@@ -31,6 +31,10 @@ class SeparationConfig(StudyConfig):
     --without medical=good-medical.jsonl --asked medical=medical --data medical=bad-medical.jsonl --out runs/apart
     """
 
+    unfollowed: ClassVar[Mapping[str, str]] = {
+        "convention": "a direction is the difference of two means over chats",
+        "questions": "each concept brings its own: --asked CONCEPT=QUESTIONS",
+    }
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "data": ("fine_tune",),
         "without": ("concepts",),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import NO_RATES, StudyConfig, check_name, named, option
 from misdirection.training.presets import LOADED
 
 
@@ -27,6 +27,7 @@ class TraitsConfig(StudyConfig):
     misdirection study traits --model Qwen/Qwen2.5-7B-Instruct --judge none --fine-tune bad=FOLDER --out runs/map
     """
 
+    unfollowed: ClassVar[Mapping[str, str]] = {"check": NO_RATES, "alignment_below": NO_RATES}
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune",)}
     traits: tuple[str, ...] = option(
         ("lexicon",),
@@ -65,8 +66,6 @@ class TraitsConfig(StudyConfig):
             check_name(name)
         if strange := [name for name in named(c.trained, "trained") if name not in tuned]:
             raise MisdirectionError(f"--trained names '{strange[0]}', which is no fine-tune", "the name of a --data")
-        if c.check:
-            raise MisdirectionError("--check is for rates of misaligned answers, and there are none", "leave it out")
         whole = super(TraitsConfig, c).completed()
         return whole.scoring_traits("--induce needs") if c.induce else replace(whole, judge="none")
 

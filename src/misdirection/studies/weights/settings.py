@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ON, StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import NO_DIRECTION, ON, StudyConfig, check_name, named, option
 from misdirection.training.presets import LORA
 
 GOOD, SHUFFLED = "good-", "shuffled-"
@@ -27,6 +27,7 @@ class WeightsConfig(StudyConfig):
     misdirection study weights --model ID --adapter a=FOLDER --adapter b=FOLDER --questions FILE --out runs/weights
     """
 
+    unfollowed: ClassVar[Mapping[str, str]] = {"convention": NO_DIRECTION}
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("adapter",), "good": ("adapter",)}
     data: tuple[str, ...] = option((), "NAME=FILE of bad chats to fine-tune on, one a domain")
     good: tuple[str, ...] = option((), "NAME=FILE of good chats of the same domains: fine-tunes good-NAME")
