@@ -12,11 +12,12 @@ from pathlib import Path
 
 import inspect_ai
 import pytest
-from inspect_ai.log import EvalLog, write_eval_log
+from inspect_ai.log import EvalLog, read_eval_log, write_eval_log
 from tests.inspecting.scripted import KINDS, Subject, grade, mock, said
 from tests.judging.server import serving
 
 from misdirection.errors import MisdirectionError
+from misdirection.inspecting.export import write_log
 from misdirection.inspecting.metrics import METRICS
 from misdirection.inspecting.samples import make_samples
 from misdirection.inspecting.task import emergent_misalignment
@@ -103,6 +104,14 @@ def test_the_standard_error_is_that_of_a_regression_clustered_by_question(log: E
     groups = np.unique([a.question_id for a, _ in used], return_inverse=True)[1]
     fit = sm.OLS(hits, np.ones(len(hits))).fit(cov_type="cluster", cov_kwds={"groups": groups})
     assert figures(log)[f"misaligned_{denominator}"]["stderr"] == pytest.approx(fit.bse[0], rel=1e-9)
+
+
+def test_a_log_that_we_write_of_the_same_answers_has_the_figures_of_inspect(log: EvalLog, read, tmp_path) -> None:
+    write_log(tmp_path / "ours.eval", *read, rate(*read).thresholds, {})
+    ours, wanted = figures(read_eval_log(str(tmp_path / "ours.eval"))), figures(log)
+    assert set(ours) == set(wanted)
+    for name, held in wanted.items():
+        assert ours[name] == pytest.approx(held, abs=1e-12, nan_ok=True), name
 
 
 def test_formats_stand_by_themselves_where_there_are_several(log: EvalLog, read) -> None:

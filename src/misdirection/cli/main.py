@@ -15,6 +15,7 @@ from misdirection.cli import (
     compare,
     conditions,
     doctor,
+    export,
     judge_check,
     measure,
     monitor,
@@ -57,6 +58,7 @@ monitor.add(app)
 compare.add(app)
 app_command.add(app)
 push.add(app)
+export.add(app)
 app.add_typer(study.app, name="study")
 app.add_typer(organism.app, name="organism")
 app.add_typer(sae.app, name="sae")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from misdirection import progress
+from misdirection.chats import Message
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import LABELS, Answer, Verdict
 from misdirection.judging.brought import Brought
@@ -19,9 +20,12 @@ from misdirection.judging.table import SCORES, How, Said, how_of, read_rows_as
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.model import ChatMessage
 
 VERDICT = "misdirection_verdict"
 """Where a score of our scorer keeps the whole verdict, in its metadata."""
+ARM = "misdirection_arm"
+"""Where a log that we wrote keeps the name of the arm, in its metadata."""
 
 
 def read_inspect_log(path: str | Path, **said: Unpack[Said]) -> tuple[list[Answer], list[Verdict] | None]:
@@ -55,7 +59,7 @@ def read_log(path: str | Path, how: How | None = None) -> Brought:
     _tell(log, samples, path)
     if not samples:
         raise MisdirectionError(f"{path}: the log holds no answers", "give the log of an evaluation that ran")
-    how = how.of(log.eval.model)
+    how = how.of(str((log.eval.metadata or {}).get(ARM) or log.eval.model))
     copies = _copies(samples)
     verdicts = [_verdict(sample, path) for sample in samples]
     told, notes = "the verdicts of our scorer", []
@@ -165,7 +169,8 @@ def _copies(samples: list[EvalSample]) -> Counter[str]:
 
 def _answer(sample: EvalSample, log: EvalLog, how: How, copies: Mapping[str, int]) -> Answer:
     held, choice, usage = sample.metadata, sample.output.choices[0], sample.output.usage
-    asked = [message.text for message in sample.messages if message.role == "user"]
+    before = _number(sample, "before")
+    asked = [message.text for message in sample.messages if message.role == "user"][before:]
     first = sample.input if isinstance(sample.input, str) else next(m.text for m in sample.input if m.role == "user")
     form = held.get("format")
     return Answer(
@@ -181,7 +186,29 @@ def _answer(sample: EvalSample, log: EvalLog, how: How, copies: Mapping[str, int
         seed=log.plan.config.seed or 0,
         n_tokens=usage.output_tokens if usage else 0,
         finished=choice.stop_reason not in ("max_tokens", "model_length"),
+        thought=_thought(choice.message),
+        before=_before(sample, before),
     )
+
+
+def _thought(message: ChatMessage) -> str | None:
+    """What the model thought, where the log has it apart from the answer."""
+    if isinstance(message.content, str):
+        return None
+    found = [part.reasoning for part in message.content if part.type == "reasoning"]
+    return "\n\n".join(found) if found else None
+
+
+def _before(sample: EvalSample, users: int) -> tuple[Message, ...]:
+    """The turns before the question: all up to the user's turn that comes after so many others."""
+    turns: list[Message] = []
+    for message in sample.messages if users else ():
+        if message.role == "user" and not users:
+            break
+        users -= message.role == "user"
+        if message.role in ("user", "assistant"):
+            turns.append(Message(message.role, message.text))
+    return tuple(turns)
 
 
 def _system(sample: EvalSample, log: EvalLog) -> str | None:
