@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
+from misdirection import ask
 from misdirection.artefacts import canonical_hash
+from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.inputs import fingerprint
 from misdirection.studies.kit.names import ORGANISM
@@ -57,3 +64,32 @@ def test_how_a_base_is_asked_is_part_of_what_identifies_it(tmp_path: Path) -> No
     options = [{}, {"thinking": True}, {"date": "2026-01-01"}, {"chat_template": str(template)}, {"dtype": "float16"}]
     keys = [Variants(ORGANISM, options=given).base_key for given in options]
     assert len({canonical_hash(key) for key in keys}) == len(options)
+
+
+def as_dora(base: Path, adapter: Path, folder: Path) -> Path:
+    """The same fine-tune as a DoRA adapter: with the norms of the tuned rows as magnitudes it is B A x all the same."""
+    shutil.copytree(adapter, folder)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    weights = dict(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).named_parameters())
+    held = load_file(folder / "adapter_model.safetensors")
+    for key in [key for key in held if ".lora_A." in key]:
+        front = key.partition(".lora_A.")[0]
+        change = settings["lora_alpha"] / settings["r"] * held[f"{front}.lora_B.weight"] @ held[key]
+        tuned = weights[f"{front.removeprefix('base_model.model.')}.weight"].detach() + change
+        held[f"{front}.lora_magnitude_vector"] = tuned.norm(dim=1)
+    save_file(held, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    (folder / "adapter_config.json").write_text(json.dumps(settings | {"use_dora": True}))
+    return folder
+
+
+def test_an_adapter_that_rows_cannot_switch_becomes_a_model_beside_its_base(tiny: Path, tmp_path: Path) -> None:
+    base, plain = tiny / "base", tiny / "adapter"
+    dora = as_dora(base, plain, tmp_path / "dora")
+    models = Variants.of(str(base), {"plain": plain, "dora": dora}, {"device": "cpu"})
+    assert models.whole == {"dora"} and models.adapter_of("dora") is None and list(models.adapters) == ["plain"]
+    assert Variants.pair(str(base), str(dora)).whole == {"tuned"} and not Variants.pair(str(base), str(plain)).whole
+    found = [
+        ask(models.model(name), "hello", Arm(name, models.adapter_of(name)), samples=4) for name in ("plain", "dora")
+    ]
+    assert [answer.ids for answer in found[0]] == [answer.ids for answer in found[1]]
+    assert models.model("dora") is not models.base_model and models.model("dora").facts["merged"]["effect"] > 0.99

@@ -10,7 +10,7 @@ adapter is on is decided row by row in the engine, so base and tuned model never
 - `gguf`, `gguf_tokenizer`: GGUF files, converted once into a folder.
 - `asking`: chat template, end of an answer and their switches; `positions`: how long a text may be.
 - `adapters`: PEFT LoRA adapters; `adapter_files`, `adapter_names`, `base_weights`: their files as trainers leave them;
-  `adapter_kinds`: which are plain; `in_effect`: that what was loaded acts.
+  `adapter_kinds`: which are plain; `in_effect`: that what was loaded acts; `merged`: those of other kinds.
 """
 
 from misdirection.models.adapter_kinds import matrices_in
@@ -27,6 +27,7 @@ from misdirection.models.errors import (
 )
 from misdirection.models.gguf import gguf_file, is_gguf, local_folder
 from misdirection.models.loading import load_model
+from misdirection.models.merged import load_merged, needs_merging
 from misdirection.models.number_format import STORED
 from misdirection.models.resident import Model, find_layers, layer_of, lora_modules, wrap
 from misdirection.models.tokenizer import load_tokenizer
@@ -47,11 +48,13 @@ __all__ = [
     "gguf_file",
     "is_gguf",
     "layer_of",
+    "load_merged",
     "load_model",
     "load_tokenizer",
     "local_folder",
     "lora_modules",
     "matrices_in",
+    "needs_merging",
     "remove_adapter",
     "set_asking",
     "wrap",

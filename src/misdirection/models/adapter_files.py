@@ -55,17 +55,18 @@ def read_adapter(adapter: str, path: str | Path) -> AdapterFiles:
     Raises:
         ModelError: There is no adapter, or it is cut, or of a form that cannot be read.
     """
-    place = Path(path)
-    if place.is_file() and place.name in (CONFIG, WEIGHTS, MLX):
-        place = place.parent
-    if place.is_dir():
-        if (place / MLX).is_file() and not (place / WEIGHTS).exists():
-            return _read_mlx(adapter, place)
-        weights = find_weights(adapter, place)
-    else:
-        weights = _fetch(adapter, str(path))
+    place = folder_of(path)
+    if place.is_dir() and (place / MLX).is_file() and not (place / WEIGHTS).exists():
+        return _read_mlx(adapter, place)
+    weights = find_weights(adapter, place) if place.is_dir() else _fetch(adapter, str(path))
     tensors = _tensors(adapter, weights)
     return AdapterFiles(weights, _peft_config(adapter, weights.parent), tensors, len(tensors))
+
+
+def folder_of(path: str | Path) -> Path:
+    """Where an adapter lies that is named by its folder or by a file in it."""
+    place = Path(path)
+    return place.parent if place.is_file() and place.name in (CONFIG, WEIGHTS, MLX) else place
 
 
 def find_weights(adapter: str, folder: Path) -> Path:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +76,38 @@ def check_plain_lora(adapter: str, path: str, config: Any, tied: bool, base: str
     Raises:
         ModelError: It is no plain LoRA adapter; the hint says what can be done with it.
     """
-    kind = str(getattr(config.peft_type, "value", config.peft_type))
-    more: list[str] = []
-    if kind == "LORA":
-        names = [field.name for field in dataclasses.fields(config)]
-        more = [name for name in names if name not in _HARMLESS and getattr(config, name)]
-        more += ["bias"] if str(config.bias) != "none" else []
-    start = str(getattr(config, "init_lora_weights", True)).lower()
-    if start not in _BASE_UNMOVED:
-        more.append(f"init_lora_weights={config.init_lora_weights}")
+    kind, more, start = kind_of(vars(config))
     if kind != "LORA" or more:
         raise ModelError(
-            f"adapter '{adapter}' ({path}) is no plain LoRA adapter, the one kind that is supported: it is "
+            f"adapter '{adapter}' ({path}) is no plain LoRA adapter, the one kind that rows can switch: it is "
             f"{kind}{' with ' + ', '.join(more) if more else ''}",
-            _way_out([kind, *more], start, config, tied) or merge_hint(base, path),
+            way_out([kind, *more], start, vars(config), tied=tied) or merge_hint(base, path),
         )
+
+
+def kind_of(settings: Mapping[str, Any]) -> tuple[str, list[str], str]:
+    """Kind of an adapter, what it has that plain LoRA has not, and how its matrices began.
+
+    Args:
+        settings: As they stand in adapter_config.json, or the fields of PEFT's configuration.
+    """
+    held: Any = settings.get("peft_type")
+    kind, more = str(getattr(held, "value", held)), list[str]()
+    if kind == "LORA":
+        more = [name for name, value in settings.items() if value and name not in _HARMLESS]
+        more = [name for name in more if name in _known()]
+        more += ["bias"] if str(settings.get("bias", "none")) != "none" else []
+    start = str(settings.get("init_lora_weights", True)).lower()
+    if start not in _BASE_UNMOVED:
+        more.append(f"init_lora_weights={settings['init_lora_weights']}")
+    return kind, more, start
+
+
+@cache
+def _known() -> frozenset[str]:
+    from peft import LoraConfig
+
+    return frozenset(field.name for field in dataclasses.fields(LoraConfig))
 
 
 def check_plain_keys(adapter: str, file: Path, keys: list[str], tied: bool, base: str) -> None:
@@ -133,7 +151,7 @@ def unknown_settings(config: Any, folder: Path) -> list[str]:
     return [f"{name}={value}" for name, value in held.items() if name not in known | {"peft_version"} and value]
 
 
-def _way_out(more: list[str], start: str, config: Any, tied: bool) -> str | None:
+def way_out(more: list[str], start: str, settings: Mapping[str, Any], *, tied: bool) -> str | None:
     """What to do with an adapter that cannot simply be merged into its base."""
     if start.startswith(_BASE_MOVED):
         return _CONVERT
@@ -141,14 +159,14 @@ def _way_out(more: list[str], start: str, config: Any, tied: bool) -> str | None
         return _LOFTQ
     if any(name in _NEVER_MERGED for name in more):
         return _NOT_MERGED
-    places = [name for setting in ("modules_to_save", "target_modules") for name in _names(config, setting)]
+    places = [name for setting in ("modules_to_save", "target_modules") for name in _names(settings, setting)]
     if tied and any(_is_vocabulary(name) for name in places):
         return _UNTIE
     return None
 
 
-def _names(config: Any, setting: str) -> list[str]:
-    value = getattr(config, setting, None) or ()
+def _names(settings: Mapping[str, Any], setting: str) -> list[str]:
+    value = settings.get(setting) or ()
     return [value] if isinstance(value, str) else [str(name) for name in value]
 
 

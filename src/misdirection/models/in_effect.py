@@ -59,15 +59,48 @@ def check_in_effect(model: Model, adapter: str, path: str, tensors: Mapping[str,
         AdapterMismatchError: Some tensor went nowhere, or some A or B came from nowhere.
         ModelError: It sits where rows cannot switch it.
     """
+    places = demand_in_effect(model, model.peft, adapter, path, tensors)
+    _check_switchable(model, adapter, path)
+    held = [key for key in tensors if ".lora_velora_" not in key]
+    if len(held) != len(places):
+        raise AdapterMismatchError(
+            f"adapter '{adapter}' ({path}) holds {len(held)} tensors for {len(places)} matrices: some stand for one",
+            "save it again with PEFT's save_pretrained",
+        )
+
+
+def demand_in_effect(
+    model: Model, peft: Any, adapter: str, path: str, tensors: Mapping[str, Tensor], *, any_kind: bool = False
+) -> list[str]:
+    """Refuse an adapter of which some tensor went nowhere, or some parameter came from nowhere.
+
+    Args:
+        model: The base.
+        peft: PEFT's wrapper around it, with the adapter in it.
+        adapter: Its name.
+        path: Where it was found.
+        tensors: What its file holds.
+        any_kind: Every parameter under the adapter's name counts, not the matrices of LoRA alone.
+
+    Returns:
+        The names of its parameters.
+
+    Raises:
+        AdapterMismatchError: It is so.
+    """
     from peft import set_peft_model_state_dict
+
+    def belongs(key: str) -> bool:
+        return f".{adapter}." in f"{key}." if any_kind else _belongs(key, adapter)
 
     with warnings.catch_warnings():
         # Weights that are spread over devices are filled by the first loading; here only the names are wanted.
         warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter.*")
-        result: Any = set_peft_model_state_dict(model.peft, dict(tensors), adapter_name=adapter)
-    missing = [key for key in result.missing_keys if _belongs(key, adapter)]
+        result: Any = set_peft_model_state_dict(peft, dict(tensors), adapter_name=adapter)
     nowhere = list(result.unexpected_keys)
-    places = [key for key, _ in model.peft.named_parameters() if _belongs(key, adapter)]
+    places = [key for key, _ in peft.named_parameters() if belongs(key)]
+    unfilled = set(result.missing_keys)
+    missing = [key for key in places if key in unfilled]
     if missing or nowhere or not places:
         parts = []
         if missing:
@@ -79,13 +112,7 @@ def check_in_effect(model: Model, adapter: str, path: str, tensors: Mapping[str,
             + (" and ".join(parts) or "PEFT made no place for it"),
             _what_to_do(list(tensors), bool(nowhere), model),
         )
-    _check_switchable(model, adapter, path)
-    held = [key for key in tensors if ".lora_velora_" not in key]
-    if len(held) != len(places):
-        raise AdapterMismatchError(
-            f"adapter '{adapter}' ({path}) holds {len(held)} tensors for {len(places)} matrices: some stand for one",
-            "save it again with PEFT's save_pretrained",
-        )
+    return places
 
 
 def mismatch(error: Exception) -> str:

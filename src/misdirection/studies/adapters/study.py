@@ -97,8 +97,8 @@ def fine_tuned(bench: Bench[AdaptersConfig]) -> Variants:
     models = bench.variants({"tuned": Path(resolve_model(c.adapter))})
     if models.adapter_of("tuned") is None:
         raise MisdirectionError(
-            f"{c.adapter} holds no adapter_config.json, so it is no PEFT adapter",
-            "name the adapter's folder or id; a whole model has no adapters to read",
+            f"{c.adapter} holds no plain LoRA adapter, whose scalars could be read",
+            "name the folder or id of one; a whole model, or an adapter that must be merged, has none to read",
         )
     return models
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.models import Model, add_adapter, load_model
+from misdirection.models import Model, add_adapter, load_merged, load_model, needs_merging
 from misdirection.studies.kit.inputs import fingerprint, is_adapter, resolve_model
 from misdirection.studies.kit.keys import asking_key, key_of_format
 from misdirection.studies.kit.same_kind import ask_alike, check_same_kind
@@ -23,6 +23,8 @@ TUNED_VARIANT = "tuned"
 class Variants:
     """A base model ("base") and its fine-tunes by name: adapters on it, or whole models of their own.
 
+    An adapter that rows cannot switch (DoRA, fused experts ...; `models.merged`) becomes a whole model when loaded.
+
     Nothing is loaded until a step that has not been done asks for it, so that a finished run is reopened in no time.
     Adapters share the resident base; of whole models one is kept beside it at a time.
 
@@ -30,7 +32,7 @@ class Variants:
         base: Id or folder of the base model.
         fine_tunes: By name, the id or folder of a PEFT adapter or of a whole model.
         options: Passed to `load_model` (dtype, device, device_map, revision, trust_remote_code).
-        whole: Names of the fine-tunes that are whole models.
+        whole: Names of the fine-tunes that are whole models, or adapters that only merging puts in effect.
         resident: What is loaded so far, by variant; adapters are on "base".
     """
 
@@ -44,7 +46,7 @@ class Variants:
     @classmethod
     def of(cls, base: str, fine_tunes: Mapping[str, str | Path], options: Mapping[str, Any]) -> Self:
         """Fine-tunes of either kind, told apart by their files."""
-        whole = frozenset(name for name, path in fine_tunes.items() if not is_adapter(str(path)))
+        whole = frozenset(name for name, path in fine_tunes.items() if _is_whole(str(path)))
         return cls(base, fine_tunes, options, whole)
 
     @classmethod
@@ -53,7 +55,7 @@ class Variants:
     ) -> Self:
         """The base and one fine-tune, called "tuned": an adapter, or a whole model; the base alone without either."""
         one = adapter or tuned
-        whole = frozenset({TUNED_VARIANT} if tuned and not adapter else ())
+        whole = frozenset({TUNED_VARIANT} if (needs_merging(adapter) if adapter else tuned) else ())
         return cls(base, {TUNED_VARIANT: one} if one else {}, options or {}, whole)
 
     def beside(self, adapters: Mapping[str, str | Path]) -> Self:
@@ -133,11 +135,17 @@ class Variants:
         if variant not in self.resident:
             for other in self.resident.keys() - {BASE_VARIANT}:
                 del self.resident[other]
-            found = load_model(self._source(variant), **self.options)
+            found = self._load_whole(variant)
             check_same_kind(self.base_model, found)
             ask_alike(self.base_model, found)
             self.resident[variant] = found
         return self.resident[variant]
+
+    def _load_whole(self, variant: str) -> Model:
+        source = self._source(variant)
+        if is_adapter(source):
+            return load_merged(resolve_model(self.base), source, **self.options)
+        return load_model(source, **self.options)
 
     def adapter_of(self, variant: str) -> str | None:
         """Name of the adapter that is on under a variant."""
@@ -151,6 +159,10 @@ class Variants:
     def _source(self, name: str) -> str:
         path = str(self.fine_tunes[name])
         return resolve_model(path) if name in self.whole else path
+
+
+def _is_whole(path: str) -> bool:
+    return not is_adapter(path) or needs_merging(path)
 
 
 _loaded: dict[str, dict[str, Model]] = {}
