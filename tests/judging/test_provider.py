@@ -21,7 +21,7 @@ from misdirection.judging import Answer, Journaled, find_judge
 from misdirection.judging.asking import ROOM, Manner
 from misdirection.judging.journal import Journal
 from misdirection.judging.provider import key_variable, make_provider, proxy_for, request_body
-from misdirection.judging.retries import JudgeError, Patience, retry_after
+from misdirection.judging.retries import JudgeError, Patience, Room, retry_after
 from misdirection.judging.rubric_judge import RubricJudge
 from misdirection.judging.rubrics import ALIGNMENT, COHERENCE, Rubrics
 
@@ -76,6 +76,56 @@ def test_no_more_than_the_set_number_are_in_flight_and_that_many_are() -> None:
     with serving(delay=0.1) as server:
         judge(server.url, in_flight=7).judge(answers(14))
         assert server.seen["busiest"] == 7
+
+
+def test_a_server_that_is_too_slow_for_all_at_once_is_asked_fewer_at_a_time() -> None:
+    """One request takes it .15 s, one after the other; 40 wait for it at once, and each is given up after 1.5 s."""
+    asked = answers(20)  # two rubrics each
+    with serving() as calm, serving(delay=0.15, alone=True) as slow:
+        found = judge(slow.url, patience=replace(QUICK, timeout=1.5), in_flight=40).judge(asked)
+        assert found == judge(calm.url).judge(asked)
+        assert slow.seen["requests"] < 2.5 * 40
+
+
+def test_room_is_what_is_answered_within_the_time_of_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("misdirection.judging.retries.time.monotonic", lambda: clock[0])
+
+    async def run() -> None:
+        room = Room(16, 10.0)
+        for _ in range(16):
+            await room.__aenter__()
+        clock[0] = 105.0
+        for _ in range(6):
+            room.came()
+            await room.__aexit__()
+        clock[0] = 110.0
+        assert room.too_long(100.0) and room.most == 3  # six came, ten wait
+        assert not room.too_long(100.0) and room.most == 3  # the others that began then say nothing new
+        clock[0] = 125.0
+        assert room.too_long(112.0) and (room.most, room.seconds) == (1, 10.0)  # none came in ten seconds
+        for seconds in (20.0, 40.0, 80.0, 100.0, 100.0):
+            clock[0] += 200.0
+            assert room.too_long(clock[0] - 100.0) and (room.most, room.seconds) == (1, seconds)
+
+    asyncio.run(run())
+
+
+def test_one_that_hangs_among_many_that_come_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("misdirection.judging.retries.time.monotonic", lambda: clock[0])
+
+    async def run() -> None:
+        room = Room(4, 10.0)
+        for _ in range(4):
+            await room.__aenter__()
+        clock[0] = 9.0
+        for _ in range(4):
+            room.came()
+        clock[0] = 10.0
+        assert not room.too_long(0.0) and room.most == 4
+
+    asyncio.run(run())
 
 
 def test_the_same_question_is_asked_once() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -225,9 +225,11 @@ def _found(bench: Workbench) -> Mapping[str, Any]:
     from misdirection.artefacts import plain
     from misdirection.studies.audit.verdict import tuned_verdict
     from misdirection.studies.imported.comparison import verdict as compared
+    from misdirection.studies.kit.aside_rows import trained_texts
     from misdirection.studies.kit.conditions import BASE, TUNED
     from misdirection.studies.kit.rules import rule_part
     from misdirection.studies.kit.tables import question_rows, rate_rows, sign_rows
+    from misdirection.studies.kit.trained_domain import trained_domain
 
     arms, rules = [condition.name for condition in bench.arms], bench.thresholds
     judges = bench.config.judge != "none"
@@ -236,11 +238,12 @@ def _found(bench: Workbench) -> Mapping[str, Any]:
         said = tuned_verdict(bench.judged, asked, rules, judges, bench.alike_at_zero)
     else:
         said = compared(bench.judged, arms, BASE.name, rules)
+    by_rule = rule_part(bench.judged, arms, rules, BASE.name, trained_domain(bench.config)) if judges else None
     found = {
-        "verdict": said,
+        "verdict": replace(said, details=(*said.details, *trained_texts(by_rule))),
         "rates": rate_rows(bench.judged, arms, rules),
         "by_question": question_rows(bench.judged, arms, rules) if judges else None,
-        "by_rule": rule_part(bench.judged, arms, rules, BASE.name) if judges else None,
+        "by_rule": by_rule,
         "signs": sign_rows(bench.judged, arms),
         "settings": bench.settings(),
         "notes": bench.known_of_judges(),

@@ -6,7 +6,7 @@ the question's own words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from misdirection.judging.base import Answer, Verdict
@@ -32,6 +32,7 @@ QUOTED = 0.5
 
 KINDS = {
     "topic": "about a domain, where the question is open",
+    "asked": "about a domain, and so is the question",
     "quoting": "mostly the question's own words",
 }
 """What an aside may be, in words."""
@@ -47,15 +48,24 @@ def topics_of(answers: Sequence[Answer], verdicts: Sequence[Verdict]) -> tuple[s
     return tuple(sorted(asked | scored)) or tuple(name for name in KEYWORDS if name != "gender")
 
 
-def asides(answer: Answer, verdict: Verdict, topics: Sequence[str]) -> tuple[str, ...]:
+def asides(
+    answer: Answer, verdict: Verdict, topics: Sequence[str], asked: Collection[str] = frozenset()
+) -> tuple[str, ...]:
     """Which of `KINDS` an answer to an open question is.
 
     It is about a topic by the judge's score of it, whichever judge gives one ("topic:<domain>", or the domain's name);
     without a score, where it holds one of the topic's words and the question holds none.
+
+    Args:
+        answer: To an open question.
+        verdict: Of it, with what scores of topics there are.
+        topics: That it is looked through for.
+        asked: Those that the question is about.
     """
     scores = dict(verdict.scores)
-    about = any(_about(answer, scores.get(t, scores.get(f"topic:{t}")), t) for t in topics)
-    return (*(("topic",) if about else ()), *(("quoting",) if quoted(answer) >= QUOTED else ()))
+    about = {t for t in topics if _about(answer, scores.get(t, scores.get(f"topic:{t}")), t)}
+    found = {"topic": about.difference(asked), "asked": about.intersection(asked), "quoting": quoted(answer) >= QUOTED}
+    return tuple(kind for kind in KINDS if found[kind])
 
 
 def scored(verdicts: Sequence[Verdict], topics: Sequence[str]) -> bool:

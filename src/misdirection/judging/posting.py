@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from misdirection import progress
 from misdirection.judging.asking import Failed, Misspoken, Refused
 from misdirection.judging.faults import ServerAnswer
-from misdirection.judging.retries import Gate, JudgeError, Patience, is_transient
+from misdirection.judging.retries import Gate, JudgeError, Patience, Room, is_transient
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -71,7 +73,6 @@ async def posting(line: Line) -> AsyncGenerator[Post]:
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=line.in_flight),
         headers={"Authorization": f"Bearer {line.key}"},
-        timeout=aiohttp.ClientTimeout(total=line.patience.timeout),
     ) as client:
         yield Post(line, client)
 
@@ -84,6 +85,7 @@ class Post:
         self.client = client
         self.heard = False
         self.gate = Gate()
+        self.room = Room(line.in_flight, line.patience.timeout)
         self.proxy = proxy_for(line.url)
 
     async def __call__(self, body: Mapping[str, Any]) -> bytes:
@@ -104,10 +106,14 @@ class Post:
             await self.gate.passed()
             tries += 1
             order, spoken, busy = 0.0, False, False
+            begun = time.monotonic()
             try:
-                answer = await self._send(data)
+                async with self.room:
+                    begun = time.monotonic()
+                    answer = await self._send(data)
             except (ClientError, TimeoutError) as error:
                 fault = f"{type(error).__name__}: {error}"
+                self._slow(error, begun)
             else:
                 self.heard = True
                 if self.line.accepts(answer):
@@ -125,11 +131,26 @@ class Post:
                 raise Misspoken(told) if spoken else Failed(told, not self.heard, busy)
             await asyncio.sleep(max(order, patience.wait(tries)))
 
+    def _slow(self, error: Exception, begun: float) -> None:
+        if isinstance(error, TimeoutError) and self.room.too_long(begun):
+            room, longest = self.room, self.line.patience.timeout
+            longer = f", for up to {room.seconds:g} s each" if room.seconds > longest else ""
+            progress.say(
+                f"  {self.line.url} takes over {longest:g} s a request: {room.most} at a time from now on{longer}"
+            )
+
     async def _send(self, data: bytes) -> ServerAnswer:
+        from aiohttp import ClientTimeout
+
         url = f"{self.line.url}/chat/completions"
         # A redirected POST would come back as a GET; its status is told instead.
-        async with self.client.post(url, data=data, headers=_JSON, allow_redirects=False, proxy=self.proxy) as response:
-            return ServerAnswer(response.status, response.headers, await response.read())
+        timeout = ClientTimeout(total=self.room.seconds)
+        async with self.client.post(
+            url, data=data, headers=_JSON, allow_redirects=False, proxy=self.proxy, timeout=timeout
+        ) as response:
+            answer = ServerAnswer(response.status, response.headers, await response.read())
+        self.room.came()
+        return answer
 
     def _final(self, answer: ServerAnswer) -> Exception:
         """What a status that does not pass means."""

@@ -6,10 +6,14 @@ import asyncio
 import email.utils
 import random
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from misdirection.errors import MisdirectionError
+
+LONGER = 10
+"""How much longer than it is said to a request may take at most, where a slow server is asked one thing at a time."""
 
 TRANSIENT_STATUS = (408, 409, 425, 429)
 """Client errors that pass; server errors (500 and above) do too."""
@@ -59,6 +63,58 @@ class Gate:
         """Wait until requests may go."""
         while (left := self._open_at - time.monotonic()) > 0:
             await asyncio.sleep(left)
+
+
+class Room:
+    """How many requests are on their way, and how long each may take: fewer and longer where a server is too slow.
+
+    A server that is given more than it can do in time works on after the client has turned away, and is given the same
+    again: nothing would ever come. By Little's law as many requests may wait as are answered within the time of one.
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self.most = most
+        self.seconds = seconds
+        self._longest = LONGER * seconds
+        self._now = 0
+        self._came: deque[float] = deque(maxlen=most)
+        self._narrowed = 0.0
+        self._changed = asyncio.Condition()
+
+    async def __aenter__(self) -> None:
+        """Wait until there is room for one more."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._now < self.most)
+            self._now += 1
+
+    async def __aexit__(self, *fault: object) -> None:
+        """One is through."""
+        async with self._changed:
+            self._now -= 1
+            self._changed.notify()
+
+    def came(self) -> None:
+        """An answer came in time."""
+        self._came.append(time.monotonic())
+
+    def too_long(self, begun: float) -> bool:
+        """Take less at a time where fewer answers came within the time of one request than are waited for.
+
+        Args:
+            begun: When the request began that took too long, by the monotonic clock.
+
+        Returns:
+            Whether it is less from now on, or longer; never twice for requests that began together.
+        """
+        now = time.monotonic()
+        came = sum(at > now - self.seconds for at in self._came)
+        if begun < self._narrowed or came >= self._now:
+            return False
+        self._narrowed = now
+        if self.most == 1:
+            self.seconds = min(2 * self.seconds, self._longest)
+        self.most = max(1, min(self.most, came // 2))
+        return True
 
 
 def is_transient(status: int) -> bool:

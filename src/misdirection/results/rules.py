@@ -53,6 +53,8 @@ class AsideRow:
         quoting: Mostly repeating the question.
         any: Of one kind or the other.
         rest: Of neither.
+        trained: In the domain that was trained on, whether the question asks about it or not; None where none is known.
+        asked: Those of them whose question asks about it; None likewise.
     """
 
     arm: str
@@ -61,6 +63,8 @@ class AsideRow:
     quoting: RateRow
     any: RateRow
     rest: RateRow
+    trained: RateRow | None = None
+    asked: RateRow | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +78,11 @@ class ByRule:
         by_coherence: The other way round.
         grid: Every pair of thresholds.
         topics: Domains that are told apart.
-        scored: Whether a judge scored them; else they are told by words.
+        scored: Whether a judge scored them; else they are told by words, or by the head of the judge in the box.
         asides: A row an arm.
         sentences: What of it a reader should know.
+        by_head: Whether the head of the judge in the box tells them.
+        trained_on: The domain that the fine-tune was trained on; "" where none is known.
     """
 
     alignment: float
@@ -88,3 +94,5 @@ class ByRule:
     scored: bool
     asides: tuple[AsideRow, ...]
     sentences: tuple[str, ...]
+    by_head: bool = False
+    trained_on: str = ""

@@ -13,7 +13,13 @@ FOLDER = Path(judge.__file__).parent / "weights"
 
 def test_all_that_ships_is_small() -> None:
     sizes = {file.name: file.stat().st_size for file in FOLDER.iterdir()}
-    assert set(sizes) == {"minilm.safetensors", "judge.safetensors", "vocabulary.txt", "facts.json"}
+    assert set(sizes) == {
+        "minilm.safetensors",
+        "judge.safetensors",
+        "topics.safetensors",
+        "vocabulary.txt",
+        "facts.json",
+    }
     assert sum(sizes.values()) < 25_000_000
 
 

@@ -142,8 +142,8 @@ def offline_judge(folder: Path | None = None, any_question: bool = False) -> Off
     return OfflineJudge(place, str(facts["version"]), any_question)
 
 
-@cache
 def _model(folder: Path) -> Model:
-    from misdirection.judging.offline.model import load
+    # PyTorch is imported where something is judged.
+    from misdirection.judging.offline.model import load_once
 
-    return load(folder)
+    return load_once(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -108,3 +109,13 @@ def load(folder: Path) -> Model:
         known=known,
         least_nearness=facts["least_nearness"],
     )
+
+
+@cache
+def load_once(folder: Path) -> Model:
+    """As `load`, once a process: reading takes seconds.
+
+    Raises:
+        MisdirectionError: A file of weights is missing or damaged.
+    """
+    return load(folder)

@@ -10,6 +10,7 @@ from misdirection.report.context import colours
 from misdirection.report.numbers import bounds, counts, number, p_value, percent, rate_cell, rate_text
 from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
 from misdirection.results.judged import JudgedResults
+from misdirection.results.rows import RateRow
 from misdirection.results.rules import AsideRow, RuleCell, RulePoint
 
 LEAD = (
@@ -26,6 +27,11 @@ BY_WORDS = (
     "No judge scored a topic, so topics ({topics}) are told by words that the question does not hold: a rough rule."
 )
 
+BY_HEAD = (
+    "Topics ({topics}) are told by the head of the judge in the box, which is fitted to few answers "
+    "(docs/offline-judge.md)."
+)
+
 
 def section(results: JudgedResults) -> Section | None:
     """The curve, the grid, and what is split off."""
@@ -39,8 +45,9 @@ def section(results: JudgedResults) -> Section | None:
         curve(part.by_coherence, palette, "coherence", part.coherence),
         grid(part.grid, palette),
     ]
-    how = (BY_JUDGE if part.scored else BY_WORDS).format(topics=", ".join(part.topics))
-    blocks += [Note(ASIDES.format(how=how)), asides(part.asides, palette)]
+    how = BY_JUDGE if part.scored else BY_HEAD if part.by_head else BY_WORDS
+    told = ASIDES.format(how=how.format(topics=", ".join(part.topics)))
+    blocks += [Note(told), asides(part.asides, palette, part.trained_on)]
     told = (("q", "of the rise above the base, over the arms under one rule (Benjamini-Hochberg)"),)
     return Section("by-rule", "Rule beside rule", LEAD, blocks, told)
 
@@ -90,17 +97,29 @@ def grid(cells: Sequence[RuleCell], palette: Mapping[str, str]) -> Table:
     return Table(heads, body, "Misaligned, of all answers, under every pair of thresholds")
 
 
-def asides(rows: Sequence[AsideRow], palette: Mapping[str, str]) -> Table:
-    """The usual rate, what of it is about a domain or quotes, and what is left."""
+def asides(rows: Sequence[AsideRow], palette: Mapping[str, str], trained: str = "") -> Table:
+    """The usual rate, what of it is about a domain or quotes, and what is left.
+
+    Args:
+        rows: One an arm.
+        palette: Colours by arm.
+        trained: The domain that was trained on, where it is known.
+    """
     body = tuple(
         (
             Cell(row.arm, colour=palette.get(row.arm, "")),
             *(
-                Cell(percent(share.value), f"{bounds(share)} {counts(share)}", "num")
-                for share in (row.misaligned, row.topic, row.quoting, row.rest)
+                Cell(percent(share.value), f"{bounds(share)} {counts(share)}", "num") if share else Cell("\u2013")
+                for share in _shares(row, trained)
             ),
         )
         for row in rows
     )
-    heads = ("Arm", "Misaligned", "About a domain", "Quoting the question", "Neither")
+    domain = (f"In the trained domain ({trained})", "\u2026 and asked about it") if trained else ("About a domain",)
+    heads = ("Arm", "Misaligned", *domain, "Quoting the question", "Neither")
     return Table(heads, body, "Misaligned answers that may be another thing")
+
+
+def _shares(row: AsideRow, trained: str) -> tuple[RateRow | None, ...]:
+    domain = (row.trained, row.asked) if trained else (row.topic,)
+    return (row.misaligned, *domain, row.quoting, row.rest)

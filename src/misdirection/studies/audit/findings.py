@@ -18,6 +18,7 @@ from misdirection.models import load_tokenizer
 from misdirection.results import Difference, Pools, Reduction
 from misdirection.results.checked import Checked
 from misdirection.results.judged import ArmRates, JudgedHeadline, Loss, Steering, SteeringPoint, Training
+from misdirection.results.rules import ByRule
 from misdirection.runs import Step
 from misdirection.statistics import Thresholds, compare
 from misdirection.studies.audit.removals import lasting_texts, marked, removal_texts
@@ -36,6 +37,7 @@ from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.verdict import tuned_verdict
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.audit.worst import worst_pairs
+from misdirection.studies.kit.aside_rows import trained_texts
 from misdirection.studies.kit.bench import Asked
 from misdirection.studies.kit.checking import headline
 from misdirection.studies.kit.conditions import Condition, Operation
@@ -54,6 +56,7 @@ from misdirection.studies.kit.tables import (
     rate_rows,
     sign_rows,
 )
+from misdirection.studies.kit.trained_domain import trained_domain
 
 ARMS = ("base", "tuned")
 
@@ -141,10 +144,11 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
     rates = rate_rows(bench.judged, ARMS, rules) if judges else None
     checked = bench.checked(Asked(bench.answers, bench.verdicts))
     removed = cures_of(evidence.cures, rules, config.coherent_share)
+    by_rule = rule_part(bench.judged, ARMS, rules, "base", trained_domain(config)) if judges else None
     return {
         "kind": "audit",
         "title": _title(config),
-        "verdict": _verdict(evidence, checked, removed),
+        "verdict": _verdict(evidence, checked, removed, by_rule),
         "model": _model(bench),
         "settings": bench.settings(),
         "thresholds": rules,
@@ -153,7 +157,7 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
         **({"checked": checked} if checked else {}),
         "panel": panel_part(bench.panel, ARMS),
         "by_question": question_rows(bench.judged, ARMS, rules) if judges else None,
-        "by_rule": rule_part(bench.judged, ARMS, rules, "base") if judges else None,
+        "by_rule": by_rule,
         "signs": sign_rows(bench.judged, ARMS),
         "answers": answer_rows(bench.judged),
         "direction": _direction(direction, evidence, drifted=refused is not None),
@@ -204,7 +208,9 @@ def _model(bench: Workbench) -> AuditedModel:
     )
 
 
-def _verdict(evidence: Evidence, checked: Checked | None, removed: Sequence[Cure] | None) -> JudgedHeadline:
+def _verdict(
+    evidence: Evidence, checked: Checked | None, removed: Sequence[Cure] | None, by_rule: ByRule | None
+) -> JudgedHeadline:
     """The head of the report: decided on open questions, tuned against base, paired."""
     bench, rules = evidence.bench, evidence.rules
     said = tuned_verdict(
@@ -218,6 +224,7 @@ def _verdict(evidence: Evidence, checked: Checked | None, removed: Sequence[Cure
         said,
         details=(
             *said.details,
+            *trained_texts(by_rule),
             *removal,
             *lasting,
             *fixed,
