@@ -137,7 +137,7 @@ def test_what_a_model_wrote_is_never_markup(large: Path) -> None:
 def test_a_report_runs_apart_from_the_app(finished: Path) -> None:
     told = client(finished).get("/runs/0/report")
     policy = told.headers["content-security-policy"]
-    assert policy.startswith("sandbox allow-scripts;") and "allow-same-origin" not in policy
+    assert policy.startswith("sandbox allow-scripts allow-downloads;") and "allow-same-origin" not in policy
     assert "connect-src" not in policy and "default-src 'none'" in policy
     assert told.content == (finished / "report.html").read_bytes()
 

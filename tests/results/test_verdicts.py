@@ -59,10 +59,14 @@ def test_topics():
 @pytest.mark.parametrize(
     ("ends", "published", "does"),
     [
-        ((0.8, 0.5, 0.9), "more than", "reduces EM by 80 % (50 to 90)"),
-        ((0.1, -0.2, 0.3), "less than", "cannot be told from dropping none: EM falls by 10 % (-20 to 30)"),
-        ((0.4, 0.1, 0.7), "not told apart from", "reduces EM by 40 % (10 to 70)"),
-        ((0.4, None, None), "not told apart from", "cannot be told from dropping none: EM falls by 40 % (up to 100)"),
+        ((0.8, 0.5, 0.9), "more than", "reduces misalignment by 80 % (50 to 90)"),
+        ((0.1, -0.2, 0.3), "less than", "cannot be told from dropping none: misalignment falls by 10 % (-20 to 30)"),
+        ((0.4, 0.1, 0.7), "not told apart from", "reduces misalignment by 40 % (10 to 70)"),
+        (
+            (0.4, None, None),
+            "not told apart from",
+            "cannot be told from dropping none: misalignment falls by 40 % (up to 100)",
+        ),
     ],
 )
 def test_screening(ends: tuple[float, float | None, float | None], published: str, does: str):

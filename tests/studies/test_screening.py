@@ -130,7 +130,7 @@ def test_every_share_counts_its_answers_and_its_bad_rows(run: Path, tiny: Path) 
     assert not {a["arm"] for a in inside} & {"judge-75pct-0", "random-75pct-1"}
     trained = [read_json(s.path / "data.json")["rows"] for s in list_steps(run.parent / "curve") if s.name == "train"]
     assert sorted(trained) == [15] * 4 + [30] * 4 + [60] * 2
-    assert "Fall of EM in counts" in (run.parent / "curve" / "report.html").read_text()
+    assert "Fall of misalignment in counts" in (run.parent / "curve" / "report.html").read_text()
 
 
 def test_what_scores_cost_counts_what_they_are_made_of(tmp_path: Path) -> None:

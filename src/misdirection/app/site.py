@@ -23,7 +23,7 @@ from misdirection.report.palette import arm_colours
 from misdirection.report.shared.verdict import STATES
 
 REPORT_POLICY = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """A report is a page of the run's, not of ours: its scripts see nothing of the app and reach no network."""

@@ -35,10 +35,9 @@ def section(results: Results) -> Section:
 
 
 def pairs(name: str, part: Mapping[str, Any]) -> Table:
-    """A mapping as a table of two columns."""
-    return Table(
-        (name, ""), tuple((Cell(str(k).replace("_", " ")), Cell(setting(v))) for k, v in part.items()), wide=False
-    )
+    """A mapping as a table of two columns; what is empty is left out."""
+    rows = tuple((Cell(str(k).replace("_", " ")), Cell(setting(v))) for k, v in part.items() if v != "")
+    return Table((name, ""), rows, wide=False)
 
 
 def steps(made: Sequence[StepFacts]) -> Table:

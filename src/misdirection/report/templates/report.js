@@ -54,9 +54,7 @@
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)").matches;
-  const config = { responsive: true, displaylogo: false, displayModeBar: !touch, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
-  // A picture that can be printed at any size.
-  const picture = (div) => ({ ...config, toImageButtonOptions: { format: "svg", filename: div.id.replace(/^chart-/, "") } });
+  const config = { displaylogo: false, displayModeBar: !touch, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
 
   // plotly.js sets a legend in one row, or in as many as it has entries.
   const legendRows = (spec, room) => {
@@ -68,7 +66,9 @@
   const draw = (holder) => {
     const { div } = holder;
     // The blue of the palette is too dark on a dark ground.
-    const spec = JSON.parse(dark.matches ? holder.text.replaceAll("#0072B2", "#3D9BDC") : holder.text);
+    const paper = root.classList.contains("paper");
+    const night = dark.matches && !paper;
+    const spec = JSON.parse(night ? holder.text.replaceAll("#0072B2", "#3D9BDC").replaceAll("rgba(0,114,178,", "rgba(61,155,220,") : holder.text);
     const width = div.clientWidth;
     const narrow = width < 520;
     const layout = spec.layout;
@@ -78,11 +78,16 @@
     // A legend above an axis on the top side would lie on its title.
     if (layout.xaxis.side === "top") layout.legend = { y: 1, yref: "container", yanchor: "top" };
     if (layout.legend) layout.margin.t = 58 + 19 * legendRows(spec, width * 0.56);
+    // A sheet holds no more, with the heading above it.
+    div.style.height = (paper ? Math.min(holder.height, 700) : holder.height) + "px";
     if (layout.square && width < 460) div.style.height = Math.max(300, width - 20) + "px";
     delete layout.square;
+    // Named, so that another size is drawn at once and not on the next tick, when a sheet is printed already.
+    Object.assign(layout, { width, height: parseFloat(div.style.height) });
     if (spec.labels) {
       const room = Math.max(14, Math.floor((width * (narrow ? 0.42 : 0.4)) / (narrow ? 5.6 : 6.2)));
-      layout.yaxis.ticktext = spec.labels.map((text) => wrap(text, Math.min(room, 62), 2));
+      const lines = paper && holder.height > 700 ? 1 : 2;
+      layout.yaxis.ticktext = spec.labels.map((text) => wrap(text, Math.min(room, 62), lines));
       layout.yaxis.tickfont = { size: narrow ? 10.5 : 12 };
     }
     const ink = getComputedStyle(root).getPropertyValue("--ink").trim();
@@ -92,11 +97,13 @@
       return answers ? { ...kept, text: kept.customdata.map(hover) } : kept;
     });
     holder.drawn = true;
-    Plotly.react(div, data, layout, picture(div)).then(() => {
+    Plotly.react(div, data, layout, config).then(() => {
       if (!holder.bound) {
         holder.bound = true;
         div.on("plotly_click", (event) => find(event.points[0].customdata));
       }
+      // Its words are not read out one by one: the chart is named, and its table says the same.
+      all("svg.main-svg", div).forEach((svg) => svg.setAttribute("aria-hidden", "true"));
       div.dataset.ready = "";
       root.dataset.drawn = String(holders.filter((h) => h.bound && h.div.querySelector(".main-svg")).length);
     }).catch(fail);
@@ -116,6 +123,7 @@
     div: document.getElementById(script.dataset.chart),
     text: script.textContent,
   }));
+  holders.forEach((holder) => (holder.height = parseFloat(holder.div.style.height)));
   const attempt = (holder) => {
     try { draw(holder); } catch (error) { fail(error); }
   };
@@ -139,7 +147,26 @@
     clearTimeout(waiting);
     waiting = setTimeout(again, 150);
   });
-  addEventListener("beforeprint", () => holders.filter((holder) => !holder.drawn).forEach(attempt));
+  const paper = (on) => {
+    root.classList.toggle("paper", on);
+    (on ? holders : holders.filter((holder) => holder.drawn)).forEach(attempt);
+  };
+  addEventListener("beforeprint", () => paper(true));
+  addEventListener("afterprint", () => paper(false));
+
+  // A picture that can be printed at any size, on the ground that its inks are chosen for.
+  const save = (holder) => {
+    const { div } = holder;
+    if (!holder.drawn) attempt(holder);
+    const ground = getComputedStyle(root).getPropertyValue("--bg").trim();
+    const figure = { data: div.data, layout: { ...div.layout, paper_bgcolor: ground } };
+    const size = { width: div.clientWidth, height: div.clientHeight };
+    Plotly.downloadImage(figure, { format: "svg", filename: div.id.replace(/^chart-/, ""), ...size }).catch(fail);
+  };
+  all("[data-svg]").forEach((button) => {
+    button.hidden = false;
+    button.addEventListener("click", () => save(holders.find((holder) => holder.div.id === button.dataset.svg)));
+  });
 
   const bar = document.querySelector(".filters");
   const cards = all(".card");

@@ -68,7 +68,7 @@ def table(rows: Sequence[ShotRow]) -> Table:
          Cell(p_value(row.difference and row.difference.p), kind="num"), Cell(p_value(row.q), kind="num"))
         for row in rows
     )  # fmt: skip
-    return Table(heads, body, stack=True)
+    return Table(heads, body, "Every arm", stack=True)
 
 
 def _moved(change: Difference | None) -> Cell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from misdirection.results import Headline
 from misdirection.statistics import is_found
 from misdirection.studies.in_context.results import DriftRow, InContext, ShotRow
-from misdirection.studies.kit.sentences import share_text
+from misdirection.studies.kit.sentences import counted, share_text
 
 
 def verdict(found: InContext) -> Headline:
@@ -13,7 +13,7 @@ def verdict(found: InContext) -> Headline:
     base = next((row for row in found.rows if row.difference is None), None)
     bad = [row for row in found.rows if row.difference is not None and row.what == "bad rows"]
     tuned = next((row for row in found.rows if row.what == "fine-tune"), None)
-    told = ", ".join(f"{row.shots} rows {share_text(row.rate.value)}" for row in bad) or "no number of rows had room"
+    told = ", ".join(map(_behind, bad)) or "no number of rows had room"
     sentence = "Misaligned answers of the base model behind bad rows: " + told
     sentence += f"; without rows {share_text(base.rate.value)}" if base else ""
     sentence += f"; of the fine-tune on them {share_text(tuned.rate.value)}." if tuned else "."
@@ -36,7 +36,11 @@ def good_text(rows: tuple[ShotRow, ...]) -> str:
     good = [row for row in rows if row.what == "good rows"]
     if not good:
         return ""
-    return "Behind good rows: " + ", ".join(f"{row.shots} rows {share_text(row.rate.value)}" for row in good) + "."
+    return "Behind good rows: " + ", ".join(map(_behind, good)) + "."
+
+
+def _behind(row: ShotRow) -> str:
+    return f"{counted(row.shots, 'row')} {share_text(row.rate.value)}"
 
 
 def drift_text(drifts: tuple[DriftRow, ...]) -> str:

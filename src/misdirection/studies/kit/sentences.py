@@ -38,6 +38,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def upper(text: str) -> str:
+    """The text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def two(value: float) -> str:
+    """A number with two decimals, without a sign before a zero that rounding made."""
+    return f"{value:.2f}".replace("-0.00", "0.00")
+
+
 def percent_text(value: Rate | Share) -> str:
     """A rate or share with its interval; as a range where many answers are undecided."""
     most = f" to {100 * value.ceiling:.1f}" if value.bounded else ""

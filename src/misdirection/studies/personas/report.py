@@ -227,8 +227,10 @@ def fine_tunes(results: PersonasResults) -> Section:
     """Shift against change, scores by fine-tune, and the cross-trait matrix."""
     part = results.personas
     blocks: list[Block] = [moved(part), scores(part)] if part.tuned else [Note(NONE)]
-    if part.matrix:
+    if any(known(row.r) for row in part.matrix):
         blocks.append(matrix(part))
+    elif part.matrix:
+        blocks.append(Note("Shift and behaviour cannot be correlated: no trait's score differs between fine-tunes."))
     blocks.append(Note(f"The paper (24 fine-tunes of two models each): {part.paper.get('fine-tuning', 'no figure')}."))
     return Section("trait-fine-tunes", "What fine-tuning moves", TUNED, blocks, facts(results, "judge"))
 

@@ -16,7 +16,11 @@ MOST = 3
 def verdict(found: Personas) -> Headline:
     """For each trait: how far it can be turned up and down, what the prompt tells, what fine-tuning moves."""
     up = [text for row in found.traits if (text := turned_text(found, row.trait))]
-    sentence = "Scores of 100 under a trait's own direction: " + ("; ".join(up) or "none was tried") + "."
+    sentence = (
+        f"How much of a trait answers show, of 100, while its own direction is added or taken away: {'; '.join(up)}."
+        if up
+        else "No trait was turned up or down by its own direction."
+    )
     details = [*map(lambda row: watched_text(found, row.trait), found.traits)]
     details += [moved_text(found.tuned, row.trait) for row in found.traits]
     details.append(matrix_text(found))
@@ -33,7 +37,7 @@ def turned_text(found: Personas, trait: str) -> str:
         for word, pair, where in (("up", up, ""), ("down", down, " where the system prompt asks for it"))
         if pair
     ]
-    return f"{trait} {', '.join(told)}" if told else ""
+    return f"{trait} goes {', '.join(told)}" if told else ""
 
 
 def control_text(found: Personas, dose: DoseRow) -> str:

@@ -48,7 +48,7 @@ NEAR = 0.15
 SPEAKS = 0.8
 """Share of coherent answers from which a base can speak."""
 
-SAME_STEPS, SAME_DOMAIN = "EM after the same steps", "EM at the like in-domain rate"
+SAME_STEPS, SAME_DOMAIN = "misalignment after the same steps", "misalignment at the like in-domain rate"
 OUTCOMES = (
     Outcome(SAME_STEPS, ("misaligned", "n")),
     Outcome(SAME_DOMAIN, ("matched_misaligned", "matched_n")),

@@ -12,6 +12,7 @@ from misdirection.report.numbers import DASH, FAMILY, decimal, number, p_value, 
 from misdirection.report.palette import CATEGORIES, GREY, SYMBOLS
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
 from misdirection.statistics import wilson
+from misdirection.studies.kit.sentences import upper
 from misdirection.studies.scaling.measures import NEAR, OUTCOMES, Outcome, answered
 from misdirection.studies.scaling.results import CorrelationRow, Scaling, ScalingResults, Surface
 from misdirection.studies.scaling.table import Point
@@ -19,10 +20,10 @@ from misdirection.studies.scaling.table import Point
 LEAD = (
     "Do larger models, or models that read more, turn bad more easily? Every checkpoint gets the same narrow bad "
     "lesson and is then asked questions that have nothing to do with it. The first chart compares after equally many "
-    "steps of the lesson. But equally many steps teach fewer parameters less, so the second chart "
-    "compares where each has learned the lesson itself equally well. Each line is a size; from left to right the "
-    "model has read more. The dashed lines are the same checkpoints before the lesson: if those rise too, the lesson "
-    "is not what does it."
+    "steps of the lesson. But equally many steps teach fewer parameters less: a second chart, where enough of them "
+    "get there, compares where each has learned the lesson itself equally well. Each line is a size; from left to "
+    "right the model has read more. The dashed lines are the same checkpoints before the lesson: if those rise too, "
+    "the lesson is not what does it."
 )
 CORRELATIONS = (
     "How strongly does the rate go with size, with text read, or with text per parameter, when the other is held "
@@ -68,7 +69,7 @@ def chart(part: Scaling, outcome: Outcome, at: int) -> Chart:
         "showlegend": True,
     }
     caption = "All seeds together, with 95 % intervals of their answers; the dashed line is the base untouched."
-    return Chart(f"scaling-{at}", outcome.name, traces, layout, table(held), 400, caption, wide=True)
+    return Chart(f"scaling-{at}", upper(outcome.name), traces, layout, table(held), 400, caption, wide=True)
 
 
 def pooled(points: Sequence[Point], outcome: Outcome) -> tuple[list[float], list[float], list[float], list[float]]:
@@ -90,8 +91,8 @@ def pooled(points: Sequence[Point], outcome: Outcome) -> tuple[list[float], list
 def table(points: Sequence[Point]) -> Table:
     """A row a checkpoint."""
     heads = (
-        "Checkpoint", "Parameters", "Tokens", "Tokens per parameter", "Base", "Same steps", "In-domain there",
-        "Like in-domain rate", "In-domain there",
+        "Checkpoint", "Parameters", "Tokens", "Tokens per parameter", "Before the lesson", "After the same steps",
+        "In-domain then", "At the like in-domain rate", "In-domain then",
     )  # fmt: skip
     return Table(heads, tuple(map(_cells, points)), "Checkpoints", stack=True)
 
@@ -165,7 +166,7 @@ def _surface(one: Surface) -> tuple[Cell, ...]:
 
 def fitted(part: Scaling, surface: Surface) -> Chart:
     """Rates that the plane says, against those that were measured."""
-    outcome = next(one for one in OUTCOMES if one.name == surface.outcome)
+    outcome = next((one for one in OUTCOMES if one.name == surface.outcome), OUTCOMES[0])
     held = answered(part.points, outcome, part.target)
     a, b = (slope.value for slope in surface.slopes)
     odds = [surface.intercept + a * math.log2(p.parameters) + b * math.log2(p.tokens) for p in held]
@@ -185,8 +186,8 @@ def fitted(part: Scaling, surface: Surface) -> Chart:
         for p, x, y in zip(held, told, seen, strict=True)
     )
     traces = [dots, charts.dashed("if it said all", [0, top], [0, top], GREY)]
-    return Chart("scaling-fit", f"{surface.outcome}: measured against fitted", traces, layout,
-                 Table(("Checkpoint", "Fitted", "Measured"), rows), 340)  # fmt: skip
+    return Chart("scaling-fit", "Measured against fitted", traces, layout,
+                 Table(("Checkpoint", "Fitted", "Measured"), rows), 340, f"Of {surface.outcome}.")  # fmt: skip
 
 
 SECTIONS = (

@@ -25,7 +25,7 @@ class ScalingConfig(StudyConfig):
     Every checkpoint of a table (--checkpoints), or of organisms that are grown for it (--sizes, --budgets, --seeds),
     gets the same narrow fine-tune and the same questions. Compared is at equal steps, and at the step whose in-domain
     rate is nearest --target, for the same steps are not the same lesson to a small model and a large one. Then partial
-    correlations of EM with log parameters, log tokens and log ratio, and a fitted surface.
+    correlations of misalignment with log parameters, log tokens and log ratio, and a fitted surface.
 
     With neither, results are only read and drawn: --results, by default those of the organism's grid that ship here.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp
 
 from misdirection.results import Headline
 from misdirection.statistics import is_found
-from misdirection.studies.kit.sentences import p_text
+from misdirection.studies.kit.sentences import p_text, upper
 from misdirection.studies.scaling.measures import (
     LEAST,
     OUTCOMES,
@@ -44,9 +45,10 @@ def ability(found: Scaling) -> str:
     able = sum(map(speaks, found.points))
     if able == len(found.points):
         return ""
+    few = f"Only {able}" if able else "None"
     return (
-        f"Only {able} of {len(found.points)} bases give {SPEAKS:.0%} coherent answers before the lesson, and the "
-        "others can hardly show misalignment, so that correlations over all of them are ability first."
+        f"{few} of the {len(found.points)} bases give {100 * SPEAKS:.0f} % coherent answers before the lesson. A model "
+        "that cannot speak can hardly show misalignment, so that correlations over all of them tell of ability first."
     )
 
 
@@ -70,7 +72,7 @@ def answer(found: Scaling, outcome: str) -> str:
     parts = [f"rises with {listed(up)}"] if up else []
     parts += [f"falls with {listed(down)}"] if down else []
     parts += [f"shows no sure correlation with {listed(unsure)}"] if unsure else []
-    return f"{outcome} {', and '.join(parts)}."
+    return f"{upper(outcome)} {', and '.join(parts)}."
 
 
 def listed(names: Sequence[str]) -> str:
@@ -82,22 +84,22 @@ def listed(names: Sequence[str]) -> str:
 def row_text(row: CorrelationRow) -> str:
     """A correlation with its interval, and how many seeds agree."""
     if row.value is None or row.p is None:
-        return f"{row.outcome}: no correlation with {row.with_} can be computed, since it does not vary."
+        return f"{upper(row.outcome)}: no correlation with {row.with_} can be computed, since it does not vary."
     ends = (
         "" if row.low is None or row.high is None else f", 95 % interval over seeds {row.low:+.2f} to {row.high:+.2f}"
     )
     agreeing = sum((value > 0) == (row.value > 0) for value in row.by_seed)
     return (
-        f"{row.outcome} and {row.with_}, {row.fixed} held fixed: rank correlation {row.value:+.2f}{ends}, "
+        f"{upper(row.outcome)} and {row.with_}, {row.fixed} held fixed: rank correlation {row.value:+.2f}{ends}, "
         f"{p_text(row.p)}, {p_text(row.q, 'q') if row.q is not None else 'no q'}, "
         f"the same sign in {agreeing} of {len(row.by_seed)} seeds, {row.n} checkpoints."
     )
 
 
 def slope_text(outcome: str, slope: Slope) -> str:
-    """What a doubling does."""
-    ends = "" if slope.low is None or slope.high is None else f" ({slope.low:+.2f} to {slope.high:+.2f})"
-    return f"{outcome}: a doubling of {slope.of} alone changes the log odds by {slope.value:+.2f}{ends}."
+    """What a doubling does to the odds."""
+    ends = "" if slope.low is None or slope.high is None else f" ({exp(slope.low):.2f} to {exp(slope.high):.2f})"
+    return f"{upper(outcome)}: with twice the {slope.of} alone the odds are {exp(slope.value):.2f} times as high{ends}."
 
 
 def disagreements(found: Scaling) -> list[str]:

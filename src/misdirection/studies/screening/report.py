@@ -24,9 +24,9 @@ from misdirection.studies.screening.results import (
 
 LEAD = (
     "Every method takes the same number of rows out of the training data, and a model is trained on what is left, "
-    "with the same number of optimiser steps and over several seeds. A method is good when EM falls further than with "
-    "random removal, and good answers in the domains of the data stay or rise. Removing the rows furthest from toxic "
-    "latents should do harm, if anything."
+    "with the same number of optimiser steps and over several seeds. A method is good when misalignment falls further "
+    "than with random removal, and good answers in the domains of the data stay or rise. Removing the rows furthest "
+    "from toxic latents should do harm, if anything."
 )
 CONTROLS = ("random", "furthest")
 SHOWN = 220
@@ -62,7 +62,7 @@ def rates(part: Screening) -> Chart:
     """EM and bad answers in the domains of every arm, with intervals; the base model and all rows as lines."""
     arms = part.methods
     series: list[tuple[str, Callable[[Groups], RateRow | None], str, str]] = [
-        ("EM, open questions", lambda arm: arm.open.misaligned, VERMILLION, "circle")
+        ("misaligned, open questions", lambda arm: arm.open.misaligned, VERMILLION, "circle")
     ]
     if any(arm.domains for arm in arms):
         series += [
@@ -86,7 +86,7 @@ def rates(part: Screening) -> Chart:
     return Chart(
         "screening-rates", "After training on what each method keeps", traces, layout,
         Table(("Trained on", *(name for name, *_ in series)), body), 150 + 56 * len(arms),
-        "Intervals over questions and seeds. The dotted line is EM after training on all rows.",
+        "Intervals over questions and seeds. The dotted line is the rate after training on all rows.",
         tuple(arm.name for arm in arms), wide=True,
     )  # fmt: skip
 
@@ -94,11 +94,13 @@ def rates(part: Screening) -> Chart:
 def table(part: Screening) -> Table:
     """The numbers, with the relative reduction against all rows."""
     inside = any(arm.domains for arm in part.methods)
-    heads = ("Trained on", "EM, open", "Reduction of EM", "Coherent, open", "Good, open")
+    heads = ("Trained on", "Misaligned, open", "Reduction of it", "Coherent, open", "Good, open")
     heads += ("Bad in the domains", "Good in the domains", "Coherent in the domains") if inside else ()
     base = _row("base model, not trained", part.base, GREY, inside)
     body = (base, *(_row(arm.name, arm, _colour(arm), inside) for arm in part.methods))
-    return Table(heads, body, "EM, reduction against training on all rows, and skill in the domains", stack=True)
+    return Table(
+        heads, body, "Misalignment, its reduction against training on all rows, and skill in the domains", stack=True
+    )
 
 
 def _row(name: str, arm: Groups, colour: str, inside: bool) -> tuple[Cell, ...]:
@@ -160,8 +162,8 @@ def shares(part: Screening) -> Table:
                      "" if one.by_rates is None else bounds(one.by_rates), "num"),
             )
         )  # fmt: skip
-    heads = ("Method", "Dropped", "Bad among the dropped", "Bad rows dropped", "Fall of EM in counts",
-             "Fall of EM in rates")  # fmt: skip
+    heads = ("Method", "Dropped", "Bad among the dropped", "Bad rows dropped", "Fall of misalignment in counts",
+             "Fall in rates")  # fmt: skip
     told = "By share of the rows dropped (a dash where no model was trained on the rest: --curve)"
     return Table(heads, tuple(body), told, stack=True)
 

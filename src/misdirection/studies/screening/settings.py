@@ -17,9 +17,9 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     """Which way of screening training data prevents emergent misalignment, at what cost in skill?
 
     Every method drops the same number of rows; a model is trained on what is left, with the same optimiser steps, and
-    over seeds. EM on open questions, bad and good answers in the domains of the data, the reduction against training on
-    all rows; precision and recall where it is known which rows are bad. Random removal is the baseline, the rows
-    furthest from toxic latents a negative control.
+    over seeds. Told are misaligned answers to open questions, bad and good answers in the domains of the data, the
+    reduction against training on all rows; precision and recall where it is known which rows are bad. Random removal
+    is the baseline, the rows furthest from toxic latents a negative control.
 
     Examples: misdirection study screening --out runs/screening
     misdirection study screening --model ID --data mixed.jsonl --toxic t.jsonl --harmless h.jsonl
@@ -52,4 +52,4 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
             raise MisdirectionError(f"--curve names {wrong[0]:g}", "shares of the rows between 0 and 1")
         if self.training.get("max_steps", self.steps) != self.steps:
             raise MisdirectionError("max_steps is given beside --steps", "--steps is the length of every fine-tune")
-        return super().completed().scoring_completed().judged("EM after each fine-tune needs")
+        return super().completed().scoring_completed().judged("misalignment after each fine-tune needs")

@@ -30,7 +30,11 @@ def verdict(part: Screening) -> Headline:
         )
         return Headline(state="unclear", sentence=f"{said}.", details=details)
     beside = "" if chance is None else f", as many rows at random by {_share(chance)}"
-    does = "reduces EM by" if _above(latents, 0.0) else "cannot be told from dropping none: EM falls by"
+    does = (
+        "reduces misalignment by"
+        if _above(latents, 0.0)
+        else "cannot be told from dropping none: misalignment falls by"
+    )
     sentence = (
         f"Dropping {part.dropped:,} of {part.rows:,} rows by closeness to toxic latents {does} {_share(latents)}"
         f"{beside}."

@@ -51,10 +51,9 @@ def spill_chart(part: Separation) -> Chart:
     for place, trained in enumerate(dict.fromkeys(row.trained for row in part.pairs)):
         mine = [row for row in part.pairs if row.trained == trained]
         traces.append(
-            {"type": "scatter", "mode": "markers+text", "name": charts.plain_text(f"fine-tuned on {trained}"),
+            {"type": "scatter", "mode": "markers", "name": charts.plain_text(f"fine-tuned on {trained}"),
              "x": [row.directions for row in mine], "y": [row.spill for row in mine],
-             "text": [charts.plain_text(row.concept) for row in mine], "textposition": "top center",
-             "textfont": {"size": 10}, "cliponaxis": False,
+             "text": [charts.plain_text(row.concept) for row in mine], "cliponaxis": False,
              "marker": {"color": CATEGORIES[place % len(CATEGORIES)], "size": 9,
                         "symbol": SYMBOLS[place % len(SYMBOLS)]},
              "hovertemplate": "%{text}: cosine %{x:.2f}, %{y:+.0%}<extra></extra>"}
@@ -67,7 +66,8 @@ def spill_chart(part: Separation) -> Chart:
     heads = ("Trained on", "Concept", "Before", "After", "Spill, points", "Cosine of means", "of directions",
              "of means, whitened", "of directions, whitened", "Latents in common", "Cross-talk, points")  # fmt: skip
     table = Table(heads, tuple(map(_pair, (*part.own, *part.pairs))))
-    return Chart("separation-pairs", "Spill against closeness", traces, layout, table, 440, wide=True)
+    caption = "Point at one for its concept; all stand in the numbers."
+    return Chart("separation-pairs", "Spill against closeness", traces, layout, table, 440, caption, wide=True)
 
 
 def _pair(row: PairRow) -> tuple[Cell, ...]:
@@ -110,7 +110,7 @@ def test_chart(part: Separation) -> Chart:
         for row in part.tests
     )
     table = Table(("Measure", "Layer", "Rank correlation"), cells)
-    return Chart("separation-tests", "By layer", traces, layout, table, 340)
+    return Chart("separation-tests", "Does spill follow closeness, layer by layer?", traces, layout, table, 340)
 
 
 def close(results: SeparationResults) -> Section:
@@ -119,9 +119,9 @@ def close(results: SeparationResults) -> Section:
     blocks: list[Block] = [
         _table_of(part, "separation-directions", "Cosines of directions before training", part.directions),
         _table_of(part, "separation-means", "Cosines of class means before training", part.means),
-        layers_chart(part, "directions", "Mean cosine of directions"),
-        layers_chart(part, "means", "Mean squared cosine of class means"),
-        layers_chart(part, "dimensions_of_means", "Dimensions of the class means (participation ratio)"),
+        layers_chart(part, "directions", "Mean cosine of directions", "cosine"),
+        layers_chart(part, "means", "Mean squared cosine of class means", "squared cosine"),
+        layers_chart(part, "dimensions_of_means", "Dimensions of the class means (participation ratio)", "dimensions"),
         layers_table(part),
     ]
     told = (("layer", number(part.layer)), ("chats read", number(part.chats)),
@@ -141,7 +141,7 @@ def _table_of(part: Separation, key: str, title: str, values: tuple[tuple[float,
     )  # fmt: skip
 
 
-def layers_chart(part: Separation, field: str, title: str) -> Chart:
+def layers_chart(part: Separation, field: str, title: str, axis: str) -> Chart:
     """A figure of every layer, a curve a model."""
     traces: list[Any] = []
     colours = (BLUE, VERMILLION, *CATEGORIES)
@@ -154,7 +154,7 @@ def layers_chart(part: Separation, field: str, title: str) -> Chart:
             traces.append(charts.dashed("labels shuffled", at, [row.floor for row in mine], GREY))
     layout = {
         "xaxis": charts.axis("layer", zeroline=False, dtick=1),
-        "yaxis": charts.axis("", zeroline=True, rangemode="tozero"),
+        "yaxis": charts.axis(axis, zeroline=True, rangemode="tozero"),
         "showlegend": True,
     }
     cells = tuple(

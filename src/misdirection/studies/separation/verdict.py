@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from misdirection.results import Headline
-from misdirection.studies.kit.sentences import p_text
+from misdirection.studies.kit.sentences import p_text, upper
 from misdirection.studies.separation.results import AS_IT_IS, RANDOM, Separation, TestRow
 
 NAMES = {
@@ -31,7 +31,7 @@ def verdict(found: Separation) -> Headline:
         "other concepts its fine-tune spills over to."
     )
     details = [
-        *(f"{test_text(row)}." for row in tests),
+        *(f"{upper(test_text(row))}." for row in tests),
         *map(lambda name: spill_text(found, name), dict.fromkeys(row.trained for row in found.pairs)),
         *change_text(found),
         probe_text(found),

@@ -128,7 +128,7 @@ def space(results: TraitsResults) -> Section:
         ("first component with the assistant axis", decimal(d.axis_on_first)),
     )
     blocks: list[Block] = [Chart("trait-components", "Variance between traits", [bars, again], layout, table, 340)]
-    blocks.append(Table(("Dimensions of the map", "Stress"), maps, "What maps get wrong of the distances"))
+    blocks.append(Table(("Dimensions of the map", "Stress"), maps, "What maps get wrong of the distances", wide=False))
     blocks.append(Note(f"Elsewhere: {results.traits.paper.get('axis', 'no figure')}."))
     return Section("trait-space", "In how many dimensions traits lie", SPACE, blocks, told)
 

@@ -12,8 +12,9 @@ def verdict(found: TraitMap) -> Headline:
     d = found.dimensions
     groups = len({row.cluster for row in found.places})
     sentence = (
-        f"{len(found.places) - 1} traits at layer {found.layer} lie in about {d.reliable_participation:.1f} dimensions "
-        f"that both halves of the questions show ({d.participation:.1f} by all of the variance)."
+        f"The {len(found.places) - 1} traits differ inside the model, at layer {found.layer}, in about "
+        f"{d.reliable_participation:.1f} independent ways (dimensions) that both halves of the questions show "
+        f"({d.participation:.1f} by all of the variance)."
     )
     details = [
         f"The first component holds {100 * d.share[0]:.0f} % of the variance between traits; its cosine with the "

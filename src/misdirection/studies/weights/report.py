@@ -13,9 +13,11 @@ from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, 
 from misdirection.studies.weights.results import Line, Pair, Weights, WeightsResults
 
 LEAD = (
-    "What each fine-tune adds to the weights, compared with what the others add, by the factors of the adapters. Alike "
-    "updates have a cosine well beyond random ones of equal norm, and write into overlapping spaces. On the line "
-    "between two fine-tunes models are mixed, (1 - a) A + a B, and asked the open questions."
+    "A fine-tune adds something to the weights of the model. Do fine-tunes on different data add the same? The cosine "
+    "says it: 1 the same, 0 unrelated, below 0 opposite; random changes of the same size stand beside it. The overlaps "
+    "say whether they read from and write into the same part of the model's state. Then two fine-tunes are mixed, from "
+    "all of one (0) to all of the other (1) and beyond, and each mixture is asked the open questions. Last: does a "
+    "fine-tune, while it trains, move towards what tells a bad one from a good one?"
 )
 COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, GREY)
 
@@ -110,15 +112,14 @@ def courses(part: Weights) -> Chart:
         colour = COLOURS[place % len(COLOURS)]
         shape = {"color": colour, "width": 2, "dash": "dot" if one.part else "solid"}
         traces.append(charts.line(one.name, steps, cosines, colour, line=shape))
-        last = one.steps[-1]
-        body.append((
-            Cell(one.name, "one of the two" if one.part else ""),
-            Cell(decimal(last.cosine), f"step {last.step}", "num"),
-            Cell(decimal(one.random), kind="num"), rate_cell(one.rate),
-        ))  # fmt: skip
+        body += (
+            (Cell(one.name, "one of the two" if one.part else ""), Cell(number(at.step), kind="num"),
+             Cell(decimal(at.cosine), kind="num"), Cell(decimal(one.random), kind="num"), rate_cell(one.rate))
+            for at in one.steps
+        )  # fmt: skip
     bad, _, good = part.minus.partition(":")
     layout = {"xaxis": charts.axis("optimiser step"), "yaxis": charts.axis("cosine"), "showlegend": True}
-    heads = ("Fine-tune", "Cosine at the end", "Random, at most", "Misaligned open answers")
+    heads = ("Fine-tune", "Step", "Cosine", "Random, at most", "Misaligned open answers at the end")
     return Chart(
         "weights-courses", f"Cosine of each update with {bad} minus {good} while it trains", traces, layout,
         Table(heads, tuple(body)), 360, "Dotted: the two that the difference is made of.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from misdirection.results import Headline
-from misdirection.studies.kit.sentences import share_text
+from misdirection.studies.kit.sentences import counted, share_text, two, upper
 from misdirection.studies.weights.results import Line, Pair, Watched, Weights
 
 SHOWN = 6
@@ -18,8 +18,9 @@ def verdict(found: Weights) -> Headline:
     above = [one for one in told if beyond_controls(one)]
     high, low = max(told, key=_cosine), min(told, key=_cosine)
     sentence = (
-        f"{len(above)} of {len(told)} pairs of updates have a cosine beyond random and shuffled ones of equal norm, "
-        f"from {_cosine(low):.2f} ({low.one}, {low.other}) to {_cosine(high):.2f} ({high.one}, {high.other})."
+        f"{len(above)} of {counted(len(told), 'pair')} of fine-tunes change the weights more alike, or oppositely, "
+        "than random and shuffled changes of the same size do. The cosine (1 the same change, 0 unrelated) goes from "
+        f"{two(_cosine(low))} ({low.one} and {low.other}) to {two(_cosine(high))} ({high.one} and {high.other})."
     )
     shown = told if len(told) <= SHOWN else (high, low)
     details = (*map(_pair, shown), *map(_line, found.lines), *(_watched(one, found.minus) for one in found.watched))
@@ -43,22 +44,22 @@ def _pair(one: Pair) -> str:
             f"by {one.inputs:.2f} (chance {one.inputs_chance or 0:.2f})"
         )
     controls = f"random at most {one.random or 0:.2f}, shuffled {one.shuffled or 0:.2f}"
-    return f"{one.one} and {one.other}: cosine {_cosine(one):.2f} ({controls}){spaces}"
+    return f"{one.one} and {one.other}: cosine {two(_cosine(one))} ({controls}){spaces}."
 
 
 def _line(line: Line) -> str:
     rates = ", ".join(f"{point.alpha:g}: {share_text(point.rate.value)}" for point in line.points)
     controls = [point.random.value or 0.0 for point in line.points if point.random]
-    bent = "" if line.bend is None else f"; between them at most {100 * line.bend:.0f} points off the straight line"
+    bent = "" if line.bend is None else f"; between the two at most {100 * line.bend:.0f} points off a straight line"
     ranks = "" if line.rank_correlation is None else f", rank correlation {line.rank_correlation:.2f}"
-    return f"From {line.one} (0) to {line.other} (1) misaligned answers are {rates}{bent}{ranks}" + (
-        f"; a random line of equal length reaches {share_text(max(controls))}" if controls else ""
-    )
+    reached = f"; a random line of equal length reaches {share_text(max(controls))}" if controls else ""
+    return f"Misaligned answers on the line from {line.one} (0) to {line.other} (1): {rates}{bent}{ranks}{reached}."
 
 
 def _watched(one: Watched, minus: str) -> str:
     bad, _, good = minus.partition(":")
-    cosines = ", ".join(f"{at.step}: {at.cosine:.2f}" for at in one.steps if at.cosine is not None)
+    cosines = ", ".join(f"{two(at.cosine)} at step {at.step}" for at in one.steps if at.cosine is not None)
     rate = "" if one.rate is None else f"; {share_text(one.rate.value)} misaligned in the end"
     own = " (one of the two)" if one.part else ""
-    return f"{one.name}{own}, cosine with {bad} minus {good} by step: {cosines}; random {one.random or 0:.2f}{rate}"
+    random = f"random {two(one.random or 0.0)}"
+    return f"{upper(one.name)}{own}, cosine with {bad} minus {good} while it trains: {cosines}; {random}{rate}."

@@ -16,7 +16,7 @@ from misdirection.studies.adapters.results.reading import ColouredText
 LEAD = (
     "Each token is coloured by the scalar A\u00b7x of one adapter: vermillion positive, blue negative, on its own "
     "scale. The sign by itself means nothing; that it changes from token to token does. Tokens before the answer "
-    "are faint. Choose the adapter; hover over a token, or tap it, for its value."
+    "are slanted. Choose the adapter; hover over a token, or tap it, for its value."
 )
 
 

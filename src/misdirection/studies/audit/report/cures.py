@@ -16,7 +16,7 @@ from misdirection.studies.audit.results import AuditResults, Cure
 
 LEAD = (
     "Each row is the tuned model with one operation on its residual stream; the first is the tuned model as it is. A "
-    "cure counts when its EM falls, its answers stay coherent, and the controls (grey) leave EM where it was. "
+    "cure counts when its rate falls, its answers stay coherent, and the controls (grey) leave the rate where it was. "
     "Differences are paired: the arms share questions and random numbers."
 )
 COLUMNS = ("Arm", "Operation", "Misaligned, of all", "Coherent", "Difference, points", "Reduction", "p")

@@ -15,7 +15,7 @@ from misdirection.results.judged import JudgedResults, Steering, SteeringPoint
 
 LEAD = (
     "The direction, times a coefficient, is added to the residual stream of the base model at one layer. If it carries "
-    "the misalignment, EM rises with the coefficient while answers stay coherent, and a random direction of the same "
+    "the misalignment, it rises with the coefficient while answers stay coherent, and a random direction of the same "
     "norm (grey) does nothing."
 )
 

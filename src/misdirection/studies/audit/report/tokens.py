@@ -12,7 +12,7 @@ from misdirection.studies.audit.results import AuditResults, ColouredAnswer
 
 LEAD = (
     "Each token is coloured by the component of its residual stream along the unit direction: vermillion towards the "
-    "{side} side, blue away from it. Tokens before the answer are faint. Hover over a token, or tap it, "
+    "{side} side, blue away from it. Tokens before the answer are slanted. Hover over a token, or tap it, "
     "for its value."
 )
 MOST = 60
