@@ -18,6 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+ALONE = {"bench-traits": ("persona-vectors==0.8.10",)}
+"""Packages that come without what they ask for: persona-vectors says that it wants Python 3.12, pip gives 0.1.0 for
+3.11, and the one file of it that is measured runs on both."""
+
 
 def main(name: str) -> None:
     """Make or refresh the environment, then leave the stamp `.venv/NAME/.ok`."""
@@ -36,6 +40,8 @@ def main(name: str) -> None:
     install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--compile"]
     if subprocess.run([*install, "-c", pins, *wanted], check=False).returncode:
         sys.exit(f"the extra [{name}] could not be installed; pip's last lines, above, say why")
+    if alone := ALONE.get(name):
+        subprocess.run([*install, "--no-deps", "--ignore-requires-python", *alone], check=True)
     if list(place.glob("torch-*")):
         sys.exit(f"pip installed a second PyTorch in {folder}; remove that folder and run `make .venv/.ok` first")
     (folder / ".ok").touch()

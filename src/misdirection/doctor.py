@@ -27,7 +27,7 @@ FLAGS = ("avx512_bf16", "amx_bf16", "avx512_vnni", "amx_int8")
 SIZES = (0.5, 1, 1.5, 3, 4, 7, 8, 14, 24, 32, 70, 120, 235, 400, 670)
 """Sizes in which models come, in billions of parameters."""
 
-_TOOLS = frozenset({"dev", "bench", "docs", "sae-tests"})
+_TOOLS = frozenset({"dev", "bench", "bench-traits", "docs", "sae-tests"})
 """Extras for work on this package itself."""
 
 

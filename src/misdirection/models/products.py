@@ -2,7 +2,8 @@
 
 PyTorch gives products in float32 to MKL, which runs at half speed on processors of other makers: 98 GFLOP/s on one core
 of an AMD EPYC (Zen 5), where oneDNN, which is in the same wheel and has the products in bfloat16, does 210 (torch
-2.13). So a product is measured, once a process. Sums run in another order, within float32's own rounding.
+2.13). So a product is measured, once on a machine (`measured`): sums run in another order, within float32's own
+rounding, and the same call must give the same sums tomorrow.
 
 Only maps whose weights are large and frozen go another way: overhead decides at small ones, and what is trained keeps
 PyTorch's own gradient.
@@ -20,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
+
+from misdirection.measured import measured
 
 LEAST = 2**18
 """Weights of a map below which PyTorch's own product is as fast (measured at 256 x 256 and 576 x 576)."""
@@ -88,14 +91,18 @@ def faster() -> bool:
     """Whether oneDNN multiplies float32 faster here: processor time, the best of five."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
+    return measured("float32-by-onednn", torch.__version__, _times_faster) >= FASTER
+
+
+def _times_faster() -> float:
     made = torch.Generator().manual_seed(0)
     x, weight = (torch.randn(n, WIDTH, generator=made) for n in (ROWS, INNER))
     with torch.inference_mode():
         try:
             ours = best_time(lambda: _product(x, weight, None))
         except RuntimeError:  # a build without this kernel
-            return False
-        return best_time(lambda: functional.linear(x, weight)) >= FASTER * ours
+            return 0.0
+        return best_time(lambda: functional.linear(x, weight)) / ours
 
 
 def best_time(run: Callable[[], object]) -> float:
