@@ -16,8 +16,8 @@ from misdirection.runs import Run
 from misdirection.store.task import Executor
 from misdirection.studies.kit.tuning import fine_tuned, tuning_of
 
-SEEDS = 6
-STEPS = 60
+SEEDS = 4
+STEPS = 40
 PLACES = {
     "one process": "",
     "Ray, 1 worker": "ray://local?workers=1&cpus=0.5",

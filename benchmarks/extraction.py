@@ -84,7 +84,9 @@ def persona(options: argparse.Namespace, model: Any) -> None:
     for tokens in options.tokens:
         held = Persona(model, options.questions, options.samples, tokens)
         count, size = held.texts
-        print(f"persona-vectors {version}: {count} answers of at most {tokens} tokens, {size:,} tokens read", flush=True)
+        print(
+            f"persona-vectors {version}: {count} answers of at most {tokens} tokens, {size:,} tokens read", flush=True
+        )
         demand_equal("reading", held.ours(), held.theirs(standard), model.n_layers, model.dtype)
         sides = {"ours": held.ours, "theirs": lambda held=held: held.theirs(standard)}
         tell("reading", in_turn(sides, options.repeats))

@@ -132,9 +132,7 @@ class Conversation:
         from saklas.core import capture  # pyright: ignore
 
         self.model, self.tokens = model, tokens
-        self.session: Any = SaklasSession.from_pretrained(
-            folder, device="cpu", dtype=model.dtype, probes=[], dls=False
-        )
+        self.session: Any = SaklasSession.from_pretrained(folder, device="cpu", dtype=model.dtype, probes=[], dls=False)
         self.prompts: list[str] = list(capture._load_baseline_prompts())
         self.system: str = capture._LENGTH_DIRECTIVE
         self.words = [word for pair in PAIRS.items() for word in pair]
@@ -166,9 +164,7 @@ class Conversation:
         """By `extract_from_corpora`, a call a trait."""
         found: Vectors = {}
         for one, other in PAIRS.items():
-            _, profile = self.session.extract_from_corpora(
-                f"{one}.{other}", corpora[one], corpora[other], force=True
-            )
+            _, profile = self.session.extract_from_corpora(f"{one}.{other}", corpora[one], corpora[other], force=True)
             held: dict[int, Tensor] = dict(profile.items())
             found[one] = torch.stack([held[layer].float().cpu() for layer in range(self.model.n_layers)])
         return found
