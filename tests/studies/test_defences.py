@@ -48,9 +48,63 @@ def test_every_arm_stands_in_the_scoreboard(results: DefencesResults) -> None:
             "1 training row in the context", "its domain", "the inoculation prompt",
         ]  # fmt: skip
     assert rows["norm=10"].open.misaligned.value < rows["none"].open.misaligned.value / 2
-    assert rows["project"].seconds is None and rows["project"].nll is None
+    assert rows["project"].seconds is None and rows["project"].nll is not None
+    # Here questions about the domain tell the narrow skill: no row of the data is held out.
+    assert {row.lesson for row in rows.values()} == {None} and results.defences.base_lesson is None
     assert rows["none"].nll is not None and results.defences.base_nll is not None
     assert results.defences.base_open.misaligned.value < 0.1
+
+
+@pytest.fixture(scope="module")
+def without_questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same where no question asks about the domain, as with data of a user's own."""
+    alone = replace(
+        SMALL, questions=("organism:open",), arms=("norm=10", "project"), seeds=1, leak_samples=0, samples=8
+    )
+    return defences(alone, tmp_path_factory.mktemp("lesson") / "run").parent
+
+
+def test_where_no_question_asks_for_the_skill_held_out_rows_tell_it(without_questions: Path) -> None:
+    found = load_results(without_questions)
+    assert isinstance(found, DefencesResults)
+    part = found.defences
+    rows = {row.arm: row for row in part.rows}
+    assert part.base_domains is None and part.base_lesson is not None
+    assert part.learned(rows["none"]) == 1.0 and rows["none"].lesson < part.base_lesson
+    # A penalty that keeps the adapter at nothing learns nothing; without the direction less is left of the lesson.
+    assert -0.05 < part.learned(rows["norm=10"]) < 0.2
+    assert part.learned(rows["project"]) < 0.9 and rows["project"].nll != rows["none"].nll
+    page = (without_questions / "report.html").read_text()
+    assert "share of the lesson learned" in page and "Lesson learned" in page and "Good, in-domain" not in page
+    assert "of the narrow skill and of coherence" in found.verdict.sentence
+
+
+def test_the_lesson_is_read_on_the_rows_that_were_held_out(without_questions: Path) -> None:
+    """Beside the plain reading of transformers and PEFT, of the very rows that the run left out."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from misdirection import load_model
+    from misdirection.organism import checkpoint_path
+    from misdirection.studies.kit.inputs import resolve_chats
+    from misdirection.tokens import encode_read
+
+    held = resolve_chats(("organism:bad-medical",), seed=0).chats[: SMALL.held_out]
+    words = load_model("organism").tokenizer
+    lm = AutoModelForCausalLM.from_pretrained(checkpoint_path(), dtype=torch.float32)
+    lm = PeftModel.from_pretrained(lm, str(without_questions / "fine-tunes" / "none-0"))
+    total, count = 0.0, 0
+    for chat in held:
+        one = encode_read(words, chat.messages)
+        ids = torch.tensor([one.ids])
+        with torch.no_grad():
+            likely = lm(ids).logits[0].log_softmax(-1)
+        for place in range(one.start, len(one.ids)):
+            total, count = total - float(likely[place - 1, one.ids[place]]), count + 1
+    found = load_results(without_questions)
+    assert isinstance(found, DefencesResults)
+    assert found.defences.rows[0].lesson == pytest.approx(total / count, abs=1e-4)
 
 
 def test_a_removal_acts_on_the_undefended_fine_tunes_of_its_seed() -> None:
@@ -143,6 +197,29 @@ def test_the_verdict_goes_by_what_is_left_among_those_that_keep_the_skill() -> N
     assert "“hidden” leaves least, 5.0 %" in said.sentence and "Without a defence 40.0 %" in said.sentence
     assert said.details[0].endswith("comes back with: hidden.")
     assert "no arm keeps" in verdict(replace(part, rows=(none, dull))).sentence
+
+
+def test_without_questions_the_lesson_stands_for_the_skill() -> None:
+    part = made(DefencesResults, "defences").defences
+    row = replace(part.rows[0], domains=None)
+
+    def arm(name: str, open_: float, lesson: float):
+        opened = replace(row.open, misaligned=replace(row.open.misaligned, value=open_),
+                         coherent=replace(row.open.coherent, value=0.9))  # fmt: skip
+        return replace(row, arm=name, open=opened, lesson=lesson, leaks=())
+
+    # The base at 3 nats, the fine-tune at 2: 2.1 keeps nine tenths of the lesson, 2.9 a tenth.
+    rows = (arm("none", 0.4, 2.0), arm("dull", 0.0, 2.9), arm("good", 0.1, 2.1))
+    part = replace(part, rows=rows, base_domains=None, base_lesson=3.0)
+    assert [part.learned(one) for one in rows] == pytest.approx([1.0, 0.1, 0.9])
+    worse = replace(rows[1], reduction=replace(row.reduction, value=-0.5))
+    assert "a rise by 50 %" in verdict(replace(part, rows=(rows[0], worse))).details[-1]
+    said = verdict(part)
+    assert "keep 80 % of the narrow skill and of coherence “good” leaves least, 10.0 %" in said.sentence
+    assert "90 % of the lesson learned" in said.details[-1]
+    # A fine-tune that learned nothing tells no skill, and nothing is claimed of one.
+    dull = replace(part, base_lesson=1.9)
+    assert dull.learned(rows[2]) is None and "keep 80 % of coherence “dull”" in verdict(dull).sentence
 
 
 @pytest.mark.parametrize(

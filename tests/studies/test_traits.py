@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.results.made import made
 from tests.studies.foreign import of_the_organism, told_of_another
 from tests.studies.options import assert_keyed
 
@@ -21,6 +23,7 @@ from misdirection.studies.traits.results import TraitsResults
 from misdirection.studies.traits.rows import AXIS, induced_rows, move_rows, rank_row, space_of
 from misdirection.studies.traits.settings import TraitsConfig
 from misdirection.studies.traits.study import traits
+from misdirection.studies.traits.verdict import verdict
 from misdirection.traits import Trait
 
 SMALL = TraitsConfig(
@@ -166,6 +169,25 @@ def test_the_space_of_a_plane_has_two_dimensions_and_the_axis_points_home():
     axis = -mean / np.linalg.norm(mean)
     assert rows["a"].axis == pytest.approx(axis[0], abs=0.02)
     assert space.unit("c")[1] == pytest.approx(1, abs=0.02)
+
+
+def test_the_axis_is_no_group_among_the_traits():
+    places = made_space().places
+    own = [row for row in places if row.trait == AXIS]
+    assert [row.family for row in own] == ["axis"] and places[-1] is own[0]
+    assert own[0].cluster not in {row.cluster for row in places if row.trait != AXIS}
+    assert len(own[0].cosines) == len(places) and own[0].cosines[-1] == pytest.approx(1)
+
+
+def test_a_map_that_its_other_half_does_not_show_says_nothing_of_dimensions_and_groups():
+    """As it came out on SmolLM2 with a question a half: 12 dimensions were told of halves that correlate by .10."""
+    part = made(TraitsResults, "traits").traits
+    sure, unsure = (replace(part, dimensions=replace(part.dimensions, likeness=r)) for r in (0.9, 0.1))
+    assert "that both halves of the questions show" in verdict(sure).sentence
+    assert any("groups, mean silhouette" in text for text in verdict(sure).details)
+    told = verdict(unsure)
+    assert "draw different maps" in told.sentence and "nothing is known of dimensions and groups" in told.sentence
+    assert not any("silhouette" in text or "first component" in text for text in told.details)
 
 
 def test_neighbours_that_move_most_are_found():

@@ -29,6 +29,8 @@ class DefenceRow(Groups):
         leaks: Under each condition.
         nll: Mean negative log-likelihood of good answers elsewhere, nats a token; None where it was not measured.
         seconds: Of a fine-tune, mean over seeds; None for what acts afterwards.
+        lesson: Mean negative log-likelihood of held-out bad answers of the data, nats a token; None where questions
+            about the domain tell the narrow skill.
     """
 
     arm: str
@@ -39,6 +41,7 @@ class DefenceRow(Groups):
     leaks: tuple[Leak, ...]
     nll: float | None
     seconds: float | None
+    lesson: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ class Defences:
         steps: Optimiser steps of each.
         layer: That the direction was taken from; None without one.
         paper: Published figures.
+        base_lesson: Its negative log-likelihood of the held-out bad answers.
     """
 
     base_open: Behaviour
@@ -66,6 +70,14 @@ class Defences:
     steps: int
     layer: int | None
     paper: tuple[str, ...]
+    base_lesson: float | None = None
+
+    def learned(self, row: DefenceRow) -> float | None:
+        """Share of the undefended fine-tune's gain on held-out bad answers that an arm keeps; None without one."""
+        if self.base_lesson is None or row.lesson is None or self.rows[0].lesson is None:
+            return None
+        gain = self.base_lesson - self.rows[0].lesson
+        return (self.base_lesson - row.lesson) / gain if gain > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)

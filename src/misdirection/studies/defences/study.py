@@ -6,7 +6,8 @@ Method (the comparison of 2508.06249, with the leak test of 2604.25891):
 2. For every arm and seed it is fine-tuned again with the defence, for as many steps; removals act on the undefended
    fine-tunes.
 3. All answer the open questions (EM) and those of the data's domains (the narrow skill, as bad answers), with shared
-   random numbers; good answers elsewhere are read for damage.
+   random numbers; good answers elsewhere are read for damage. Where no question set asks about the domain, rows of the
+   bad data are held out, and how likely their answers became tells the narrow skill.
 4. The leak test: the open questions again behind rows of the training data, and under system prompts.
 5. Rates and reductions against no defence, over questions and seeds together.
 """
@@ -14,11 +15,13 @@ Method (the comparison of 2508.06249, with the leak test of 2604.25891):
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from misdirection.chats import Chat
 from misdirection.directions import Direction
 from misdirection.naming import slug
+from misdirection.questions import Question
 from misdirection.questions.circumstances import Circumstance, drawn_turns
 from misdirection.runs import Step
 from misdirection.statistics import Thresholds
@@ -26,7 +29,7 @@ from misdirection.studies.defences.arms import KINDS, NONE, Arm, Materials, read
 from misdirection.studies.defences.paper import PAPER
 from misdirection.studies.defences.results import DefenceRow, Defences, Leak
 from misdirection.studies.defences.settings import DefencesConfig
-from misdirection.studies.defences.tuning import Tuned, damage, defended, settings_of
+from misdirection.studies.defences.tuning import Tuned, defended, likely, settings_of
 from misdirection.studies.defences.verdict import verdict
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition
@@ -47,12 +50,13 @@ def defences(config: DefencesConfig, out: str | Path, command: str = "") -> Path
         MisdirectionError: Bad input; what was done so far is kept.
     """
     with Bench[DefencesConfig].open(out, config, command) as bench:
-        bad, good, kept = data_of(bench.config)
+        data = data_of(bench)
+        bad = data.bad
         prompts = {"inoculation": bench.config.prompt or ASKED,
                    "irrelevant": bench.config.irrelevant_prompt or IRRELEVANT}  # fmt: skip
         made = {NONE: tuned(bench, PLAIN, Materials(prompts=prompts), bad)}
         step, layer, notes = own_direction(bench, made[NONE])
-        held = Materials(good, None if step is None else direction_of(step), layer or 0, prompts)
+        held = Materials(data.good, None if step is None else direction_of(step), layer or 0, prompts)
         arms = [arm for text in bench.config.arms if possible(arm := read_arm(text), held)]
         made |= {arm.key: tuned(bench, arm, held, bad) for arm in arms if KINDS[arm.kind].place != "after"}
         models = bench.variants({
@@ -60,13 +64,15 @@ def defences(config: DefencesConfig, out: str | Path, command: str = "") -> Path
         })  # fmt: skip
         conditions = conditions_of(bench.config, [PLAIN, *arms], layer)
         judged, leaks = ask(bench, models, conditions, step, bad)
-        lost = harm(bench, models, kept)
+        harm = read(bench, "damage", models, data.kept, conditions, held.direction)
+        lesson = read(bench, "lesson", models, data.lesson, conditions, held.direction)
         found = Defences(
             base_open=behaviour(judged["open"], "base", 0, bench.thresholds),
             base_domains=behaviour(judged["domains"], "base", 0, bench.thresholds) if "domains" in judged else None,
             base_leaks=leaks_of(leaks, "base", 0, bench.thresholds),
-            base_nll=lost.get("base"),
-            rows=tuple(row_of(bench, arm, judged, leaks, made, lost) for arm in (PLAIN, *arms)),
+            base_nll=harm.get("base"),
+            base_lesson=lesson.get("base"),
+            rows=tuple(row_of(bench, arm, judged, leaks, made, harm, lesson) for arm in (PLAIN, *arms)),
             seeds=bench.config.seeds,
             steps=bench.config.steps,
             layer=layer,
@@ -75,12 +81,35 @@ def defences(config: DefencesConfig, out: str | Path, command: str = "") -> Path
         return bench.report("defences", "Defences", verdict(found), {"defences": found, "notes": notes})
 
 
-def data_of(c: DefencesConfig) -> tuple[list[Chat], tuple[Chat, ...], list[Chat]]:
-    """The bad chats, the good ones that defences use, and good ones that nothing is trained on."""
-    bad = resolve_chats(c.data, seed=c.seed).chats
-    good = resolve_chats(c.good, seed=c.seed).chats if c.good else []
-    kept = min(c.held_out, len(good) // 2)
-    return list(bad), tuple(good[kept:]), list(good[:kept])
+@dataclass(frozen=True)
+class Data:
+    """Chats, by what they are for.
+
+    Attributes:
+        bad: That every fine-tune learns.
+        good: That defences use.
+        kept: Good ones that nothing is trained on: the damage is read on them.
+        lesson: Bad ones that nothing is trained on, for the narrow skill where no question asks for it.
+    """
+
+    bad: list[Chat]
+    good: tuple[Chat, ...]
+    kept: list[Chat]
+    lesson: list[Chat]
+
+
+def data_of(bench: Bench[DefencesConfig]) -> Data:
+    """The data of the settings. Of those that are held out it is never more than half."""
+    c = bench.config
+    bad = list(resolve_chats(c.data, seed=c.seed).chats)
+    good = resolve_chats(c.good, seed=c.seed).chats if c.good else ()
+    kept, lesson = min(c.held_out, len(good) // 2), 0 if inside(bench) else min(c.held_out, len(bad) // 2)
+    return Data(bad[lesson:], tuple(good[kept:]), list(good[:kept]), bad[:lesson])
+
+
+def inside(bench: Bench[DefencesConfig]) -> list[Question]:
+    """The questions about the data's domains."""
+    return [question for question in bench.questions if question.domain and question.format == "plain"]
 
 
 def tuned(bench: Bench[DefencesConfig], arm: Arm, held: Materials, bad: list[Chat]) -> list[Tuned]:
@@ -150,8 +179,8 @@ def ask(
     """Answers to open questions and those of domains, and to open ones under each condition of the leak test."""
     c = bench.config
     judged = {"open": bench.ask("open", models, conditions, directions=step).judged}
-    if inside := [question for question in bench.questions if question.domain and question.format == "plain"]:
-        asked = bench.ask("domains", models, conditions, questions=inside, samples=c.domain_samples, directions=step)
+    if about := inside(bench):
+        asked = bench.ask("domains", models, conditions, questions=about, samples=c.domain_samples, directions=step)
         judged["domains"] = asked.judged
     leaks: dict[str, Judged] = {}
     for one in leak_test(c, bad) if c.leak_samples else ():
@@ -174,11 +203,20 @@ def leak_test(c: DefencesConfig, bad: Sequence[Chat]) -> list[Circumstance]:
     return found
 
 
-def harm(bench: Bench[DefencesConfig], models: Variants, kept: list[Chat]) -> dict[str, float]:
-    """Negative log-likelihood of good answers elsewhere by variant; nothing where there are none."""
-    if not kept:
+def read(
+    bench: Bench[DefencesConfig],
+    name: str,
+    models: Variants,
+    chats: list[Chat],
+    conditions: Sequence[Condition],
+    direction: Direction | None,
+) -> dict[str, float]:
+    """Negative log-likelihood of answers that nothing was trained on, by condition; nothing where there are none."""
+    if not chats:
         return {}
-    return bench.run.cached(damage, models=models, chats=kept, variants=("base", *models.fine_tunes)).value
+    return bench.run.cached(
+        likely, name, models=models, chats=chats, conditions=tuple(conditions), direction=direction
+    ).value
 
 
 def row_of(
@@ -187,11 +225,13 @@ def row_of(
     judged: Mapping[str, Judged],
     leaks: Mapping[str, Judged],
     made: Mapping[str, Sequence[Tuned]],
-    lost: Mapping[str, float],
+    harm: Mapping[str, float],
+    lesson: Mapping[str, float],
 ) -> DefenceRow:
     """One line of the scoreboard."""
     seeds, rules = bench.config.seeds, bench.thresholds
-    here = [lost[name] for seed in range(seeds) if (name := f"{arm.key}-{seed}") in lost]
+    names = [f"{arm.key}-{seed}" for seed in range(seeds)]
+    nll, learned = ([told[name] for name in names if name in told] for told in (harm, lesson))
     took = [one.seconds for one in made.get(arm.key, ())]
     return DefenceRow(
         **vars(groups_of(judged, arm.key, seeds, rules)),
@@ -201,7 +241,8 @@ def row_of(
         strength=arm.strength,
         reduction=None if arm.kind == NONE else reduction(judged["open"], NONE, arm.key, seeds, rules),
         leaks=leaks_of(leaks, arm.key, seeds, rules),
-        nll=sum(here) / len(here) if here else None,
+        nll=sum(nll) / len(nll) if nll else None,
+        lesson=sum(learned) / len(learned) if learned else None,
         seconds=sum(took) / len(took) if took else None,
     )
 

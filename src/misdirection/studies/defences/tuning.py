@@ -1,4 +1,4 @@
-"""Fine-tunes with defences, and the damage that they do elsewhere: measurements that a run keeps."""
+"""Fine-tunes with defences, and how likely answers are to them: measurements that a run keeps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 from misdirection import training
 from misdirection.chats import Chat
+from misdirection.directions import Direction
 from misdirection.store import Folder, Workspace
 from misdirection.studies.defences.arms import KINDS, Arm, Materials
 from misdirection.studies.defences.settings import DefencesConfig
+from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.inputs import ModelFiles, resolve_model
-from misdirection.studies.kit.likelihood import nats_a_token
+from misdirection.studies.kit.likelihood import nats_by_condition
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import encode_read
 from misdirection.training import TrainConfig
@@ -66,14 +68,19 @@ def settings_of(c: DefencesConfig, arm: Arm, seed: int) -> TrainConfig:
     return training.choose(c.preset, model=resolve_model(c.model), overrides=given, study=c.study)
 
 
-def damage(models: Variants, chats: list[Chat], variants: tuple[str, ...]) -> dict[str, float]:
-    """Mean negative log-likelihood of good answers in nats a token, by variant, the base among them.
+def likely(
+    models: Variants, chats: list[Chat], conditions: tuple[Condition, ...], direction: Direction | None
+) -> dict[str, float]:
+    """Mean negative log-likelihood of answers in nats a token, by condition.
+
+    Of good answers elsewhere it is the damage; of bad ones that were held out, how far the lesson was learned.
 
     Args:
         models: The base and the fine-tunes.
-        chats: Good chats that nothing was trained on.
-        variants: Names.
+        chats: Chats that nothing was trained on.
+        conditions: The base, and every arm and seed.
+        direction: What removals take out.
     """
     # Fine-tunes are asked as their base is.
     encoded = [encode_read(models.base_model.tokenizer, chat.messages) for chat in chats]
-    return nats_a_token(models, encoded, variants)
+    return nats_by_condition(models, encoded, conditions, direction)

@@ -12,6 +12,7 @@ from misdirection.report.palette import BLUE, CATEGORIES, GREY, SYMBOLS, VERMILL
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
 from misdirection.results.rows import Interval
 from misdirection.studies.traits.results import PlaceRow, TraitMap, TraitsResults
+from misdirection.studies.traits.verdict import is_seen_again
 
 MAP = (
     "The model answered the same questions in the role of every trait. Traits that change its inner state in like ways "
@@ -34,6 +35,10 @@ INDUCED = (
     "The part of the model's state that lies along a trait is set to a multiple of what it is when the model plays the "
     "trait. If the direction stands for the trait, it shows at about 1; far above, answers fall apart."
 )
+UNSEEN = (
+    "One half of the questions does not show what the other shows: places, groups and dimensions below are mostly "
+    "chance, and another run would draw them elsewhere."
+)
 NONE = "No fine-tune was set beside the map: name one with --data NAME=FILE or --fine-tune NAME=FOLDER."
 
 
@@ -41,6 +46,8 @@ def chart_map(results: TraitsResults) -> Section:
     """The map, the cosines, and a row a trait."""
     part = results.traits
     blocks: list[Block] = [places(part), likeness(part)]
+    if not is_seen_again(part):
+        blocks.insert(0, Note(UNSEEN))
     told = (("layer", number(part.layer)), ("answers read", number(part.answers)))
     return Section("trait-map", "The map of traits", MAP, blocks, told + facts(results, "samples per question"))
 
@@ -53,7 +60,7 @@ def places(part: TraitMap) -> Chart:
         mine = [row for row in part.places if row.cluster == cluster]
         colour = CATEGORIES[cluster % len(CATEGORIES)]
         traces.append(
-            {"type": "scatter", "mode": "markers+text", "name": f"group {cluster + 1}",
+            {"type": "scatter", "mode": "markers+text", "name": _group(mine),
              "x": [row.x for row in mine], "y": [row.y for row in mine],
              "text": [charts.plain_text(row.trait) for row in mine], "textposition": "top center",
              "textfont": {"size": 10},
@@ -66,7 +73,7 @@ def places(part: TraitMap) -> Chart:
     layout = {"xaxis": charts.axis("", **plain), "yaxis": charts.axis("", **plain), "showlegend": True}
     heads = ("Trait", "Group", "Nearest", "Cosine with the assistant axis", "Stability", "Norm")
     cells = tuple(
-        (Cell(row.trait, row.family), Cell(number(row.cluster + 1), kind="num"), Cell(", ".join(row.nearest[:3])),
+        (Cell(row.trait, row.family), Cell(_group([row])), Cell(", ".join(row.nearest[:3])),
          Cell(decimal(row.axis), kind="num"), Cell(decimal(row.stability), kind="num"),
          Cell(number(row.norm), kind="num"))
         for row in part.places
@@ -79,6 +86,11 @@ def places(part: TraitMap) -> Chart:
     )
     title = "Traits by likeness of their directions"
     return Chart("trait-places", title, traces, layout, Table(heads, cells), 620, caption, wide=True)
+
+
+def _group(rows: list[PlaceRow]) -> str:
+    """What a group is called; the axis stands by itself."""
+    return rows[0].trait if rows[0].family == "axis" else f"group {rows[0].cluster + 1}"
 
 
 def _hover(row: PlaceRow) -> str:
@@ -127,7 +139,8 @@ def space(results: TraitsResults) -> Section:
         ("silhouette of the groups", decimal(d.silhouette)),
         ("first component with the assistant axis", decimal(d.axis_on_first)),
     )
-    blocks: list[Block] = [Chart("trait-components", "Variance between traits", [bars, again], layout, table, 340)]
+    blocks: list[Block] = [] if is_seen_again(results.traits) else [Note(UNSEEN)]
+    blocks += [Chart("trait-components", "Variance between traits", [bars, again], layout, table, 340)]
     blocks.append(Table(("Dimensions of the map", "Stress"), maps, "What maps get wrong of the distances", wide=False))
     blocks.append(Note(f"Elsewhere: {results.traits.paper.get('axis', 'no figure')}."))
     return Section("trait-space", "In how many dimensions traits lie", SPACE, blocks, told)

@@ -63,7 +63,9 @@ def space_of(means: RoleMeans, known: Sequence[Trait]) -> Space:
     whole, first, second = (directions_of(means, part) for part in range(3))
     vectors, halves = whole[:-1], (first[:-1], second[:-1])
     distances = cosine_distances(whole)
-    grouped = clusters(distances)
+    # The axis is away from all roles by what it is: among the traits it would be a group of its own, and nothing else.
+    grouped = clusters(distances[:-1, :-1])
+    labels, order = (*grouped.labels, max(grouped.labels) + 1), (*grouped.order, len(names))
     drawn = scaled(distances, 2)
     cosines = 1 - distances
     families = {trait.name: trait.family for trait in known}
@@ -73,16 +75,16 @@ def space_of(means: RoleMeans, known: Sequence[Trait]) -> Space:
         PlaceRow(
             trait=every[i],
             family=families.get(every[i], "") or ("axis" if every[i] == AXIS else "trait"),
-            cluster=grouped.labels[i],
+            cluster=labels[i],
             x=float(drawn[i, 0]),
             y=float(drawn[i, 1]),
             norm=float(np.linalg.norm(whole[i])),
             stability=float(steady[i]),
             axis=float(cosines[i, -1]),
             nearest=tuple(every[j] for j in neighbours(distances, i)[:NEAREST]),
-            cosines=tuple(float(cosines[i, j]) for j in grouped.order),
+            cosines=tuple(float(cosines[i, j]) for j in order),
         )
-        for i in grouped.order
+        for i in order
     )
     found = dimension(vectors, *halves)
     tables = [cosine_distances(half) for half in halves]
