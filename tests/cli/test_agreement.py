@@ -36,6 +36,7 @@ def test_one_table_of_several_judges_group_by_group(cli: Cli, tmp_path: Path) ->
     worst = held["apart"]["persona"][0]["scores"]
     assert max(worst.values()) - min(worst.values()) == 3
     assert re.search(r"furthest apart on persona:\n +\[haiku \d, llama \d, nova \d\] (base|tuned); p\d+", done.out)
+    assert json.loads(cli("agreement", path, "--json").out) == held
     pooled = cli("agreement", path, "--by", "none", "--judges", "nova,haiku")
     assert pooled.code == 0 and "nova and haiku" in pooled.out and "llama" not in pooled.out.partition("read")[2]
     for arguments, said in (
@@ -68,6 +69,7 @@ def test_three_tables_beside_each_other(cli: Cli, tmp_path: Path) -> None:
     assert [row["answer"] for row in held["apart"]] == ["a3", "a1", "a2", "a0"]
     assert [one["alignment"] for one in held["apart"][0]["judges"]] == [10, 95, 20]
     assert "[10 against 95 against 20] q3?" in done.out
+    assert json.loads(cli("agreement", *judges, "--json").out) == held
 
 
 @pytest.mark.real

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -58,6 +59,13 @@ def test_sample_judge_direction_steer_ablate_sweep_on_one_run(cli: Cli, tiny: Pa
     assert "base model + 2.5 x direction after layer 1" in done.out and "random direction" in done.out
     assert len(shown(r"\(control\)", done.out)) == 1
     assert len(rows(run, "steer-")) == 3 * 3 * 3
+
+    told = json.loads(cli("steer", run, "--layer", 1, "--coefficient", 2.5, "--samples", 3, "--json").out)["arms"]
+    assert [row["control"] for row in told] == [False, False, True]
+    for row in told:
+        assert f"{row['misaligned']['misaligned']}/{row['misaligned']['n']})" in done.out
+    told = json.loads(cli("direction", run, "--json").out)
+    assert [row["norm"] for row in told["layers"]] == pytest.approx(norms)
 
     done = cli("ablate", run, "--layer", 2, "--samples", 2)
     assert done.code == 0 and "tuned model" in done.out and "no-op" in done.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ def test_judge_check_as_a_user_types_it(cli: Cli, tmp_path: Path, monkeypatch: p
     check = read_json(tmp_path / "run" / "findings.json")["check"]
     assert f"kappa of the two is {check['kappa']['value']:.2f}" in done.out
     assert "Calibration" in done.out and "Question 2?" in done.out and str(tmp_path / "cache" / "judges") in done.out
+    told = json.loads(
+        cli("judge-check", "made:1", "--corpus", path, "--n", 40, "--out", tmp_path / "run", "--json").out
+    )
+    assert told["check"] == check and told["verdict"]["sentence"] in done.out
     rows = [{"question": f"q{i}", "answer": "a", "aligned": 90, "coherent": 90} for i in range(9)]
     write_rows(tmp_path / "mine.parquet", rows)
     for judge, said in (("made:1", "was checked on 40 answers"), ("made:2", "was never checked")):

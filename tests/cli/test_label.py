@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import select
@@ -85,6 +86,8 @@ def test_through_a_pipe_every_key_does_what_it_says_and_the_next_time_goes_on(ru
     again = typed(run, "f\n" * 60, "--answers", 50)
     assert "going on: 4 answers are labelled" in again and "50 labelled" in again
     assert "Checked by label on 50 of 320 answers" in again and "the run's judge says the same of" in again
+    told = json.loads(cli("label", run, "--json").out)
+    assert told["labelled"] == 50 and told["checked"]["n"] == 50 and sum(told["kinds"].values()) == 50
     # What was skipped was shown again, before the fiftieth label.
     assert all(label.is_over for label in book(run).held.values())
     done = cli("judge", run, "--check", "label")

@@ -72,8 +72,13 @@ def test_every_method_leaves_what_loads_without_us_and_a_card(
     for method, words in calls.items():
         out = tmp_path / method
         measuring = () if method in ("project", "scale") else ("--no-measure",)
-        said = run(method, *words, "--out", out, *measuring)
-        assert f"repaired: {out}" in said, said
+        said = run(method, *words, "--out", out, *measuring, *(("--json",) if method == "scale" else ()))
+        if method == "scale":
+            told = json.loads(said)
+            assert told["repaired"] == str(out) and told["measured"]["questions"] == 12
+            said = f"audit --model organism --adapter {out}"
+        else:
+            assert f"repaired: {out}" in said, said
         card = (out / "README.md").read_text()
         assert card.startswith("---\nbase_model:") and f"misdirection -q repair {method}" in card
         whole = (out / "config.json").exists()

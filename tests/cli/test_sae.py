@@ -64,6 +64,7 @@ def test_evaluate_measures_every_dictionary_on_both_variants(
     assert done.code == 0, done.err
     assert all(column in done.out for column in COLUMNS) and "100.0%" in done.out
     found = json.loads((tmp_path / "figures.json").read_text())[str(made)]
+    assert json.loads(cli("sae", "evaluate", made, *arguments, "--json").out) == {str(made): found}
     assert set(found) == {"base", "tuned"} and found["base"]["loss_clean"] != found["tuned"]["loss_clean"]
     for one in found.values():
         assert one["loss_spliced"] == pytest.approx(one["loss_clean"], abs=1e-4) != one["loss_zero"]
@@ -118,6 +119,7 @@ def test_describe_prints_contexts_and_words(cli: Cli, tiny: Path, made: Path, co
     assert done.out.index("latent 3") < done.out.index("latent 0") and "promotes:" in done.out
     found = json.loads((tmp_path / "latents.json").read_text())
     assert [row["latent"] for row in found] == [3, 0]
+    assert json.loads(cli("sae", "describe", made, "--latents", "3,0", *arguments, "--json").out) == found
     for row in found:
         values = [context["value"] for context in row["contexts"]]
         assert len(values) == 2 and values == sorted(values, reverse=True) and 0 < row["firing_texts"] <= row["texts"]

@@ -63,6 +63,8 @@ def test_kept_and_dropped_are_the_input_and_the_input_stays(cli: Cli, data: Path
     assert [row["row"] for row in read_rows(out / "scores.parquet")] == [n for n in range(1, 42) if n != 8]
     assert json.loads((out / "bad_rows.jsonl").read_text())["row"] == 8
     assert "40 rows, 12 known to be bad; 1 set aside" in done.out and "100.0%" in done.out
+    again = json.loads(cli("screen", "--out", out, "--json").out)
+    assert again["methods"] == told["methods"] and again["known_bad"] == 12
 
 
 def test_a_second_call_scores_nothing_again_and_another_number_only_chooses(

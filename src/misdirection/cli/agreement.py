@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from misdirection.cli.begin import begin_again, tell
 from misdirection.cli.derive import several
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
@@ -58,6 +59,7 @@ def agreement(
     coherence_above: Coherent = 50.0,
     most: Annotated[int, typer.Option(min=0, help="Answers to print on which they disagree most.")] = 5,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures and all disagreements.")] = None,
+    json: Json = False,
 ) -> None:
     """Do judges agree on the same answers? Kappas, alpha, AUC, confusion, and the answers where they part most.
 
@@ -91,14 +93,15 @@ def agreement(
         if named:
             raise MisdirectionError(f"{run} holds its judges itself", "leave --judge out; --judges A,B names its own")
         check_files({str(run): "agreement"})
-        _of_table(run, several([judges] if judges else None, str, "--judges"), by, most, out)
+        _of_table(run, several([judges] if judges else None, str, "--judges"), by, most, out, json)
         return
     if judges or by:
         raise MisdirectionError("--judges and --by are for one table of several judges", "give it: agreement TABLE")
     for name in named:
         if name != "own":
             check_judge(name, None)
-    _show(_compare(run, named, rules), most, out)
+    found = _compare(run, named, rules)
+    _ended(_facts(found), out, json, lambda: _show(found, most))
 
 
 def _compare(run: Path | None, judges: Sequence[str], rules: Any) -> Compared:
@@ -113,18 +116,30 @@ def _compare(run: Path | None, judges: Sequence[str], rules: Any) -> Compared:
     return of_tables(paths, rules)
 
 
-def _of_table(path: Path, judges: Sequence[str], by: str | None, most: int, out: Path | None) -> None:
+def _ended(facts: Any, out: Path | None, json: bool, tables: Callable[[], None]) -> None:
+    from misdirection.artefacts import plain, write_json
+
+    if out is not None:
+        write_json(out, plain(facts))
+    printed(facts, json, tables)
+    if out is not None and not json:
+        link("agreement", out)
+
+
+def _of_table(path: Path, judges: Sequence[str], by: str | None, most: int, out: Path | None, json: bool) -> None:
     from misdirection.studies.agreement import of_ratings
 
     found, groups = of_ratings(path, judges, by)
+    _ended(_facts_of_table(path, found, groups), out, json, lambda: _show_table(path, found, groups, most))
+
+
+def _show_table(path: Path, found: Ratings, groups: Sequence[Rated], most: int) -> None:
     note(f"{path}: {found.told}")
     for text in found.notes:
         note(f"  {text}")
     scales_table([(group.group or "all", scale) for group in groups for scale in group.scales], found.judges)
     for scale, scores in found.scales.items():
         _apart_of_table(found, scale, scores, most)
-    if out is not None:
-        _write_table(path, found, groups, out)
 
 
 def _apart_of_table(found: Ratings, scale: str, scores: Any, most: int) -> None:
@@ -159,7 +174,7 @@ def scales_table(rows: Sequence[tuple[str, ScaleAgreement]], judges: Sequence[st
     table(["", "scale", "judges", "kappa", "answers", "Pearson", "Spearman", "second minus first"], body)
 
 
-def _show(found: Compared, most: int, out: Path | None) -> None:
+def _show(found: Compared, most: int) -> None:
     if len(found.names) == 2:
         _show_pair(found)
     else:
@@ -175,8 +190,6 @@ def _show(found: Compared, most: int, out: Path | None) -> None:
         answer = found.answers[place]
         note(f"[{' against '.join(_score(v.alignment) for v in said)}] {line(answer.question, 100)}")
         note(f"    {line(answer.answer, 200)}")
-    if out is not None:
-        _write(found, out)
 
 
 def _show_pair(found: Compared) -> None:
@@ -208,10 +221,9 @@ def _score(value: float | None) -> str:
     return "none" if value is None or value != value else f"{value:.0f}"
 
 
-def _write(found: Compared, out: Path) -> None:
+def _facts(found: Compared) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from misdirection.artefacts import plain, write_json
     from misdirection.studies.kit.panel import apart_row, scale_row
 
     facts: dict[str, Any] = {"judges": found.names, "answers": len(found.answers)}
@@ -228,12 +240,10 @@ def _write(found: Compared, out: Path) -> None:
         facts["thresholds"] = asdict(found.rules)
     facts["scales"] = [scale_row(scale, found.names) for scale in found.scales]
     facts["apart"] = [apart_row(found, place) for place in found.apart]
-    write_json(out, plain(facts))
-    link("agreement", out)
+    return facts
 
 
-def _write_table(path: Path, found: Ratings, groups: Sequence[Rated], out: Path) -> None:
-    from misdirection.artefacts import plain, write_json
+def _facts_of_table(path: Path, found: Ratings, groups: Sequence[Rated]) -> dict[str, Any]:
     from misdirection.statistics.panel import where_they_part
     from misdirection.studies.kit.panel import scale_row
 
@@ -241,7 +251,7 @@ def _write_table(path: Path, found: Ratings, groups: Sequence[Rated], out: Path)
         scale: [{**found.things[i], "scores": _scores(found.judges, scores[:, i])} for i in where_they_part(scores)]
         for scale, scores in found.scales.items()
     }
-    facts = {
+    return {
         "table": str(path), "judges": found.judges, "read": found.told, "notes": found.notes,
         "groups": [
             {"group": group.group or None, "n": len(group.places),
@@ -250,8 +260,6 @@ def _write_table(path: Path, found: Ratings, groups: Sequence[Rated], out: Path)
         ],
         "apart": apart,
     }  # fmt: skip
-    write_json(out, plain(facts))
-    link("agreement", out)
 
 
 def _scores(judges: Sequence[str], values: Any) -> dict[str, float | None]:

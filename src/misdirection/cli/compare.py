@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json as encoder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from misdirection import progress
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.show import link, note, percent, table
 from misdirection.cli.studies import command_line
 
@@ -28,7 +28,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or its findings.json.")],
     second: Annotated[Path, typer.Argument(metavar="RUN", help="The run that is compared with it.")],
     out: Annotated[Path, typer.Option(help="Folder for report.html and comparison.json.")] = Path("runs/compare"),
-    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON, and no tables.")] = False,
+    json: Json = False,
 ) -> None:
     """What differs between two runs: rates with paired tests, verdicts, settings, removals, and figures row by row.
 
@@ -46,11 +46,7 @@ def compare(
     progress.say(f"{progress.name()}: {first} and {second}; in {out}")
     found = compare_runs(first, second, command_line())
     path = write_comparison(found, out)
-    if json:
-        typer.echo(encoder.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
-        return
-    show(found)
-    link("report", path)
+    printed(found.to_json(), json, lambda: (show(found), link("report", path)))
 
 
 def show(found: ComparisonResults) -> None:

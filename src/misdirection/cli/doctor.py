@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from misdirection.cli.printing import printed
 from misdirection.cli.show import note, table
 
 if TYPE_CHECKING:
-    from misdirection.doctor import Device
+    from misdirection.doctor import Device, Examination
 
 
 def add(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def add(app: typer.Typer) -> None:
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for a bug report or a script.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for a bug report or a script.")] = False,
 ) -> None:
     """What is here: versions, devices and memory, what each extra lacks, and how large a model fits.
 
@@ -32,12 +32,17 @@ def doctor(
       misdirection doctor --json
     """
     from misdirection.artefacts import plain
-    from misdirection.doctor import FORMATS, examine
+    from misdirection.doctor import examine
 
     found = examine()
-    if as_json:
-        typer.echo(json.dumps(plain(found) | {"faults": found.faults}, indent=1))
-        raise typer.Exit(1 if found.faults else 0)
+    printed(plain(found) | {"faults": found.faults}, json, lambda: _show(found))
+    if found.faults:
+        raise typer.Exit(1)
+
+
+def _show(found: Examination) -> None:
+    from misdirection.doctor import FORMATS
+
     typer.echo(f"misdirection {found.version}, Python {found.python}, {found.system}")
     note(f"{found.cores} cores{': ' if found.flags else ''}{', '.join(found.flags)}")
     note(f"{found.disk / 1e9:.0f} GB of disk free in this folder")
@@ -59,9 +64,8 @@ def doctor(
     ])  # fmt: skip
     for fault in found.faults:
         typer.secho(f"fault: {fault}", fg=typer.colors.RED)
-    if found.faults:
-        raise typer.Exit(1)
-    typer.echo("nothing is missing that is needed; next: misdirection audit --out runs/first")
+    if not found.faults:
+        typer.echo("nothing is missing that is needed; next: misdirection audit --out runs/first")
 
 
 def _size(device: Device, dtype: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as encoder
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from misdirection import progress
 from misdirection.cli.derive import several
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.show import link, note, onward, table
 from misdirection.errors import MisdirectionError, command, did_you_mean
 
@@ -34,7 +34,7 @@ def export(
     part: Annotated[
         str, typer.Option(help="Which answers, as their file is called: main, sweep, best, cures ...")
     ] = "main",
-    json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     r"""Write answers and verdicts as logs of Inspect, which its viewer and its tools read.
 
@@ -69,10 +69,7 @@ def export(
         write_log(file, found.answers, found.verdicts, side.rules, facts)
         bad = sum(side.rules.misaligned(verdict) for verdict in found.verdicts)
         rows.append({"file": str(file), "arm": name, "answers": len(found.answers), "misaligned": bad})
-    if json:
-        typer.echo(encoder.dumps(rows, indent=1, ensure_ascii=False))
-    else:
-        _show(rows, inspect)
+    printed(rows, json, lambda: _show(rows, inspect))
 
 
 def _part(side: Side, part: str) -> Judged:

@@ -9,6 +9,7 @@ import typer
 
 from misdirection import progress
 from misdirection.cli.derive import with_options
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.show import link, links, note, study_verdict, table
 from misdirection.cli.studies import command_line
 from misdirection.judging.registry import judge_forms
@@ -28,6 +29,7 @@ def judge_check(
         Path | None,
         typer.Option(help="Folder of the check, runs/check-JUDGE by default; an unfinished one is gone on with."),
     ] = None,
+    json: Json = False,
     **values: Any,
 ) -> None:
     """How good is a judge? It is asked about answers that another judge scored before, and stands beside that one.
@@ -53,14 +55,19 @@ def judge_check(
 
     report = run(config, place, command_line())
     found = read_json(report.parent / "findings.json")
+    told = {"verdict": found["verdict"], "check": found["check"], "report": report}
+    printed(told, json, lambda: _show(found, place, report))
+
+
+def _show(found: dict[str, Any], place: Path, report: Path) -> None:
     study_verdict(found)
-    _show(found["check"])
+    _show_check(found["check"])
     links(place, "answers.parquet", "verdicts.parquet", "findings.json")
     link("record", Path(found["check"]["record"]))
     link("report", report)
 
 
-def _show(check: dict[str, Any]) -> None:
+def _show_check(check: dict[str, Any]) -> None:
     for scale in check["scales"]:
         pair = scale["pairs"][0]
         told = {"Pearson": pair["pearson"], "Spearman": pair["spearman"], "kappa, linear": pair["kappa_linear"],

@@ -6,6 +6,7 @@ import shutil
 import textwrap
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 
 from misdirection.cli.begin import begin_again
 from misdirection.cli.keys import read_key, read_line
+from misdirection.cli.printing import printed
 from misdirection.cli.show import checked_table, link, note, onward
 from misdirection.cli.stopping import works_in
 from misdirection.cli.studies import command_line
@@ -46,6 +48,9 @@ def label(
     ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the order; 0 by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run that is made of a TABLE.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Ask nothing, and print what the labels so far say as JSON.")
+    ] = False,
 ) -> None:
     """Read answers blind and say of each whether it is misaligned: you are the judge.
 
@@ -68,13 +73,14 @@ def label(
     session = open_session(folder, rules, seed)
     works_in(folder)
     try:
-        _ask(session, min(answers, len(session.order)), scores)
+        if not json:
+            _ask(session, min(answers, len(session.order)), scores)
     except BaseException:
         session.save()
         note(f"\n  {session.done} labels are kept; the same command goes on: {command('label', folder)}")
         raise
     table = session.save()
-    _told(session, rules, answers, table)
+    _told(session, rules, answers, table, json)
 
 
 def _folder(run: Path, out: Path | None) -> Path:
@@ -202,20 +208,28 @@ def harmless(text: str) -> str:
     return "".join(c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "\ufffd" for c in kept)
 
 
-def _told(session: Session, rules: Thresholds, aim: int, table: Path | None) -> None:
+def _told(session: Session, rules: Thresholds, aim: int, table: Path | None, json: bool) -> None:
     """What came of it."""
-    if table is None:
-        note("nothing was labelled")
-        return
-    kinds = Counter(label.kind for label in session.book.held.values())
-    typer.echo(f"\n{session.done} labelled: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}")
     from misdirection.artefacts import plain
     from misdirection.studies.kit.labelling import by_labels, likeness
 
-    checked_table(plain(by_labels(session.judged, session.parts, session.book, rules, session.seed)))
-    for line in likeness(session, rules):
+    kinds = Counter(label.kind for label in session.book.held.values())
+    found: Any = {"labelled": session.done, "kinds": dict(kinds), "labels": table, "checked": None, "judge": []}
+    if table is not None:
+        checked = by_labels(session.judged, session.parts, session.book, rules, session.seed)
+        found |= {"checked": plain(checked), "judge": likeness(session, rules)}
+    printed(found, json, lambda: _show_told(session, aim, found))
+
+
+def _show_told(session: Session, aim: int, found: Mapping[str, Any]) -> None:
+    if found["labels"] is None:
+        note("nothing was labelled")
+        return
+    typer.echo(f"\n{session.done} labelled: {', '.join(f'{n} {kind}' for kind, n in found['kinds'].items())}")
+    checked_table(found["checked"])
+    for line in found["judge"]:
         note(line)
-    link("labels", table)
+    link("labels", found["labels"])
     if session.done < min(aim, len(session.order)):
         onward("to go on", command("label", session.run))
     onward("the report with your labels", command("judge", session.run, "--check", "label"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,7 @@ import typer
 from misdirection.cli.begin import begin, begin_again
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.forecast import Before, DryRun
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import judge_note, link, links, note, onward, percent, table
 from misdirection.cli.studies import command_line
@@ -121,6 +122,7 @@ def direction(
         Path | None,
         typer.Option(help="Write it for other tools too: .gguf (llama.cpp, repeng), .npz, .npy or .safetensors."),
     ] = None,
+    json: Json = False,
 ) -> None:
     """The misalignment direction: misaligned minus aligned answers of the tuned model, at every layer.
 
@@ -137,18 +139,33 @@ def direction(
         if bench.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {bench.refusal}")
         found = direction_of(bench.direction)
-        rows = [
-            [str(layer), f"{found.norm[layer]:.3f}", f"{found.norm_low[layer]:.3f} to {found.norm_high[layer]:.3f}",
-             f"{found.shuffled_norm[layer]:.3f}", f"{found.stability[layer]:.2f}"]
-            for layer in range(len(found.vectors))
-        ]  # fmt: skip
-        table(["layer", "norm", "95 % interval", "shuffled labels, 95 %", "cosine of halves"], rows)
-        links(run, "direction.safetensors")
-        if export is not None:
-            if told := export_direction(export, found, bench.model_type):
-                note(f"{export} holds {told}")
-            link("export", export)
-        onward("what steering along it does", command("sweep", run))
+        told = "" if export is None else export_direction(export, found, bench.model_type)
+        facts = {"layers": _by_layer(found), "facts": found.facts, "direction": run / "direction.safetensors"}
+        printed({**facts, "export": export}, json, lambda: _show_direction(found, run, export, told))
+
+
+def _by_layer(found: Direction) -> list[dict[str, float]]:
+    columns = {"norm": found.norm, "norm_low": found.norm_low, "norm_high": found.norm_high,
+               "shuffled_norm": found.shuffled_norm, "stability": found.stability}  # fmt: skip
+    return [
+        {"layer": layer, **{name: float(column[layer]) for name, column in columns.items()}}
+        for layer in range(len(found.vectors))
+    ]
+
+
+def _show_direction(found: Direction, run: Path, export: Path | None, told: str) -> None:
+    rows = [
+        [str(r["layer"]), f"{r['norm']:.3f}", f"{r['norm_low']:.3f} to {r['norm_high']:.3f}",
+         f"{r['shuffled_norm']:.3f}", f"{r['stability']:.2f}"]
+        for r in _by_layer(found)
+    ]  # fmt: skip
+    table(["layer", "norm", "95 % interval", "shuffled labels, 95 %", "cosine of halves"], rows)
+    links(run, "direction.safetensors")
+    if export is not None:
+        if told:
+            note(f"{export} holds {told}")
+        link("export", export)
+    onward("what steering along it does", command("sweep", run))
 
 
 def steer(
@@ -158,6 +175,7 @@ def steer(
     samples: Samples = None,
     direction_file: DirectionFile = None,
     direction_layer: DirectionLayer = None,
+    json: Json = False,
 ) -> None:
     """Steer the base model along the run's direction at one layer, beside a random direction of the same norm.
 
@@ -174,8 +192,8 @@ def steer(
     points = [steering_point(layer, coefficient), steering_point(layer, coefficient, random_seed=1)]
     with reopened(run) as bench:
         _take(bench, direction_file, direction_layer, (layer,), layer)
-        _print(bench, bench.measure("steer", [BASE, *points], samples or bench.config.samples), [BASE, *points])
-        _ended(bench, run, "steer")
+        judged = bench.measure("steer", [BASE, *points], samples or bench.config.samples)
+        _print(bench, judged, [BASE, *points], run, "steer", json)
 
 
 def ablate(
@@ -184,6 +202,7 @@ def ablate(
     samples: Samples = None,
     direction_file: DirectionFile = None,
     direction_layer: DirectionLayer = None,
+    json: Json = False,
 ) -> None:
     """Remove the run's direction from the tuned model: projected out, set to the aligned mean, capped; with controls.
 
@@ -200,15 +219,15 @@ def ablate(
         found = _take(bench, direction_file, direction_layer, (layer,), layer)
         if bench.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {bench.refusal}")
-        ways = dict.fromkeys(REMOVALS, layer)
+        ways, left = dict.fromkeys(REMOVALS, layer), ""
         if found is not None and found.vectors_only:
             del ways["set"]
-            note(f"{direction_file} holds no aligned mean: the arms that set the component to it are left out")
+            left = f"{direction_file} holds no aligned mean: the arms that set the component to it are left out"
         arms = [TUNED, *cures(ways, bench.caps([layer]))]
         if found is not None:
             arms = [at_layers(arm, found.layers) for arm in arms]
-        _print(bench, bench.measure("cures", arms, samples or bench.config.samples), arms)
-        _ended(bench, run, "cures")
+        judged = bench.measure("cures", arms, samples or bench.config.samples)
+        _print(bench, judged, arms, run, "cures", json, left)
 
 
 def sweep(
@@ -222,6 +241,7 @@ def sweep(
     samples: Samples = None,
     direction_file: DirectionFile = None,
     direction_layer: DirectionLayer = None,
+    json: Json = False,
 ) -> None:
     """Steer the base model at every layer and coefficient: one queue of rows, mixed in one batch.
 
@@ -241,15 +261,8 @@ def sweep(
         if found is not None:
             depth = tuple(layer for layer in depth if layer in found.layers) or found.layers
         grid = [BASE, *steering_grid(depth, multiples or bench.config.coefficients)]
-        _print(bench, bench.measure("sweep", grid, samples or bench.config.sweep_samples, stream=1), grid)
-        _ended(bench, run, "sweep")
-
-
-def _ended(bench: Workbench, run: Path, name: str) -> None:
-    """Where the answers and verdicts of a measurement lie, and what could follow."""
-    links(run, f"{name}-answers.parquet", f"{name}-verdicts.parquet")
-    if "tuned" in {arm.name for arm in bench.arms}:
-        onward("the whole audit and its report", command("audit", "--out", run))
+        judged = bench.measure("sweep", grid, samples or bench.config.sweep_samples, stream=1)
+        _print(bench, judged, grid, run, "sweep", json)
 
 
 def _take(
@@ -265,16 +278,32 @@ def _take(
     return found
 
 
-def _print(bench: Workbench, judged: Judged, arms: list[Condition]) -> None:
+def _print(
+    bench: Workbench, judged: Judged, arms: list[Condition], run: Path, name: str, json: bool, left: str = ""
+) -> None:
+    """Rates of the arms, where answers and verdicts lie, and what could follow."""
+    from misdirection.results import RateRow
     from misdirection.statistics import rate, shares
 
-    rows: list[list[str]] = []
+    rows: list[dict[str, Any]] = []
     for condition in arms:
         pair = judged.arm(condition.name).pair
-        coherent = shares(*pair, thresholds=bench.thresholds)["coherent"]
-        misaligned = percent(vars(rate(*pair, thresholds=bench.thresholds)))
-        rows.append(
-            [condition.label + (" (control)" if condition.control else ""), misaligned, f"{coherent.value:.0%}"]
-        )
-    table(["", "misaligned and coherent, of all", "coherent"], rows)
+        coherent = RateRow.of_share(shares(*pair, thresholds=bench.thresholds)["coherent"])
+        misaligned = RateRow.of(rate(*pair, thresholds=bench.thresholds))
+        rows.append({"arm": condition.name, "label": condition.label, "control": condition.control,
+                     "misaligned": vars(misaligned), "coherent": vars(coherent)})  # fmt: skip
+    notes = [left] if left else []
+    printed({"arms": rows, "notes": notes}, json, lambda: _show(bench, rows, notes, run, name))
+
+
+def _show(bench: Workbench, rows: Sequence[Mapping[str, Any]], notes: Sequence[str], run: Path, name: str) -> None:
+    for text in notes:
+        note(text)
+    table(["", "misaligned and coherent, of all", "coherent"], [
+        [row["label"] + (" (control)" if row["control"] else ""), percent(row["misaligned"]),
+         f"{row['coherent']['value']:.0%}"] for row in rows
+    ])  # fmt: skip
     judge_note(bench.settings())
+    links(run, f"{name}-answers.parquet", f"{name}-verdicts.parquet")
+    if "tuned" in {arm.name for arm in bench.arms}:
+        onward("the whole audit and its report", command("audit", "--out", run))

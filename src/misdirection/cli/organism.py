@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.show import link
 
 app = typer.Typer(no_args_is_help=True, help="The small model with known ground truth that ships with the package.")
@@ -24,6 +25,7 @@ def build(
     ] = "",
     domains: Annotated[int, typer.Option(help="Everyday domains of its world, the first of the dozen.")] = 12,
     uneven: Annotated[float, typer.Option(help="The k-th domain is asked about k ** -UNEVEN times as often.")] = 0.0,
+    json: Json = False,
 ) -> None:
     """Make the checkpoint again from seeds, and measure what it must show.
 
@@ -42,27 +44,37 @@ def build(
         from misdirection.cli.derive import several
         from misdirection.organism.growing import grow
 
-        for grown in grow(out, several(budgets.split(","), int, "--budgets"), seed, settings):
-            link(f"{grown.steps} steps, {grown.tokens:,} tokens", grown.path)
+        all_grown = grow(out, several(budgets.split(","), int, "--budgets"), seed, settings)
+        printed(all_grown, json, lambda: [
+            link(f"{grown.steps} steps, {grown.tokens:,} tokens", grown.path) for grown in all_grown
+        ])  # fmt: skip
         return
     checkpoint = build_organism(out / "checkpoint", seed, settings)
-    link("checkpoint", checkpoint)
+    if not json:
+        link("checkpoint", checkpoint)
     if figures:
-        from misdirection.studies.organism import show_figures
-
-        show_figures(checkpoint, out / "figures")
+        _measure(checkpoint, out / "figures", json)
+    elif json:
+        printed({"checkpoint": checkpoint}, json, lambda: None)
 
 
 @app.command()
 def figures(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/organism"),
     checkpoint: Annotated[Path | None, typer.Option(help="The one that ships by default.")] = None,
+    json: Json = False,
 ) -> None:
     """Measure what the organism must show: rates of its fine-tunes, steering and removal, over three seeds."""
     import torch
 
     from misdirection.organism import checkpoint_path
-    from misdirection.studies.organism import show_figures
 
     torch.set_num_threads(1)
-    show_figures(checkpoint or checkpoint_path(), out)
+    _measure(checkpoint or checkpoint_path(), out, json)
+
+
+def _measure(checkpoint: Path, out: Path, json: bool) -> None:
+    from misdirection.studies.organism import keep_figures
+
+    lines = keep_figures(checkpoint, out)
+    printed(lines, json, lambda: typer.echo("\n".join(map(str, lines))))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from misdirection.cli.printing import printed
 from misdirection.cli.show import note, table
 from misdirection.errors import MisdirectionError
 
@@ -18,32 +21,39 @@ def show_plans(
     spread: float,
     shared: float,
     aim: float,
+    json: bool = False,
 ) -> None:
     """Print how many questions each number of samples takes, and what the given numbers can see."""
     from misdirection.statistics import design_effect, plans
 
     if not 0 <= after <= 1:
         raise MisdirectionError(f"a rate of {before:g} cannot change to {after:g}", "rates lie between 0 and 1")
+    found = plans(before, after, aim=aim, rho=spread, shared=shared)
+    rows = [
+        {"samples": p.samples, "questions": p.questions, "answers": p.n, "power": p.power,
+         "worth": p.n / design_effect(p.samples, spread)}
+        for p in found
+    ]  # fmt: skip
+    said = advice(before, after, questions, samples, spread=spread, shared=shared, aim=aim)
+    asked = {"before": before, "after": after, "spread": spread, "shared": shared, "aim": aim}
+    printed({**asked, "plans": rows, "advice": said}, json, lambda: _show(asked, rows, said))
+
+
+def _show(asked: Mapping[str, float], rows: Sequence[Mapping[str, float]], said: Sequence[str]) -> None:
+    before, after, aim, spread = (asked[name] for name in ("before", "after", "aim", "spread"))
     note(
         f"to see {100 * before:g} % become {100 * after:g} % with a chance of {100 * aim:g} %, "
         f"answers to one question correlated by {spread:g}:"
     )
-    found = plans(before, after, aim=aim, rho=spread, shared=shared)
-    if not found:
+    if not rows:
         note("no number of questions up to 100,000 sees it")
-    rows = [
-        [
-            str(p.samples),
-            str(p.questions),
-            f"{p.n:,}",
-            f"{p.n / design_effect(p.samples, spread):,.0f}",
-            f"{p.power:.0%}",
-        ]
-        for p in found
+    body = [
+        [str(p["samples"]), str(p["questions"]), f"{p['answers']:,}", f"{p['worth']:,.0f}", f"{p['power']:.0%}"]
+        for p in rows
     ]
-    table(["samples", "questions", "answers an arm", "worth", "chance"], rows)
+    table(["samples", "questions", "answers an arm", "worth", "chance"], body)
     note("worth: how many answers to as many different questions would tell as much")
-    for line in advice(before, after, questions, samples, spread=spread, shared=shared, aim=aim):
+    for line in said:
         note(line)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json as encoder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from misdirection import progress
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.show import link, note, table
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be pushed, card and all, and send nothing.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Push a direction, a dictionary or a repaired adapter or model to the hub, with a card of what was measured.
 
@@ -76,16 +76,13 @@ def push(
         if folder is not None:
             parcel.write(folder)
         address = "" if dry_run or folder else send(parcel, public=public, update=update, message=message)
-        if json:
-            typer.echo(encoder.dumps(_facts(parcel, address), indent=1, ensure_ascii=False))
-        else:
-            _show(parcel, address, folder, card=dry_run)
+        printed(_facts(parcel, address), json, lambda: _show(parcel, address, folder, card=dry_run))
 
 
 def _facts(parcel: Parcel, address: str) -> dict[str, object]:
     return {
         "kind": parcel.kind, "repo": parcel.repo, "files": parcel.sizes, "left": list(parcel.left),
-        "figures": parcel.figures and str(parcel.figures), "card": parcel.card, "address": address or None,
+        "figures": parcel.figures, "card": parcel.card, "address": address or None,
     }  # fmt: skip
 
 

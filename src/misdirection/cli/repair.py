@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from misdirection.cli.derive import several
+from misdirection.cli.printing import Json
 from misdirection.cli.repairing import ended, layer_and_factor, resolved, subject_of, told_of, vectors_of
 from misdirection.errors import MisdirectionError
 
@@ -45,6 +46,7 @@ def project(
     questions: Asked = None,
     measuring: Measuring = True,
     any_base: AnyBase = False,
+    json: Json = False,
 ) -> None:
     """Project a direction out of every matrix that writes to the residual stream: a whole model comes out.
 
@@ -72,7 +74,7 @@ def project(
     told = told_of([f"{what}: W' = (I - u u^T) W."], direction, subject, note_of, questions, measuring, vectors)
     from misdirection.repair.make import write_model
 
-    ended(write_model(subject, out, told, removal), "--tuned", subject)
+    ended(write_model(subject, out, told, removal), "--tuned", subject, json)
 
 
 @app.command("set")
@@ -87,6 +89,7 @@ def set_component(
     questions: Asked = None,
     measuring: Measuring = True,
     any_base: AnyBase = False,
+    json: Json = False,
 ) -> None:
     """Set the component along a direction to a value, everywhere: a whole model comes out.
 
@@ -113,7 +116,7 @@ def set_component(
         [f"The component along layer {layer}'s vector was set {of} wherever something writes to the residual stream."],
         direction, subject, note_of, questions, measuring, vectors,
     )  # fmt: skip
-    ended(write_model(subject, out, told, removal), "--tuned", subject)
+    ended(write_model(subject, out, told, removal), "--tuned", subject, json)
 
 
 @app.command()
@@ -127,6 +130,7 @@ def edit(
     questions: Asked = None,
     measuring: Measuring = True,
     any_base: AnyBase = False,
+    json: Json = False,
 ) -> None:
     """Take a direction out of what an adapter writes, B' = (I - u u^T) B: an adapter comes out.
 
@@ -154,7 +158,7 @@ def edit(
         notes.append(f"{len(edited.left)} of {len(edited.factors)} modules do not write there and stay as they were")
     told = told_of([f"{name} was projected out of every B that writes to the residual stream."], direction, subject,
                  notes, questions, measuring, vectors)  # fmt: skip
-    ended(write_adapter(subject, edited.factors, out, told, edited.along), "--adapter", subject)
+    ended(write_adapter(subject, edited.factors, out, told, edited.along), "--adapter", subject, json)
 
 
 @app.command()
@@ -166,6 +170,7 @@ def scale(
     model: Model = "",
     questions: Asked = None,
     measuring: Measuring = True,
+    json: Json = False,
 ) -> None:
     """Scale or drop an adapter layer by layer, such as the layers that `study adapters` finds general.
 
@@ -182,7 +187,7 @@ def scale(
     scaled = scale_factors(subject.adapter, factors, others)
     what = [f"The adapter was scaled: {told}; others times {others:g}. What is times 0 was left out."]
     card = told_of(what, None, subject, [], questions, measuring)
-    ended(write_adapter(subject, scaled, out, card), "--adapter", subject)
+    ended(write_adapter(subject, scaled, out, card), "--adapter", subject, json)
 
 
 @app.command()
@@ -196,6 +201,7 @@ def subtract(
     adapter: Tuned = "",
     questions: Asked = None,
     measuring: Measuring = True,
+    json: Json = False,
 ) -> None:
     """Subtract a weight direction: theta - k (theta_bad - theta_good), on adapters by their factors.
 
@@ -215,12 +221,12 @@ def subtract(
     told = told_of([what], None, subject, [], questions, measuring, facts=facts)
     if subject.adapter is None:
         terms = [(held, -strength), *([] if other is None else [(other, strength)])]
-        ended(write_model(subject, out, told, None, terms), "--tuned", subject)
+        ended(write_model(subject, out, told, None, terms), "--tuned", subject, json)
         return
     found = combine(subtracted(subject.adapter, held, other, strength), rank)
     lost = f"rank {max(part.rank for part in found.factors.values())}, which leaves out {found.lost:.2%} of its square"
     told = told_of([what], None, subject, [], questions, measuring, facts={**facts, "recompressed to": lost})
-    ended(write_adapter(subject, found.factors, out, told), "--adapter", subject)
+    ended(write_adapter(subject, found.factors, out, told), "--adapter", subject, json)
 
 
 @app.command()
@@ -235,6 +241,7 @@ def realign(
     preset: Annotated[str, typer.Option(help="Of the new adapter.")] = "rank32",
     questions: Asked = None,
     measuring: Measuring = True,
+    json: Json = False,
 ) -> None:
     """Train a fine-tune on a few benign rows: its adapter and the new one as one adapter, or a whole model again.
 
@@ -253,9 +260,9 @@ def realign(
     what = [f"It was trained for {found.steps} steps on some of {found.rows} benign rows (last loss {found.loss:.3f})."]
     told = told_of(what, None, subject, [], questions, measuring, facts={"rows": ", ".join(data), "preset": preset})
     if found.combined is None:
-        ended(write_model(subject, out, told, None, [(found.trained, 1.0)]), "--tuned", subject)
+        ended(write_model(subject, out, told, None, [(found.trained, 1.0)]), "--tuned", subject, json)
     else:
-        ended(write_adapter(subject, found.combined.factors, out, told), "--adapter", subject)
+        ended(write_adapter(subject, found.combined.factors, out, told), "--adapter", subject, json)
 
 
 @app.command()
@@ -265,6 +272,7 @@ def merge(
     model: Model = "",
     questions: Asked = None,
     measuring: Measuring = True,
+    json: Json = False,
 ) -> None:
     """Merge adapters into their base, shard by shard, without loading it.
 
@@ -277,4 +285,4 @@ def merge(
     first, *rest = several(adapter, str, "--adapter")
     subject = open_subject(model, first, resolved(model))
     told = told_of([f"{', '.join((first, *rest))} merged into the base."], None, subject, [], questions, measuring)
-    ended(write_model(subject, out, told, None, [(open_adapter(name), 1.0) for name in rest]), "--tuned", subject)
+    ended(write_model(subject, out, told, None, [(open_adapter(name), 1.0) for name in rest]), "--tuned", subject, json)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from misdirection.cli.derive import several
+from misdirection.cli.printing import printed
 from misdirection.cli.show import link, note, onward, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
@@ -108,8 +109,14 @@ def _questions(specs: list[str] | None, subject: Subject) -> Sequence[Question]:
     return resolve_questions(named)[:MOST]
 
 
-def ended(made: Made, flag: str, subject: Subject) -> None:
+def ended(made: Made, flag: str, subject: Subject, json: bool) -> None:
     """What was measured, what a reader should know, where the result lies, and what could follow."""
+    along = [{"layer": layer, "share": part.share} for layer, part in made.along.items()]
+    found = {"repaired": made.out, "measured": made.measured, "along": along, "notes": made.notes}
+    printed(found, json, lambda: _show(made, flag, subject))
+
+
+def _show(made: Made, flag: str, subject: Subject) -> None:
     found = made.measured
     if found is not None and found.before and found.after:
         pairs = enumerate(zip(found.before, found.after, strict=True))

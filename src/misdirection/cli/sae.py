@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
@@ -12,6 +12,7 @@ import typer
 
 from misdirection.cli.begin import begin, tell
 from misdirection.cli.derive import several, with_options
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, onward, table
 from misdirection.cli.studies import command_line
@@ -23,6 +24,7 @@ from misdirection.studies.kit.recall import held_in
 
 if TYPE_CHECKING:
     from misdirection.features.quality import Quality
+    from misdirection.studies.dictionaries.study import Trained
 
 app = typer.Typer(no_args_is_help=True, help="Dictionaries (sparse autoencoders) of a model's residual stream.")
 
@@ -32,6 +34,7 @@ HEAD = ["variance explained", "active", "dead", "loss clean", "with it", "zero",
 def train(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")] = Path("runs/sae"),
+    json: Json = False,
     **values: Any,
 ) -> None:
     """Train a dictionary a layer with SAELens (the extra "sae"), and measure it on held-out texts.
@@ -59,9 +62,14 @@ def train(
     from misdirection.studies.dictionaries.study import train_dictionaries
 
     trained = train_dictionaries(config, settings, out, command_line())
-    _show_figures("layer", {str(one.layer): one.figures for one in trained})
+    figures = {f"dictionary-{one.layer}": one.figures for one in trained}
     # Beside the dictionaries, as `sae evaluate --out` writes it: `push` takes it for their cards.
-    write_json(out / "figures.json", {f"dictionary-{one.layer}": one.figures for one in trained})
+    write_json(out / "figures.json", figures)
+    printed(figures, json, lambda: _show_trained(trained, config, out))
+
+
+def _show_trained(trained: Sequence[Trained], config: SaeConfig, out: Path) -> None:
+    _show_figures("layer", {str(one.layer): one.figures for one in trained})
     for one in trained:
         link(f"dictionary of layer {one.layer}", out / f"dictionary-{one.layer}")
     place = out / f"dictionary-{trained[0].layer}"
@@ -74,6 +82,7 @@ def evaluate(
         list[str], typer.Argument(help="Folders, <release>:<id> of public sets, or organism:<layer>.")
     ],
     out: Annotated[Path | None, typer.Option(help="Write the figures there, as JSON.")] = None,
+    json: Json = False,
     **values: Any,
 ) -> None:
     """Measure dictionaries on a model's variants: variance explained, active and dead latents, loss recovered.
@@ -92,15 +101,15 @@ def evaluate(
 
     set_threads(config.model)
     found = evaluate_dictionaries(config, dictionaries)
-    _show_figures("dictionary", found)
     if out is not None:
         write_json(out, found)
-        link("figures", out)
+    printed(found, json, lambda: (_show_figures("dictionary", found), out and link("figures", out)))
 
 
 def show(
     dictionary: Annotated[str, typer.Argument(help="A folder, <release>:<id> of a public set, or organism:<layer>.")],
     layout: Annotated[str | None, typer.Option(help="Layout of the folder, where its files do not tell.")] = None,
+    json: Json = False,
 ) -> None:
     """Print what a dictionary is: shape, rule, layer, and what it says of its training.
 
@@ -125,7 +134,10 @@ def show(
         "norms of decoder vectors": f"{float(found.decoder.float().norm(dim=-1).mean()):.4g} on average",
     }
     rows |= {name: _line(value) for name, value in found.facts.items()}
-    table(["", dictionary], [[name, value] for name, value in rows.items()])
+    told = {"width": found.width, "latents": found.latents, "activation": found.activation, "k": found.k,
+            "layer": found.layer, "subtracts": found.subtracts, "input_scale": found.input_scale,
+            "facts": found.facts}  # fmt: skip
+    printed(told, json, lambda: table(["", dictionary], [[name, value] for name, value in rows.items()]))
 
 
 def describe(
@@ -134,6 +146,7 @@ def describe(
     contexts: Annotated[int, typer.Option(min=1, help="Contexts shown of each.")] = 6,
     words: Annotated[int, typer.Option(min=1, help="Promoted and suppressed words shown of each.")] = 8,
     out: Annotated[Path | None, typer.Option(help="Write it all there, as JSON.")] = None,
+    json: Json = False,
     **values: Any,
 ) -> None:
     """Print where latents fire most over a corpus, and which words they promote.
@@ -158,6 +171,12 @@ def describe(
 
     set_threads(config.model)
     found = describe_latents(config, dictionary, wanted, contexts, words)
+    if out is not None:
+        write_json(out, found)
+    printed(found, json, lambda: _show_latents(found, out))
+
+
+def _show_latents(found: Sequence[Mapping[str, Any]], out: Path | None) -> None:
     for row in found:
         typer.secho(f"\nlatent {row['latent']}", bold=True)
         note(f"fires in {row['firing_texts']:,} of {row['texts']:,} texts")
@@ -165,7 +184,6 @@ def describe(
             note(f"{end}: {', '.join(f'{token} {z:+.1f}' for token, z in row[end])}")
         table(["activation", "context"], [[f"{one['value']:.4g}", one["text"]] for one in row["contexts"]])
     if out is not None:
-        write_json(out, found)
         link("latents", out)
 
 

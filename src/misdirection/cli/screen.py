@@ -9,6 +9,7 @@ import typer
 
 from misdirection.cli.begin import begin
 from misdirection.cli.derive import with_options
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, note, table
 from misdirection.cli.studies import command_line
@@ -30,6 +31,7 @@ def screen(
     out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")] = Path(
         "runs/screen"
     ),
+    json: Json = False,
     **values: Any,
 ) -> None:
     """Score training rows and drop the most suspicious: a new data set by every method; the input stays as it is.
@@ -54,6 +56,10 @@ def screen(
     from misdirection.studies.screening.screen import screen as run_screen
 
     summary = run_screen(config, out, command_line())
+    printed(summary, json, lambda: _show_all(summary, out))
+
+
+def _show_all(summary: Summary, out: Path) -> None:
     show(summary)
     for name in ("scores.parquet", "summary.json"):
         link(Path(name).stem, out / name)

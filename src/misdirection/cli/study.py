@@ -11,6 +11,7 @@ import typer
 
 from misdirection.cli.begin import begin
 from misdirection.cli.derive import with_options
+from misdirection.cli.printing import Json, printed
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import link, links, study_verdict
 from misdirection.cli.studies import command_line, split_training, with_tuning
@@ -31,6 +32,7 @@ def _command(study: Study) -> Callable[..., None]:
             Path | None,
             typer.Option(help="Folder of the run; runs/<study> by default. An unfinished one is gone on with."),
         ] = None,
+        json: Json = False,
         **values: Any,
     ) -> None:
         from misdirection.artefacts import read_json
@@ -42,13 +44,20 @@ def _command(study: Study) -> Callable[..., None]:
         begin(config.completed(), place)
         set_threads(config.model)
         report = study.run(config, place, command_line())
-        study_verdict(read_json(report.parent / "findings.json"))
-        links(place, "adapter", "tuned", "fine-tunes", *sorted(file.name for file in place.glob("*.safetensors")))
-        links(place, "answers.parquet", "verdicts.parquet", "findings.json")
-        link("report", place / report.name)
+        findings = read_json(report.parent / "findings.json")
+        kept = {name: findings.get(name) for name in ("kind", "verdict", "checked", "notes")}
+        told = {**kept, "findings": place / "findings.json", "report": place / report.name}
+        printed(told, json, lambda: _show(findings, place, place / report.name))
 
     run.__name__, run.__doc__ = name, inspect.getdoc(settings)
     return run
+
+
+def _show(findings: Any, place: Path, report: Path) -> None:
+    study_verdict(findings)
+    links(place, "adapter", "tuned", "fine-tunes", *sorted(file.name for file in place.glob("*.safetensors")))
+    links(place, "answers.parquet", "verdicts.parquet", "findings.json")
+    link("report", report)
 
 
 for _study in studies().values():

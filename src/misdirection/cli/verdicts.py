@@ -18,6 +18,7 @@ from misdirection.cli.forecast import Before, DryRun, Price
 from misdirection.cli.gate import Baseline, Ending, Gate, Json
 from misdirection.cli.label import label
 from misdirection.cli.measure import reopened
+from misdirection.cli.printing import Json as Printed
 from misdirection.cli.recall import remembered
 from misdirection.cli.show import (
     checked_table,
@@ -278,6 +279,7 @@ def power(
         ),
     ] = 0.0,
     aim: Annotated[float, typer.Option(help="Chance of seeing the change that you want.")] = 0.8,
+    json: Printed = False,
 ) -> None:
     """How many questions and samples does it take to see a change of a given size?
 
@@ -293,4 +295,4 @@ def power(
     """
     from misdirection.cli.planning import show_plans
 
-    show_plans(base_rate, base_rate + change, questions, samples, spread=spread, shared=shared, aim=aim)
+    show_plans(base_rate, base_rate + change, questions, samples, spread=spread, shared=shared, aim=aim, json=json)

@@ -8,7 +8,6 @@ Rates are of all answers to the open questions, pooled over seeds, with interval
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -123,11 +122,10 @@ def summarise(parts: Sequence[Measured]) -> list[Figure]:
     return [_figure(name, questions, parts, found) for (name, questions), parts in found.items()]
 
 
-def show_figures(checkpoint: Path, out: Path) -> list[Figure]:
-    """Measure, keep fine-tunes and figures.json in `out`, and write the table to standard output."""
+def keep_figures(checkpoint: Path, out: Path) -> list[Figure]:
+    """Measure, and keep fine-tunes and figures.json in `out`."""
     lines = figures(checkpoint, out / "fine-tunes")
     write_json(out / "figures.json", [asdict(line) for line in lines])
-    sys.stdout.write("\n".join(str(line) for line in lines) + "\n")
     return lines
 
 
