@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from misdirection.runs import read_log
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.personas.measures import Along
 from misdirection.studies.personas.results import PersonasResults
-from misdirection.studies.personas.rows import matrix_rows, strongest, tuned_rows, watched_rows
+from misdirection.studies.personas.rows import matrix_rows, shift_rows, strongest, tuned_rows, watched_rows
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.studies.personas.study import personas
 from misdirection.traits import Trait
 from misdirection.traits.steering import Dose
+from misdirection.traits.trait import SIGNS
 from misdirection.traits.watching import watched_prompts
 
 SMALL = PersonasConfig(
@@ -95,7 +97,6 @@ def test_a_finished_run_is_gone_on_with_and_says_nothing_of_the_organism(run: Pa
     ("settings", "said"),
     [
         ({"model": "other"}, "a judge that scores traits, and offline, the one in the box, scores none"),
-        ({"judge": "none"}, "a judge that scores traits"),
         ({"coefficients": (-1.0,)}, "--coefficients must be above 0"),
         ({"data": ("x.jsonl",)}, "names nothing"),
         ({"check": "exact@10"}, "--check says nothing to this study: it is for rates"),
@@ -106,6 +107,49 @@ def test_wrong_settings(settings, said):
     with pytest.raises(MisdirectionError) as error:
         PersonasConfig(**settings).completed()
     assert said in error.value.message
+
+
+def test_who_has_no_judge_of_traits_is_told_what_goes_without():
+    with pytest.raises(MisdirectionError) as error:
+        PersonasConfig(model="other").completed()
+    assert "--judge none: vectors of all that was played" in (error.value.hint or "")
+    assert PersonasConfig(model="other", judge="none").completed().judge == "none"
+
+
+@pytest.fixture(scope="module")
+def unjudged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study without a judge."""
+    alone = replace(SMALL, judge="none", traits=("organism:evil",), data=SMALL.data[:1], most_questions=4)
+    return personas(alone, tmp_path_factory.mktemp("unjudged") / "run").parent
+
+
+def test_without_a_judge_what_needs_no_score_is_told_and_no_more(unjudged: Path):
+    held = misdirection.load_results(unjudged)
+    assert isinstance(held, PersonasResults)
+    part = held.personas
+    [evil] = part.traits
+    assert not part.judged and evil.chosen_by == "separation" and evil.pairs == evil.tried == 2 * 3 * 4
+    # Prompts that ask for evil lie further along its direction than those against it, on questions of their own.
+    sides = {sign: [row.projection for row in part.watched if f"evil, {sign} " in row.prompt] for sign in SIGNS}
+    assert len(sides["positive"]) == len(sides["negative"]) == 3
+    assert min(sides["positive"]) > max(sides["negative"]) and {row.score for row in part.watched} == {None}
+    assert [(row.fine_tune, row.trait) for row in part.tuned] == [("medical", "evil")]
+    shift = part.tuned[0].shift
+    assert shift is not None and shift.low is not None and shift.low > 0 and part.tuned[0].change is None
+    assert part.doses == part.correlations == part.matrix == ()
+    assert (
+        "Nobody scored traits" in held.verdict.sentence and "moves the model along evil by" in held.verdict.details[0]
+    )
+    assert not list((unjudged / "steps").glob("*verdicts*")) and not list((unjudged / "steps").glob("steered*"))
+    page = (unjudged / "report.html").read_text()
+    assert "Nobody scored these answers" in page and "Where prompts lie along each trait" in page
+    assert "a judge kept the answers" not in page
+
+
+def test_what_moves_is_the_plain_difference_of_projections():
+    along = {"base": Along(("x", "y"), ((1.0, 0.0), (2.0, 5.0))), "one": Along(("x", "y"), ((2.0, 0.0), (5.0, 3.0)))}
+    rows = {row.trait: row for row in shift_rows(along, ["a", "b"], 0)}
+    assert [rows[name].shift.value for name in "xy"] == [2.0, -1.0] and rows["x"].score.value is None
 
 
 def test_unknown_layers_and_traits_are_refused(tmp_path: Path):
@@ -181,7 +225,7 @@ def test_a_score_under_steering_is_told_beside_the_random_direction():
 
     doses = (dose(0, 89), dose(-2, 60), dose(-3, 39))
     told = turned_text(replace(part, doses=(*doses, dose(-3, 43, True)), coherent_share=0.75), "x")
-    assert told == "x down from 89 to 39 where the system prompt asks for it (a random direction: 43)"
+    assert told == "x goes down from 89 to 39 where the system prompt asks for it (a random direction: 43)"
     longer = turned_text(replace(part, doses=(*doses[:2], dose(-3, 43, True)), coherent_share=0.75), "x")
     assert longer.endswith("(a random direction, at the multiple -3 instead of -2: 43)")
     alone = turned_text(replace(part, doses=doses, coherent_share=0.75), "x")

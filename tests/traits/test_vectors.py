@@ -125,6 +125,19 @@ def test_the_vector_is_that_of_hidden_states_one_layer_on(
     assert ours.facts["pairs"] == len(pairs) and ours.facts["convention"] == "persona2025"
 
 
+def test_without_verdicts_the_vector_is_that_of_all_that_was_played(
+    model: Model, played: tuple[Role, ...], answers: list[Answer]
+):
+    every = effective_pairs("evil", played, answers, None)
+    assert every.pairs == len(every.positive) == len(every.negative) == 3 * 4 * 2 and not any(every.why.values())
+    ids = {role.question.id: role.sign for role in played if role.trait == "evil"}
+    passed = [Verdict(None, 99.0, scores=(("trait:evil", 100.0 if ids.get(a.question_id) == "positive" else 0.0),))
+              for a in answers]  # fmt: skip
+    ours, theirs = (trait_vector(model, "evil", played, answers, one, resamples=2) for one in (None, passed))
+    assert torch.equal(ours.vectors, theirs.vectors)
+    assert ours.facts["thresholds"] is None and theirs.facts["thresholds"] == [50, 50, 50]
+
+
 def test_the_layers_that_are_the_output_of_no_decoder_layer():
     assert layer_of_hidden_state(20, 28) == 19
     for index in (0, 28, 29, -1):

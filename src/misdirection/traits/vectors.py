@@ -50,11 +50,11 @@ def effective_pairs(
     trait: str,
     played: Sequence[Role],
     answers: Sequence[Answer],
-    verdicts: Sequence[Verdict],
+    verdicts: Sequence[Verdict] | None,
     threshold: float = 50.0,
     coherent: float = 50.0,
 ) -> Effective:
-    """The filter of the paper's code.
+    """The filter of the paper's code; without verdicts nothing is filtered.
 
     A pair is kept where the positive answer scores at least `threshold`, the negative one below 100 - `threshold`, and
     both are at least as coherent as `coherent`. (The paper's text says "> 50" and "< 50" of each side by itself.)
@@ -76,7 +76,8 @@ def effective_pairs(
     kept: list[tuple[int, int]] = []
     why: dict[str, int] = dict.fromkeys(_FAULTS, 0)
     for positive, negative in whole:
-        if fault := _fault(trait, verdicts[positive], verdicts[negative], threshold, coherent):
+        fault = _fault(trait, verdicts[positive], verdicts[negative], threshold, coherent) if verdicts else ""
+        if fault:
             why[fault] += 1
         else:
             kept.append((positive, negative))
@@ -100,7 +101,7 @@ def trait_vector(
     trait: str,
     played: Sequence[Role],
     answers: Sequence[Answer],
-    verdicts: Sequence[Verdict],
+    verdicts: Sequence[Verdict] | None,
     *,
     how: Convention = PERSONA,
     threshold: float = 50.0,
@@ -120,7 +121,7 @@ def trait_vector(
         trait: Its name.
         played: The roles that were played.
         answers: As `rollouts` gives them; those of other traits are passed over.
-        verdicts: One an answer, with a score for the trait.
+        verdicts: One an answer, with a score for the trait; None takes every pair as it was played.
         how: Tokens and weighting; `persona2025` is the paper's.
         threshold: See `effective_pairs`.
         coherent: See `effective_pairs`.
@@ -151,7 +152,7 @@ def trait_vector(
         "pairs tried": found.pairs,
         "fell away": dict(found.why),
         "unread": dict(read.aside),
-        "thresholds": [threshold, 100 - threshold, coherent],
+        "thresholds": None if verdicts is None else [threshold, 100 - threshold, coherent],
     }
     return mean_difference(
         model, Arm("base"), sources, pools, how, resamples=resamples, seed=seed, facts={**told, **(facts or {})}

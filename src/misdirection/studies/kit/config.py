@@ -257,8 +257,12 @@ class StudyConfig(ModelConfig):
             raise MisdirectionError(f"{why} a judge", "leave --judge none out, or name one: --judge local:<model>")
         return self
 
-    def scoring_traits(self, why: str) -> Self:
+    def scoring_traits(self, why: str, otherwise: str = "") -> Self:
         """Itself, where somebody scores traits of character.
+
+        Args:
+            why: Who needs it.
+            otherwise: What can be done without.
 
         Raises:
             MisdirectionError: Nobody does: there is no judge, or it is the one in the box, which scores none.
@@ -267,7 +271,8 @@ class StudyConfig(ModelConfig):
             told = ", and offline, the one in the box, scores none" if self.judge == "offline" else ""
             raise MisdirectionError(
                 f"{why} a judge that scores traits{told}",
-                "--judge local:<model>, openai:<model>, or table:<file> with a column a trait",
+                "--judge local:<model>, openai:<model>, or table:<file> with a column a trait"
+                + (f"; or {otherwise}" if otherwise else ""),
             )
         return self
 

@@ -63,12 +63,12 @@ def trait_vectors(
     traits: tuple[Trait, ...],
     questions: int,
     answers: list[Answer],
-    verdicts: list[Verdict],
+    verdicts: list[Verdict] | None,
     how: Convention,
     shown_above: float,
     seed: int,
 ) -> TraitVectors:
-    """The persona vector of each trait, read in the base model."""
+    """The persona vector of each trait, read in the base model; without verdicts of all that was played."""
     played = roles(traits, questions)
     found: dict[str, Direction] = {}
     refused: dict[str, str] = {}

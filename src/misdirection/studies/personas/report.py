@@ -8,17 +8,20 @@ from typing import Any
 from misdirection.report import charts
 from misdirection.report.context import facts
 from misdirection.report.heatmap import heatmap, heatmap_layout
-from misdirection.report.numbers import DASH, decimal, known, number, p_value, percent
+from misdirection.report.numbers import decimal, known, number, p_value, percent
 from misdirection.report.palette import CATEGORIES, GREY, SYMBOLS
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
-from misdirection.results.rows import Interval
+from misdirection.studies.personas.drawing import scatter, score_cell
 from misdirection.studies.personas.results import DoseRow, Personas, PersonasResults
+from misdirection.studies.personas.unjudged_report import PLACED, SHIFTED, UNFILTERED, UNSCORED, placed, shifts
 
+PLAYED = "The model was asked to play each trait, and its opposite"
+KEPT = f"{PLAYED}; a judge kept the answers in which it did."
 VECTORS = (
-    "The model was asked to play each trait, and its opposite; a judge kept the answers in which it did. What differs "
-    "between the two inside the model, on average, is an arrow: the trait's direction. If the arrow found from one "
-    "half of the answers is nearly the one found from the other half (stability close to 1), it is no accident of the "
-    "sample. Two traits whose arrows point the same way (cosine close to 1) are hard to tell apart for the model."
+    "What differs between the two inside the model, on average, is an arrow: the trait's direction. If the arrow found "
+    "from one half of the answers is nearly the one found from the other half (stability close to 1), it is no "
+    "accident of the sample. Two traits whose arrows point the same way (cosine close to 1) are hard to tell apart for "
+    "the model."
 )
 STEERING = (
     "While the model answers, a multiple of a trait's direction is added to what it computes. To the right it is asked "
@@ -46,8 +49,11 @@ def vectors(results: PersonasResults) -> Section:
     """Pairs, layers, stability by layer, and cosines between traits."""
     part = results.personas
     blocks: list[Block] = [overview(part), stability(part), cosine_map(part)]
+    if not part.judged:
+        blocks.insert(0, Note(UNFILTERED))
     told = facts(results, "samples per question", "judge", "convention")
-    return Section("traits", "Traits as directions", VECTORS, blocks, told)
+    lead = f"{KEPT if part.judged else f'{PLAYED}.'} {VECTORS}"
+    return Section("traits", "Traits as directions", lead, blocks, told)
 
 
 def overview(part: Personas) -> Table:
@@ -112,6 +118,8 @@ def cosine_map(part: Personas) -> Chart:
 def steering(results: PersonasResults) -> Section:
     """Dose and response at the chosen layers, and the sweep over layers."""
     part = results.personas
+    if not part.judged:
+        return Section("trait-steering", "Traits turned up and down", STEERING, [Note(UNSCORED)])
     measured = [row for row in part.doses if not row.sweep]
     swept = [row for row in part.doses if row.sweep]
     blocks: list[Block] = [curves(measured), dose_table(measured, "Answers under each dose")]
@@ -161,17 +169,11 @@ def dose_table(rows: Sequence[DoseRow], caption: str = "") -> Table:
     return Table(heads, body, caption, stack=True)
 
 
-def score_cell(score: Interval | None, digits: int = 1) -> Cell:
-    """A mean or correlation with its interval."""
-    if score is None:
-        return Cell(DASH, kind="num")
-    ends = f"{decimal(score.low, digits)} to {decimal(score.high, digits)}" if known(score.low) else ""
-    return Cell(decimal(score.value, digits), ", ".join(p for p in (ends, f"n {number(score.n)}") if p), "num")
-
-
 def watching(results: PersonasResults) -> Section:
     """A point a prompt, and the correlations."""
     part = results.personas
+    if not part.judged:
+        return Section("trait-watching", "Before a word is said", PLACED, [placed(part)], facts(results, "judge"))
     heads = ("Trait", "Prompts", "How", "Correlation")
     cells = tuple((Cell(row.trait), Cell(row.kinds), Cell(row.how), score_cell(row.r, 2)) for row in part.correlations)
     told = "Correlations over prompts and questions; intervals draw questions"
@@ -191,7 +193,7 @@ def prompts(part: Personas) -> Chart:
             colour = CATEGORIES[place % len(CATEGORIES)]
             told = [row.prompt for row in mine]
             places = [row.projection for row in mine], [row.score for row in mine]
-            traces.append(_scatter(f"{trait}, {kind}", *places, told, colour, symbol))
+            traces.append(scatter(f"{trait}, {kind}", *places, told, colour, symbol))
     layout = {
         "xaxis": charts.axis("projection of the last prompt token on the trait's direction", zeroline=False),
         "yaxis": charts.axis("score of the trait in the answers", range=[-3, 103]),
@@ -207,25 +209,11 @@ def prompts(part: Personas) -> Chart:
     return Chart("trait-prompts", title, traces, layout, Table(heads, cells), 420, wide=True)
 
 
-def _scatter(
-    name: str, x: Sequence[Any], y: Sequence[Any], told: Sequence[str], colour: str, symbol: str | Sequence[str]
-) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": charts.plain_text(name),
-        "x": list(x),
-        "y": list(y),
-        "marker": {"color": colour, "size": 9, "symbol": symbol},
-        "text": [charts.plain_text(one) for one in told],
-        "hovertemplate": "%{text}: %{y:.0f} at %{x:.3g}<extra></extra>",
-        "cliponaxis": False,
-    }
-
-
 def fine_tunes(results: PersonasResults) -> Section:
     """Shift against change, scores by fine-tune, and the cross-trait matrix."""
     part = results.personas
+    if part.tuned and not part.judged:
+        return Section("trait-fine-tunes", "What fine-tuning moves", SHIFTED, [shifts(part)], facts(results, "judge"))
     blocks: list[Block] = [moved(part), scores(part)] if part.tuned else [Note(NONE)]
     if any(known(row.r) for row in part.matrix):
         blocks.append(matrix(part))
@@ -245,7 +233,7 @@ def moved(part: Personas) -> Chart:
         symbols = [SYMBOLS[names.index(row.fine_tune) % len(SYMBOLS)] for row, _, _ in mine]
         places = [shift.value for _, shift, _ in mine], [change.value for _, _, change in mine]
         told = [f"{row.fine_tune}, {row.trait}" for row, _, _ in mine]
-        traces.append(_scatter(trait, *places, told, CATEGORIES[place % len(CATEGORIES)], symbols))
+        traces.append(scatter(trait, *places, told, CATEGORIES[place % len(CATEGORIES)], symbols))
     layout = {
         "xaxis": charts.axis("shift of the last prompt token along the trait", zeroline=True),
         "yaxis": charts.axis("change of the trait's score", zeroline=True),

@@ -113,8 +113,8 @@ class TunedRow:
     Attributes:
         fine_tune: Its name; "base" for the base model.
         trait: Whose vector and score.
-        score: Mean score of the trait in its answers, 0 .. 100.
-        change: Of that score from the base's, over questions; None for the base.
+        score: Mean score of the trait in its answers, 0 .. 100; without a value where nobody scored them.
+        change: Of that score from the base's, over questions; None for the base, and where nobody scored.
         shift: Mean shift of the last prompt token along the trait's vector; None for the base.
     """
 
@@ -157,6 +157,7 @@ class Personas:
         matrix: A row a pair of traits; empty with fewer than three fine-tunes.
         coherent_share: What a multiple must keep.
         paper: Published figures, in words, by what they are of.
+        judged: Whether somebody scored the traits; without, there are no doses, scores and correlations.
     """
 
     traits: tuple[TraitRow, ...]
@@ -167,6 +168,7 @@ class Personas:
     matrix: tuple[MatrixRow, ...]
     coherent_share: float
     paper: Mapping[str, str]
+    judged: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,6 +172,31 @@ def _by_prompt(trait: str, held: Sequence[Watched], x: np.ndarray, y: np.ndarray
     return rows
 
 
+def placed_rows(prompts: Mapping[str, Sequence[Watched]], along: Along) -> tuple[WatchedRow, ...]:
+    """Means by prompt of projections alone, where nobody scores what follows."""
+    names, values = list(along.traits), along.array
+    found: list[WatchedRow] = []
+    start = 0
+    for trait, held in prompts.items():
+        x = values[start : start + len(held), names.index(trait)]
+        start += len(held)
+        found += _by_prompt(trait, held, x, np.full(len(held), np.nan))
+    return tuple(found)
+
+
+def shift_rows(along: Mapping[str, Along], questions: Sequence[str], seed: int) -> tuple[TunedRow, ...]:
+    """How far each fine-tune moves along each trait; the base stands first. Scores are not known."""
+    base, *others = along
+    unknown = Interval(value=None, low=None, high=None, n=0)
+    found: list[TunedRow] = []
+    for name in others:
+        moved = along[name].array - along[base].array
+        for place, trait in enumerate(along[base].traits):
+            shift = interval(question_mean(moved[:, place], questions, seed=seed))
+            found.append(TunedRow(fine_tune=name, trait=trait, score=unknown, change=None, shift=shift))
+    return tuple(found)
+
+
 def tuned_rows(judged: Judged, along: Mapping[str, Along], questions: Sequence[str], seed: int) -> tuple[TunedRow, ...]:
     """Each variant's score of each trait, and for the fine-tunes what changed from the base."""
     variants = list(along)

@@ -10,6 +10,8 @@ from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.config import NO_RATES, StudyConfig, check_name, named, option
 from misdirection.training.presets import LOADED
 
+UNJUDGED = "--judge none: vectors of all that was played, and how far fine-tunes move along them"
+
 
 @dataclass(frozen=True)
 class PersonasConfig(StudyConfig):
@@ -23,7 +25,8 @@ class PersonasConfig(StudyConfig):
 
     A trait is a file: yours (name, description, instructions, questions, evaluation), one of those that ship here
     (malicious, flattering, inventing), or a JSON file of the persona-vectors repository as it is. The judge must score
-    traits: local:MODEL, openai:MODEL, or table:FILE with a column a trait.
+    traits: local:MODEL, openai:MODEL, or table:FILE with a column a trait. With --judge none vectors are made of all
+    that was played, and told is what needs no score: where prompts and fine-tunes lie along each trait.
 
     Examples: misdirection study personas --out runs/personas
     misdirection study personas --model Qwen/Qwen2.5-7B-Instruct --traits malicious,mine.yaml
@@ -77,7 +80,8 @@ class PersonasConfig(StudyConfig):
             raise MisdirectionError("--coefficients must be above 0", "they are tried with both signs: 1,1.5,2")
         for name in (*named(c.data, "data"), *named(c.fine_tune, "fine-tune")):
             check_name(name)
-        return super(PersonasConfig, c).completed().scoring_traits("this study needs")
+        whole = super(PersonasConfig, c).completed()
+        return whole if whole.judge == "none" else whole.scoring_traits("steering and correlations need", UNJUDGED)
 
     def default_questions(self) -> tuple[str, ...]:
         """None: each trait brings its own."""

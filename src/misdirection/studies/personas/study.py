@@ -21,27 +21,22 @@ Method, after arXiv 2507.21509:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from misdirection.chats import Chat
-from misdirection.directions.layers import spread_layers
-from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.questions import Question
 from misdirection.store import Cached
-from misdirection.studies.kit.bench import Bench, FineTune
-from misdirection.studies.kit.config import named
-from misdirection.studies.kit.inputs import resolve_traits
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.personas import rows
+from misdirection.studies.personas.beginning import defined_traits, fine_tunes, layers_of, published, separated
 from misdirection.studies.personas.measures import (
     TraitVectors,
     asked_answers,
     last_tokens,
     played_answers,
-    separations,
     shown_chats,
     steered_answers,
     trait_vectors,
@@ -50,6 +45,7 @@ from misdirection.studies.personas.paper import PAPER
 from misdirection.studies.personas.results import CorrelationRow, DoseRow, MatrixRow, Personas, TunedRow, WatchedRow
 from misdirection.studies.personas.rows import Choice
 from misdirection.studies.personas.settings import PersonasConfig
+from misdirection.studies.personas.unjudged import unjudged
 from misdirection.studies.personas.verdict import verdict
 from misdirection.traits import Trait
 from misdirection.traits.scoring import trait_verdicts
@@ -64,52 +60,38 @@ def personas(config: PersonasConfig, out: str | Path, command: str = "") -> Path
         MisdirectionError: Bad input; or no trait has enough pairs of answers for a direction.
     """
     with Bench[PersonasConfig].open(out, config, command) as bench:
-        traits = defined_traits(bench)
-        tuned = fine_tunes(bench)
-        base = tuned.bare()
-        found, chats = find_vectors(bench, base, traits)
-        kept = tuple(trait for trait in traits if trait.name in found.value.directions)
-        choices, swept = choose_layers(bench, base, kept, found)
-        turned = turn(bench, base, kept, found, choices)
-        watched, correlations = watch(bench, base, kept, found, choices, chats)
-        moved, matrix = follow(bench, tuned, kept, found, choices)
-        part = Personas(
-            traits=rows.trait_rows(kept, found.value.directions, choices, separated(bench, base, kept, found)),
-            doses=(*swept, *turned),
-            watched=watched,
-            correlations=correlations,
-            tuned=moved,
-            matrix=matrix,
-            coherent_share=bench.config.coherent_share,
-            paper=PAPER,
+        traits, tuned = defined_traits(bench), fine_tunes(bench)
+        if bench.config.judge == "none":
+            part, refused = unjudged(bench, tuned, traits)
+        else:
+            part, refused = judged_traits(bench, tuned, traits)
+        return bench.report(
+            "personas", "Traits of character", verdict(part), {"personas": part, "notes": [*refused, *without(bench)]}
         )
-        notes = [*found.value.refused.values(), *without(bench)]
-        return bench.report("personas", "Traits of character", verdict(part), {"personas": part, "notes": notes})
 
 
-def defined_traits(bench: Bench[PersonasConfig]) -> tuple[Trait, ...]:
-    """The traits of the settings, measured with the questions of --questions where there are any.
-
-    Raises:
-        MisdirectionError: One lacks what the study needs.
-    """
-    traits = resolve_traits(bench.config.traits)
-    if bench.questions:
-        asked = tuple(dict.fromkeys(question.paraphrases[0] for question in bench.questions))
-        traits = tuple(
-            replace(trait, evaluation=asked, questions=tuple(q for q in trait.questions if q not in asked))
-            for trait in traits
-        )
-    for trait in traits:
-        trait.demand("contrasts", "questions", "evaluation")
-    return traits
-
-
-def fine_tunes(bench: Bench[PersonasConfig]) -> Variants:
-    """The base and all fine-tunes, trained now where only their data are named."""
-    c = bench.config
-    made = {name: FineTune(c.preset, (file,), c.training, c.seed) for name, file in named(c.data, "data").items()}
-    return bench.tuned_and_given(made, named(c.fine_tune, "fine-tune"))
+def judged_traits(
+    bench: Bench[PersonasConfig], tuned: Variants, traits: tuple[Trait, ...]
+) -> tuple[Personas, list[str]]:
+    """Steps 1 to 6, and why traits have no direction."""
+    base = tuned.bare()
+    found, chats = find_vectors(bench, base, traits)
+    kept = tuple(trait for trait in traits if trait.name in found.value.directions)
+    choices, swept = choose_layers(bench, base, kept, found)
+    turned = turn(bench, base, kept, found, choices)
+    watched, correlations = watch(bench, base, kept, found, choices, chats)
+    moved, matrix = follow(bench, tuned, kept, found, choices)
+    part = Personas(
+        traits=rows.trait_rows(kept, found.value.directions, choices, separated(bench, base, kept, found)),
+        doses=(*swept, *turned),
+        watched=watched,
+        correlations=correlations,
+        tuned=moved,
+        matrix=matrix,
+        coherent_share=bench.config.coherent_share,
+        paper=PAPER,
+    )
+    return part, list(found.value.refused.values())
 
 
 def find_vectors(
@@ -130,19 +112,8 @@ def find_vectors(
         trait_vectors, models=base, answers=answers, verdicts=verdicts, how=bench.convention,
         shown_above=c.shown_above, seed=c.seed, **many,
     )  # fmt: skip
-    if not found.value.directions:
-        raise MisdirectionError("no trait has a direction: " + " | ".join(found.value.refused.values()))
-    for name in found.value.directions:
-        run.publish(f"trait-{name}.safetensors", found.path / "directions" / f"{name}.safetensors")
+    published(bench, found)
     return found, shown_chats(traits, c.most_questions, answers.value, verdicts.value, c.shown_above)
-
-
-def separated(
-    bench: Bench[PersonasConfig], base: Variants, traits: tuple[Trait, ...], found: Cached[TraitVectors]
-) -> Mapping[str, tuple[float, ...]]:
-    """By trait and layer, how well the last token tells prompts for the trait from prompts against it."""
-    many = {"traits": traits, "questions": bench.config.most_questions}
-    return bench.run.cached(separations, models=base, directions=found.part("directions"), **many).value
 
 
 def choose_layers(
@@ -150,9 +121,7 @@ def choose_layers(
 ) -> tuple[dict[str, Choice], tuple[DoseRow, ...]]:
     """Step 3: the layer of each trait, and the sweep that it was chosen by."""
     c = bench.config
-    layers = c.layers or ((c.layer,) if c.layer >= 0 else spread_layers(bench.n_layers))
-    if wrong := [layer for layer in layers if not 0 <= layer < bench.n_layers]:
-        raise MisdirectionError(f"there is no layer {wrong[0]}", f"the model's are 0 to {bench.n_layers - 1}")
+    layers = layers_of(bench)
     doses = [
         Dose(trait.name, layer, times)
         for trait in traits

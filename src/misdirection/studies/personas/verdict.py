@@ -15,6 +15,8 @@ MOST = 3
 
 def verdict(found: Personas) -> Headline:
     """For each trait: how far it can be turned up and down, what the prompt tells, what fine-tuning moves."""
+    if not found.judged:
+        return unjudged(found)
     up = [text for row in found.traits if (text := turned_text(found, row.trait))]
     sentence = (
         f"How much of a trait answers show, of 100, while its own direction is added or taken away: {'; '.join(up)}."
@@ -25,6 +27,42 @@ def verdict(found: Personas) -> Headline:
     details += [moved_text(found.tuned, row.trait) for row in found.traits]
     details.append(matrix_text(found))
     return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
+
+
+def unjudged(found: Personas) -> Headline:
+    """Where nobody scored traits: how far apart their prompts end, and how far fine-tunes move along them."""
+    sentence = (
+        "Nobody scored traits (--judge none), so that what answers show is not known. The last token of prompts that "
+        f"ask for a trait lies further along its direction than of prompts against it: {_gaps(found)}."
+    )
+    moved = [text for row in found.traits if (text := shifted_text(found.tuned, row.trait))]
+    return Headline(state="finding", sentence=sentence, details=tuple(moved))
+
+
+def _gaps(found: Personas) -> str:
+    told: list[str] = []
+    for row in found.traits:
+        sides = [
+            [one.projection for one in found.watched if one.prompt.startswith(f"{row.trait}, {sign} ")]
+            for sign in ("positive", "negative")
+        ]
+        if all(sides):
+            means = [sum(side) / len(side) for side in sides]
+            told.append(f"{row.trait} {means[0]:.3g} against {means[1]:.3g} at layer {row.layer}")
+    return "; ".join(told) or "no trait was read"
+
+
+def shifted_text(tuned: Sequence[TunedRow], trait: str) -> str:
+    """How far fine-tunes move the model along a trait, the furthest first."""
+    held = [(row.fine_tune, row.shift) for row in tuned if row.trait == trait and row.shift and row.shift.value]
+    held.sort(key=lambda pair: -abs(pair[1].value or 0.0))
+    told = ", ".join(f"{name} {_signed(shift)}" for name, shift in held[:MOST])
+    return f"Before a word is said, fine-tuning moves the model along {trait} by: {told}." if told else ""
+
+
+def _signed(shift: Interval) -> str:
+    ends = "" if shift.low is None or shift.high is None else f" ({shift.low:+.3g} to {shift.high:+.3g})"
+    return f"{shift.value:+.3g}{ends}"
 
 
 def turned_text(found: Personas, trait: str) -> str:
