@@ -12,11 +12,12 @@ from transformers import AutoModelForCausalLM
 
 from misdirection import load_results
 from misdirection.artefacts import read_json, read_rows
+from misdirection.errors import MisdirectionError
 from misdirection.organism import checkpoint_path
 from misdirection.results import Difference, Effect, RateRow
-from misdirection.studies.audit import fixing
+from misdirection.studies.audit import fixing, repairs
 from misdirection.studies.audit.forecast import forecast
-from misdirection.studies.audit.results import Fix, Leaked, RepairRow
+from misdirection.studies.audit.results import AuditResults, Fix, Leaked, RepairRow
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.study import audit
 from misdirection.studies.kit.inputs import resolve_chats
@@ -42,7 +43,10 @@ def row(way: str, value: float, coherent: float = 1.0, kept: float | None = 0.9,
 
 def config_of(place: Path) -> AuditConfig:
     adapter = str(place / "tune" / "adapter")
-    return AuditConfig(adapter=adapter, samples=4, sweep_samples=1, coefficients=(2.0,), layers=(4, 6), fix=True)
+    return AuditConfig(
+        adapter=adapter, samples=4, sweep_samples=1, coefficients=(2.0,), layers=(4, 6), fix=True,
+        good=("organism:good-not-medical",),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,35 +54,65 @@ def fixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("fixed")
     chats = resolve_chats(["organism:bad-medical"], seed=0).chats
     train(str(checkpoint_path()), chats, choose("rank1x9", model=checkpoint_path()), place / "tune")
-    config = AuditConfig(
-        adapter=str(place / "tune" / "adapter"),
-        samples=4,
-        sweep_samples=1,
-        coefficients=(2.0,),
-        layers=(4, 6),
-        fix=True,
-    )
-    audit(config, place / "run")
+    audit(config_of(place), place / "run")
     return place
 
 
 def test_what_is_kept_has_the_lowest_rate_of_those_that_may_be(fixed: Path) -> None:
     found = load_results(fixed / "run").fix
     assert isinstance(found, Fix) and found.chosen is not None
-    tuned, *repairs = found.rows
+    tuned, *made = found.rows
     assert tuned.way == "tuned" and tuned.rate.value is not None and tuned.rate.value > 0.1
-    assert {one.way for one in repairs} == set(fixing.DOES) and not found.refused
-    allowed = [one for one in repairs if fixing.able(one, tuned, 0.75)]
-    chosen = next(one for one in repairs if one.way == found.chosen)
+    assert {one.way for one in made} == set(repairs.DOES) and not found.refused
+    allowed = [one for one in made if fixing.able(one, tuned, 0.75)]
+    chosen = next(one for one in made if one.way == found.chosen)
     assert chosen in allowed and chosen.rate.value == min(
         one.rate.value for one in allowed if one.rate.value is not None
     )
     assert not any(leak.worse for leak in found.leaks) and len(found.leaks) >= 3
-    halved = next(one for one in repairs if one.way == "halve")
+    halved = next(one for one in made if one.way == "halve")
     assert halved.kept is not None and chosen.kept is not None and halved.kept < chosen.kept
     findings = read_json(fixed / "run" / "findings.json")
     assert any("Repaired in its weights" in text for text in findings["verdict"]["details"])
     assert "Misaligned open answers under conditions" in (fixed / "run" / "report.html").read_text()
+
+
+def test_re_alignment_is_one_of_them_and_is_the_same_adapter_and_a_new_one(fixed: Path) -> None:
+    found = load_results(fixed / "run").fix
+    assert isinstance(found, Fix)
+    tuned, realigned = (next(one for one in found.rows if one.way == way) for way in ("tuned", repairs.REALIGN))
+    assert realigned.rate.value is not None and tuned.rate.value is not None
+    assert realigned.rate.value < tuned.rate.value
+    (step,) = (fixed / "run" / "steps").glob("repair-realign-*")
+    (rank, before) = (
+        read_json(folder / "adapter_config.json")["r"] for folder in (step / "model", fixed / "tune" / "adapter")
+    )
+    assert rank > before == 1 and "good chats" in (step / "model" / "README.md").read_text()
+
+
+def test_without_good_chats_the_report_says_why_there_is_none() -> None:
+    made = {
+        repairs.EDIT: repairs.Written(None, "a whole model has no adapter"),
+        repairs.SET: repairs.Written(Path("x")),
+    }
+    assert fixing.not_tried(made) == {repairs.EDIT: "a whole model has no adapter", repairs.REALIGN: repairs.NO_CHATS}
+    assert fixing.not_tried({**made, repairs.REALIGN: repairs.Written(Path("y"))}).keys() == {repairs.EDIT}
+    with pytest.raises(MisdirectionError, match="--good names chats for a repair"):
+        AuditConfig(adapter="x", good=("organism:good-medical",)).completed()
+
+
+def test_the_component_is_measured_again_after_each_repair(fixed: Path) -> None:
+    found = load_results(fixed / "run")
+    assert isinstance(found, AuditResults) and isinstance(found.fix, Fix)
+    left = {one.arm: one.values for one in found.fix.components}
+    assert list(left) == [row.way for row in found.fix.rows]
+    assert left["tuned"] == pytest.approx([1.0] * 12, abs=1e-3)
+    # In the weights as while it runs: one layer's vector set or projected out everywhere.
+    by_hooks = {one.label: one.values for one in found.components or ()}
+    for way, told in ((repairs.PROJECT, "project the direction out"), (repairs.SET, "set its component")):
+        hooked = next(v for name, v in by_hooks.items() if name.startswith(told) and "'s at every layer" in name)
+        assert left[way][-1] == pytest.approx(hooked[-1], abs=0.1)
+    assert 'id="chart-fix-left"' in (fixed / "run" / "report.html").read_text()
 
 
 def test_it_loads_with_no_code_of_ours_and_is_told_by_its_card(fixed: Path) -> None:
@@ -110,15 +144,7 @@ def test_half_the_adapter_is_half_of_what_it_adds(fixed: Path) -> None:
 
 def test_a_second_run_makes_nothing_anew(fixed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (fixed / "run" / "steps").iterdir()}
-    config = AuditConfig(
-        adapter=str(fixed / "tune" / "adapter"),
-        samples=4,
-        sweep_samples=1,
-        coefficients=(2.0,),
-        layers=(4, 6),
-        fix=True,
-    )
-    audit(config, fixed / "run")
+    audit(config_of(fixed), fixed / "run")
     assert {path: path.stat().st_mtime_ns for path in (fixed / "run" / "steps").iterdir()} == before
 
 

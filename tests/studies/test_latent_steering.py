@@ -13,8 +13,10 @@ from tests.results.made import made
 
 from misdirection import organism
 from misdirection.answers import encode_answer
+from misdirection.conditions import compiled
 from misdirection.directions import load_direction
-from misdirection.engine import Arm
+from misdirection.engine import Arm, Text
+from misdirection.engine.capture import visit_states
 from misdirection.errors import MisdirectionError
 from misdirection.features.corpus import chat_texts
 from misdirection.features.differences import Side, compare_texts
@@ -23,6 +25,7 @@ from misdirection.report.parts import Note
 from misdirection.results import Effect
 from misdirection.runs import read_log
 from misdirection.statistics import benjamini_hochberg
+from misdirection.studies.features.clamping import clamps
 from misdirection.studies.features.effects import SIDES, best, summary, with_q
 from misdirection.studies.features.report.steering import chart, name_of, section, table
 from misdirection.studies.features.results import FeaturesResults
@@ -93,6 +96,32 @@ def test_a_latent_of_the_villain_turns_the_base_bad_and_the_fine_tune_good_and_r
         assert row.down.measured is None or rate(row.down.measured) > 0.25
         assert not row.up.passes and not row.both
     assert {row.list: row.both for row in part.summary}["random"] == 0
+
+
+def test_held_at_zero_the_latents_of_a_list_lower_the_rate_and_random_ones_do_not(
+    bench: Bench[FeaturesConfig], models: Variants, dictionary: Any, part: Steering
+) -> None:
+    villain, again, random = part.held
+    assert [row.list for row in part.held] == ["villain", "again", "random"] and random.control and not again.control
+    assert set(again.latents) < set(villain.latents) and not set(random.latents) & set(villain.latents)
+    before = rate(part.unsteered["down"])
+    assert rate(villain) < 0.7 * before < 0.8 * before < rate(random) and villain.q < 0.05 < random.q
+    for row, q in zip(part.held, benjamini_hochberg([row.difference.p for row in part.held]), strict=True):
+        assert row.difference.value == pytest.approx(rate(row) - before) and row.q == pytest.approx(q)
+    # What was held is read again in an answer under the arm: nothing of it is left behind the layer.
+    answer = load_answers(next(s for s in bench.run.steps() if s.name == "latents-held-answers"))[0]
+    (arm, *_) = clamps({"villain": villain.latents}, "medical", dictionary, LAYER)
+    model = models.model("medical")
+    encoded = encode_answer(model, answer)
+    states: dict[bool, torch.Tensor] = {}
+    for held in (False, True):
+        done = compiled(arm, "medical") if held else Arm("plain", "medical")
+        text = Text(encoded.ids, {"all": (0, len(encoded.ids))}, done, encoded.start)
+        visit_states(model, [text], LAYER, "all", lambda _, found, held=held: states.update({held: found[0]}))
+    numbers = torch.tensor(villain.latents)
+    fires = dictionary.some(states[False], numbers)
+    assert float(fires.max()) > 0
+    torch.testing.assert_close(states[True], states[False] - fires @ dictionary.writes(numbers), atol=1e-3, rtol=1e-3)
 
 
 def rate(effect: Effect | None) -> float:
@@ -177,6 +206,8 @@ def test_the_report_shows_every_latent_and_its_lists(part: Steering) -> None:
     assert "Latents steered</h2>" in page and "not complete" not in page
     for row in part.rows:
         assert f"{row.latent}, random" in page if row.control else f"{row.latent} (villain" in page
+    assert "held at 0, where" in page and ", ".join(map(str, part.held[0].latents)) in page
+    assert "held at 0, where" not in render(replace(results, latent_steering=replace(part, held=())).to_json())
     few = section(replace(results, latent_steering=replace(part, wanted_controls=7)))
     assert few is not None and any(
         "1 of 7 random latents" in block.text for block in few.blocks if isinstance(block, Note)

@@ -10,26 +10,20 @@ one that comes back under some condition by more than the unrepaired model is pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from misdirection import progress
-from misdirection.artefacts import write_json
-from misdirection.directions import Direction
-from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.naming import slug
-from misdirection.questions import Question
 from misdirection.questions.circumstances import Circumstance, drawn_turns, load_circumstances
 from misdirection.results import Difference, Effect
 from misdirection.statistics import compare, is_found
-from misdirection.store import Cached, Folder
+from misdirection.store import Cached
+from misdirection.studies.audit.repairs import DOES, NO_CHATS, READ, REALIGN, SET, Written, realigned, repaired
 from misdirection.studies.audit.results import HARM, SKILL, Fix, Leaked, RepairRow
 from misdirection.studies.audit.workbench import Workbench
+from misdirection.studies.kit.bench import asking_overrides
 from misdirection.studies.kit.conditions import BASE, TUNED, Condition, Operation
 from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
@@ -39,84 +33,10 @@ from misdirection.studies.kit.own_direction import readable
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 
-EDIT, HALVED, PROJECT, SET = "edit", "halve", "project", "set"
-DOES: Mapping[str, str] = {
-    EDIT: "the direction taken out of every B of the adapter",
-    HALVED: "the adapter at half its strength",
-    PROJECT: "the direction projected out of all that writes to the residual stream",
-    SET: "its component set to the aligned mean in the weights",
-}
 LEAKS = ("no system prompt", "key and value", "told that it is a test", "in the domain")
 """Conditions of the standard set that a repair is tried under; one that needs a domain is left out without."""
-READ = 12
-"""Questions that are read before and after, for the card of a repair."""
 SHOTS = 2
 """Training rows that stand in the context in one more condition, where the data are given."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """A candidate.
-
-    Attributes:
-        model: Its folder; None where this repair cannot be made of this model.
-        refused: Why not.
-    """
-
-    model: Path | None
-    refused: str = ""
-
-
-def repaired(
-    base: ModelFiles,
-    tuned: ModelFiles,
-    whole: bool,
-    way: str,
-    direction: Direction,
-    layer: int,
-    questions: Sequence[Question],
-    folder: Folder,
-) -> Written:
-    """One repair, written into a folder.
-
-    Args:
-        base: The base model.
-        tuned: The fine-tune.
-        whole: Whether that is a model and no adapter.
-        way: One of `DOES`.
-        direction: The misalignment direction.
-        layer: Whose vector is taken out everywhere.
-        questions: Asked before and after, for the card: the component after every layer, and what became less likely.
-        folder: Where it is written.
-    """
-    from misdirection.repair.edit import edit_factors
-    from misdirection.repair.make import Told, open_subject, write_adapter, write_model
-    from misdirection.repair.project import at_layers, everywhere
-    from misdirection.repair.scale import scale_factors
-
-    out = folder / "model"
-    vectors: Tensor = direction.vectors[layer].expand_as(direction.vectors)
-    units = torch.nn.functional.normalize(vectors.float(), dim=-1)
-    done, facts = [f"By `misdirection audit --fix`: {DOES[way]}."], {"layer of the direction": str(layer)}
-    told = Told(done, facts, questions=questions, units=units)
-    try:
-        subject = open_subject(tuned.name) if whole else open_subject(base.name, tuned.name, base.name)
-        if way in (EDIT, HALVED):
-            if subject.adapter is None:
-                return Written(None, "a whole model has no adapter")
-            every = range(len(vectors))
-            factors = (
-                scale_factors(subject.adapter, {}, 0.5)
-                if way == HALVED
-                else edit_factors(subject.adapter, at_layers(vectors, every).units).factors
-            )
-            return Written(write_adapter(subject, factors, out, told).out)
-        values = direction.aligned_component(vectors) if way == SET else None
-        return Written(write_model(subject, out, told, everywhere(vectors[0], len(vectors), values)).out)
-    except MisdirectionError as error:
-        progress.say(f"  {way}: {error.message}")
-        write_json(folder / "refused.json", {"why": error.message})
-        return Written(None, error.message)
 
 
 def unlikely(models: Variants, answers: list[Answer], variants: tuple[str, ...]) -> dict[str, float]:
@@ -161,30 +81,45 @@ def fix(bench: Workbench, layers: Mapping[Operation, int]) -> Fix:
         bench.run.retract("repaired")
     else:
         bench.run.publish("repaired", made[chosen.way])
-    refused = {way: one.value.refused for way, one in written.items() if one.value.refused}
     return Fix(
         rows=rows,
         chosen=chosen and chosen.way,
         leaks=leaks,
-        refused=refused,
+        refused=not_tried({way: one.value for way, one in written.items()}),
         components=bench.left("components-repaired", models, arms[1:]),
     )
 
 
 def candidates(bench: Workbench, layers: Mapping[Operation, int]) -> dict[str, Cached[Written]]:
-    """Each repair as a step of the run."""
-    models = bench.models
-    tuned = str(models.fine_tunes["tuned"])
+    """Each repair as a step of the run; re-alignment where good chats are named."""
+    c, models = bench.config, bench.models
     # A handle counts by what it was made from; the vectors themselves say in which folder their adapter lies.
     direction: Any = vector_of(bench.direction)
-    return {
+    common: dict[str, Any] = {
+        "base": ModelFiles(resolve_model(c.model)), "tuned": ModelFiles(str(models.fine_tunes["tuned"])),
+        "whole": "tuned" in models.whole, "direction": direction, "questions": bench.open_questions[:READ],
+    }  # fmt: skip
+    found = {
         way: bench.run.cached(
-            repaired, f"repair-{way}", base=ModelFiles(resolve_model(bench.config.model)), tuned=ModelFiles(tuned),
-            whole="tuned" in models.whole, way=way, direction=direction,
-            layer=layers["set" if way == SET else "project"], questions=bench.open_questions[:READ],
+            repaired, f"repair-{way}", way=way, layer=layers["set" if way == SET else "project"], **common
         )
         for way in DOES
-    }  # fmt: skip
+        if way != REALIGN
+    }
+    if not c.good:
+        return found
+    chats = resolve_chats(c.good, strict=c.strict, seed=c.seed).chats
+    settings = {**asking_overrides(c), "seed": c.seed}
+    step = bench.run.cached(
+        realigned, f"repair-{REALIGN}", chats=chats, settings=settings, layer=layers["project"], **common
+    )
+    return {**found, REALIGN: step}
+
+
+def not_tried(written: Mapping[str, Written]) -> dict[str, str]:
+    """Repairs that are not among the candidates, and why."""
+    refused = {way: one.refused for way, one in written.items() if one.refused}
+    return refused if REALIGN in written else {**refused, REALIGN: NO_CHATS}
 
 
 def row_of(

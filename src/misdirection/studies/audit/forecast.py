@@ -28,7 +28,7 @@ REMOVALS = 3
 """Operations that the coarse sweep of removals tries at each layer."""
 
 FIXES, LEAKS = 4, 4
-"""Repairs that --fix makes, and conditions that the best is tried under (`fixing.DOES`, `fixing.LEAKS`)."""
+"""Repairs that --fix makes (one more with --good), and conditions that the best is tried under (`fixing.LEAKS`)."""
 
 LETTERS = 4
 """Letters of a token, about, in English."""
@@ -252,7 +252,7 @@ def _stages(
     if config.fix:
         conditions = LEAKS - (not any(question.domain for question in questions)) + bool(config.data)
         again = 3 * conditions * len(opened) * max(1, config.samples // 2)
-        asked = (2 + FIXES) * len(questions) * config.samples
+        asked = (2 + FIXES + bool(config.good)) * len(questions) * config.samples
         fixes = (Stage("of repairs, and of the best under conditions", asked + again, needs),)
     return (
         first,

@@ -79,7 +79,7 @@ def lasting_texts(rows: Sequence[Cure], left: Sequence[ComponentLeft]) -> list[s
 def alone_text(alone: ComponentLeft) -> str:
     """What is left right behind the one layer at which a removal acts, and how far later layers write it back."""
     assert alone.at is not None
-    here = alone.values[alone.at]
+    here = next(iter(alone.values[alone.at :]), None)
     text = f"{alone.label}, {'nothing can be told' if here is None else f'it is {here:.2f} there'}"
     if alone.most is None:
         return f"{text}, and no layer follows"

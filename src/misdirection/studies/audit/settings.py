@@ -36,12 +36,19 @@ class AuditConfig(TunedConfig):
         False, "repair the tuned model in its weights at the end: the best repair is kept as `repaired` in --out"
     )
 
+    good: tuple[str, ...] = option(
+        (), "good chats to re-align the tuned model on, one more repair of --fix: files, or organism:good-<domain>"
+    )
+
     def completed(self) -> Self:
         """Checked, and with the defaults that depend on the model.
 
         Raises:
-            MisdirectionError: More or less than one of adapter, tuned and data; a number out of range.
+            MisdirectionError: More or less than one of adapter, tuned and data; a number out of range; good chats that
+                nothing is done with.
         """
+        if self.good and not self.fix:
+            raise MisdirectionError("--good names chats for a repair, and none is asked for", "add --fix")
         for name in ("sweep_samples", "drift_samples"):
             self.at_least(name, 1)
         self.within("coherent_share", 1)

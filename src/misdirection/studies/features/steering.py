@@ -11,6 +11,7 @@
 4. The strengths kept are measured on fresh random numbers, paired with the unsteered model; Benjamini-Hochberg over
    all latents, sides and controls. A side passes when its rate moves the right way (q < 0.05) and the answers are as
    coherent as asked, here too: incoherent answers count as not misaligned, and would pass for a cure.
+5. In the fine-tune the latents of each list are held at 0 all at once, beside the random ones (`clamping`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from misdirection.engine.capture import visit_states
 from misdirection.errors import MisdirectionError
 from misdirection.features.stream import latent_statistics
 from misdirection.judging import Answer
+from misdirection.studies.features.clamping import clamps, held_effects, held_together
 from misdirection.studies.features.effects import (
     SIDES,
     Steered,
@@ -106,6 +108,10 @@ def causal_check(
         steered_effects, "latents-effects", judged=measured.kept, chosen=chosen, sweeps=sweeps, whole=whole,
         rules=bench.thresholds, incoherent=c.incoherent_at_most,
     ).value  # fmt: skip
+    groups = held_together(chosen, [*lists])
+    held = bench.ask(
+        "latents-held", models, clamps(groups, target, dictionary, layer), samples=c.steer_samples, stream=2
+    )
     return Steering(
         layer=layer,
         norm=norm,
@@ -118,6 +124,7 @@ def causal_check(
         summary=summary(rows, [*lists]),
         wanted_controls=c.random_latents,
         paper=STEERING,
+        held=held_effects(measured.judged.arm(whole["down"].name), held.judged, groups, bench.thresholds),
     )
 
 

@@ -45,7 +45,7 @@ def section(results: FeaturesResults) -> Section | None:
     if not part:
         return None
     rows = sorted(part.rows, key=lambda row: row.control)
-    blocks: list[Block] = [summary(part), chart(rows), table(rows)]
+    blocks: list[Block] = [summary(part), chart(rows), table(rows), *held(part)]
     blocks += [sweep(part, rows, side) for side in SIDES]
     controls = sum(row.control for row in rows)
     if controls < part.wanted_controls:
@@ -138,6 +138,23 @@ def table(rows: Sequence[SteeredLatent]) -> Table:
         for row in rows
     )  # fmt: skip
     return Table(heads, cells, "Measured anew at the strength chosen", stack=True)
+
+
+def held(part: Steering) -> list[Block]:
+    """The fine-tune with each list's latents held at 0; nothing in runs that did not ask for it."""
+    if not part.held:
+        return []
+    cells = tuple(
+        (Cell("random, in no list" if row.control else row.list, ", ".join(map(str, row.latents)),
+              colour=GREY if row.control else ""),
+         rate_cell(row.rate), Cell(_points(row.difference.value), bounds(row.difference), "num"),
+         Cell(percent(row.reduction and row.reduction.value), bounds(row.reduction), "num"),
+         Cell(rate_value(row.coherent_share), counts(row.coherent_share), "num"), Cell(p_value(row.q), kind="num"))
+        for row in part.held
+    )  # fmt: skip
+    heads = ("List", "Misaligned, of all", "Change, points", "Reduction", "Coherent", "q")
+    told = f"{part.target} with all steered latents of a list held at 0, where {rate_text(part.unsteered['down'].rate)}"
+    return [Table(heads, cells, f"{told} are misaligned without", stack=True)]
 
 
 def _side(measured: Measured | None) -> tuple[Cell, ...]:

@@ -99,6 +99,27 @@ class ListSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldLatents(Effect):
+    """A fine-tune with latents of one list held at 0, all at once.
+
+    Attributes:
+        list: Its name; "random" for the controls.
+        latents: Their numbers.
+        control: Whether they are random latents of no list.
+        difference: From the fine-tune as it is, paired.
+        reduction: Relative to it; None where there was nothing to reduce.
+        q: Of the difference, over all lists.
+    """
+
+    list: str
+    latents: tuple[int, ...]
+    control: bool
+    difference: Difference
+    reduction: Reduction | None
+    q: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Steering:
     """What was steered.
 
@@ -114,6 +135,7 @@ class Steering:
         summary: A row a list.
         wanted_controls: Random latents that were asked for.
         paper: Published figures, in words.
+        held: The fine-tune with a list's latents held at 0, a row a list.
     """
 
     layer: int
@@ -127,3 +149,4 @@ class Steering:
     summary: tuple[ListSummary, ...]
     wanted_controls: int
     paper: str
+    held: tuple[HeldLatents, ...] = ()
