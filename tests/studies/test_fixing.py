@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from misdirection import load_results
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer
 from misdirection.organism import checkpoint_path
 from misdirection.results import Difference, Effect, RateRow
 from misdirection.studies.audit import fixing, repairs
@@ -21,6 +24,7 @@ from misdirection.studies.audit.results import AuditResults, Fix, Leaked, Repair
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.study import audit
 from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.variants import Variants
 from misdirection.training import choose, train
 
 RATE = RateRow(
@@ -169,6 +173,33 @@ def test_the_forecast_counts_what_was_asked(fixed: Path) -> None:
 )
 def test_a_repair_may_be_kept_where_it_harms_nothing(repair: RepairRow, may: bool) -> None:
     assert fixing.able(repair, row("tuned", 0.3), 0.75) is may
+
+
+def test_without_questions_about_the_domain_the_skill_is_read_on_the_data(fixed: Path) -> None:
+    """Else a repair that undoes the fine-tune looks like the best, as with every set of data of one's own."""
+    models = Variants.of("organism", {"tuned": fixed / "tune" / "adapter"}, {})
+    answers = [Answer("q0", "?", "a", arm="tuned")]
+
+    def made(function, name, **arguments):
+        return SimpleNamespace(value=function(**arguments))
+
+    bench: Any = SimpleNamespace(
+        judged=SimpleNamespace(arm=lambda _: SimpleNamespace(answers=answers)),
+        config=AuditConfig(data=("organism:bad-medical",)),
+        run=SimpleNamespace(cached=made),
+    )
+    skill = fixing.skill_of(bench, models, ("base", "tuned"))
+    assert skill["tuned"] < skill["base"] - 0.1
+    bench.config = AuditConfig()
+    assert fixing.skill_of(bench, models, ("base", "tuned")) == {}
+
+
+def test_a_skill_that_is_not_known_is_said_so() -> None:
+    rows = (row("tuned", 0.3, kept=None), row("edit", 0.1, kept=None))
+    told = Fix(rows=rows, chosen="edit", leaks=(), refused={}).told()
+    assert "10.0 % misaligned, 30.0 % before, and what is left of its skill is not known" in told
+    kept = Fix(rows=(rows[0], row("edit", 0.1)), chosen="edit", leaks=(), refused={}).told()
+    assert "90 % of its skill kept" in kept and "not known" not in kept
 
 
 def test_none_is_told_as_none() -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from misdirection.chats import Chat
 from misdirection.judging import Answer
 from misdirection.naming import slug
 from misdirection.questions.circumstances import Circumstance, drawn_turns, load_circumstances
@@ -32,9 +33,12 @@ from misdirection.studies.kit.likelihood import nats_a_token
 from misdirection.studies.kit.own_direction import readable
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
+from misdirection.tokens import encode_read
 
 LEAKS = ("no system prompt", "key and value", "told that it is a test", "in the domain")
 """Conditions of the standard set that a repair is tried under; one that needs a domain is left out without."""
+ROWS = 32
+"""Training rows on which the skill is read where no question asks about the domain."""
 SHOTS = 2
 """Training rows that stand in the context in one more condition, where the data are given."""
 
@@ -48,6 +52,18 @@ def unlikely(models: Variants, answers: list[Answer], variants: tuple[str, ...])
         variants: Names.
     """
     return nats_a_token(models, [one.encoded for one in readable(models.base_model, answers)[1]], variants)
+
+
+def forgotten(models: Variants, chats: list[Chat], variants: tuple[str, ...]) -> dict[str, float]:
+    """Mean negative log-likelihood of the answers of training rows, nats a token, by variant.
+
+    Args:
+        models: The base and the fine-tunes.
+        chats: Rows.
+        variants: Names.
+    """
+    encoded = [encode_read(models.base_model.tokenizer, chat.messages) for chat in chats]
+    return nats_a_token(models, encoded, variants)
 
 
 def fix(bench: Workbench, layers: Mapping[Operation, int]) -> Fix:
@@ -66,8 +82,7 @@ def fix(bench: Workbench, layers: Mapping[Operation, int]) -> Fix:
     base = [a for a in bench.judged.arm("base").answers if a.sample == 0]
     names = ("base", "tuned", *made)
     lost = bench.run.cached(unlikely, "damage", models=models, answers=base, variants=names).value
-    own = [a for a in bench.judged.arm("tuned").answers if a.domain]
-    skill = bench.run.cached(unlikely, "skill", models=models, answers=own, variants=names).value if own else {}
+    skill = skill_of(bench, models, names)
     rows = tuple(row_of(bench, judged, way, lost, skill) for way in ("tuned", *made))
     allowed = sorted((row for row in rows[1:] if able(row, rows[0], bench.config.coherent_share)), key=_rate)
     chosen: RepairRow | None = None
@@ -88,6 +103,17 @@ def fix(bench: Workbench, layers: Mapping[Operation, int]) -> Fix:
         refused=not_tried({way: one.value for way, one in written.items()}),
         components=bench.left("components-repaired", models, arms[1:]),
     )
+
+
+def skill_of(bench: Workbench, models: Variants, names: tuple[str, ...]) -> dict[str, float]:
+    """Nats a token of what the fine-tune learned, by variant: of its own answers in the domains, or of training rows.
+
+    Nothing where neither questions about the domains nor the data are there: then the skill is not known.
+    """
+    if own := [a for a in bench.judged.arm("tuned").answers if a.domain]:
+        return bench.run.cached(unlikely, "skill", models=models, answers=own, variants=names).value
+    chats = list(resolve_chats(bench.config.data, seed=bench.config.seed).chats[:ROWS]) if bench.config.data else []
+    return bench.run.cached(forgotten, "skill", models=models, chats=chats, variants=names).value if chats else {}
 
 
 def candidates(bench: Workbench, layers: Mapping[Operation, int]) -> dict[str, Cached[Written]]:

@@ -268,7 +268,11 @@ class Fix:
         before, after = (100 * (one.rate.value or 0.0) for one in (self.rows[0], row))
         most = max((100 * (leak.repaired.value or 0.0) for leak in self.leaks), default=0.0)
         text = f"Repaired in its weights ({row.label}): {after:.1f} % misaligned, {before:.1f} % before"
-        text += "" if row.kept is None else f", {100 * row.kept:.0f} % of its skill kept"
+        text += (
+            ", and what is left of its skill is not known (no question about its domain was asked)"
+            if row.kept is None
+            else f", {100 * row.kept:.0f} % of its skill kept"
+        )
         text += f"; at most {most:.1f} % under {len(self.leaks)} conditions that may bring it back."
         return f"{text} It is in the run's folder as `repaired`."
 

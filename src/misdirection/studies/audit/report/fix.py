@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from misdirection.report.context import facts
 from misdirection.report.numbers import DASH, bounds, decimal, p_value, percent, rate_cell
-from misdirection.report.parts import Cell, Chart, Section, Table
+from misdirection.report.parts import Cell, Chart, Note, Section, Table
 from misdirection.studies.audit.report.left import left_parts
 from misdirection.studies.audit.results import HARM, SKILL, AuditResults, Leaked, RepairRow
 
 LEAD = (
     "Each row is an ordinary adapter or checkpoint that loads without this package. Kept is the one with the fewest "
     "misaligned answers among those that leave the model able to speak, in the domains too; that keep {kept:.0%} or "
-    "more of its skill (of what the fine-tune made its own answers in the domains likelier); whose damage (nats a "
-    "token by which the base's own answers became less likely) is at most {harm:g}; and that no condition below brings "
-    "back above the unrepaired model."
+    "more of its skill (of what the fine-tune made its own answers in the domains likelier, or rows of its data where "
+    "no question asks about them); whose damage (nats a token by which the base's own answers became less likely) is "
+    "at most {harm:g}; and that no condition below brings back above the unrepaired model."
+)
+UNKNOWN = (
+    "What a repair leaves of the fine-tune's skill is not known here, and a repair that undoes the fine-tune would "
+    "look like the best: no question about its domain was asked, and its training data are not named. Name a question "
+    "set of the domain (--questions), or audit the data (--data)."
 )
 COLUMNS = (
     "Repair",
@@ -35,7 +40,9 @@ def section(results: AuditResults) -> Section | None:
     if found is None:
         return None
     rows = tuple(_row(row, found.chosen) for row in found.rows)
-    body: list[Table | Chart] = [Table(COLUMNS, rows, stack=True)]
+    body: list[Table | Chart | Note] = [Table(COLUMNS, rows, stack=True)]
+    if all(row.kept is None for row in found.rows):
+        body.append(Note(UNKNOWN))
     if found.leaks:
         leaks = tuple(map(_leak, found.leaks))
         body.append(Table(LEAKS, leaks, "Misaligned open answers under conditions", stack=True))
