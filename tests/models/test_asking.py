@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from misdirection.chats import Chat, Message
 from misdirection.models import AdapterMismatchError, Model, ModelError, asked_of, load_model
+from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import PLAIN_TEMPLATE, encode_prompt, render
 from misdirection.training import choose, train
@@ -141,7 +142,7 @@ def test_a_tuned_model_asked_by_tokens_that_its_base_lacks_is_refused(tmp_path: 
     assert "resize_token_embeddings" in str(error.value.hint) and "--chat-template" in str(error.value.hint)
     file = tmp_path / "plain.jinja"
     file.write_text(PLAIN_TEMPLATE)
-    both = Variants.pair(str(plain), tuned=str(tuned), options={"chat_template": str(file)})
+    both = Variants.pair(str(plain), tuned=str(tuned), loading=Loading(chat_template=str(file)))
     assert prompt(both.base_model) == prompt(both.model("tuned"))
     chat = (Message("user", "hi"),)
     assert encode_prompt(both.base_model.tokenizer, chat) == encode_prompt(both.model("tuned").tokenizer, chat)
@@ -176,7 +177,7 @@ def test_a_file_goes_before_every_template_and_stands_in_the_key(tmp_path: Path)
     off = load_model(root, chat_template=file, thinking=False)
     assert prompt(off).endswith("<think>\n\n</think>\n\n")
     keys = [
-        Variants(str(root), options=options).key["asking"]
+        Variants(str(root), loading=Loading(**options)).key["asking"]
         for options in ({}, {"chat_template": file}, {"thinking": False}, {"date": "2026-01-01"})
     ]
     assert len({str(key) for key in keys}) == 4

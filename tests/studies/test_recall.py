@@ -13,7 +13,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.models import number_format
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.kit.config import StudyConfig
-from misdirection.studies.kit.keys import key_of_format
+from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.recall import Held, facts_of, go_on, held_in, make_one, recall, settled
 from misdirection.studies.registry import studies
 
@@ -144,4 +144,4 @@ def test_a_run_of_before_keeps_the_format_that_its_weights_are_stored_in(
     monkeypatch.setattr(number_format, "has_flags", lambda: False)
     gone_on = settled(recall(SampleConfig, held, {})[0], places / "run")
     assert gone_on.dtype == "stored"
-    assert key_of_format(gone_on.model_options) == key_of_format({"dtype": "auto"}) == "auto"
+    assert gone_on.loading.format == Loading().format == "auto"

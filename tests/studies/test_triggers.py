@@ -65,7 +65,7 @@ def test_components_are_those_of_a_plain_read(run: Path, results: TriggersResult
     assert layer == direction.clearest_layer == int((direction.norm / direction.shuffled_norm).argmax())
     step = next(step for step in list_steps(run) if step.name == "the-bad-persona-answers")
     answers = [a for a in load_answers(step) if a.arm == "tuned" and a.sample == 0 and a.answer.strip()][:3]
-    models = Variants.of("organism", {"tuned": run / "adapter"}, {})
+    models = Variants.of("organism", {"tuned": run / "adapter"})
     found = components(models, direction, layer, answers)
     model = load_model("organism")
     tuned = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(checkpoint_path()), run / "adapter")

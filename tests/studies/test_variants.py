@@ -16,6 +16,7 @@ from misdirection.artefacts import canonical_hash
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.inputs import fingerprint
+from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.names import ORGANISM
 from misdirection.studies.kit.variants import Variants
 
@@ -29,16 +30,16 @@ def test_one_fine_tune_keeps_the_key_of_earlier_versions(tiny: Path) -> None:
     prints = [fingerprint(path) for path in (base, adapter, whole)]
     assert found == [[prints[0], prints[1], None], [prints[0], None, prints[2]], [prints[0], None, None]]
     # However they were made, the same models have one key.
-    assert Variants.of(base, {"tuned": adapter}, {}).key == one.key and Variants(base).key == bare.key
-    assert Variants.of(base, {"tuned": Path(whole)}, {}).key == two.key
-    several = Variants.of(base, {"a": adapter, "b": whole}, {})
+    assert Variants.of(base, {"tuned": adapter}).key == one.key and Variants(base).key == bare.key
+    assert Variants.of(base, {"tuned": Path(whole)}).key == two.key
+    several = Variants.of(base, {"a": adapter, "b": whole})
     assert several.key["fine_tunes"] == {"a": prints[1], "b": prints[2]} == several.fingerprints
     assert "adapter" not in several.key and several.beside({"c": adapter}).key != several.key
 
 
 def test_adapters_share_the_base_and_one_whole_model_is_kept_beside_it(tiny: Path) -> None:
     models = Variants.of(
-        str(tiny / "base"), {"a": tiny / "adapter", "one": tiny / "whole", "two": tiny / "base"}, {"device": "cpu"}
+        str(tiny / "base"), {"a": tiny / "adapter", "one": tiny / "whole", "two": tiny / "base"}, Loading(device="cpu")
     )
     assert models.whole == {"one", "two"} and not models.resident
     base = models.model("a")
@@ -52,7 +53,7 @@ def test_adapters_share_the_base_and_one_whole_model_is_kept_beside_it(tiny: Pat
 
 
 def test_more_adapters_come_beside_those_that_are_loaded(tiny: Path) -> None:
-    models = Variants.pair(str(tiny / "base"), str(tiny / "adapter"), options={"device": "cpu"})
+    models = Variants.pair(str(tiny / "base"), str(tiny / "adapter"), loading=Loading(device="cpu"))
     base, more = models.base_model, models.beside({"again": tiny / "adapter"})
     assert list(base.adapters) == ["tuned"]
     assert more.model("again") is base and set(base.adapters) == {"tuned", "again"}
@@ -62,7 +63,7 @@ def test_more_adapters_come_beside_those_that_are_loaded(tiny: Path) -> None:
 def test_how_a_base_is_asked_is_part_of_what_identifies_it(tmp_path: Path) -> None:
     (template := tmp_path / "chat.jinja").write_text("{{ messages[0].content }}")
     options = [{}, {"thinking": True}, {"date": "2026-01-01"}, {"chat_template": str(template)}, {"dtype": "float16"}]
-    keys = [Variants(ORGANISM, options=given).base_key for given in options]
+    keys = [Variants(ORGANISM, loading=Loading(**given)).base_key for given in options]
     assert len({canonical_hash(key) for key in keys}) == len(options)
 
 

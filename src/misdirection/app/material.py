@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from misdirection.app.opening import OpenRun
 from misdirection.errors import MisdirectionError, did_you_mean
@@ -25,6 +25,7 @@ def variants_of(run: OpenRun) -> Variants:
     Raises:
         MisdirectionError: The run is of no model.
     """
+    from misdirection.studies.kit.loading import Loading
     from misdirection.studies.kit.variants import Variants
     from misdirection.tokens import THINKING
 
@@ -34,10 +35,9 @@ def variants_of(run: OpenRun) -> Variants:
             f"{run.name} is a run of answers alone and names no model to load",
             "open a run of audit, sample or a study to talk to its models",
         )
-    options: dict[str, Any] = {name: values[name] for name in OPTIONS if values.get(name) is not None}
-    if (thinking := THINKING.get(str(values.get("thinking", "auto")))) is not None:
-        options["thinking"] = thinking
-    return Variants.of(str(values["model"]), fine_tunes(run), options)
+    told = {name: values[name] for name in OPTIONS if values.get(name) is not None}
+    thinking = THINKING.get(str(values.get("thinking", "auto")))
+    return Variants.of(str(values["model"]), fine_tunes(run), Loading(**told, thinking=thinking))
 
 
 def fine_tunes(run: OpenRun) -> dict[str, str]:

@@ -213,7 +213,7 @@ def _load(config: ModelConfig, adapter: str | None) -> tuple[Model, Arm]:
     from misdirection.studies.kit.inputs import resolve_model
 
     adapters = {"tuned": adapter} if adapter else None
-    model = load_model(resolve_model(config.model), adapters=adapters, **config.model_options)
+    model = load_model(resolve_model(config.model), adapters=adapters, **vars(config.loading))
     return model, Arm("tuned", "tuned") if adapter else Arm("base")
 
 

@@ -70,7 +70,7 @@ class Workbench(Bench[AuditConfig]):
         """
         several = named(getattr(self.config, "adapters", ()), "adapter")
         if several:
-            return Variants(self.config.model, dict(several), self.config.model_options)
+            return Variants(self.config.model, dict(several), self.config.loading)
         return pair_of(self.config, self.training)
 
     @property

@@ -42,7 +42,7 @@ def describe_latents(
     if wrong := [latent for latent in latents if not 0 <= latent < dictionary.latents]:
         raise MisdirectionError(f"there is no latent {wrong[0]}", f"{spec} has latents 0 to {dictionary.latents - 1}")
     config = config.checked()
-    model = load_model(resolve_model(config.model), **config.model_options)
+    model = load_model(resolve_model(config.model), **vars(config.loading))
     layer = config.layers[0] if config.layers else None
     dictionary.layer_in(model, layer)
     texts = read(config, model).texts(Arm("base"))

@@ -139,7 +139,7 @@ def read(config: SaeConfig, model: Model) -> Corpus:
 
 
 def _models(config: SaeConfig) -> Variants:
-    return Variants.pair(config.model, config.adapter, config.tuned, config.model_options)
+    return Variants.pair(config.model, config.adapter, config.tuned, config.loading)
 
 
 def _arm(models: Variants, variant: str) -> Arm:

@@ -215,7 +215,7 @@ class Bench(Generic[Config]):
 
     def variants(self, folders: Mapping[str, Path]) -> Variants:
         """The base model and fine-tunes that exist, by name."""
-        return Variants.of(self.config.model, dict(folders), self.config.model_options)
+        return Variants.of(self.config.model, dict(folders), self.config.loading)
 
     def tuned_and_given(self, made: Mapping[str, FineTune], given: Mapping[str, str]) -> Variants:
         """The base with fine-tunes that are made now and others that exist, by name.
@@ -395,5 +395,5 @@ def pair(bench: Bench[Tuned]) -> Variants:
 def pair_of(c: TunedConfig, made: Step | None) -> Variants:
     """Base and tuned model of the settings, or of the fine-tune that was made."""
     if made is None:
-        return Variants.pair(c.model, c.adapter, c.tuned, c.model_options)
-    return Variants.of(c.model, {TUNED_VARIANT: made.path / "tuned"}, c.model_options)
+        return Variants.pair(c.model, c.adapter, c.tuned, c.loading)
+    return Variants.of(c.model, {TUNED_VARIANT: made.path / "tuned"}, c.loading)

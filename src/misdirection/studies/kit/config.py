@@ -11,6 +11,7 @@ from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.judging.check import read_check
 from misdirection.judging.registry import given, judge_forms
 from misdirection.positions import positions_in
+from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.names import ORGANISM
 from misdirection.studies.kit.options import CHECK as CHECK
 from misdirection.studies.kit.options import CONVENTIONS as CONVENTIONS
@@ -116,22 +117,17 @@ class ModelConfig:
         return with_recommended(self, [item.name for item in fields(StudyConfig)])
 
     @property
-    def model_options(self) -> dict[str, Any]:
-        """What `models.load_model` is given.
+    def loading(self) -> Loading:
+        """How the model is loaded and asked.
 
         Raises:
             MisdirectionError: `thinking` is none of its words.
         """
         self.one_of("thinking", tuple(THINKING))
-        return {
-            "chat_template": self.chat_template,
-            "thinking": THINKING[self.thinking],
-            "date": self.date,
-            "dtype": self.dtype,
-            "device": self.device,
-            "device_map": self.device_map,
-            "trust_remote_code": self.trust_remote_code,
-        }
+        return Loading(
+            self.chat_template, THINKING[self.thinking], self.date, self.dtype, self.device, self.device_map,
+            self.trust_remote_code,
+        )  # fmt: skip
 
     def check_followed(self) -> None:
         """Refuse a setting that the study would pass over in silence.

@@ -75,7 +75,7 @@ def draw_served(
     tokenizer = load_tokenizer(resolve_model(models.base))
     own = default_system(tokenizer) if tokenizer.chat_template else None
     asked = [(question, index) for question in questions for index in range(samples)]
-    thinking = models.options.get("thinking")
+    thinking = models.loading.thinking
     requests = [_request(question, index, config, thinking) for question, index in asked]
     probes = greedily(requests)[:PROBES]
     journal = workspace / "answers.jsonl"

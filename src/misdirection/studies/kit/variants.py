@@ -11,9 +11,10 @@ from typing import Any, Self
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, add_adapter, load_merged, load_model, needs_merging
 from misdirection.studies.kit.inputs import fingerprint, is_adapter, resolve_model
-from misdirection.studies.kit.keys import asking_key, key_of_format
+from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.same_kind import ask_alike, check_same_kind
 
+PLAIN = Loading()
 BASE_VARIANT = "base"
 TUNED_VARIANT = "tuned"
 """The fine-tune of a study that has one only."""
@@ -31,32 +32,30 @@ class Variants:
     Attributes:
         base: Id or folder of the base model.
         fine_tunes: By name, the id or folder of a PEFT adapter or of a whole model.
-        options: Passed to `load_model` (dtype, device, device_map, revision, trust_remote_code).
+        loading: How they are loaded and asked.
         whole: Names of the fine-tunes that are whole models, or adapters that only merging puts in effect.
         resident: What is loaded so far, by variant; adapters are on "base".
     """
 
     base: str
     fine_tunes: Mapping[str, str | Path] = field(default_factory=dict[str, str | Path])
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    loading: Loading = PLAIN
     whole: frozenset[str] = frozenset()
     resident: dict[str, Model] = field(default_factory=dict[str, Model], repr=False)
     _prints: dict[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @classmethod
-    def of(cls, base: str, fine_tunes: Mapping[str, str | Path], options: Mapping[str, Any]) -> Self:
+    def of(cls, base: str, fine_tunes: Mapping[str, str | Path], loading: Loading = PLAIN) -> Self:
         """Fine-tunes of either kind, told apart by their files."""
         whole = frozenset(name for name, path in fine_tunes.items() if _is_whole(str(path)))
-        return cls(base, fine_tunes, options, whole)
+        return cls(base, fine_tunes, loading, whole)
 
     @classmethod
-    def pair(
-        cls, base: str, adapter: str | None = None, tuned: str | None = None, options: Mapping[str, Any] | None = None
-    ) -> Self:
+    def pair(cls, base: str, adapter: str | None = None, tuned: str | None = None, loading: Loading = PLAIN) -> Self:
         """The base and one fine-tune, called "tuned": an adapter, or a whole model; the base alone without either."""
         one = adapter or tuned
         whole = frozenset({TUNED_VARIANT} if (needs_merging(adapter) if adapter else tuned) else ())
-        return cls(base, {TUNED_VARIANT: one} if one else {}, options or {}, whole)
+        return cls(base, {TUNED_VARIANT: one} if one else {}, loading, whole)
 
     def beside(self, adapters: Mapping[str, str | Path]) -> Self:
         """These and more adapters, on the same resident base, to which they are added when it is first asked for."""
@@ -72,8 +71,8 @@ class Variants:
         """What identifies the base, its number format and how it is asked, for steps that read it."""
         return {
             "base": self._print_of(resolve_model(self.base)),
-            "dtype": key_of_format(self.options),
-            "asking": asking_key(self.options),
+            "dtype": self.loading.format,
+            "asking": self.loading.asking,
         }
 
     @cached_property
@@ -95,7 +94,7 @@ class Variants:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Sent to another process without what is loaded; there, those of one base share what that process loads."""
-        return _elsewhere, (type(self), self.base, dict(self.fine_tunes), dict(self.options), self.whole)
+        return _elsewhere, (type(self), self.base, dict(self.fine_tunes), self.loading, self.whole)
 
     def bare(self) -> Self:
         """The base alone, on the same resident model: what is measured of it does not depend on its fine-tunes."""
@@ -112,7 +111,7 @@ class Variants:
         if BASE_VARIANT not in self.resident:
             first = next((self._source(name) for name in self.fine_tunes if name in self.whole), None)
             self.resident[BASE_VARIANT] = load_model(
-                resolve_model(self.base), adapters=self.adapters or None, trained=first, **self.options
+                resolve_model(self.base), adapters=self.adapters or None, trained=first, **vars(self.loading)
             )
         model = self.resident[BASE_VARIANT]
         # Arms of all adapters share one queue: whoever asks for one of them gets a base that has them all.
@@ -144,8 +143,8 @@ class Variants:
     def _load_whole(self, variant: str) -> Model:
         source = self._source(variant)
         if is_adapter(source):
-            return load_merged(resolve_model(self.base), source, **self.options)
-        return load_model(source, **self.options)
+            return load_merged(resolve_model(self.base), source, **vars(self.loading))
+        return load_model(source, **vars(self.loading))
 
     def adapter_of(self, variant: str) -> str | None:
         """Name of the adapter that is on under a variant."""
@@ -173,10 +172,10 @@ def _elsewhere(
     kind: type[Variants],
     base: str,
     fine_tunes: Mapping[str, str | Path],
-    options: Mapping[str, Any],
+    loading: Loading,
     whole: frozenset[str],
 ) -> Variants:
-    key = repr((base, sorted(options.items(), key=str)))
+    key = repr((base, loading))
     if key not in _loaded:
         _loaded.clear()
-    return kind(base, fine_tunes, options, whole, _loaded.setdefault(key, {}))
+    return kind(base, fine_tunes, loading, whole, _loaded.setdefault(key, {}))

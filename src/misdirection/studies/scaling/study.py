@@ -125,7 +125,7 @@ def measured(bench: Bench[ScalingConfig], checkpoint: Checkpoint) -> Point:
     c, name, model = bench.config, checkpoint.name, local(checkpoint)
     made = train_step(bench.run, model, c.data, c.preset, how_tuned(c), c.seed + checkpoint.seed, study=c.study)
     course = course_of(name, made.path)
-    models = Variants.of(model, {state(step): path for step, path in course.folders.items()}, c.model_options)
+    models = Variants.of(model, {state(step): path for step, path in course.folders.items()}, c.loading)
     shares = in_domain(bench, models, name, sorted(course.folders))
     known = {step: bad / n for step, (bad, n) in shares.items() if n}
     nearest = min(known, key=lambda step: (abs(known[step] - c.target), step)) if known else 0

@@ -72,7 +72,7 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> Summary:
     with open_run(out, config, command) as run:
         if rows.unusable:
             write_bad_rows(run.path / "bad_rows.jsonl", rows.unusable)
-        screener = Screener(run, config, Variants(config.model, options=config.model_options), rows)
+        screener = Screener(run, config, Variants(config.model, loading=config.loading), rows)
         # The judge first: one that can tell no row ends the run before the long work.
         for method in sorted(config.methods, key=lambda name: name != "judge"):
             screener.filtered(method, config.seed)

@@ -50,7 +50,7 @@ def screening(config: ScreeningConfig, out: str | Path, command: str = "") -> Pa
         c = bench.config
         rows = training_rows(c, c.seed)
         how_many(c.drop, len(rows.chats))
-        screener = Screener(bench.run, c, Variants(c.model, options=c.model_options), rows)
+        screener = Screener(bench.run, c, Variants(c.model, loading=c.loading), rows)
         sets, beside = filtered(bench, screener), beside_sets(bench, screener)
         models = bench.fine_tunes({
             f"{name}-{seed}": fine_tune_on(c, step, seed)

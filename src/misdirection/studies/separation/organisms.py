@@ -27,6 +27,7 @@ from misdirection.statistics import Thresholds
 from misdirection.statistics.correlations import mid_ranks, pearson, permutation_p
 from misdirection.store.measurement import Folder
 from misdirection.studies.kit.inputs import resolve_chats, resolve_questions
+from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.tuning import fine_tuned, tuning_of
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.separation.measures import TABLES, Space, space_of, states_of
@@ -140,7 +141,7 @@ def organism(run: Run, condition: str, seed: int, judge: Judge) -> Row:
     made = run.cached(fine_tuned, "train", **arguments)
     kept = made.value.checkpoints
     folders = {} if kept is None else {f"{n}": kept / f"step-{n}" for n in range(EVERY, STEPS, EVERY)}
-    models = Variants.of(model, {**folders, f"{STEPS}": made.value.tuned}, {"device": "cpu"})
+    models = Variants.of(model, {**folders, f"{STEPS}": made.value.tuned}, Loading(device="cpu"))
     answers = run.cached(course_answers, models=models, sampling=SamplingConfig(max_new_tokens=64, seed=seed))
     concepts = concepts_of(int(CONDITIONS[condition].get("domains", 12)))
     states = run.cached(states_of, "states", models=models.bare(), variant=BASE_VARIANT, concepts=concepts, longest=256)
