@@ -86,7 +86,7 @@ def as_dora(base: Path, adapter: Path, folder: Path) -> Path:
 def test_an_adapter_that_rows_cannot_switch_becomes_a_model_beside_its_base(tiny: Path, tmp_path: Path) -> None:
     base, plain = tiny / "base", tiny / "adapter"
     dora = as_dora(base, plain, tmp_path / "dora")
-    models = Variants.of(str(base), {"plain": plain, "dora": dora}, {"device": "cpu"})
+    models = Variants.of(str(base), {"plain": plain, "dora": dora}, Loading(device="cpu"))
     assert models.whole == {"dora"} and models.adapter_of("dora") is None and list(models.adapters) == ["plain"]
     assert Variants.pair(str(base), str(dora)).whole == {"tuned"} and not Variants.pair(str(base), str(plain)).whole
     found = [
