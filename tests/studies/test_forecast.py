@@ -14,16 +14,14 @@ from misdirection.studies.audit.forecast import (
     CURES,
     REPLY,
     calls_of,
-    clock,
     forecast,
     forecast_judging,
-    parameters_of,
     read_price,
-    seconds_of,
     spread,
 )
 from misdirection.studies.audit.forecast import REMOVALS as OPERATIONS
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
+from misdirection.studies.audit.speed import clock, parameters_of, seconds_of
 from misdirection.studies.kit.caps import Caps
 from misdirection.studies.kit.conditions import RANDOM_SEEDS, REMOVALS, cures, single_cures, steering_grid
 

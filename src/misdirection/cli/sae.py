@@ -178,11 +178,11 @@ def describe(
 
 def _show_latents(found: Sequence[Mapping[str, Any]], out: Path | None) -> None:
     for row in found:
-        typer.secho(f"\nlatent {row['latent']}", bold=True)
-        note(f"fires in {row['firing_texts']:,} of {row['texts']:,} texts")
-        for end in ("promotes", "suppresses"):
-            note(f"{end}: {', '.join(f'{token} {z:+.1f}' for token, z in row[end])}")
-        table(["activation", "context"], [[f"{one['value']:.4g}", one["text"]] for one in row["contexts"]])
+        typer.secho(f"\nlatent {row.latent}", bold=True)
+        note(f"fires in {row.firing_texts:,} of {row.texts:,} texts")
+        for end, words_there in (("promotes", row.promotes), ("suppresses", row.suppresses)):
+            note(f"{end}: {', '.join(f'{token} {z:+.1f}' for token, z in words_there)}")
+        table(["activation", "context"], [[f"{one.value:.4g}", one.text] for one in row.contexts])
     if out is not None:
         link("latents", out)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ON, StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import ON, Overrides, StudyConfig, check_name, named, option
 from misdirection.studies.kit.names import domains_of
 from misdirection.training.presets import LOADED
 
@@ -45,7 +45,7 @@ class ConvergenceConfig(StudyConfig):
     random_seeds: int = option(1, "random directions removed from each fine-tune: controls")
     shuffles: int = option(40, "shuffled labelings of each fine-tune's answers: the null")
     on: str = option("", ON)
-    training: Mapping[str, Any] = field(default_factory=lambda: {})
+    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.

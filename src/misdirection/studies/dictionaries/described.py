@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
@@ -20,9 +20,38 @@ AROUND = (10, 5)
 """Tokens of a context before and after its own."""
 
 
+@dataclass(frozen=True)
+class Firing:
+    """A place where a latent fires: how much, and the window on one line, its own token in brackets."""
+
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class DescribedLatent:
+    """What one latent of a dictionary is about.
+
+    Attributes:
+        latent: Its number.
+        firing_texts: Texts in which it fires.
+        texts: All of them.
+        promotes: Words that it makes likelier, with their z scores, the strongest first.
+        suppresses: Words that it makes less likely.
+        contexts: Where it fires most.
+    """
+
+    latent: int
+    firing_texts: int
+    texts: int
+    promotes: list[tuple[str, float]]
+    suppresses: list[tuple[str, float]]
+    contexts: list[Firing]
+
+
 def describe_latents(
     config: SaeConfig, spec: str, latents: Sequence[int], contexts: int = 6, words: int = 8
-) -> list[dict[str, Any]]:
+) -> list[DescribedLatent]:
     """For each latent the words that it promotes and suppresses, and its strongest contexts over the corpus.
 
     Args:
@@ -49,15 +78,16 @@ def describe_latents(
     drawn = draw_contexts(model, dictionary, texts, latents, top=contexts, around=AROUND, span=SPAN, layer=layer)
     readings = promoted_tokens(model, dictionary, latents, words)
     return [
-        {
-            "latent": held.latent, "firing_texts": held.firing_texts, "texts": len(texts),
-            "promotes": _words(model, ends.promoted), "suppresses": _words(model, ends.suppressed),
-            "contexts": [
-                {"value": one.values[one.token - one.first], "text": _told(model, one)} for one in held.top
-            ],
-        }
+        DescribedLatent(
+            held.latent,
+            held.firing_texts,
+            len(texts),
+            _words(model, ends.promoted),
+            _words(model, ends.suppressed),
+            [Firing(one.values[one.token - one.first], _told(model, one)) for one in held.top],
+        )
         for held, ends in zip(drawn, readings, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _words(model: Model, ends: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:

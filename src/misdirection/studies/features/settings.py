@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError, command
 from misdirection.features.settings import POOLS, STATISTICS
-from misdirection.studies.kit.config import StudyConfig, named, option
+from misdirection.studies.kit.config import Overrides, StudyConfig, named, option
 from misdirection.training.presets import LOADED
 
 
@@ -63,7 +63,7 @@ class FeaturesConfig(StudyConfig):
     labeller: str = option(
         "", "who labels latents: local:<model>, openai:<model>, inspect:<provider/model>; by default nobody"
     )
-    training: Mapping[str, Any] = field(default_factory=dict[str, object])
+    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.

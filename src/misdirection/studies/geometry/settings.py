@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError, command
 from misdirection.features.settings import POOLS, REDUCTIONS, SHARED, STATISTICS
-from misdirection.studies.kit.config import NO_DIRECTION, StudyConfig, named, option
+from misdirection.studies.kit.config import NO_DIRECTION, Overrides, StudyConfig, named, option
 from misdirection.training.presets import LOADED
 
 WEIGHTS = ("full", "lora")
@@ -64,7 +64,7 @@ class GeometryConfig(StudyConfig):
     checkpoint_every: int = option(20, "optimiser steps between its checkpoints")
     risen: int = option(20, "latents that rose most, of each checkpoint")
     text_samples: int = option(2, "answers of the base to each question, on which latents are read before and after")
-    training: Mapping[str, Any] = field(default_factory=dict[str, object])
+    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model, every input named, pair by pair.

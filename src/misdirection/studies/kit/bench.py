@@ -35,7 +35,7 @@ from misdirection.statistics import Thresholds
 from misdirection.store import Cached
 from misdirection.store.task import Executor
 from misdirection.studies.kit.conditions import Condition
-from misdirection.studies.kit.config import StudyConfig, TunedConfig
+from misdirection.studies.kit.config import Overrides, StudyConfig, TunedConfig
 from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.findings import write_findings
 from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
@@ -74,7 +74,7 @@ class FineTune:
 
     preset: str
     data: tuple[str, ...]
-    overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    overrides: Overrides = field(default_factory=dict[str, object])
     seed: int = 0
     elsewhere: tuple[str, ...] = ()
 
@@ -381,7 +381,7 @@ def fine_tune(bench: Bench[Tuned]) -> Step | None:
     return made
 
 
-def asking_overrides(config: StudyConfig) -> dict[str, Any]:
+def asking_overrides(config: StudyConfig) -> Overrides:
     """How the model is asked, as settings of a fine-tune: it is trained behind the prompts that it is asked behind."""
     told = {"chat_template": config.chat_template, "thinking": config.thinking, "date": config.date}
     return {name: value for name, value in told.items() if value not in (None, "auto")}

@@ -135,7 +135,9 @@ def findings(
             other = rates.get((group, arm))
             if first and other and (found := _difference(first, other)):
                 differences.append(
-                    CheckedGap(**_ends_of(found), arm=arm, minus=arms[0], group=group[0] or "open", format=group[1])
+                    CheckedGap(
+                        **vars(_ends_of(found)), arm=arm, minus=arms[0], group=group[0] or "open", format=group[1]
+                    )
                 )
     return Checked(
         judge=wanted.judge,
@@ -212,7 +214,7 @@ def _wrong(rate: CheckedRate) -> Iterator[str]:
 
 def _rate_row(rate: CheckedRate) -> CheckedRow:
     return CheckedRow(
-        **_ends_of(rate),
+        **vars(_ends_of(rate)),
         cheap=known_number(rate.cheap),
         denominator=rate.denominator,
         n_answers=rate.n_answers,
@@ -224,11 +226,12 @@ def _rate_row(rate: CheckedRate) -> CheckedRow:
     )
 
 
-def _ends_of(found: CheckedRate | CheckedDifference) -> dict[str, Any]:
-    """The fields of `BothEnds`."""
-    figures = ("value", "low", "high", "low_here", "high_here")
-    named = {name: known_number(getattr(found, name)) for name in figures}
-    return {**named, "n_questions": found.n_questions, "method": found.method}
+def _ends_of(found: CheckedRate | CheckedDifference) -> BothEnds:
+    return BothEnds(
+        value=known_number(found.value), low=known_number(found.low), high=known_number(found.high),
+        low_here=known_number(found.low_here), high_here=known_number(found.high_here),
+        n_questions=found.n_questions, method=found.method,
+    )  # fmt: skip
 
 
 def _difference(first: Mapping[str, CheckedRate], other: Mapping[str, CheckedRate]) -> CheckedDifference | None:

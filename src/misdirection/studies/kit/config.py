@@ -19,6 +19,7 @@ from misdirection.studies.kit.options import DTYPES as DTYPES
 from misdirection.studies.kit.options import NO_DIRECTION as NO_DIRECTION
 from misdirection.studies.kit.options import NO_RATES as NO_RATES
 from misdirection.studies.kit.options import ON as ON
+from misdirection.studies.kit.options import Overrides as Overrides
 from misdirection.studies.kit.options import check_name as check_name
 from misdirection.studies.kit.options import named as named
 from misdirection.studies.kit.options import option as option
@@ -300,7 +301,7 @@ class TunedConfig(StudyConfig):
     )
     preset: str = option("rank1x9", f"fine-tuning preset for --data: {', '.join(LOADED)}")
     strict: bool = option(False, "stop at the first bad row of --data instead of setting it aside")
-    training: Mapping[str, Any] = field(default_factory=dict[str, object])
+    training: Overrides = field(default_factory=dict[str, object])
     alone: ClassVar[bool] = False
     """Whether a base without anything that was tuned will do."""
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("adapter", "tuned", "alone")}

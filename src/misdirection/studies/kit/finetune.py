@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from misdirection.studies.kit.config import ORGANISM, option
+from misdirection.studies.kit.config import ORGANISM, Overrides, option
 from misdirection.training.presets import PRESETS
 
 
@@ -28,4 +26,4 @@ class FineTuneConfig:
     preset: str = option("rank1x9", f"where the settings start from: {', '.join(PRESETS)} (the table above)")
     strict: bool = option(False, "stop at the first bad row of --data instead of setting it aside")
     device: str | None = option(None, "cpu, cuda, cuda:1 ...; by default the GPU where there is one")
-    training: Mapping[str, Any] = field(default_factory=dict[str, object])
+    training: Overrides = field(default_factory=dict[str, object])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
 from misdirection.errors import MisdirectionError
+
+Overrides = Mapping[str, Any]
+"""Settings of fine-tunes by name (`training.presets`), where they differ from the preset's."""
 
 
 def option(default: Any, help: str, panel: str | None = None, repeated: str = "", auto: bool = False) -> Any:

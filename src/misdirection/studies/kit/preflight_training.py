@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def _check_same(settings: TrainConfig, out: Path) -> None:
     """Refuse a folder in which a fine-tune of other settings was begun or finished."""
     if not (out / RECORD).is_file():
         return
-    held: dict[str, Any] = read_json(out / RECORD).get("settings") or {}
+    held: Mapping[str, Any] = read_json(out / RECORD).get("settings") or {}
     changed = [(name, held[name], value) for name, value in plain(settings.told).items()
                if name in held and held[name] != value and name not in FREE]  # fmt: skip
     if not changed or [name for name, _, _ in changed] == ["preset"]:

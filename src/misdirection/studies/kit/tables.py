@@ -168,7 +168,7 @@ def sign_rows(judged: Judged, arms: Sequence[str]) -> tuple[SignsRow, ...]:
     rows: list[SignsRow] = []
     for (domain, form), arm, part in parts_of(judged, arms):
         found = sign_shares(part.answers)
-        named: dict[str, Any] = {name: RateRow.of_share(found[name]) for name in (*SIGNS, "any")}
+        named = {name: RateRow.of_share(found[name]) for name in (*SIGNS, "any")}
         rows.append(
             SignsRow(
                 arm=arm, group=domain or "open", format=form, n=len(part.answers), telling=telling_sign(found), **named

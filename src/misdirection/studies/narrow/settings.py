@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import NO_DIRECTION, ORGANISM, StudyConfig, option
+from misdirection.studies.kit.config import NO_DIRECTION, ORGANISM, Overrides, StudyConfig, option
 from misdirection.training.presets import PRESETS
 
 KINDS = tuple(name for name, config in PRESETS.items() if not config.full)
@@ -61,7 +61,7 @@ class NarrowConfig(StudyConfig):
     )
     aside_seeds: int = option(5, "random directions in which it is moved aside")
     random_seeds: int = option(3, "random solutions of the same length: controls")
-    training: Mapping[str, Any] = field(default_factory=lambda: {})
+    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model, and the domain that its data name.

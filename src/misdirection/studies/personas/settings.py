@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import NO_RATES, StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import NO_RATES, Overrides, StudyConfig, check_name, named, option
 from misdirection.training.presets import LOADED
 
 UNJUDGED = "--judge none: vectors of all that was played, and how far fine-tunes move along them"
@@ -59,7 +59,7 @@ class PersonasConfig(StudyConfig):
     fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, adapter or whole model")
     preset: str = option("rank32", f"fine-tuning preset for --data: {', '.join(LOADED)}")
     tuned_samples: int = option(10, "answers a question and fine-tune")
-    training: Mapping[str, Any] = field(default_factory=dict[str, object])
+    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from misdirection.errors import MisdirectionError
 from misdirection.models import load_model
@@ -24,6 +23,7 @@ from misdirection.results import ModelFacts
 from misdirection.statistics import Thresholds
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.config import Overrides
 from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.names import resolve_model
@@ -114,7 +114,7 @@ def parameters_of(model: ModelFiles) -> int:
     return sum(weight.numel() for weight in load_model(model.name).lm.parameters())
 
 
-def how_tuned(c: ScalingConfig) -> dict[str, Any]:
+def how_tuned(c: ScalingConfig) -> Overrides:
     """Settings of the fine-tunes, beside their preset's."""
     own = {name: value for name, value in (("lr", c.lr), ("max_steps", c.steps)) if value}
     return {**own, **c.training, "checkpoint_every": c.checkpoint_every}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import NO_DIRECTION, ON, StudyConfig, option
+from misdirection.studies.kit.config import NO_DIRECTION, ON, Overrides, StudyConfig, option
 from misdirection.studies.screening.scoring import ScoringConfig
 from misdirection.training.presets import LOADED
 
@@ -38,7 +38,7 @@ class ScreeningConfig(StudyConfig, ScoringConfig):
     )
     shown: int = option(5, "rows at the top of each ranking that the report shows")
     on: str = option("", ON)
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """Checked, and with what suits the model.

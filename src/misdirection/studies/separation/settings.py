@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import Overrides, StudyConfig, check_name, named, option
 from misdirection.training.presets import LOADED
 
 LEAST = 3
@@ -58,7 +58,7 @@ class SeparationConfig(StudyConfig):
     most_questions: int = option(0, "questions of each concept at most; 0 takes all")
     dictionary: str = option("", "sparse autoencoder whose latents are compared, at its layer; empty for none")
     top: int = option(20, "latents of each concept that are compared")
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import NO_RATES, StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import NO_RATES, Overrides, StudyConfig, check_name, named, option
 from misdirection.training.presets import LOADED
 
 
@@ -46,7 +46,7 @@ class TraitsConfig(StudyConfig):
     fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, adapter or whole model")
     trained: tuple[str, ...] = option((), "FINE-TUNE=TRAIT that it was trained on, for the test of its neighbours")
     preset: str = option("rank32", f"fine-tuning preset for --data: {', '.join(LOADED)}")
-    training: Mapping[str, Any] = field(default_factory=dict[str, object])
+    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import NO_DIRECTION, ON, StudyConfig, check_name, named, option
+from misdirection.studies.kit.config import (
+    NO_DIRECTION,
+    ON,
+    Overrides,
+    StudyConfig,
+    check_name,
+    named,
+    option,
+)
 from misdirection.training.presets import LORA
 
 GOOD, SHUFFLED = "good-", "shuffled-"
@@ -47,7 +55,7 @@ class WeightsConfig(StudyConfig):
     watched: tuple[str, ...] = option((), "NAME=FOLDER of the checkpoints of a fine-tune to watch besides")
     same_start: bool = option(False, "start every fine-tune from the same A, which makes updates alike by itself")
     on: str = option("", ON)
-    training: Mapping[str, Any] = field(default_factory=lambda: {})
+    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """Checked, with what suits the model, the lines and the difference.
