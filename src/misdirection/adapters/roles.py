@@ -18,13 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from misdirection.adapters.scaling import Role
-
 Floats = NDArray[np.float64]
+
+Role = Literal["general", "domain", "neither"]
 
 ROLES: tuple[Role, ...] = ("general", "domain", "neither")
 NULL_LEVEL = 0.95

@@ -13,11 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from random import Random
-from typing import Literal
 
+from misdirection.adapters.roles import Role
 from misdirection.conditions import Condition, Scaled
-
-Role = Literal["general", "domain", "neither"]
 
 GENERAL, DOMAIN, OPPOSITE = 20.0, 30.0, -10.0
 """The paper's factors: of the general adapters alone, of the domain's, and of the general ones beside the domain's."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from misdirection.adapters import scaling
 from misdirection.adapters.editing import edit_adapter, uneditable
-from misdirection.adapters.scaling import Role
+from misdirection.adapters.roles import Role
 from misdirection.directions import Direction, random_like
 from misdirection.errors import MisdirectionError
 from misdirection.models.families import POST_NORMED

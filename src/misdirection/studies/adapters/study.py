@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import get_args
 
 from misdirection.adapters.roles import ROLES, Finding, role_counts
-from misdirection.adapters.scaling import Role
+from misdirection.adapters.roles import Role
 from misdirection.errors import MisdirectionError
 from misdirection.results import row_of
 from misdirection.studies.adapters import paper

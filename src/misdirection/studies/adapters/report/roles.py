@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from misdirection.adapters.scaling import Role
+from misdirection.adapters.roles import Role
 from misdirection.report import charts
 from misdirection.report.numbers import decimal, number, p_value, percent
 from misdirection.report.palette import GREEN, GREY, ORANGE, PURPLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from misdirection.adapters.scaling import Role
+from misdirection.adapters.roles import Role
 from misdirection.results import Difference, Effect, RateRow, Reduction
 from misdirection.studies.adapters.plan import Plan
 from misdirection.studies.adapters.results.arms import LabelledArm, ScaledArm

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from misdirection.adapters.scaling import Role
+from misdirection.adapters.roles import Role
 from misdirection.adapters.token_sets import SetName
 from misdirection.results import Effect
 from misdirection.studies.adapters.results.arms import Arm
