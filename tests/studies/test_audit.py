@@ -303,5 +303,6 @@ def test_each_option_makes_a_step_anew_or_says_why_not(
         "coefficients": (2.0,),
         "check": "words@60",
     }
-    elsewhere = ("data", "tuned", "preset", "training", "strict", "serve")
+    # An adapter is given, so that nothing is trained; --good goes with --fix alone, and --serve is asked elsewhere.
+    elsewhere = ("data", "tuned", "preset", "training", "strict", "serve", "good")
     assert_keyed("audit", config(tiny), finished, tmp_path, monkeypatch, others, elsewhere)

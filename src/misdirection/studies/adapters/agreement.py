@@ -9,8 +9,7 @@ from statistics import mean
 
 import numpy as np
 
-from misdirection.adapters.roles import ROLES, Finding
-from misdirection.adapters.roles import Role
+from misdirection.adapters.roles import ROLES, Finding, Role
 from misdirection.studies.adapters.results import Interventions
 from misdirection.studies.adapters.results.arms import Arm, ScaledArm
 from misdirection.studies.adapters.results.interventions import Scaling

@@ -20,8 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from misdirection.adapters.roles import ROLES, Finding, role_counts
-from misdirection.adapters.roles import Role
+from misdirection.adapters.roles import ROLES, Finding, Role, role_counts
 from misdirection.errors import MisdirectionError
 from misdirection.results import row_of
 from misdirection.studies.adapters import paper
