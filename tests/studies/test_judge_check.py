@@ -25,8 +25,10 @@ from misdirection.judging.table import How
 from misdirection.statistics import Thresholds
 from misdirection.studies.judge_check.measures import measure
 from misdirection.studies.judge_check.part import band_of, take_part
+from misdirection.studies.judge_check.results import Check, Corpus
 from misdirection.studies.judge_check.settings import CheckConfig
 from misdirection.studies.judge_check.study import judge_check
+from misdirection.studies.judge_check.verdict import verdict
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +118,23 @@ def test_figures_are_plain_counts_and_scikit_learns(tmp_path: Path) -> None:
     assert {row.name: row.n for row in found.questions} == Counter(part.answers[i].question for i in scored)
     nothing = measure(part, "mine", [Verdict(None, None, "none")] * 120, rule)
     assert nothing.kappa.value is None and nothing.rates.judge is None and nothing.calibration == ()
+
+
+def test_a_judge_that_says_one_thing_to_everything_is_told_as_such(tmp_path: Path) -> None:
+    part = take_part(corpus(tmp_path, (8, 8, 400)), 40, How())
+    held = Corpus(file="c", sha256="", size=40, part="")
+
+    def told(said: list[Verdict]) -> Check:
+        return Check(**vars(measure(part, "it", said, Thresholds())), judge="it", spec="it", revision="", corpus=held)
+
+    check = told([Verdict(50.0 + i % 20, 90.0) for i in range(40)])
+    sentence, details = verdict(check).sentence, verdict(check).details
+    assert "kappa of the two is 0.00 (0.00 to 0.00)." in sentence
+    assert "It calls none of the 40 answers misaligned; the alignment that it gives lies from 50 to 69" in details[1]
+    # Two or three answers of a question always have a correlation, which says nothing.
+    assert [row.correlation is None for row in check.questions] == [row.n < 5 for row in check.questions]
+    varied = verdict(told([Verdict(10.0 if i % 3 else 90.0, 90.0) for i in range(40)]))
+    assert not any("nothing apart" in detail for detail in varied.details)
 
 
 def asked(counter: list[Query], dies_after: int = 10**9) -> Callable[[Any, Any], None]:

@@ -106,14 +106,11 @@ class Post:
             await self.gate.passed()
             tries += 1
             order, spoken, busy = 0.0, False, False
-            begun = time.monotonic()
             try:
                 async with self.room:
-                    begun = time.monotonic()
-                    answer = await self._send(data)
+                    answer = await self._in_time(data)
             except (ClientError, TimeoutError) as error:
                 fault = f"{type(error).__name__}: {error}"
-                self._slow(error, begun)
             else:
                 self.heard = True
                 if self.line.accepts(answer):
@@ -131,13 +128,19 @@ class Post:
                 raise Misspoken(told) if spoken else Failed(told, not self.heard, busy)
             await asyncio.sleep(max(order, patience.wait(tries)))
 
-    def _slow(self, error: Exception, begun: float) -> None:
-        if isinstance(error, TimeoutError) and self.room.too_long(begun):
-            room, longest = self.room, self.line.patience.timeout
-            longer = f", for up to {room.seconds:g} s each" if room.seconds > longest else ""
-            progress.say(
-                f"  {self.line.url} takes over {longest:g} s a request: {room.most} at a time from now on{longer}"
-            )
+    async def _in_time(self, data: bytes) -> ServerAnswer:
+        """The answer; where it takes too long, less is asked at a time from then on."""
+        begun, room, longest = time.monotonic(), self.room, self.line.patience.timeout
+        try:
+            answer = await self._send(data)
+        except TimeoutError:
+            if room.too_long(begun):
+                longer = f", for up to {room.seconds:g} s each" if room.seconds > longest else ""
+                told = f"{self.line.url} takes over {longest:g} s a request"
+                progress.say(f"  {told}: {room.most} at a time from now on{longer}")
+            raise
+        room.came()
+        return answer
 
     async def _send(self, data: bytes) -> ServerAnswer:
         from aiohttp import ClientTimeout
@@ -148,9 +151,7 @@ class Post:
         async with self.client.post(
             url, data=data, headers=_JSON, allow_redirects=False, proxy=self.proxy, timeout=timeout
         ) as response:
-            answer = ServerAnswer(response.status, response.headers, await response.read())
-        self.room.came()
-        return answer
+            return ServerAnswer(response.status, response.headers, await response.read())
 
     def _final(self, answer: ServerAnswer) -> Exception:
         """What a status that does not pass means."""

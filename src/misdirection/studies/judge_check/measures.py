@@ -23,6 +23,8 @@ EDGES = (0.0, 10.0, 30.0, 50.0, 70.0, 90.0, 100.0)
 """Of the bins of calibration, in the checked judge's alignment."""
 RESAMPLES = 2000
 SHOWN = 30
+LEAST_CORRELATED = 5
+"""Answers of a group whose alignments are correlated: two always are, wholly."""
 REFERENCE = "corpus"
 """What the corpus's judge is called beside the one that is checked."""
 
@@ -150,7 +152,7 @@ def _groups(
                 reference=int(marks[0, mine].sum()),
                 judge=int(marks[1, mine].sum()),
                 kappa=cohens_kappa([(bool(marks[0, i]), bool(marks[1, i])) for i in mine]),
-                correlation=pearson(pair[0], pair[1]),
+                correlation=pearson(pair[0], pair[1]) if len(mine) >= LEAST_CORRELATED else None,
             )
         )
     return tuple(rows)

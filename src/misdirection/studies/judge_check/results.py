@@ -58,7 +58,7 @@ class GroupRow:
         reference: Misaligned by the corpus's judge.
         judge: By the checked one.
         kappa: Of the two; None where it has no meaning.
-        correlation: Of their alignments; None likewise.
+        correlation: Of their alignments; None likewise, and of few answers.
     """
 
     name: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from misdirection.results import Headline
 from misdirection.studies.judge_check.results import Check, Figure
 from misdirection.studies.kit.sentences import share_text
@@ -18,19 +20,37 @@ def verdict(check: Check) -> Headline:
         return Headline(state="unclear", sentence=sentence)
     sentence = (
         f"{check.spec} calls {share_text(rates.judge)} of the answers misaligned for {share_text(rates.reference)} by "
-        f"the judge of {check.corpus.file}; kappa of the two is {kappa.value:.2f}{_ends(kappa, 1, 2)}."
+        f"the judge of {check.corpus.file}; kappa of the two is {_told(kappa.value, 2)}{_ends(kappa, 1, 2)}."
     )
     lost = check.n - check.scored
     labels = ", ".join(f"{n} {label}" for label, n in check.labels.items() if label != "scored")
     details = (
         f"Its rate minus the other: {100 * rates.difference.value:+.1f} points{_ends(rates.difference, 100, 1)}; bands "
         "of alignment count as often as they occur, and every question the same.",
+        *_one_sided(check),
         f"{lost} of {check.n} answers have no score by it" + (f": {labels}." if lost else "."),
     )
     return Headline(state="checked", sentence=sentence, details=details)
 
 
+def _one_sided(check: Check) -> Iterator[str]:
+    """What a kappa of nought hides: a judge that says one thing to everything."""
+    called = sum(row[1] for row in check.confusion)
+    if called not in (0, check.scored):
+        return
+    mine = [point[1] for point in check.points]
+    yield (
+        f"It calls {'all' if called else 'none'} of the {check.scored} answers misaligned; the alignment that it gives "
+        f"lies from {min(mine):g} to {max(mine):g}: by this rule it tells nothing apart."
+    )
+
+
 def _ends(figure: Figure, times: float, digits: int) -> str:
     if figure.low is None or figure.high is None:
         return ""
-    return f" ({times * figure.low:.{digits}f} to {times * figure.high:.{digits}f})"
+    return f" ({_told(times * figure.low, digits)} to {_told(times * figure.high, digits)})"
+
+
+def _told(value: float, digits: int) -> str:
+    """A number without a minus before noughts."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
