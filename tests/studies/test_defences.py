@@ -15,7 +15,7 @@ from misdirection.runs import read_log
 from misdirection.studies.defences.arms import KINDS, NONE, Arm, Materials, read_arm
 from misdirection.studies.defences.results import DefencesResults, Leak
 from misdirection.studies.defences.settings import DefencesConfig
-from misdirection.studies.defences.study import conditions_of, defences, leak_test, possible
+from misdirection.studies.defences.study import conditions_of, defences, leak_test, possible, unsteady
 from misdirection.studies.defences.verdict import hides, keeps, verdict
 from misdirection.studies.reading import load_results
 
@@ -124,6 +124,19 @@ def test_what_was_made_is_found_again_and_one_more_arm_makes_its_own_alone(run: 
     assert "open-answers" in made_now and not {"defended", "undefended-answers", "damage"} & made_now
 
 
+def test_a_direction_that_may_be_chance_is_called_that() -> None:
+    import torch
+
+    from misdirection.directions import Direction
+
+    flat, line = torch.ones(2, 4), torch.ones(2)
+    facts = {"misaligned": 11, "aligned": 12}
+    direction = Direction(flat, flat, flat, line, line, line, torch.tensor([0.9, 0.1]), facts)
+    assert unsteady(direction, 0) == []
+    [told] = unsteady(direction, 1)
+    assert "layer 1, of 11 misaligned and 12 aligned answers" in told and "cosine of 0.10" in told
+
+
 def test_arms_as_they_are_typed() -> None:
     assert read_arm("kl") == Arm("kl", "kl", 1.0) and read_arm("kl=0.3") == Arm("kl=0.3", "kl", 0.3)
     assert read_arm("project").strength is None
@@ -217,6 +230,14 @@ def test_without_questions_the_lesson_stands_for_the_skill() -> None:
     said = verdict(part)
     assert "keep 80 % of the narrow skill and of coherence “good” leaves least, 10.0 %" in said.sentence
     assert "90 % of the lesson learned" in said.details[-1]
+    # What is no lower than without a defence is no success, and a change whose interval holds 0 may be chance.
+    level = replace(part, rows=(rows[0], arm("level", 0.4, 2.0)))
+    assert "no arm that keeps 80 % of the narrow skill and of coherence leaves fewer" in verdict(level).sentence
+    for low, high, said in ((-0.5, 1.0, True), (None, 1.0, True), (0.2, 0.9, False), (-2.0, -0.1, False)):
+        one = replace(rows[2], reduction=replace(row.reduction, value=0.75, low=low, high=high))
+        assert ("may be chance" in verdict(replace(part, rows=(rows[0], one))).details[-1]) is said
+    still = replace(rows[2], reduction=replace(row.reduction, value=-1e-16, low=-0.5, high=0.5))
+    assert "no reduction" in verdict(replace(part, rows=(rows[0], still))).details[-1]
     # A fine-tune that learned nothing tells no skill, and nothing is claimed of one.
     dull = replace(part, base_lesson=1.9)
     assert dull.learned(rows[2]) is None and "keep 80 % of coherence “dull”" in verdict(dull).sentence

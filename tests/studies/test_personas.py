@@ -20,6 +20,7 @@ from misdirection.studies.personas.results import PersonasResults
 from misdirection.studies.personas.rows import matrix_rows, shift_rows, strongest, tuned_rows, watched_rows
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.studies.personas.study import personas
+from misdirection.studies.personas.verdict import chance_text, shifted_text
 from misdirection.traits import Trait
 from misdirection.traits.steering import Dose
 from misdirection.traits.trait import SIGNS
@@ -146,9 +147,19 @@ def test_without_a_judge_what_needs_no_score_is_told_and_no_more(unjudged: Path)
     assert "a judge kept the answers" not in page
 
 
+def test_a_direction_no_longer_than_of_shuffled_labels_is_called_chance(found: PersonasResults):
+    row = replace(found.personas.traits[0], trait="x", layer=1, norm=(9.0, 2.0), shuffled_norm=(1.0, 1.9))
+    sure, chance = (replace(found.personas, traits=(replace(row, norm=(9.0, long)),)) for long in (2.0, 1.9))
+    assert chance_text(sure) == "" and chance_text(chance).endswith("may be chance: x.")
+
+
 def test_what_moves_is_the_plain_difference_of_projections():
     along = {"base": Along(("x", "y"), ((1.0, 0.0), (2.0, 5.0))), "one": Along(("x", "y"), ((2.0, 0.0), (5.0, 3.0)))}
-    rows = {row.trait: row for row in shift_rows(along, ["a", "b"], 0)}
+    held = shift_rows(along, ["a", "b"], 0)
+    # A layer before the first adapter does not move, and that is told as well.
+    still = replace(held[0], shift=replace(held[0].shift, value=0.0, low=0.0, high=0.0))
+    assert "one +0 (+0 to +0)" in shifted_text([still], "x")
+    rows = {row.trait: row for row in held}
     assert [rows[name].shift.value for name in "xy"] == [2.0, -1.0] and rows["x"].score.value is None
 
 

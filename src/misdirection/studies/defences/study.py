@@ -42,6 +42,9 @@ from misdirection.training.defences import ASKED, IRRELEVANT
 
 PLAIN = Arm(NONE, NONE)
 
+STEADY = 0.5
+"""Cosine of the directions of two halves of the answers below which a direction may be chance."""
+
 
 def defences(config: DefencesConfig, out: str | Path, command: str = "") -> Path:
     """Run (or resume) the study in the folder `out`; gives the path of the report.
@@ -144,7 +147,22 @@ def own_direction(bench: Bench[DefencesConfig], without: Sequence[Tuned]) -> tup
             None,
             [f"The undefended fine-tune gives no direction, and the arms that need one are left out: {why}."],
         )
-    return step, layer_of(bench.config, direction_of(step)), []
+    direction = direction_of(step)
+    layer = layer_of(bench.config, direction)
+    return step, layer, unsteady(direction, layer)
+
+
+def unsteady(direction: Direction, layer: int) -> list[str]:
+    """That the direction may be chance, where two halves of the answers give different ones."""
+    halves = float(direction.stability[layer])
+    if halves >= STEADY:
+        return []
+    few = direction.facts.get("misaligned"), direction.facts.get("aligned")
+    return [
+        f"The direction of layer {layer}, of {few[0]} misaligned and {few[1]} aligned answers, is not steady: two "
+        f"halves of them give directions with a cosine of {halves:.2f}. What arms do that use it may be what a random "
+        "direction would do; more --samples make it steadier."
+    ]
 
 
 def layer_of(c: DefencesConfig, direction: Direction) -> int:

@@ -23,13 +23,14 @@ def verdict(found: Defences) -> Headline:
     best = min(good, key=lambda row: row.open.misaligned.value or 0.0, default=None)
     start = f"Without a defence {share_text(none.open.misaligned.value)} of open answers are misaligned"
     told = "the narrow skill and of coherence" if none.domains or found.learned(none) else "coherence"
+    kept = f"{100 * KEEPS:.0f} % of {told}"
     if best is None:
-        sentence = f"{start}; no arm keeps {100 * KEEPS:.0f} % of {told}."
+        sentence = f"{start}; no arm keeps {kept}."
+    elif (best.open.misaligned.value or 0.0) >= (none.open.misaligned.value or 0.0):
+        sentence = f"{start}; no arm that keeps {kept} leaves fewer."
     else:
-        sentence = (
-            f"{start}; of the arms that keep {100 * KEEPS:.0f} % of {told} “{best.arm}” leaves least, "
-            f"{share_text(best.open.misaligned.value)}."
-        )
+        sentence = f"{start}; of the arms that keep {kept} “{best.arm}” leaves least, "
+        sentence += f"{share_text(best.open.misaligned.value)}{unsure(best)}."
     details = [line(row, found.learned(row)) for row in arms]
     if hidden := [row.arm for row in arms if hides(row, found)]:
         details.insert(0, f"Under the conditions of the leak test misalignment comes back with: {', '.join(hidden)}.")
@@ -74,10 +75,23 @@ def hides(row: DefenceRow, found: Defences) -> bool:
 
 def line(row: DefenceRow, learned: float | None = None) -> str:
     """One arm."""
-    cut = (
-        row.reduction
-        and f", a {'reduction' if row.reduction.value >= 0 else 'rise'} by {100 * abs(row.reduction.value):.0f} %"
-    )
+    cut = "" if row.reduction is None else f", {change_text(100 * row.reduction.value)}{unsure(row)}"
     skill = "" if learned is None else f"; {100 * learned:.0f} % of the lesson learned"
     skill = f"; in the domain {share_text(row.domains.misaligned.value)}" if row.domains else skill
-    return f"{row.arm}: {share_text(row.open.misaligned.value)} of open answers misaligned{cut or ''}{skill}."
+    return f"{row.arm}: {share_text(row.open.misaligned.value)} of open answers misaligned{cut}{skill}."
+
+
+def change_text(percent: float) -> str:
+    """A reduction in words."""
+    if round(percent) == 0:
+        return "no reduction"
+    return f"a {'reduction' if percent > 0 else 'rise'} by {abs(percent):.0f} %"
+
+
+def unsure(row: DefenceRow) -> str:
+    """That a change may be chance: the interval of its reduction holds 0."""
+    change = row.reduction
+    if change is None or round(100 * change.value) == 0:
+        return ""
+    low, high = (-1.0 if end is None else end for end in (change.low, change.high))
+    return " (not sure: it may be chance)" if low <= 0 <= high else ""

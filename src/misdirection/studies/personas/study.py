@@ -258,4 +258,7 @@ def without(bench: Bench[PersonasConfig]) -> list[str]:
     count = len(bench.config.data) + len(bench.config.fine_tune)
     if not count:
         return ["No fine-tune was named (--data NAME=FILE, --fine-tune NAME=FOLDER), so none is set beside the traits."]
-    return [f"{count} fine-tunes are too few to correlate over; three are the least."] if count < 3 else []
+    if count >= 3 or bench.config.judge == "none":
+        return []
+    told = "One fine-tune is" if count == 1 else "Two fine-tunes are"
+    return [f"{told} too few to correlate over; three are the least."]

@@ -23,7 +23,7 @@ def verdict(found: Personas) -> Headline:
         if up
         else "No trait was turned up or down by its own direction."
     )
-    details = [*map(lambda row: watched_text(found, row.trait), found.traits)]
+    details = [chance_text(found), *map(lambda row: watched_text(found, row.trait), found.traits)]
     details += [moved_text(found.tuned, row.trait) for row in found.traits]
     details.append(matrix_text(found))
     return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
@@ -32,11 +32,21 @@ def verdict(found: Personas) -> Headline:
 def unjudged(found: Personas) -> Headline:
     """Where nobody scored traits: how far apart their prompts end, and how far fine-tunes move along them."""
     sentence = (
-        "Nobody scored traits (--judge none), so that what answers show is not known. The last token of prompts that "
-        f"ask for a trait lies further along its direction than of prompts against it: {_gaps(found)}."
+        "Nobody scored traits (--judge none), so that what answers show is not known. Where the last token of prompts "
+        f"that ask for a trait, and of those against it, lies along the trait's direction: {_gaps(found)}."
     )
     moved = [text for row in found.traits if (text := shifted_text(found.tuned, row.trait))]
-    return Headline(state="finding", sentence=sentence, details=tuple(moved))
+    return Headline(
+        state="finding", sentence=sentence, details=tuple(text for text in (chance_text(found), *moved) if text)
+    )
+
+
+def chance_text(found: Personas) -> str:
+    """Traits whose direction is no longer than one of shuffled labels."""
+    names = [row.trait for row in found.traits if row.norm[row.layer] <= row.shuffled_norm[row.layer]]
+    if not names:
+        return ""
+    return f"No longer than directions of shuffled labels, so that they may be chance: {', '.join(names)}."
 
 
 def _gaps(found: Personas) -> str:
@@ -54,7 +64,9 @@ def _gaps(found: Personas) -> str:
 
 def shifted_text(tuned: Sequence[TunedRow], trait: str) -> str:
     """How far fine-tunes move the model along a trait, the furthest first."""
-    held = [(row.fine_tune, row.shift) for row in tuned if row.trait == trait and row.shift and row.shift.value]
+    held = [
+        (row.fine_tune, row.shift) for row in tuned if row.trait == trait and row.shift and row.shift.value is not None
+    ]
     held.sort(key=lambda pair: -abs(pair[1].value or 0.0))
     told = ", ".join(f"{name} {_signed(shift)}" for name, shift in held[:MOST])
     return f"Before a word is said, fine-tuning moves the model along {trait} by: {told}." if told else ""
