@@ -84,7 +84,13 @@ class Run:
             raise
         return run
 
-    def step(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Step:
+    def step(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        make: Callable[[Path], None],
+        whole: Callable[[], Mapping[str, Any]] = dict,
+    ) -> Step:
         """The step of this name and these inputs: found, or made now.
 
         Args:
@@ -93,14 +99,21 @@ class Run:
                 count by their key. Name files by `file_hash`, for a path says nothing of what stands in it.
             make: Writes the step's files into the folder that it is given; that folder is renamed afterwards, so the
                 files must not hold its name.
+            whole: Gives what stands as a hash among the inputs, as it is, for those who read the manifest.
 
         Raises:
             MisdirectionError: The name is unfit, an input cannot be hashed, or `make` wrote nothing.
         """
         with progress.phase(name):
-            return self._step(name, inputs, make)
+            return self._step(name, inputs, make, whole)
 
-    def _step(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Step:
+    def _step(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        make: Callable[[Path], None],
+        whole: Callable[[], Mapping[str, Any]],
+    ) -> Step:
         key, folder = self._place(name, inputs, "steps")
         sources = {step.key: step.content for step in steps_in(inputs)}
         content = self._usable(folder, key, sources)
@@ -108,7 +121,7 @@ class Run:
             self._log(name, key, reused=True, seconds=0.0)
             return Step(name, folder, key, True, content)
         started = time.monotonic()
-        content = make_step(folder, name, key, inputs, sources, make)
+        content = make_step(folder, name, key, inputs, sources, make, whole)
         shutil.rmtree(self.path / "work" / folder.name, ignore_errors=True)
         self._log(name, key, reused=False, seconds=time.monotonic() - started)
         return Step(name, folder, key, False, content)
@@ -165,7 +178,7 @@ class Run:
         def make(folder: Path) -> None:
             call.make(folder, self.workspace(call.name, call.inputs) if call.workspace else None)
 
-        return _handle(self.step(call.name, call.inputs, make), call)
+        return _handle(self.step(call.name, call.inputs, make, call.whole), call)
 
     def _made_elsewhere(self, plans: Sequence[Call], on: Executor) -> dict[int, Cached[Any]]:
         """The steps of calls that were missing and are there now, by place; equal calls are made once."""

@@ -10,6 +10,7 @@ import pytest
 from tests.app.conftest import client, made_run, many
 
 from misdirection.app.figures import figures, side_by_side
+from misdirection.app.looking import variant_of
 from misdirection.app.opening import open_run
 from misdirection.artefacts import write_json, write_rows
 from misdirection.errors import MisdirectionError
@@ -148,3 +149,13 @@ def test_a_folder_that_is_no_run_is_refused(make, said: str, tmp_path: Path) -> 
     with pytest.raises(MisdirectionError, match=said) as error:
         open_run(tmp_path / "folder")
     assert error.value.hint
+
+
+def test_arms_of_sweeps_and_cures_say_what_was_done_in_which_model(finished: Path) -> None:
+    run = open_run(finished)
+    for name, model in (("sweep-answers", "base"), ("cures-answers", "tuned"), ("cure-sweep-answers", "tuned")):
+        held = run.set_called(name)
+        done = [arm for arm in held.arms if arm not in ("base", "tuned", "no-op")]
+        assert done and {held.variants[arm] for arm in done} == {model}
+        assert set(done) <= held.changed and all(held.conditions[arm] for arm in done)
+        assert all(variant_of(run, held, a) == model for a in held.answers if a.arm in done)

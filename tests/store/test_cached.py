@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from misdirection import progress
+from misdirection.artefacts import canonical_hash, read_json
 from misdirection.directions import Direction
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
@@ -324,3 +325,22 @@ def test_a_function_of_a_notebook_counts_with_its_code() -> None:
 def test_long_arguments_stand_in_the_manifest_by_their_hash() -> None:
     assert set(content("x", ["a" * 3000])) == {"sha256"}
     assert content("x", replace(Settings(), budget=3)) == {"__class__": "Settings", "share": 0.5, "layers": [1, 2]}
+
+
+def letters(words: tuple[str, ...], settings: Settings) -> int:
+    return sum(map(len, words)) + len(settings.layers)
+
+
+def test_a_long_argument_is_a_hash_in_the_key_and_stands_beside_it_to_be_read(tmp_path: Path) -> None:
+    words, settings = tuple(f"word {n}" for n in range(600)), Settings()
+    with Run.open(tmp_path / "run", {}) as run:
+        step = run.cached(letters, words=words, settings=settings)
+        longer = run.cached(letters, words=words * 40, settings=settings)
+    manifest = read_json(step.path / "manifest.json")
+    told = manifest["inputs"]["arguments"]
+    assert set(told["words"]) == {"sha256"} and "layers" in told["settings"]
+    assert manifest["whole"] == {"words": list(words)}
+    assert "whole" not in read_json(longer.path / "manifest.json"), "nobody reads so much"
+    # What stands beside the inputs counts neither for the key nor for the content.
+    assert step.key == canonical_hash([manifest["format"], "letters", manifest["inputs"]])
+    assert step.content == canonical_hash(manifest["files"])

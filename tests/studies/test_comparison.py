@@ -100,7 +100,7 @@ def test_parts_of_a_run_domains_and_formats_are_rows_of_their_own(tmp_path: Path
     assert [(r.asked, r.group, r.format, r.arm) for r in found.arms] == [
         ("main", "open", "plain", "tuned"), ("main", "medical", "law", "tuned"), ("cures", "open", "plain", "set"),
     ]  # fmt: skip
-    assert found.verdict.sentence.startswith("tuned: 31.2") and "\u221218.1" not in found.verdict.sentence
+    assert found.verdict.sentence.startswith("Tuned: 31.2") and "\u221218.1" not in found.verdict.sentence
 
 
 def test_one_arm_of_another_name_is_compared_with_the_one_of_the_other_run(tmp_path: Path):
@@ -197,6 +197,17 @@ def test_rows_of_the_same_key_differ_where_figures_do(kind: type[Any], study: st
     tables, figures, _ = compare_figures(one, changed(one, 0.25))
     assert figures and all(row.difference.value == pytest.approx(0.25) for row in figures)
     assert sum(t.differing for t in tables) == len(figures)
+
+
+def test_a_row_that_is_the_best_in_one_run_alone_is_the_same_row():
+    one = made(AuditResults, "audit")
+    cures = tuple(replace(cure, label=f"removal {place}", best=False) for place, cure in enumerate(one.cures))
+    best = tuple(replace(cure, best=True, rate=replace(cure.rate, value=0.75, bounded=True)) for cure in cures)
+    tables, figures, _ = compare_figures(replace(one, cures=cures), replace(one, cures=best))
+    (facts,) = (table for table in tables if table.table == "cures")
+    assert (facts.shared, facts.first, facts.second) == (len(cures), 0, 0)
+    assert len(figures) == len(cures) and {row.figure for row in figures} == {"rate"}
+    assert all("removal" in row.row and "False" not in row.row and "bounded" not in row.row for row in figures)
 
 
 def test_best_removals_and_the_page_through_json_and_back(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,11 @@ from tests.studies.options import assert_keyed
 from misdirection.chats import Chat, Message
 from misdirection.errors import MisdirectionError
 from misdirection.questions import Question
+from misdirection.runs import list_steps
 from misdirection.studies.in_context.measures import BAD, GOOD, behind_rows
 from misdirection.studies.in_context.results import InContextResults
 from misdirection.studies.in_context.settings import InContextConfig
-from misdirection.studies.in_context.study import in_context
+from misdirection.studies.in_context.study import arm_name, in_context
 from misdirection.studies.reading import load_results
 
 SMALL = InContextConfig(preset="rank32", samples=3, shots=(1, 3, 60), drift_answers=1)
@@ -55,6 +58,25 @@ def test_fewer_rows_are_the_first_of_more_and_each_question_has_its_own() -> Non
     assert few[0].before != few[1].before and few[0].id != more[0].id
 
 
+def test_a_dear_judge_reads_some_answers_of_every_arm(run: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(run, tmp_path / "run", symlinks=True))
+    steps = {step.name for step in list_steps(place)}
+    report = in_context(replace(SMALL, check="exact@120"), place)
+    results = load_results(place)
+    assert isinstance(results, InContextResults) and results.checked is not None
+    rates = {(row.what, row.shots): row.rate.value for row in results.in_context.rows}
+    names = {arm_name(*key): value for key, value in rates.items()}
+    assert {row.arm for row in results.checked.rows} == set(names) == {
+        "base", "tuned", "1 bad rows", "3 bad rows", "1 good rows", "3 good rows"
+    }  # fmt: skip
+    # The same judge again: it finds the rate that is there.
+    for row in results.checked.rows:
+        assert row.all is not None and row.all.value == pytest.approx(names[row.arm], abs=1e-9)
+    assert "Checked by a dearer judge" in report.read_text()
+    new = {step.name for step in list_steps(place)} - steps
+    assert new == {"arms-answers", "arms-verdicts", "check-draw", "check"}
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -78,5 +100,5 @@ def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path
         "good": ("organism:good-sport",),
         "shots": (1, 2),
     }
-    # Beside a model that is given, rows have to be named; --check is not followed by this study yet.
-    assert_keyed("in_context", SMALL, run, tmp_path, monkeypatch, others, elsewhere=("adapter", "tuned", "check"))
+    # Beside a model that is given, rows have to be named.
+    assert_keyed("in_context", SMALL, run, tmp_path, monkeypatch, others, elsewhere=("adapter", "tuned"))

@@ -206,13 +206,17 @@ def _sources(step: Step) -> Container[str]:
 
 
 def _conditions(step: Step) -> list[Mapping[str, Any]]:
-    """What was done under each arm of a step, as it stands among the inputs."""
-    inputs = _manifest(step).get("inputs")
-    told: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}
-    # Measurements keep their inputs under their arguments.
-    more = told.get("arguments")
-    found = told.get("conditions") or (dict[str, Any](more).get("conditions") if isinstance(more, Mapping) else None)
+    """What was done under each arm of a step, as its manifest tells it."""
+    manifest = _manifest(step)
+    inputs = _mapping(manifest.get("inputs"))
+    # Measurements keep their inputs under their arguments, and beside them those that are long.
+    places = (inputs, _mapping(inputs.get("arguments")), _mapping(manifest.get("whole")))
+    found = next((held for place in places if isinstance(held := place.get("conditions"), list)), None)
     return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict[str, Any](value) if isinstance(value, Mapping) else {}
 
 
 def _acts(condition: Mapping[str, Any]) -> bool:

@@ -15,7 +15,10 @@ from misdirection.errors import MisdirectionError
 from misdirection.store.measurement import named, place_of
 
 LONGEST = 2000
-"""Characters of an argument as JSON above which its hash stands for it in the key and the manifest."""
+"""Characters of an argument as JSON above which its hash stands for it in the key and among the inputs."""
+
+READABLE = 100_000
+"""Characters up to which such an argument stands in the manifest beside its inputs, for readers."""
 
 
 def content(name: str, value: Any) -> Any:
@@ -28,6 +31,18 @@ def content(name: str, value: Any) -> Any:
     Raises:
         MisdirectionError: It cannot be told apart from others by its content; the message names the place.
     """
+    found, text = _written(name, value)
+    return found if len(text) <= LONGEST else {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def whole(name: str, value: Any) -> Any:
+    """An argument that stands as a hash in its key, as it is; None where it is too long to be read by a person."""
+    found, text = _written(name, value)
+    return found if len(text) <= READABLE else None
+
+
+def _written(name: str, value: Any) -> tuple[Any, str]:
+    """The content of an argument as JSON and as its text."""
     try:
         found = canonical(_told(value), f"the argument '{name}'")
     except MisdirectionError as error:
@@ -38,8 +53,7 @@ def content(name: str, value: Any) -> Any:
             "pass what it is made from, give it a method __canonical__ that returns its content, or mark the parameter "
             "Incidental where it changes no result",
         ) from error
-    text = json.dumps(found, sort_keys=True, separators=(",", ":"))
-    return found if len(text) <= LONGEST else {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return found, json.dumps(found, sort_keys=True, separators=(",", ":"))
 
 
 def _told(value: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from misdirection.errors import MisdirectionError
-from misdirection.store.arguments import content
+from misdirection.store.arguments import content, whole
 from misdirection.store.kinds import layout
 from misdirection.store.measurement import Role, Signature, place_of
 from misdirection.store.steps import Step, steps_in
@@ -76,6 +76,13 @@ class Call:
         given |= {self.folder: place} if self.folder else {}
         given |= {self.workspace: workspace} if self.workspace else {}
         write_value(place, self.function(**given), self.kind, self.inputs["function"])
+
+    def whole(self) -> dict[str, Any]:
+        """The arguments of which the inputs hold the hash alone, as they are; those too long to be read left out."""
+        told = self.inputs["arguments"]
+        hashed = [name for name in told if isinstance(told[name], dict) and "sha256" in told[name]]
+        found = {name: whole(name, self.given[name]) for name in hashed}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def planned(

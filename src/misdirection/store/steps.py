@@ -101,6 +101,7 @@ def make_step(
     inputs: Mapping[str, Any],
     sources: Mapping[str, str],
     make: Callable[[Path], None],
+    whole: Callable[[], Mapping[str, Any]] = dict,
 ) -> str:
     """Fill a temporary folder, seal it with a manifest, put it in place; returns the hash of its files.
 
@@ -111,6 +112,7 @@ def make_step(
         inputs: As the manifest tells them.
         sources: Content of each step that it is made from, by key.
         make: Writes the files.
+        whole: Gives the arguments of which the inputs hold the hash alone, for readers: they are no part of the key.
 
     Raises:
         MisdirectionError: `make` wrote nothing.
@@ -125,6 +127,7 @@ def make_step(
         if not files:
             raise MisdirectionError(f"step '{name}' wrote no file", "it must write into its folder")
         manifest: dict[str, Any] = {"name": name, "key": key, "inputs": plain(inputs), "sources": dict(sources)}
+        manifest |= {"whole": plain(told)} if (told := whole()) else {}
         manifest |= {
             "format": FORMAT,
             "files": files,

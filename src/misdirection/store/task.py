@@ -54,7 +54,7 @@ class Task:
             with _as_there(self.here, self.threads):
                 content = make_step(
                     self.folder, self.call.name, self.key, self.call.inputs, self.sources,
-                    lambda place: self.call.make(place, self.workspace),
+                    lambda place: self.call.make(place, self.workspace), self.call.whole,
                 )  # fmt: skip
         except MisdirectionError as error:
             return Done(error=error.message, hint=error.hint)

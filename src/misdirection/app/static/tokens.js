@@ -242,7 +242,7 @@ class About {
     top.append(head);
     body.append(...rows);
     table.append(top, body);
-    const note = `The nearest of ${found.compared.toLocaleString("en")}. Faint: below ${told(found.chance)}, as 95 of 100 random vectors are.`;
+    const note = `The nearest of ${found.compared.toLocaleString("en")}. Slanted: below ${told(found.chance)}, as 95 of 100 random vectors are.`;
     return [table, make("p", "told", note)];
   }
 

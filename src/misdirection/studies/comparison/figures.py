@@ -1,6 +1,6 @@
 """Figures of typed findings side by side: rows of one key in both runs' tables, whatever study they are of.
 
-A row is known by its texts and truth values, and by its layer, coefficient, rank, step and the like where those do not
+A row is known by its texts, and by its truth values, layer, coefficient, rank, step and the like where those do not
 tell the rows apart. Rates of arms are not among them: they have paired tests of their own (`rates`).
 """
 
@@ -18,8 +18,8 @@ Key = tuple[Any, ...]
 
 ELSEWHERE = ("rates", "by_question", "by_rule", "answers", "signs", "pairs", "panel", "checked")
 """Tables of arms and of answers, and those that are made of them."""
-NOT_KEYS = ("method", "denominator", "why", "unit")
-"""Columns of texts that say how, not what."""
+NOT_KEYS = ("method", "denominator", "why", "unit", "bounded", "best")
+"""Columns of texts and truth values that say how, or what came out, not what a row is of."""
 PLACES = ("layer", "coefficient", "rank", "step", "seed", "latent", "place", "fold", "size", "n_rows")
 """Columns of numbers that say where."""
 ENDS = ("low", "high", "ceiling", "n", "n_questions", "misaligned", "undecided", "p", "q", "n_pairs")
@@ -62,9 +62,11 @@ def _key_columns(first: Sequence[Row], second: Sequence[Row]) -> tuple[str, ...]
     """The columns that name the rows of both tables; None where no columns do."""
     rows = [*first, *second]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    words = [name for name in names if _leaf(name) not in NOT_KEYS and _are(rows, name, (str, bool))]
-    chosen = words
-    for more in (None, *(name for name in names if _leaf(name) in PLACES and _are(rows, name, (int, float)))):
+    allowed = [name for name in names if _leaf(name) not in NOT_KEYS]
+    chosen = [name for name in allowed if _are(rows, name, (str,))]
+    truths = [name for name in allowed if _are(rows, name, (bool,))]
+    places = [name for name in names if _leaf(name) in PLACES and _are(rows, name, (int, float))]
+    for more in (None, *truths, *(name for name in places if name not in truths)):
         chosen = chosen if more is None else [*chosen, more]
         if chosen and all(len({_key(row, chosen) for row in side}) == len(side) for side in (first, second)):
             return tuple(chosen)
@@ -88,7 +90,8 @@ def _key(row: Row, columns: Iterable[str]) -> Key:
 
 
 def _differing(table: str, key: Key, columns: Sequence[str], first: Row, second: Row) -> Iterable[FigureChange]:
-    told = ", ".join(_told(name, value) for name, value in zip(columns, key, strict=True) if value not in (None, ""))
+    said = [(name, value) for name, value in zip(columns, key, strict=True) if value not in (None, "")]
+    told = ", ".join(_told(name, value) for name, value in said if value is not False)
     for name in first:
         pair = first[name], second.get(name)
         if name in columns or _leaf(name) in ENDS or not all(map(_is_figure, pair)) or pair[0] == pair[1]:
@@ -102,9 +105,9 @@ def _differing(table: str, key: Key, columns: Sequence[str], first: Row, second:
 
 
 def _told(name: str, value: Any) -> str:
-    return (
-        str(value) if isinstance(value, str) else f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-    )
+    if isinstance(value, str):
+        return value
+    return name if value is True else f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def _is_figure(value: Any) -> bool:

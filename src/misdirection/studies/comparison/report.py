@@ -21,6 +21,7 @@ from misdirection.results import Results
 from misdirection.results.rows import Interval
 from misdirection.studies.comparison.reading import MAIN
 from misdirection.studies.comparison.results import ArmChange, ComparisonResults, FigureChange
+from misdirection.studies.kit.sentences import counted
 
 MOST = 40
 """Figures of one table that the page shows; all of them stand in comparison.json."""
@@ -160,7 +161,7 @@ def _tables(results: ComparisonResults) -> Iterable[Table | Note]:
             if facts.first + facts.second
             else ""
         )
-        told = f"{facts.table}: {facts.shared} rows in both{alone}; {facts.differing} figures differ"
+        told = f"{facts.table}: {counted(facts.shared, 'row')} in both{alone}; differing figures: {facts.differing}"
         if not rows:
             yield Note(told)
             continue

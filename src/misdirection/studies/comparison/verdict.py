@@ -9,7 +9,7 @@ from misdirection.results import Headline
 from misdirection.studies.comparison.rates import BASE
 from misdirection.studies.comparison.reading import MAIN
 from misdirection.studies.comparison.results import ArmChange, BestRemoval, RunFacts, SettingChange, TableFacts
-from misdirection.studies.kit.sentences import counted, found_text, p_text, points_text
+from misdirection.studies.kit.sentences import counted, found_text, p_text, points_text, upper
 
 MOST = 5
 """Rows that are named one by one."""
@@ -51,8 +51,9 @@ def sentence_of(row: ArmChange, first: RunFacts, second: RunFacts) -> str:
     moved = points_text(change.value, change.low, change.high)
     decides, name = (change.p, "p") if row.q is None else (row.q, "q")
     return (
-        f"{row.arm}{where}: {percent(row.first.value)} misaligned in {first.name}, {percent(row.second.value)} in "
-        f"{second.name}: {moved}, paired by {row.paired}, {p_text(decides, name)}: {found_text(decides, name)}."
+        f"{upper(row.arm)}{where}: {percent(row.first.value)} misaligned in {first.name}, "
+        f"{percent(row.second.value)} in {second.name}: {moved}, paired by {row.paired}, {p_text(decides, name)}: "
+        f"{found_text(decides, name)}."
     )
 
 

@@ -35,9 +35,9 @@ from misdirection.studies.in_context.paper import PAPER
 from misdirection.studies.in_context.results import DriftRow, InContext, ShotRow
 from misdirection.studies.in_context.settings import InContextConfig
 from misdirection.studies.in_context.verdict import verdict
-from misdirection.studies.kit.bench import Bench, pair
+from misdirection.studies.kit.bench import Asked, Bench, pair
 from misdirection.studies.kit.inputs import resolve_chats
-from misdirection.studies.kit.judged import Judged, judge_step
+from misdirection.studies.kit.judged import Judged, given_answers, judge_step
 from misdirection.studies.kit.record import blank_told
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, TUNED_VARIANT, Variants
@@ -99,16 +99,32 @@ def answered(bench: Bench[InContextConfig], tuned: Variants, base: Variants, cou
         answers_of, "tuned-answers", models=tuned, variant=TUNED_VARIANT, questions=questions, samples=c.samples,
         sampling=bench.sampling(),
     )  # fmt: skip
-    told = (("base", own), ("tuned", theirs))
-    verdicts = [judge_step(bench.run, f"{name}-verdicts", held, bench.judge) for name, held in told]
-    whole = Judged(own.value, verdicts[0].value)
+    base_asked, tuned_asked = (
+        Asked(held, judge_step(bench.run, f"{name}-verdicts", held, bench.judge))
+        for name, held in (("base", own), ("tuned", theirs))
+    )
+    whole = base_asked.judged
     arms: Arms = {}
     for key, held in asked.items():
         plain = {one.id: bare.id for one, bare in zip(held, questions, strict=True)}
         part = whole.where(lambda answer, plain=plain: answer.question_id in plain)
         arms[key] = Judged([replace(a, question_id=plain[a.question_id]) for a in part.answers], part.verdicts)
-    arms[FINE_TUNE, 0] = Judged(theirs.value, verdicts[1].value)
+    arms[FINE_TUNE, 0] = tuned_asked.judged
+    if c.check:
+        bench.heard.append(by_arms(bench, arms))
     return arms
+
+
+def by_arms(bench: Bench[InContextConfig], arms: Arms) -> Asked:
+    """The same answers under the names of their arms, of which a dearer judge draws some of each."""
+    answers = [replace(a, arm=arm_name(*key)) for key, held in arms.items() for a in held.answers]
+    named = bench.run.cached(given_answers, "arms-answers", answers=answers)
+    return Asked(named, judge_step(bench.run, "arms-verdicts", named, bench.judge))
+
+
+def arm_name(what: str, shots: int) -> str:
+    """What an arm is called: base, tuned, 4 bad rows."""
+    return f"{shots} {what}" if shots else TUNED_VARIANT if what == FINE_TUNE else BASE_VARIANT
 
 
 def shot_rows(bench: Bench[InContextConfig], arms: Arms) -> tuple[ShotRow, ...]:
