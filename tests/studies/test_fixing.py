@@ -24,6 +24,7 @@ from misdirection.studies.audit.results import AuditResults, Fix, Leaked, Repair
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.study import audit
 from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.variants import Variants
 from misdirection.training import choose, train
 
@@ -200,6 +201,28 @@ def test_a_skill_that_is_not_known_is_said_so() -> None:
     assert "10.0 % misaligned, 30.0 % before, and what is left of its skill is not known" in told
     kept = Fix(rows=(rows[0], row("edit", 0.1)), chosen="edit", leaks=(), refused={}).told()
     assert "90 % of its skill kept" in kept and "not known" not in kept
+
+
+def test_where_nothing_can_be_repaired_that_is_said_and_an_older_repair_goes(tmp_path: Path) -> None:
+    """As a real model with 7 misaligned answers of 64 was, without a word on --fix."""
+    chats = resolve_chats(["organism:good-medical"], seed=0).chats
+    brief = choose("rank1x9", model=checkpoint_path(), overrides={"max_steps": 1})
+    train(str(checkpoint_path()), chats, brief, tmp_path / "tune")
+    config = AuditConfig(
+        adapter=str(tmp_path / "tune" / "adapter"), samples=1, drift_samples=1, questions=("organism:open",), fix=True
+    )
+    audit(config, tmp_path / "run")
+    found = load_results(tmp_path / "run")
+    assert isinstance(found, AuditResults) and found.fix is None
+    assert any("Nothing was repaired (--fix)" in text for text in found.verdict.details)
+    # As if an earlier start, with other settings, had kept one.
+    with open_run(tmp_path / "run", config.completed(), "") as run:
+        run.publish("repaired", run.steps()[0].path)
+    assert (tmp_path / "run" / "repaired").exists()
+    audit(replace(config, fix=False), tmp_path / "run")
+    assert not (tmp_path / "run" / "repaired").exists()
+    again = load_results(tmp_path / "run")
+    assert not any("--fix" in text for text in again.verdict.details)
 
 
 def test_none_is_told_as_none() -> None:

@@ -208,6 +208,12 @@ def _model(bench: Workbench) -> AuditedModel:
     )
 
 
+UNFIXED = (
+    "Nothing was repaired (--fix): there is no misalignment direction to take out, and too few misaligned answers to "
+    "tell a repair from the model as it is. `misdirection repair` makes one all the same."
+)
+
+
 def _verdict(
     evidence: Evidence, checked: Checked | None, removed: Sequence[Cure] | None, by_rule: ByRule | None
 ) -> JudgedHeadline:
@@ -219,7 +225,7 @@ def _verdict(
     # What was done against it follows the test that it goes by.
     removal = removal_texts(removed or (), bench.config.coherent_share) if said.test else []
     lasting = lasting_texts(removed or (), evidence.left or ()) if said.test else []
-    fixed = [evidence.fix.told()] if evidence.fix else []
+    fixed = [evidence.fix.told()] if evidence.fix else [UNFIXED] if bench.config.fix else []
     return replace(
         said,
         details=(

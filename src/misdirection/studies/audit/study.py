@@ -83,6 +83,9 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
         )  # fmt: skip
         left = bench.left("components", bench.models, [TUNED, *cured.conditions, *cured.alone]) if cured else None
         fixed = fix(bench, cured.layers) if cured and bench.config.fix else None
+        if fixed is None:
+            # What an earlier start with other settings left is no repair of this one.
+            bench.run.retract("repaired")
         return write_findings(bench, layer, steering, cured, left, tokens.value, fixed)
 
 
