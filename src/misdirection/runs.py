@@ -153,6 +153,7 @@ class Run:
         *,
         calls: Sequence[Mapping[str, Any]],
         on: Executor | None = None,
+        labels: Sequence[str] = (),
     ) -> list[Cached[T]]:
         """`cached` for each of several sets of arguments, those that are missing made by an executor.
 
@@ -164,11 +165,15 @@ class Run:
             label: As for `cached`.
             calls: The arguments of each, by name.
             on: Where they are made (`executing.find_executor`); one after the other in this process by default.
+            labels: Of each call, where they have names of their own; else `label` is that of all.
 
         Raises:
             MisdirectionError: As `cached`; or something is wrong with one of them, said when all others are done.
         """
-        plans = [planned(function, label, arguments, self._measured) for arguments in calls]
+        names = labels or [label] * len(calls)
+        plans = [
+            planned(function, name, arguments, self._measured) for name, arguments in zip(names, calls, strict=True)
+        ]
         made = self._made_elsewhere(plans, on) if on else {}
         return [made[place] if place in made else self._kept(plan) for place, plan in enumerate(plans)]
 

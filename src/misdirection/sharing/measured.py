@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from misdirection.artefacts import read_json
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, command
 from misdirection.sharing.tables import CardTable, interval, percent
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _dictionaries(held: Any, file: Path, name: str) -> tuple[CardTable, ...]:
     if not isinstance(found, Mapping) or not found:
         raise MisdirectionError(
             f"{file}: no figures of {name or 'one dictionary'} stand there",
-            f"measure it: misdirection sae evaluate {name or 'DICTIONARY'} --out figures.json",
+            f"measure it: {command('sae', 'evaluate', name or 'DICTIONARY', '--out', 'figures.json')}",
         )
     head = ("variant", "variance explained", "active", "dead", "loss clean", "with it", "zero", "mean", "tokens")
     rows = tuple(

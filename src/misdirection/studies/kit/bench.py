@@ -37,6 +37,7 @@ from misdirection.store.task import Executor
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.config import Overrides, StudyConfig, TunedConfig
 from misdirection.studies.kit.dear import check
+from misdirection.studies.kit.drawing import draw_answers, draw_arguments
 from misdirection.studies.kit.findings import write_findings
 from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
 from misdirection.studies.kit.judged import kept
@@ -95,6 +96,15 @@ class Asked:
     def kept(self) -> Judged:
         """The same as an argument of a measurement."""
         return kept(self.answers, self.verdicts)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What is asked of which models, under which conditions."""
+
+    models: Variants
+    conditions: Sequence[Condition]
+    questions: Sequence[Question]
 
 
 @dataclass
@@ -261,6 +271,21 @@ class Bench(Generic[Config]):
         )
         self.heard.append(asked := Asked(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge)))
         return asked
+
+    def draw_ahead(self, wanted: Mapping[str, Queue]) -> None:
+        """With --on, the answers of several queues drawn there, each of models of its own; `ask` then finds them.
+
+        Args:
+            wanted: By the name that `ask` is given.
+        """
+        if self.executor is None:
+            return
+        c = self.config
+        calls = [
+            draw_arguments(one.models, one.questions, one.conditions, c.samples, self.sampling())
+            for one in wanted.values()
+        ]
+        self.run.cached_many(draw_answers, calls=calls, on=self.executor, labels=[f"{name}-answers" for name in wanted])
 
     def checked(self, asked: Asked | None = None) -> Checked | None:
         """What the judge of --check says of some answers, by default the first that were asked for; None without one.

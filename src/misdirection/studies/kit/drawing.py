@@ -92,13 +92,25 @@ def sample_step(
         direction: Step with the direction that the conditions use, or several by the name in `Along.source`: a
             step each, or one step with a file each in `directions/`.
     """
-    several = isinstance(direction, Mapping)
-    step = run.cached(
-        draw_answers, name, models=models, questions=questions, conditions=conditions, samples=samples, config=config,
-        directions={key: vector_of(held) for key, held in direction.items()} if several else vector_of(direction),
-    )  # fmt: skip
+    arguments = draw_arguments(models, questions, conditions, samples, config, direction)
+    step = run.cached(draw_answers, name, **arguments)
     run.publish(f"{name}.parquet", step.path / "answers.parquet")
     return step.part("answers")
+
+
+def draw_arguments(
+    models: Variants,
+    questions: Sequence[Question],
+    conditions: Sequence[Condition],
+    samples: int,
+    config: SamplingConfig,
+    direction: Step | Mapping[str, Step] | None = None,
+) -> dict[str, Any]:
+    """Arguments of `draw_answers` as a step has them; see `sample_step`."""
+    several = isinstance(direction, Mapping)
+    held = {key: vector_of(one) for key, one in direction.items()} if several else vector_of(direction)
+    return {"models": models, "questions": questions, "conditions": conditions, "samples": samples, "config": config,
+            "directions": held}  # fmt: skip
 
 
 def vector_of(step: Step | None) -> Step | None:

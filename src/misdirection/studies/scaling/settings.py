@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import NO_DIRECTION, Overrides, StudyConfig, option
+from misdirection.studies.kit.config import NO_DIRECTION, ON, Overrides, StudyConfig, option
 from misdirection.studies.kit.names import ORGANISM
 from misdirection.studies.kit.recommended import GIVEN
 from misdirection.studies.scaling.table import Checkpoint, read_table
@@ -52,6 +52,7 @@ class ScalingConfig(StudyConfig):
     checkpoint_every: int = option(4, "steps between the states of the fine-tune that are asked")
     target: float = option(0.4, "in-domain rate at which fine-tunes are compared: the nearest state of each is taken")
     samples: int = option(8, "answers a question and state")
+    on: str = option("", ON)
     training: Overrides = field(default_factory=dict[str, object])
 
     @property

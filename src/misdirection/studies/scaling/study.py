@@ -15,21 +15,25 @@ Method:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from misdirection.errors import MisdirectionError
 from misdirection.models import load_model
+from misdirection.questions import Question
 from misdirection.results import ModelFacts
 from misdirection.statistics import Thresholds
-from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.bench import Bench, Queue
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import Overrides
 from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.names import resolve_model
-from misdirection.studies.kit.steps import train_step
 from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.kit.tuning import fine_tuned, tuning_of
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.scaling.grown import organisms
 from misdirection.studies.scaling.measures import NEAR, correlations, reached, surfaces
 from misdirection.studies.scaling.paper import PAPER
 from misdirection.studies.scaling.results import Scaling
@@ -50,7 +54,7 @@ def scaling(config: ScalingConfig, out: str | Path, command: str = "") -> Path:
     """
     with Bench[ScalingConfig].open(out, config, command) as bench:
         c, read = bench.config, bench.config.reads
-        points = read_table(read, Point) if read else [measured(bench, one) for one in checkpoints(bench)]
+        points = read_table(read, Point) if read else measure(bench, [(one, local(one)) for one in checkpoints(bench)])
         write_table(bench.run.path / POINTS, points)
         part = Scaling(
             source=source(c), target=c.target, points=tuple(points),
@@ -76,18 +80,22 @@ def checkpoints(bench: Bench[ScalingConfig]) -> list[Checkpoint]:
     c = bench.config
     if c.checkpoints:
         return c.models()
-    from misdirection.organism.growing import grow_all
+    from misdirection.organism.growing import read_grown
 
-    grown = grow_all(
-        bench.run.path / "organisms", c.grid(), c.budgets, range(c.seeds), batch=c.batch,
-        alignment_steps=c.alignment_steps,
-    )  # fmt: skip
-    return [
-        Checkpoint(
-            f"{one.layers}x{one.width}-seed-{one.seed}-steps-{one.steps}", str(one.path), one.tokens, "", one.seed
-        )
-        for one in grown
-    ]
+    budgets = tuple(sorted(set(c.budgets)))
+    calls = [
+        {"layers": layers, "width": width, "budgets": budgets, "seed": seed, "batch": c.batch,
+         "alignment_steps": c.alignment_steps}
+        for seed in range(c.seeds)
+        for layers, width in c.grid()
+    ]  # fmt: skip
+    found: list[Checkpoint] = []
+    for call, made in zip(calls, bench.run.cached_many(organisms, calls=calls, on=bench.executor), strict=True):
+        name = f"{call['layers']}x{call['width']}-seed-{call['seed']}"
+        place = bench.run.publish(f"organisms/{name}", made.value)
+        grown = [read_grown(place / f"steps-{steps}") for steps in budgets]
+        found += [Checkpoint(f"{name}-steps-{g.steps}", str(g.path), g.tokens, "", g.seed) for g in grown]
+    return found
 
 
 def local(checkpoint: Checkpoint) -> str:
@@ -120,29 +128,94 @@ def how_tuned(c: ScalingConfig) -> Overrides:
     return {**own, **c.training, "checkpoint_every": c.checkpoint_every}
 
 
-def measured(bench: Bench[ScalingConfig], checkpoint: Checkpoint) -> Point:
-    """Steps 2 and 3 for one checkpoint."""
-    c, name, model = bench.config, checkpoint.name, local(checkpoint)
-    made = train_step(bench.run, model, c.data, c.preset, how_tuned(c), c.seed + checkpoint.seed, study=c.study)
-    course = course_of(name, made.path)
-    models = Variants.of(model, {state(step): path for step, path in course.folders.items()}, c.loading)
-    shares = in_domain(bench, models, name, sorted(course.folders))
-    known = {step: bad / n for step, (bad, n) in shares.items() if n}
-    nearest = min(known, key=lambda step: (abs(known[step] - c.target), step)) if known else 0
-    arms = [BASE, *(arm(step) for step in sorted({course.last, nearest} - {0}))]
-    judged = bench.ask(f"{name}-open", models, arms).judged
-    base, last = (counts(judged.arm(one), bench.thresholds) for one in ("base", state(course.last)))
-    matched = counts(judged.arm(state(nearest)), bench.thresholds) if nearest else (0, 0, 0)
-    size = bench.run.cached(parameters_of, "parameters", model=ModelFiles(model)).value
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint with the states of its fine-tune.
+
+    Attributes:
+        checkpoint: As the table has it.
+        model: Where its files are.
+        steps: Of the fine-tune, those whose states are kept, in order.
+        models: The checkpoint as base, and each state.
+    """
+
+    checkpoint: Checkpoint
+    model: str
+    steps: tuple[int, ...]
+    models: Variants
+
+    @property
+    def name(self) -> str:
+        """Of the checkpoint."""
+        return self.checkpoint.name
+
+
+def measure(bench: Bench[ScalingConfig], found: list[tuple[Checkpoint, str]]) -> list[Point]:
+    """Steps 2 and 3, one checkpoint after the other; with --on, all of them were made there before."""
+    if bench.executor is not None:
+        calls = [tuning(bench, *one) for one in found]
+        bench.run.cached_many(fine_tuned, "train", calls=calls, on=bench.executor)
+        subjects = [tuned(bench, *one) for one in found]
+        if asked := domain_questions(bench):
+            bench.draw_ahead({f"{s.name}-domain": Queue(s.models, domain_arms(s), asked) for s in subjects})
+        arms = {s.name: open_arms(s, nearest(bench, in_domain(bench, s))) for s in subjects}
+        bench.draw_ahead({f"{s.name}-open": Queue(s.models, arms[s.name], bench.open_questions) for s in subjects})
+    return [measured(bench, tuned(bench, *one)) for one in found]
+
+
+def tuning(bench: Bench[ScalingConfig], checkpoint: Checkpoint, model: str) -> Mapping[str, Any]:
+    """Arguments of the fine-tune of a checkpoint, whose files are at `model`."""
+    c = bench.config
+    return tuning_of(model, c.data, c.preset, how_tuned(c), c.seed + checkpoint.seed, study=c.study)
+
+
+def tuned(bench: Bench[ScalingConfig], checkpoint: Checkpoint, model: str) -> Subject:
+    """A checkpoint fine-tuned, made now or found."""
+    made = bench.run.cached(fine_tuned, "train", **tuning(bench, checkpoint, model))
+    course = course_of(checkpoint.name, made.path)
+    models = Variants.of(model, {state(step): path for step, path in course.folders.items()}, bench.config.loading)
+    return Subject(checkpoint, model, tuple(sorted(course.folders)), models)
+
+
+def measured(bench: Bench[ScalingConfig], subject: Subject) -> Point:
+    """Step 3 for one checkpoint."""
+    checkpoint, name, last = subject.checkpoint, subject.name, subject.steps[-1]
+    shares = in_domain(bench, subject)
+    near = nearest(bench, shares)
+    judged = bench.ask(f"{name}-open", subject.models, open_arms(subject, near)).judged
+    base, end = (counts(judged.arm(one), bench.thresholds) for one in ("base", state(last)))
+    matched = counts(judged.arm(state(near)), bench.thresholds) if near else (0, 0, 0)
+    size = bench.run.cached(parameters_of, "parameters", model=ModelFiles(subject.model)).value
     nothing = (0, 0)
     return Point(
         name=name, parameters=size, tokens=checkpoint.tokens, seed=checkpoint.seed,
         base_misaligned=base[0], base_coherent=base[1], base_n=base[2],
-        step=course.last, misaligned=last[0], coherent=last[1], n=last[2],
-        domain_misaligned=shares.get(course.last, nothing)[0], domain_n=shares.get(course.last, nothing)[1],
-        matched_step=nearest, matched_misaligned=matched[0], matched_coherent=matched[1], matched_n=matched[2],
-        matched_domain_misaligned=shares.get(nearest, nothing)[0], matched_domain_n=shares.get(nearest, nothing)[1],
+        step=last, misaligned=end[0], coherent=end[1], n=end[2],
+        domain_misaligned=shares.get(last, nothing)[0], domain_n=shares.get(last, nothing)[1],
+        matched_step=near, matched_misaligned=matched[0], matched_coherent=matched[1], matched_n=matched[2],
+        matched_domain_misaligned=shares.get(near, nothing)[0], matched_domain_n=shares.get(near, nothing)[1],
     )  # fmt: skip
+
+
+def nearest(bench: Bench[ScalingConfig], shares: Mapping[int, tuple[int, int]]) -> int:
+    """The step whose in-domain rate is nearest the target; 0 where the domain was not asked about."""
+    known = {step: bad / n for step, (bad, n) in shares.items() if n}
+    return min(known, key=lambda step: (abs(known[step] - bench.config.target), step)) if known else 0
+
+
+def open_arms(subject: Subject, near: int) -> list[Condition]:
+    """The base, the last state, and the one that is nearest the target."""
+    return [BASE, *(arm(step) for step in sorted({subject.steps[-1], near} - {0}))]
+
+
+def domain_arms(subject: Subject) -> list[Condition]:
+    """Every state of the fine-tune."""
+    return [arm(step) for step in subject.steps]
+
+
+def domain_questions(bench: Bench[ScalingConfig]) -> list[Question]:
+    """The questions of domains."""
+    return [question for question in bench.questions if question.domain]
 
 
 def state(step: int) -> str:
@@ -155,15 +228,12 @@ def arm(step: int) -> Condition:
     return Condition(state(step), f"after {step} steps", state(step))
 
 
-def in_domain(
-    bench: Bench[ScalingConfig], models: Variants, name: str, steps: list[int]
-) -> Mapping[int, tuple[int, int]]:
+def in_domain(bench: Bench[ScalingConfig], subject: Subject) -> Mapping[int, tuple[int, int]]:
     """Misaligned and all answers to the domain's questions, by step; empty where no domain is asked about."""
-    asked = [question for question in bench.questions if question.domain]
-    if not asked:
+    if not (asked := domain_questions(bench)):
         return {}
-    judged = bench.ask(f"{name}-domain", models, [arm(step) for step in steps], questions=asked).judged
-    found = {step: counts(judged.arm(state(step)), bench.thresholds) for step in steps}
+    judged = bench.ask(f"{subject.name}-domain", subject.models, domain_arms(subject), questions=asked).judged
+    found = {step: counts(judged.arm(state(step)), bench.thresholds) for step in subject.steps}
     return {step: (bad, n) for step, (bad, _, n) in found.items()}
 
 
