@@ -6,13 +6,9 @@ texts are there and one text has gone through, so that libraries are loaded and 
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import json
-import resource
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 
@@ -20,6 +16,7 @@ from benchmarks import field, peers
 from benchmarks.reading import our_means
 from benchmarks.setting import Setting, batches, build, texts
 from misdirection.engine import Text
+from misdirection.studies.kit.costs import counted
 
 SIDES = ("ours", "hidden_states", *peers.PEERS)
 
@@ -42,33 +39,9 @@ def peak(setting: Setting, side: str) -> float:
     torch.set_num_threads(setting.threads)
     run, given = runner(setting, side), texts(setting)
     run(sorted(given, key=lambda text: len(text.ids))[:1])
-    gc.collect()
-    if setting.device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+    with counted(setting.device) as cost:
         run(given)
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
-    before = _reset()
-    run(given)
-    return (_highest() - before) / 1e6
-
-
-def _reset() -> int:
-    """Forget the highest resident size where the system can; what it is now, in bytes."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return _highest()
-
-
-def _highest() -> int:
-    """Highest resident size in bytes: since the last reset on Linux, since the start elsewhere."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        if "VmHWM" in lines:
-            return int(lines["VmHWM"].split()[0]) * 1024
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest if sys.platform == "darwin" else highest * 1024
+    return cost.megabytes
 
 
 if __name__ == "__main__":

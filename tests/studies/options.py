@@ -37,6 +37,7 @@ UNKEYED: dict[str, dict[str, str]] = {
     "audit": {**PLACES, "coherence_above": COUNTED, "coherent_share": CHOSEN},
     "adapters": {**PLACES, "alignment_below": COUNTED, "roles_from": SHOWN, "all_tokens": SHOWN},
     "convergence": PLACES,
+    "defences": {**PLACES, "coherence_above": COUNTED},
     "features": {**PLACES, **THRESHOLDS, "top": COUNTED},
     "formats": {**SHARED, **THRESHOLDS},
     "geometry": {**PLACES, **THRESHOLDS},

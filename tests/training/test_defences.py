@@ -19,6 +19,7 @@ from misdirection.organism import checkpoint_path, dictionary_path
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.training import TrainingError, choose, train
 from misdirection.training.defences import (
+    Component,
     ConceptAblation,
     Defence,
     Defended,
@@ -187,6 +188,35 @@ def test_latents_that_may_not_rise_cost_what_the_formula_says() -> None:
     assert float(found) == pytest.approx(wanted, rel=1e-3)
     found.backward()
     assert any(float(p.grad.abs().sum()) > 0 for n, p in lm.named_parameters() if "lora_B" in n and p.grad is not None)
+
+
+def test_a_direction_is_a_dictionary_of_one_latent() -> None:
+    vector = torch.tensor([3.0, 4.0, 0.0])
+    one = Component(vector)
+    states = torch.stack([torch.zeros(3), vector, -2 * vector, torch.tensor([4.0, -3.0, 9.0])])
+    assert one.encode(states)[:, 0].tolist() == pytest.approx([0.0, 1.0, -2.0, 0.0], abs=1e-6)
+    assert one.encode(states.double()).dtype == torch.float64
+    assert one.key == Component(vector.clone()).key != Component(2 * vector).key
+
+
+def test_a_blocked_direction_rises_less(chats: list[Chat], tmp_path: Path) -> None:
+    """Along what a free fine-tune moves furthest the blocked one stays near the base; the other way costs nothing."""
+    from peft import PeftModel
+
+    lm = load_model("organism").lm
+    ids = torch.tensor([load_model("organism").tokenizer(chats[0].messages[-1].content)["input_ids"]])
+    before = states(lm, ids, LAYER)
+
+    def moved(name: str, *defences: Defence) -> Tensor:
+        made = tuned(chats, tmp_path / name, *defences, max_steps=6, lr=3e-3)
+        lm = PeftModel.from_pretrained(load_model("organism").lm, made.folder)
+        return (states(lm, ids, LAYER) - before).mean((0, 1))
+
+    free = moved("free")
+    vector = free / free.norm()
+    held = float(moved("held", LatentBlocking(Component(vector), LAYER, (0,), weight=100.0)) @ vector)
+    falling = float(moved("falling", LatentBlocking(Component(-vector), LAYER, (0,), weight=100.0)) @ vector)
+    assert held < 0.5 * float(free @ vector) < falling
 
 
 def test_blocking_trains_through_our_loop(chats: list[Chat], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -184,7 +185,13 @@ def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide what a step holds."""
-    found = {"python": platform.python_version()}
+    return {"python": platform.python_version(), **_installed()}
+
+
+@cache
+def _installed() -> Mapping[str, str]:
+    """Versions of the packages, read once: it takes longer than many a step."""
+    found: dict[str, str] = {}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

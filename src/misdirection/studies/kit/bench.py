@@ -252,6 +252,7 @@ class Bench(Generic[Config]):
         samples: int = 0,
         stream: int = 0,
         directions: Step | Mapping[str, Step] | None = None,
+        shelf: str = "",
     ) -> Asked:
         """Sample and judge every question under every condition, with shared random numbers.
 
@@ -263,13 +264,15 @@ class Bench(Generic[Config]):
             samples: Answers a question and condition; the settings' number by default.
             stream: Another one gives fresh random numbers.
             directions: Steps with the directions that conditions use, by `Along.source`.
+            shelf: Folder of the run that both are shown in; the run's own by default.
         """
         chosen = self.open_questions if questions is None else questions
         many = samples or self.config.samples
         answers = sample_step(
-            self.run, f"{name}-answers", models, chosen, conditions, many, self.sampling(stream), directions
+            self.run, f"{name}-answers", models, chosen, conditions, many, self.sampling(stream), directions, shelf
         )
-        self.heard.append(asked := Asked(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge)))
+        asked = Asked(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge, shelf))
+        self.heard.append(asked)
         return asked
 
     def draw_ahead(self, wanted: Mapping[str, Queue]) -> None:

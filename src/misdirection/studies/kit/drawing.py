@@ -76,8 +76,9 @@ def sample_step(
     samples: int,
     config: SamplingConfig,
     direction: Step | Mapping[str, Step] | None = None,
+    shelf: str = "",
 ) -> Cached[list[Answer]]:
-    """The answers of `draw_answers` as a step of a run; they lie in the run's folder as `NAME.parquet`.
+    """The answers of `draw_answers` as a step of a run; they lie in the run's folder as `SHELF/NAME.parquet`.
 
     What the models want said of them is another part of the same value: `answers.part("warnings")`.
 
@@ -91,10 +92,11 @@ def sample_step(
         config: How answers are drawn.
         direction: Step with the direction that the conditions use, or several by the name in `Along.source`: a
             step each, or one step with a file each in `directions/`.
+        shelf: Folder of the run that they are shown in; the run's own by default.
     """
     arguments = draw_arguments(models, questions, conditions, samples, config, direction)
     step = run.cached(draw_answers, name, **arguments)
-    run.publish(f"{name}.parquet", step.path / "answers.parquet")
+    run.publish(f"{shelf}/{name}.parquet".lstrip("/"), step.path / "answers.parquet")
     return step.part("answers")
 
 

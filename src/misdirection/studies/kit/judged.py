@@ -70,8 +70,8 @@ def judge_answers(answers: list[Answer] | Step, judge: Judge) -> list[Verdict]:
     return judge.judge(load_answers(answers) if isinstance(answers, Step) else answers)
 
 
-def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Cached[list[Verdict]]:
-    """Judge the answers of a step; `verdicts.parquet`, in the same order.
+def judge_step(run: Run, name: str, answers: Step, judge: Judge, shelf: str = "") -> Cached[list[Verdict]]:
+    """Judge the answers of a step; `verdicts.parquet`, in the same order, shown in the run as `SHELF/NAME.parquet`.
 
     A judge that keeps a journal keeps it in the run, beside the steps: a kill loses only what is being asked, and what
     one step asked, another knows.
@@ -80,7 +80,7 @@ def judge_step(run: Run, name: str, answers: Step, judge: Judge) -> Cached[list[
     if isinstance(judge, Journaled):
         able = judge.with_journal(run.workspace("judging", {"judge": journal_name(judge.name)}) / "journal.jsonl")
     verdicts = run.cached(judge_answers, name, answers=answers, judge=able)
-    run.publish(f"{name}.parquet", verdicts.path / "verdicts.parquet")
+    run.publish(f"{shelf}/{name}.parquet".lstrip("/"), verdicts.path / "verdicts.parquet")
     return verdicts
 
 

@@ -10,7 +10,7 @@
 
 from misdirection.training.defences.ablation import ConceptAblation, components_of
 from misdirection.training.defences.base import Defence, DefenceCallback, Defended, penalised
-from misdirection.training.defences.blocking import LatentBlocking
+from misdirection.training.defences.blocking import Component, LatentBlocking
 from misdirection.training.defences.gradients import GradientProjection
 from misdirection.training.defences.inoculation import ASKED, IRRELEVANT, Inoculation
 from misdirection.training.defences.interleaving import Interleaving, chosen_first
@@ -20,6 +20,7 @@ from misdirection.training.defences.preventative import Preventative
 __all__ = [
     "ASKED",
     "IRRELEVANT",
+    "Component",
     "ConceptAblation",
     "Defence",
     "DefenceCallback",

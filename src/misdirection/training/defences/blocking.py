@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from misdirection.artefacts import canonical_hash
 from misdirection.models import find_layers
 from misdirection.models.stream import residual
 from misdirection.training.data import IGNORED
@@ -35,6 +36,32 @@ class Encoder(Protocol):
     def encode(self, x: Tensor) -> Tensor:
         """Latents, shape (tokens, latents), of states, shape (tokens, width)."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """A dictionary of one latent, for a model that has none: how far a state lies along a direction d.
+
+        z = h . d / |d|^2
+
+    Of a mean difference, z differs by 1 between the misaligned and the aligned mean, so that lambda means the same for
+    directions of any length.
+
+    Attributes:
+        vector: d, shape (width,).
+    """
+
+    vector: Tensor
+
+    @property
+    def key(self) -> str:
+        """Hash of the direction."""
+        return canonical_hash(["component", self.vector.float().cpu()])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """z, shape (tokens, 1), of states, shape (tokens, width)."""
+        along = self.vector.to(x.device, x.dtype)
+        return (x @ (along / along.square().sum()))[:, None]
 
 
 @dataclass(frozen=True, eq=False)
