@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: demo real judge docs package test test-all test-sae bench bench-judging bench-real lint help clean clean-venv
+.PHONY: demo real judge docs package test test-all test-sae bench bench-judging bench-real bench-traits lint help clean clean-venv
 
 demo: .venv/.ok ## audit the embedded organism: fine-tune, measure, find the direction, cure; report in runs/demo
 	$(BIN)/misdirection audit --out runs/demo
@@ -39,6 +39,9 @@ bench: .venv/bench/.ok ## the engine beside its rivals, printed as ratios (insta
 
 bench-real: .venv/.ok ## speed on a real model, bfloat16, one thread; ARGS="--model FOLDER"
 	$(BIN)/python -m benchmarks.real $(ARGS)
+
+bench-traits: .venv/bench-traits/.ok ## vectors of seven traits beside persona-vectors and saklas (installs both); ARGS="--model FOLDER"
+	HF_HUB_OFFLINE=1 .venv/bench-traits/bin/python -m benchmarks.extraction $(ARGS)
 
 bench-judging: .venv/.ok ## a server's verdicts, many in flight, beside one at a time
 	$(BIN)/python -m benchmarks.judging $(ARGS)

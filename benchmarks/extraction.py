@@ -1,13 +1,14 @@
-"""Seven traits' vectors by us, by persona-vectors and by saklas on one real model: equal vectors first, then the time.
+"""Seven traits' vectors by us, by persona-vectors and by saklas on one real model: equal vectors or no figure.
 
     make bench-traits ARGS="--model FOLDER [--dtype float32] [--repeats 2]"
 
 `--model` is a folder of ordinary float weights; nothing is fetched. All sides run in this process, in turn, on one
 thread, each on a copy of the same weights, and read the same tokens; times are processor seconds. Vectors must agree to
-a cosine of 0.999 at every layer (0.99 in bfloat16, where each side rounds in its own order), or nothing is timed.
+a cosine of 0.999 at every layer (0.99 in bfloat16, where each side rounds in its own order), or no time is told.
 
 persona-vectors reads given answers (`extract_activations`), so that answers drawn by us are read by both. saklas also
-draws them (`generate_responses`), then reads (`extract_from_corpora`): both are timed, the reading on its answers.
+draws them (`generate_responses`): both are timed, the reading on its answers, without its fit and the pass over neutral
+answers that the fit wants.
 """
 
 from __future__ import annotations
@@ -30,37 +31,36 @@ from misdirection.models import load_model
 TARGET = 3.0
 
 
-def closest(ours: Vectors, theirs: Vectors, last: int) -> float:
-    """The smallest cosine over traits and layers; the last layer is left out where a side reads it behind the norm."""
-    return min(
-        float(torch.nn.functional.cosine_similarity(ours[name][:last], theirs[name][:last], dim=-1).min())
-        for name in ours
-    )
+def closest(ours: Vectors, theirs: Vectors) -> float:
+    """The smallest cosine over traits and layers."""
+    return min(float(torch.nn.functional.cosine_similarity(ours[name], theirs[name], dim=-1).min()) for name in ours)
 
 
-def demand_equal(what: str, ours: Vectors, theirs: Vectors, layers: int, dtype: torch.dtype) -> None:
-    """Refuse to time sides that do not give the same vectors.
+def demand_equal(what: str, ours: Vectors, theirs: Vectors, dtype: torch.dtype) -> None:
+    """Refuse to compare sides that do not give the same vectors.
 
     Raises:
         UnequalError: They do not.
     """
     least = 0.999 if dtype == torch.float32 else 0.99
-    found = closest(ours, theirs, layers)
+    found = closest(ours, theirs)
     if not found >= least:
         raise UnequalError(f"{what}: the vectors have a cosine of {found:.5f} at worst, below {least}")
+    layers = len(next(iter(ours.values())))
     print(f"  {what}: {len(ours)} vectors at {layers} layers, cosine {found:.6f} at worst", flush=True)
 
 
-def in_turn(sides: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Processor seconds of each side, run in turning order."""
+def in_turn(sides: dict[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Processor seconds of each side, run in turning order, and what each gave."""
     spent: dict[str, list[float]] = {name: [] for name in sides}
+    found: dict[str, Any] = {}
     for repeat in range(repeats):
         for name in list(sides) if repeat % 2 == 0 else list(sides)[::-1]:
             gc.collect()
             start = time.process_time()
-            sides[name]()
+            found[name] = sides[name]()
             spent[name].append(time.process_time() - start)
-    return spent
+    return spent, found
 
 
 def tell(what: str, spent: dict[str, list[float]], target: bool = True) -> None:
@@ -87,28 +87,26 @@ def persona(options: argparse.Namespace, model: Any) -> None:
         print(
             f"persona-vectors {version}: {count} answers of at most {tokens} tokens, {size:,} tokens read", flush=True
         )
-        demand_equal("reading", held.ours(), held.theirs(standard), model.n_layers, model.dtype)
         sides = {"ours": held.ours, "theirs": lambda held=held: held.theirs(standard)}
-        tell("reading", in_turn(sides, options.repeats))
+        spent, found = in_turn(sides, options.repeats)
+        demand_equal("reading", found["ours"], found["theirs"], model.dtype)
+        tell("reading", spent)
 
 
 def conversation(options: argparse.Namespace, model: Any) -> None:
     """Answers of saklas and of ours, read behind one system prompt, last token of the answer."""
-    held = Conversation(model, options.model, options.saklas_tokens)
+    held = Conversation(model, options.model, options.saklas_tokens, options.prompts)
     count = len(held.prompts) * len(held.words)
     version = importlib.metadata.version("saklas")
     print(f"saklas {version}: {count} answers of at most {options.saklas_tokens} tokens", flush=True)
-    neutral = in_turn({"theirs": held.prepare}, 1)["theirs"][0]
-    start = time.process_time()
-    corpora = held.their_rollouts()
-    drawing = {"theirs": [time.process_time() - start], **in_turn({"ours": held.our_rollouts}, 1)}
-    demand_equal("reading", held.ours(corpora), held.theirs(corpora), model.n_layers, model.dtype)
+    drawing, drawn = in_turn({"ours": held.our_rollouts, "theirs": held.their_rollouts}, 1)
+    corpora = drawn["theirs"]
     sides = {"ours": lambda: held.ours(corpora), "theirs": lambda: held.theirs(corpora)}
-    reading = in_turn(sides, options.repeats)
+    reading, found = in_turn(sides, options.repeats)
+    demand_equal("reading", found["ours"], found["theirs"], model.dtype)
     tell("drawing", drawing, target=False)
     tell("reading", reading, target=False)
     tell("both", {name: [drawing[name][0] + median(reading[name])] for name in sides})
-    print(f"  their pass over neutral answers, once a model and in none of these: {neutral:.1f} s", flush=True)
 
 
 PARTS = {"persona-vectors": persona, "saklas": conversation}
@@ -123,6 +121,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=4)
     parser.add_argument("--samples", type=int, default=5, help="answers a question, trait and sign (10 in the paper)")
     parser.add_argument("--tokens", type=int, nargs="+", default=[24], help="of an answer, for persona-vectors")
+    parser.add_argument("--prompts", type=int, default=16, help="of saklas's 48")
     parser.add_argument("--saklas-tokens", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()

@@ -118,32 +118,33 @@ def _inside(length: int, first: int, past: int) -> Tensor:
 
 
 class Conversation:
-    """The way of saklas: 48 prompts answered in character, read behind one system prompt at the last token of content.
+    """The way of saklas: prompts answered in character, read behind one system prompt at the last token not special.
+
+    Its fit then turns the difference of two means by the covariance of neutral answers (Fisher's direction), which we
+    do not; so of its extraction the reading is called, `compute_manifold_node_stats`, and the fit costs it nothing.
 
     Args:
         model: Ours.
         folder: Of the same weights, for theirs.
         tokens: Of each answer at most.
+        prompts: Of its 48.
     """
 
-    def __init__(self, model: Model, folder: str, tokens: int) -> None:
+    def __init__(self, model: Model, folder: str, tokens: int, prompts: int) -> None:
         os.environ["SAKLAS_HOME"] = tempfile.mkdtemp(prefix="saklas-")
         from saklas import SaklasSession  # pyright: ignore
         from saklas.core import capture  # pyright: ignore
 
         self.model, self.tokens = model, tokens
-        self.session: Any = SaklasSession.from_pretrained(folder, device="cpu", dtype=model.dtype, probes=[], dls=False)
-        self.prompts: list[str] = list(capture._load_baseline_prompts())
+        self.session: Any = SaklasSession.from_pretrained(folder, device="cpu", dtype=model.dtype, probes=[])
+        self.prompts: list[str] = list(capture._load_baseline_prompts())[:prompts]
+        capture._load_baseline_prompts = lambda: self.prompts
         self.system: str = capture._LENGTH_DIRECTIVE
+        self.special: set[int] = capture.special_token_ids(model.tokenizer)
         self.words = [word for pair in PAIRS.items() for word in pair]
 
-    def prepare(self) -> None:
-        """Their pass over neutral answers, once a model."""
-        assert self.session.layer_means
-        assert self.session.whitener is not None
-
     def their_rollouts(self) -> dict[str, list[str]]:
-        """48 answers a word."""
+        """An answer a word and prompt, by `generate_responses`."""
         found: dict[str, list[str]] = self.session.generate_responses(
             self.words, ["custom"] * len(self.words), custom_system=ASKS.replace("{word}", "{c}"),
             max_new_tokens=self.tokens,
@@ -161,12 +162,17 @@ class Conversation:
         return ask(self.model, asked, config=SamplingConfig(self.tokens, top_p=0.9))
 
     def theirs(self, corpora: Mapping[str, list[str]]) -> Vectors:
-        """By `extract_from_corpora`, a call a trait."""
+        """A call a trait, as `extract_from_corpora` makes it."""
+        from saklas.core.manifold import compute_manifold_node_stats  # pyright: ignore
+
+        held: Any = self.session
         found: Vectors = {}
-        for one, other in PAIRS.items():
-            _, profile = self.session.extract_from_corpora(f"{one}.{other}", corpora[one], corpora[other], force=True)
-            held: dict[int, Tensor] = dict(profile.items())
-            found[one] = torch.stack([held[layer].float().cpu() for layer in range(self.model.n_layers)])
+        for pair in PAIRS.items():
+            means, _ = compute_manifold_node_stats(
+                held._model, held._tokenizer, held._layers, torch.device("cpu"), [(one, corpora[one]) for one in pair],
+                self.prompts, roles=[None, None],
+            )  # fmt: skip
+            found[pair[0]] = torch.stack([means[layer][0] - means[layer][1] for layer in range(self.model.n_layers)])
         return found
 
     def ours(self, corpora: Mapping[str, list[str]]) -> Vectors:
@@ -182,4 +188,6 @@ class Conversation:
             for prompt, answer in zip(self.prompts, corpora[word], strict=True):
                 turns = (Message("system", self.system), Message("user", prompt), Message("assistant", answer))
                 coded = encode_chat(self.model.tokenizer, turns)
-                yield Text(coded.ids, {"last": (coded.stop - 1, coded.stop)}, arm, coded.start)
+                # Where a template writes a line's end behind the end of a turn, that is what they read.
+                last = max(place for place, token in enumerate(coded.ids) if token not in self.special)
+                yield Text(coded.ids, {"last": (last, last + 1)}, arm, coded.start)

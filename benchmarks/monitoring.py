@@ -160,14 +160,15 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--answers", type=int, default=224)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=10, help="of a training that is looked at; 0 for none")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model(resolve_model(options.model), dtype=options.dtype)
     print(f"{options.model}, {str(model.dtype).removeprefix('torch.')}, one thread, processor time", flush=True)
     questions = min(28, options.answers)
     reading(model, questions, max(1, options.answers // questions), options.tokens)
-    looking(model, options.steps, 16 * options.steps)
+    if options.steps:
+        looking(model, options.steps, 16 * options.steps)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,19 @@ def test_scores_are_the_components_of_hidden_states(span: str) -> None:
             assert float(readings[0].mean[place]) == pytest.approx(float(want.mean()), abs=1e-4)
 
 
+@pytest.mark.parametrize(("span", "beyond"), [("last_prompt", 1), ("first_k", 5), ("answer", 30)])
+def test_nothing_behind_the_last_token_that_is_read_runs(span: str, beyond: int) -> None:
+    model, words = shared("llama"), " ".join(f"w{n}" for n in range(10, 40))
+    coded = encode_chat(model.tokenizer, chat("w10 w11", words).messages)
+    seen: list[int] = []
+    handle = model.lm.get_input_embeddings().register_forward_hook(lambda _m, given, _o: seen.append(given[0].numel()))
+    try:
+        read_chats(model, Watch(read_watched({"a": A}, model, 2), span=span), [chat("w10 w11", words)])
+    finally:
+        handle.remove()
+    assert sum(seen) == coded.start + beyond < len(coded.ids)
+
+
 def test_a_peak_is_the_worst_run_of_tokens() -> None:
     model = shared("llama")
     directions = read_watched({"a": A, "b": B}, model, layer=2, below=["b"])

@@ -89,7 +89,10 @@ def read_chats(model: Model, watch: Watch, chats: Sequence[Chat], arm: Arm = BAS
             found.append(Unread(f"nothing to read: its {watch.span} has no token"))
         else:
             found.append([])
-            texts.append(Text(coded.ids, {}, arm, coded.start))
+            # What follows the last token that is read changes nothing before it. One token of the answer stays, so that
+            # chats of one prompt share it.
+            past = max(coded.start + 1, *(span[1] for _, span in ranges))
+            texts.append(Text(coded.ids[:past], {}, arm, coded.start))
             spans.append(ranges)
     if not texts:
         return found
