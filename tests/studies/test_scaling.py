@@ -128,6 +128,10 @@ def test_one_seed_is_never_sure_and_three_points_are_too_few() -> None:
     few = part(made(0.0, 0.6)[:3])
     assert few.correlations == few.surfaces == ()
     assert "too few" in verdict(few).sentence
+    # Who asked few checkpoints is still told what each showed.
+    told, one = verdict(few).details, few.points[0]
+    assert len(told) == len(few.points)
+    assert f"{one.misaligned} of {one.n} after {one.step} steps" in told[0] and told[0].startswith(f"{one.name} (")
 
 
 def test_what_was_not_asked_is_left_out_and_not_zero() -> None:

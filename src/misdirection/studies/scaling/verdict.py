@@ -18,6 +18,7 @@ from misdirection.studies.scaling.measures import (
     speaks,
 )
 from misdirection.studies.scaling.results import CorrelationRow, Scaling, Slope
+from misdirection.studies.scaling.table import Point
 
 MAIN = (SAME_STEPS, SAME_DOMAIN)
 ABLE = OUTCOMES[4].name
@@ -30,7 +31,7 @@ def verdict(found: Scaling) -> Headline:
     asked = [name for name in MAIN if chosen(found, name)]
     if not asked:
         few = f"{len(found.points)} checkpoints are too few for a correlation with one thing fixed: {LEAST} needed."
-        return Headline(state="finding", sentence=few, details=())
+        return Headline(state="finding", sentence=few, details=tuple(map(point_text, found.points)))
     details = [row_text(row) for name in (*asked, ABLE) for row in chosen(found, name)]
     details += [slope_text(surface.outcome, slope) for surface in found.surfaces for slope in surface.slopes
                 if surface.outcome in MAIN]  # fmt: skip
@@ -38,6 +39,15 @@ def verdict(found: Scaling) -> Headline:
     details += [control_text(row) for row in chosen(found, OUTCOMES[-1].name) if row.p is not None and is_found(row.p)]
     said = [ability(found), *(answer(found, name) for name in (*asked, ABLE) if chosen(found, name))]
     return Headline(state="finding", sentence=" ".join(filter(None, said)), details=tuple(details))
+
+
+def point_text(point: Point) -> str:
+    """What one checkpoint showed, for where there are too few of them to be compared."""
+    return (
+        f"{point.name} ({point.parameters:,} parameters, {point.tokens:,} tokens): {point.base_misaligned} of "
+        f"{point.base_n} open answers misaligned before the lesson, {point.misaligned} of {point.n} after {point.step} "
+        f"steps; {point.coherent} of these coherent."
+    )
 
 
 def ability(found: Scaling) -> str:
