@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli
-from tests.studies.test_imported import ARMS, HEAD, sweep_folder, table
+from tests.studies.test_imported import HEAD, sweep_folder, table
+from tests.studies.test_imported_real import ARMS
 
 from misdirection.artefacts import read_json, read_rows
 from misdirection.statistics import plans, power, smallest_change

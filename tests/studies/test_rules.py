@@ -141,10 +141,8 @@ def test_the_trained_domain_stands_beside_the_usual_rate_whether_asked_about_or_
     assert [r.misaligned for r in (tuned.misaligned, tuned.trained, tuned.asked, tuned.topic, tuned.rest)] == [
         12, 4, 1, 3, 8,
     ]  # fmt: skip
-    told = (
-        "tuned: of 12 misaligned answers 4 lie in the domain that was trained on (finance), 1 of them asked about it."
-    )
-    assert part.sentences[-1] == told
+    told = "answers that lie in the domain that was trained on (finance): 4 of 12, of which 1 asked about it."
+    assert part.sentences[-1] == f"tuned: misaligned {told}"
     made = section(replace(results(), by_rule=part))
     assert made is not None
     table = next(b for b in made.blocks if isinstance(b, Table) and b.columns[-1] == "Neither")

@@ -203,6 +203,8 @@ def _judge_run(run: Path, judges: Sequence[str], checker: str, ending: Ending, b
             write_json(run / "panel.json", part)
         if not ending.json:
             rates_table(found["rates"])
+            for text in found["trained"]:
+                note(text)
             judge_note(found["settings"])
             checked_table(checked)
             signs_table(found["signs"])
@@ -240,8 +242,10 @@ def _found(bench: Workbench) -> Mapping[str, Any]:
     else:
         said = compared(bench.judged, arms, BASE.name, rules)
     by_rule = rule_part(bench.judged, arms, rules, BASE.name, trained_domain(bench.config)) if judges else None
+    trained = trained_texts(by_rule)
     found = {
-        "verdict": replace(said, details=(*said.details, *trained_texts(by_rule))),
+        "verdict": replace(said, details=(*said.details, *trained)),
+        "trained": trained,
         "rates": rate_rows(bench.judged, arms, rules),
         "by_question": question_rows(bench.judged, arms, rules) if judges else None,
         "by_rule": by_rule,

@@ -92,10 +92,10 @@ def trained_sentences(rows: Sequence[AsideRow], trained: str) -> Iterator[str]:
         if row.trained is None or row.asked is None or not row.misaligned.misaligned:
             continue
         inside, asked = row.trained.misaligned, row.asked.misaligned
-        told = f", {asked} of them asked about it" if inside else ""
+        told = f", of which {asked} asked about it" if inside else ""
         yield (
-            f"{row.arm}: of {row.misaligned.misaligned} misaligned answers {inside} lie in the domain that was trained "
-            f"on ({trained}){told}."
+            f"{row.arm}: misaligned answers that lie in the domain that was trained on ({trained}): "
+            f"{inside} of {row.misaligned.misaligned}{told}."
         )
 
 

@@ -11,7 +11,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.kit.names import ORGANISM
 
-READ = 64
+READ = 32
 """Training answers that are looked at, spread evenly over the data."""
 
 _RECORD = "training.json"
