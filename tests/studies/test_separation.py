@@ -38,6 +38,7 @@ from misdirection.studies.separation.organisms import (
 from misdirection.studies.separation.results import LayerRow, SeparationResults
 from misdirection.studies.separation.settings import SeparationConfig
 from misdirection.studies.separation.study import separation
+from misdirection.studies.separation.verdict import few_text, verdict
 
 NAMES = ("medical", "law", "pets")
 SMALL_RUN = SeparationConfig(
@@ -110,6 +111,28 @@ def test_tests_stand_beside_their_layers_and_the_report_says_it(found: Separatio
     for heading in ("Does what lies close spill over?", "How close the concepts lie", "Causal cross-talk"):
         assert heading in page
     assert "Fine-tuned on medical" in " ".join(found.verdict.details)
+
+
+def test_few_concepts_are_no_finding_that_closeness_tells_nothing(found: SeparationResults):
+    """As on SmolLM2, of three concepts: "none of five measures predicts" was said of two pairs."""
+    part = found.separation
+    row = part.pairs[0]
+
+    def of(count: int):
+        return replace(part, pairs=tuple(replace(row, concept=f"c{i}") for i in range(count)))
+
+    assert few_text(of(5)) == ""
+    assert "known of 2 other concepts only, and 5 are the least" in few_text(of(2))
+    assert "cannot be told: the spill is known of no other concept" in verdict(of(0)).sentence
+
+
+def test_answers_that_the_judge_could_not_tell_are_no_spill(found: SeparationResults):
+    rate = replace(found.separation.pairs[0].base, value=0.0, bounded=False)
+    assert tables._change(rate, replace(rate, value=0.25)) == 0.25
+    open_ended = replace(rate, ceiling=1.0, bounded=True)
+    assert np.isnan(tables._change(rate, open_ended)) and np.isnan(tables._change(open_ended, rate))
+    told = tables.notes(replace(found.separation, pairs=found.separation.pairs[:1], own=()), True)
+    assert any("or the judge could not tell its answers" in text for text in told)
 
 
 def test_a_finished_run_is_gone_on_with_and_says_nothing_of_the_organism(run: Path, tmp_path: Path):

@@ -58,7 +58,7 @@ def pair_rows(
     cross: Sequence[CrossRow],
     rules: Thresholds,
 ) -> tuple[tuple[PairRow, ...], tuple[PairRow, ...]]:
-    """A row a fine-tune and other concept that was asked about, and one a fine-tune on its own concept.
+    """A row a fine-tune and other concept whose answers could be judged, and one a fine-tune on its own concept.
 
     Args:
         judged: Answers of the base and of all fine-tunes.
@@ -76,6 +76,8 @@ def pair_rows(
     for trained in fine_tunes:
         for concept in asked_about(judged, concepts):
             base, tuned = (effect_of(of_concept(judged, arm, concept), rules).rate for arm in (BASE_VARIANT, trained))
+            if math.isnan(change := _change(base, tuned)):
+                continue
             i, j = names.index(trained), names.index(concept)
             talk = _gap(rates, trained, concept)
             found.append(
@@ -84,7 +86,7 @@ def pair_rows(
                     concept=concept,
                     base=base,
                     tuned=tuned,
-                    spill=_change(base, tuned),
+                    spill=change,
                     **{name: float(space.tables[layer, place, i, j]) for place, name in enumerate(TABLES)},
                     latents=None if latents is None else float(latents[i, j]),
                     crosstalk=None if math.isnan(talk) else talk,
@@ -94,7 +96,10 @@ def pair_rows(
 
 
 def _change(base: RateRow, tuned: RateRow) -> float:
-    return math.nan if base.value is None or tuned.value is None else tuned.value - base.value
+    """NaN where one is not known, or where the judge could tell so few answers that a rate is no figure."""
+    if base.value is None or tuned.value is None or base.bounded or tuned.bounded:
+        return math.nan
+    return tuned.value - base.value
 
 
 def others_of(latents: Numbers | None, cross: Sequence[CrossRow], concepts: Sequence[Concept]) -> Mapping[str, Numbers]:
@@ -157,7 +162,10 @@ def notes(found: Separation, steered: bool) -> list[str]:
     told = [f"{found.unread} chats could not be read and stand out of the means."] if found.unread else []
     silent = [name for name in found.concepts if name not in {row.concept for row in (*found.pairs, *found.own)}]
     if silent:
-        told.append(f"No questions were asked about {', '.join(silent)}; their spill is not known.")
+        told.append(
+            f"Nothing is known of the spill to {', '.join(silent)}: no questions were asked about it, or the judge "
+            "could not tell its answers."
+        )
     if not steered:
         told.append("Nothing was added (--norm 0), so causal cross-talk was not asked.")
     return told

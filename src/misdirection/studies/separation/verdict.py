@@ -18,6 +18,9 @@ NAMES = {
 
 FOUND = 0.05
 
+ENOUGH = 5
+"""Other concepts for a test: of fewer there are fewer than 120 orders, and p over several measures cannot be small."""
+
 
 def verdict(found: Separation) -> Headline:
     """Whether spill follows closeness, what fine-tuning does to it, and the controls."""
@@ -27,7 +30,8 @@ def verdict(found: Separation) -> Headline:
         f"At layer {found.layer} what lies close to a trained concept spills over more: "
         f"{'; '.join(map(test_text, held))} (p times the {len(tests)} measures is below {FOUND:g})."
         if held
-        else f"At layer {found.layer} none of {len(tests)} measures of closeness to the trained concept predicts which "
+        else few_text(found)
+        or f"At layer {found.layer} none of {len(tests)} measures of closeness to the trained concept predicts which "
         "other concepts its fine-tune spills over to."
     )
     details = [
@@ -38,6 +42,19 @@ def verdict(found: Separation) -> Headline:
         cross_text(found),
     ]
     return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
+
+
+def few_text(found: Separation) -> str:
+    """That there is too little to compare, where there is."""
+    others = [sum(row.trained == name for row in found.pairs) for name in {row.trained for row in found.pairs}]
+    most = max(others, default=0)
+    if most >= ENOUGH:
+        return ""
+    known = "of no other concept" if not most else f"of {most} other concept{'s' if most > 1 else ''} only"
+    return (
+        f"Whether a fine-tune spills over to what lies close cannot be told: the spill is known {known}, and "
+        f"{ENOUGH} are the least. How close the concepts lie is told below."
+    )
 
 
 def test_text(row: TestRow) -> str:
