@@ -245,3 +245,15 @@ def test_two_runs_take_turns_with_one_model_in_memory(finished: Path, large: Pat
         first = ends(events(asking, talk({"variant": "tuned"})))[0]["text"]
         assert "failed" in events(asking, {**talk({}), "run": 1})[-1]
         assert ends(events(asking, {**talk({"variant": "tuned"}), "run": 2}))[0]["text"] == first
+
+
+def test_a_model_that_does_not_fit_is_said_and_the_rest_can_be_read(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("misdirection.models.memory.free_memory", lambda: 1000)
+    with client(finished) as small:
+        told = [one for one in events(small, talk({"variant": "base"})) if "failed" in one]
+        assert told and "GB for its weights" in told[0]["failed"] and "the report are read without" in told[0]["hint"]
+        page = small.get("/api/promoted?run=0&by=direction&of=direction&layer=1")
+        assert page.status_code == 400 and "doctor" in page.json()["hint"] and "--dtype" not in page.json()["hint"]
+        assert small.get("/answers").status_code == 200 and small.get("/runs/0/report").status_code == 200

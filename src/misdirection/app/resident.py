@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from misdirection.app.material import variants_of
 from misdirection.app.opening import OpenRun
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, command
 
 if TYPE_CHECKING:
     from misdirection.engine.live import Live, Progress
@@ -143,7 +143,7 @@ class Resident:
         try:
             job.future.set_result(job.work(self._models(job.run)))
         except BaseException as error:
-            job.future.set_exception(error)
+            job.future.set_exception(_of_memory(error) or error)
 
     def _models(self, run: int) -> Variants:
         if self._held is None or self._held[0] != run:
@@ -188,6 +188,23 @@ class Resident:
 
         model = self._live[name][0]
         self._live[name] = (model, Live(model))
-        said = MisdirectionError(f"the model stopped: {type(error).__name__}: {error}", "ask again")
+        said = _of_memory(error) or MisdirectionError(
+            f"the model stopped: {type(error).__name__}: {error}", "ask again"
+        )
         lost = [number for held, number in self._heard if held == name]
         return [Progress(number, error=said) for number in lost]
+
+
+def _of_memory(error: BaseException) -> MisdirectionError | None:
+    """Words for a model that does not fit; None for other faults. Options of loading are those of the run."""
+    from misdirection.models.errors import NotEnoughMemoryError
+
+    told = error.message if isinstance(error, NotEnoughMemoryError) else ""
+    # PyTorch's own is known by its name: it may not be there.
+    if not told and not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+        return None
+    return MisdirectionError(
+        told or "the models of this run and what is asked of them do not fit into memory",
+        "answers, rates and the report are read without them; for the rest open the app where they fit "
+        f"({command('doctor')} says what does)",
+    )
