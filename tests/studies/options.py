@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Container, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -120,7 +120,12 @@ def would_make(name: str, config: Any, run: Path) -> str | None:
 
 def ordinary(config: Any, run: Path, place: Path) -> dict[str, Any]:
     """Another value of every option."""
-    found = {one.name: _other(getattr(config, one.name)) for one in fields(config) if one.metadata.get("option", True)}
+    hints = get_type_hints(type(config))
+    found = {
+        one.name: _other(getattr(config, one.name), hints[one.name])
+        for one in fields(config)
+        if one.metadata.get("option", True)
+    }
     given: dict[str, Any] = {
         "model": _model(place),
         "dtype": "bfloat16",
@@ -143,11 +148,13 @@ def ordinary(config: Any, run: Path, place: Path) -> dict[str, Any]:
     return {**found, **{option: value for option, value in given.items() if option in found}}
 
 
-def _other(value: Any) -> Any:
+def _other(value: Any, kind: Any) -> Any:
+    if value is None and kind in (int | None, float | None):
+        return 1 if kind == (int | None) else 0.25
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return max(value, 0) + 1
+        return value + 1
     if isinstance(value, float):
         return value / 2 or 0.25
     return value[:-1] if isinstance(value, tuple) and len(value) > 1 else value

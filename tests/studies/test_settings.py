@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from misdirection.studies.kit.conditions import (
 )
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_model, resolve_questions
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.registry import studies
 from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.semantic.settings import SemanticConfig
 
@@ -77,7 +79,7 @@ def test_the_judge_in_the_box_scores_no_topics() -> None:
         ({"sweep_samples": -1}, "--sweep-samples must be 1 or more"),
         ({"drift_samples": 0}, "--drift-samples must be 1 or more"),
         ({"temperature": -0.5}, "--temperature must be 0 or more, not -0.5"),
-        ({"max_new_tokens": -1}, "--max-new-tokens must be 0 or more"),
+        ({"max_new_tokens": -1}, "--max-new-tokens must be 1 or more"),
         ({"seed": -1}, "--seed must be 0 or more"),
         ({"alignment_below": 130.0}, "--alignment-below must be from 0 to 100, not 130"),
         ({"coherence_above": -1.0}, "--coherence-above must be from 0 to 100"),
@@ -247,6 +249,31 @@ def test_a_removal_at_one_layer_alone_takes_that_layer_s_own_vector() -> None:
     assert all(done and done.single is None for done in at.values())
     assert [done.layers for done in at.values() if done] == [(1,), (3,)]
     assert at["cap-alone-3"] and at["cap-alone-3"].thresholds == CAPS.own
+
+
+def test_the_numbers_that_stood_for_by_default_are_still_taken_for_it() -> None:
+    """As runs, files and commands of before hold them: 0 and -1 are what suits, and never numbers to go by."""
+    found = 0
+    for study in studies().values():
+        for item in fields(study.settings):
+            if (was := item.metadata.get("was")) is None:
+                continue
+            found += 1
+            assert item.default is None and item.metadata["help"] and str(was) in ("0", "-1")
+            assert getattr(study.settings(**{item.name: was}), item.name) is None
+            assert getattr(study.settings(**{item.name: was + 1}), item.name) == was + 1
+    assert found > 20
+    assert AuditConfig(adapter="x", max_new_tokens=0) == AuditConfig(adapter="x")
+    assert ScreenConfig(max_new_tokens=0).answer_tokens == 600 and ScreenConfig(max_new_tokens=7).answer_tokens == 7
+
+
+def test_no_number_of_an_option_stands_for_by_default() -> None:
+    """A default of -1 is a layer that is none; help that reads a meaning into a number belongs to None."""
+    for study in studies().values():
+        for item in fields(study.settings):
+            assert item.default != -1, (study.name, item.name)
+            told = str(item.metadata.get("help"))
+            assert not re.search(r"(^|[ ;])-1[: ]| 0 takes (all|the preset)", told), (study.name, item.name)
 
 
 def test_a_run_reopens_with_its_settings_and_changes(tiny: Path, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_without_induction_no_judge_is_asked():
 
 def test_each_question_is_asked_in_every_role_and_in_none():
     two = [Trait(name, contrasts=role_definitions()[0].contrasts, questions=("a?", "b?")) for name in ("x", "y")]
-    asked = role_questions(tuple(two), 0)
+    asked = role_questions(tuple(two), None)
     pairs = len(two[0].contrasts)
     assert len(asked) == 2 * 2 * pairs + 2 * pairs + 2 and len({q.id for q in asked}) == len(asked)
     assert {q.system for q in asked if q.id.startswith("itself/")} == {None}

@@ -62,20 +62,20 @@ class ScalarTable:
     positions: Tensor
 
 
-def columns_of(model: Model, adapter: str, pairs: int = 0) -> tuple[Column, ...]:
+def columns_of(model: Model, adapter: str, pairs: int | None = None) -> tuple[Column, ...]:
     """The columns of an adapter.
 
     Args:
         model: The resident model.
         adapter: Which adapter.
-        pairs: Leading canonical pairs of each module that are read; 0 takes so many that about `COLUMNS` columns come
-            of it, at least one a module.
+        pairs: Leading canonical pairs of each module that are read; None takes so many that about `COLUMNS` columns
+            come of it, at least one a module.
 
     Raises:
-        AdapterError: `pairs` is negative, or the adapter is not there.
+        AdapterError: `pairs` is less than 1, or the adapter is not there.
     """
-    if pairs < 0:
-        raise AdapterError(f"{pairs} pairs of a module cannot be read", "give 1 or more, or 0 for as many as are due")
+    if pairs is not None and pairs < 1:
+        raise AdapterError(f"{pairs} pairs of a module cannot be read", "give 1 or more, or none at all")
     held = pairs_of(model, adapter)
     labels = labels_of([pair.path for pair in held])
     most = pairs or max(1, COLUMNS // len(held))

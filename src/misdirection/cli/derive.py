@@ -112,7 +112,7 @@ def several(given: Iterable[Any] | None, kind: Callable[[str], Any], option: str
 def _parameter(
     item: Field[Any], kind: Any, panel: str | None, blank: bool, known: Collection[str], more: str
 ) -> inspect.Parameter:
-    text = str(item.metadata["help"]) + more
+    text, number = str(item.metadata["help"]) + more, _number(item, kind)
     default: Any = None if item.default is MISSING else item.default
     if kind in LISTS:
         # No square brackets in help texts: they are markup to rich, and vanish.
@@ -134,7 +134,7 @@ def _parameter(
         item.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[list[str] | None if repeated else _shape(kind, blank), option],
+        annotation=Annotated[list[str] | None if repeated else _shape(number or kind, blank or bool(number)), option],
     )
 
 
@@ -145,3 +145,8 @@ def _shape(kind: Any, blank: bool) -> Any:
     plain = {str: str, int: int, float: float, bool: bool}
     base = plain.get(kind, str)
     return base | None if blank or kind not in plain else base
+
+
+def _number(item: Field[Any], kind: Any) -> Any:
+    """The number of an option whose default is None in place of one that stood for it (`was`), else None."""
+    return {int | None: int, float | None: float}.get(kind) if item.metadata.get("was") is not None else None

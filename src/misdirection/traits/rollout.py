@@ -32,12 +32,12 @@ class Role:
     question: Question
 
 
-def roles(traits: Sequence[Trait], most: int = 0) -> tuple[Role, ...]:
+def roles(traits: Sequence[Trait], most: int | None = None) -> tuple[Role, ...]:
     """Every extraction question of every trait under both sides of each of its pairs.
 
     Args:
         traits: With contrasts and questions.
-        most: Questions of each trait at most, the first ones; 0 takes all.
+        most: Questions of each trait at most, the first ones; None takes all.
 
     Raises:
         TraitError: A trait lacks one of them.
@@ -47,7 +47,7 @@ def roles(traits: Sequence[Trait], most: int = 0) -> tuple[Role, ...]:
     return tuple(
         Role(trait.name, sign, pair, text, _question(trait, sign, pair, number, text))
         for trait in traits
-        for number, text in enumerate(trait.questions[: most or None])
+        for number, text in enumerate(trait.questions[:most])
         for pair in range(len(trait.contrasts))
         for sign in SIGNS
     )

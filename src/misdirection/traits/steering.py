@@ -52,9 +52,9 @@ class Dose:
 
 
 def evaluation_questions(
-    traits: Sequence[Trait], most: int = 0, under: Sign | None = None
+    traits: Sequence[Trait], most: int | None = None, under: Sign | None = None
 ) -> dict[str, tuple[Question, ...]]:
-    """The evaluation questions of each trait, at most `most` of them (0 takes all), under a side of its first pair.
+    """The evaluation questions of each trait, at most `most` of them (None takes all), under a side of its first pair.
 
     A question that several traits ask has one id, so that its random numbers are shared.
     """
@@ -66,7 +66,7 @@ def evaluation_questions(
         mark = "" if under is None else f"_{trait.name}-{under}"
         found[trait.name] = tuple(
             Question(f"{ids.setdefault(text, f'evaluation/{len(ids)}')}{mark}", (text,), system=system, source="trait")
-            for text in trait.evaluation[: most or None]
+            for text in trait.evaluation[:most]
         )
     return found
 
@@ -78,7 +78,7 @@ def steered(
     directions: Mapping[str, Direction],
     samples: int,
     config: SamplingConfig | None = None,
-    most: int = 0,
+    most: int | None = None,
 ) -> list[Answer]:
     """Answers to each trait's evaluation questions under each of its doses; arms are called by `Dose.name`.
 
@@ -91,7 +91,7 @@ def steered(
         directions: By trait.
         samples: Answers a question and dose.
         config: How answers are drawn.
-        most: Evaluation questions of each trait at most; 0 takes all.
+        most: Evaluation questions of each trait at most; None takes all.
     """
     groups: dict[tuple[str, ...], tuple[tuple[Question, ...], list[Dose]]] = {}
     sides: dict[Sign | None, None] = {dose.under: None for dose in doses}

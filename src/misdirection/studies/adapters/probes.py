@@ -120,7 +120,9 @@ def read(bench: Bench[AdaptersConfig], models: Variants, asked: Asked, variant: 
     return Read(scalars.value, scores.value), probes.value
 
 
-def set_scalars(models: Variants, judged: Judged, variant: str, domain: str, limits: Bounds, pairs: int) -> ReadScalars:
+def set_scalars(
+    models: Variants, judged: Judged, variant: str, domain: str, limits: Bounds, pairs: int | None
+) -> ReadScalars:
     """Scalars of `pairs` canonical pairs of each module at the tokens of a variant's answers that are in a set."""
     model, chosen = models.model(variant), chosen_answers(judged, variant, domain, limits)
     texts = texts_of(model, [answer for answer, _ in chosen], variant)

@@ -31,7 +31,9 @@ class AdaptersConfig(TunedConfig):
     preset: str = option("rank1x9", f"fine-tuning preset for --data: {', '.join(LORA)}")
     again: int = option(1, "further fine-tunes of --data with other seeds, to see whether the same layers take a role")
     domain: str = option("medical", "the domain of the fine-tune, as the judge scores it and questions name it")
-    pairs: int = option(0, "canonical pairs of each module that are read; 0: about 128 over all modules")
+    pairs: int | None = option(
+        None, "canonical pairs of each module that are read; by default about 128 over all modules", was=0
+    )
     aligned_from: float = option(90.0, "alignment from which an answer is in an aligned set")
     misaligned_to: float = option(30.0, "alignment up to which an answer is in a misaligned set")
     domain_from: float = option(50.0, "topic score from which an answer is in a set of the domain")
@@ -58,7 +60,7 @@ class AdaptersConfig(TunedConfig):
                 "a full fine-tune has no adapters to read", f"--adapter, or --preset {', '.join(LORA)}"
             )
         c.one_of("roles_from", ("tokens", "questions"))
-        for name, least in (("repeats", 2), ("pairs", 0), ("again", 0), ("strength", 1e-6)):
+        for name, least in (("repeats", 2), ("pairs", 1), ("again", 0), ("strength", 1e-6)):
             c.at_least(name, least)
         for name in ("aligned_from", "misaligned_to", "domain_from", "other_to"):
             c.within(name, 100)

@@ -183,14 +183,14 @@ def forecast(config: AuditConfig, *, whole: bool, price: str | None = None) -> F
     answers = sum(stage.answers for stage in stages)
     room = _letters(questions)
     judges = tuple(
-        calls_of(judge, answers, room, config.max_new_tokens * LETTERS)
+        calls_of(judge, answers, room, config.answer_tokens * LETTERS)
         # Sampling judges nothing yet.
         for judge in ((config.judge, *config.panel) if whole else ())
     )
     if whole:
-        judges += _checked(config.check, stages[0].answers, room, config.max_new_tokens * LETTERS)
+        judges += _checked(config.check, stages[0].answers, room, config.answer_tokens * LETTERS)
     return Forecast(
-        stages, config.max_new_tokens, judges, len(opened), config.samples,
+        stages, config.answer_tokens, judges, len(opened), config.samples,
         seconds_of(config, answers), read_price(price),
     )  # fmt: skip
 

@@ -45,7 +45,7 @@ def seconds_of(config: AuditConfig, answers: int, speed: Callable[[], float] | N
     parameters = parameters_of(Path(resolve_model(config.model)))
     if not depth or not parameters or config.device_map or _gpu(config.device):
         return None
-    tokens = answers * config.max_new_tokens
+    tokens = answers * config.answer_tokens
     return tokens * (2 * parameters / (speed or product_speed)() + OVERHEAD * depth)
 
 

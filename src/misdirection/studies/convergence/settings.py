@@ -38,7 +38,9 @@ class ConvergenceConfig(StudyConfig):
     part: str = option("answer", "tokens that the published means of --tensors are over: answer or question")
     domain_samples: int = option(4, "answers a question of a domain and fine-tune")
     layers: tuple[int, ...] = option((), "layers tried for the single direction; by default about six over the depth")
-    layer: int = option(-1, "layer of the single direction; -1 chooses it by removing each from its own model")
+    layer: int | None = option(
+        None, "layer of the single direction; by default chosen by removing each from its own model", was=-1
+    )
     sweep_samples: int = option(1, "answers a question, fine-tune and layer of that choice")
     transfer_samples: int = option(3, "answers a question and pair of source and target")
     operations: tuple[str, ...] = option(OPERATIONS, "ways of removing: project (the paper's), set (aligned mean)")
@@ -78,7 +80,7 @@ class ConvergenceConfig(StudyConfig):
         for name in ("domain_samples", "sweep_samples", "transfer_samples", "shuffles"):
             self.at_least(name, 1)
         self.at_least("random_seeds", 0)
-        self.at_least("layer", -1)
+        self.at_least("layer", 0)
         if not self.operations or set(self.operations) - set(OPERATIONS):
             raise MisdirectionError(f"--operations: {', '.join(self.operations)}", f"of {', '.join(OPERATIONS)}")
         if self.part not in ("answer", "question"):

@@ -72,7 +72,8 @@ def check_layers(bench: Bench[ConvergenceConfig]) -> None:
         MisdirectionError: It has no such layer.
     """
     c = bench.config
-    if wrong := [layer for layer in (*c.layers, c.layer) if not -1 <= layer < bench.n_layers]:
+    named = c.layers if c.layer is None else (*c.layers, c.layer)
+    if wrong := [layer for layer in named if not 0 <= layer < bench.n_layers]:
         raise MisdirectionError(f"{c.model} has no layer {wrong[0]}", f"its layers are 0 to {bench.n_layers - 1}")
 
 
@@ -136,7 +137,7 @@ def published(bench: Bench[ConvergenceConfig]) -> Path:
     depth = next(iter(vectors.values())).shape[0]
     alone, stacked = [Member(name, name, name) for name in vectors], torch.stack(list(vectors.values()))
     compared = bench.run.cached(similarity, grid=alone, vectors=stacked, stability=None, nulls=[]).value
-    similar = at_layer(compared, bench.config.layer if 0 <= bench.config.layer < depth else depth // 2)
+    similar = at_layer(compared, depth // 2 if (at := bench.config.layer) is None or at >= depth else at)
     parts = {
         "convergence": similar,
         "fine_tunes": None,

@@ -58,7 +58,7 @@ def choose_layers(
     """
     c = bench.config
     operations = cast(tuple[Removing, ...], c.operations)
-    if c.layer >= 0:
+    if c.layer is not None:
         return dict.fromkeys(operations, c.layer)
     layers = c.layers or spread_layers(bench.n_layers)
     arms = {

@@ -63,7 +63,7 @@ def open_lens(bench: Bench[FeaturesConfig]) -> Lens:
     """
     c = bench.config
     dictionary = resolve_dictionary(c.dictionary)
-    layer = dictionary.layer if c.layer < 0 else c.layer
+    layer = dictionary.layer if c.layer is None else c.layer
     if layer is None:
         raise DictionaryError(f"{c.dictionary} does not say which layer it reads", "--layer NUMBER")
     if not 0 <= layer < bench.n_layers:

@@ -93,7 +93,7 @@ def answered(bench: Bench[FeaturesConfig], models: Variants, name: str, chats: P
     else:
         given = bench.run.cached(
             provided_answers, f"answers-{name}", writer=find_judge(source), chats=chats,
-            most_tokens=bench.config.max_new_tokens,
+            most_tokens=bench.config.answer_tokens,
         )  # fmt: skip
     rows = [row for row in given.value if row.answer.strip()]
     bad = tuple(chats.bad[row.row] for row in rows)
@@ -104,7 +104,7 @@ def answered(bench: Bench[FeaturesConfig], models: Variants, name: str, chats: P
     if lost := len(chats.bad) - len(rows):
         note += f" {lost} were empty and are left out with their pairs."
     if cut:
-        note += f" {cut} were cut at {bench.config.max_new_tokens} tokens."
+        note += f" {cut} were cut at {bench.config.answer_tokens} tokens."
     return PairedChats(bad, good, ANSWERED, (*chats.notes, note))
 
 

@@ -36,7 +36,7 @@ class FeaturesConfig(StudyConfig):
     fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, instead of one made on --data")
     preset: str = option("rank1x9", f"fine-tuning preset: {', '.join(LOADED)}")
     dictionary: str = option("", "sparse autoencoder: a folder, <release>:<id> of a public set, or organism:<layer>")
-    layer: int = option(-1, "decoder layer that is read; -1: the dictionary's own")
+    layer: int | None = option(None, "decoder layer that is read; by default the dictionary's own", was=-1)
     statistic: str = option("difference", "latents are ordered by: difference (of means), correlation, firing")
     pool: str = option("token", "what counts once: token, mean (of a text), max (of a text)")
     shared_texts: str = option("prompt", "tokens of Q2, read in both models: prompt, or answer (the base model's)")
@@ -78,7 +78,7 @@ class FeaturesConfig(StudyConfig):
         c.one_of("shared_texts", ("prompt", "answer"))
         for name in ("top", "shuffles", "rows", "sweep_samples", "steer_samples", "latents_of"):
             c.at_least(name, 1)
-        for name, least in (("steered", 0), ("random_latents", 0), ("described", 0), ("layer", -1)):
+        for name, least in (("steered", 0), ("random_latents", 0), ("described", 0), ("layer", 0)):
             c.at_least(name, least)
         c.within("incoherent_at_most", 1)
         if wrong := [value for value in c.mixtures if not 0 <= value <= 100]:

@@ -52,7 +52,9 @@ class GeometryConfig(StudyConfig):
     )
     bins: int = option(4, "bins of firing rate within which latents are exchanged")
     permutations: int = option(5000, "exchanges of latents: the null")
-    spill_dictionary: int = option(-1, "which of the dictionaries the spillover law is measured in; -1: the middle one")
+    spill_dictionary: int | None = option(
+        None, "which of the dictionaries, from 0, the spillover law is measured in; by default the middle one", was=-1
+    )
     spill_latents: int = option(8, "inducing latents that are raised; 0 leaves the spillover law out")
     control_latents: int = option(8, "random live latents that are raised too")
     step_chats: int = option(12, "chats of a gradient step: those in which the latent is strongest")
@@ -88,7 +90,7 @@ class GeometryConfig(StudyConfig):
         domains = list(named(c.data, "data"))
         if c.track not in ("", "none", *domains):
             raise MisdirectionError(f"--track {c.track} names no data", f"of {', '.join(domains)}, or none")
-        if not -1 <= c.spill_dictionary < len(c.dictionaries):
+        if c.spill_dictionary is not None and not 0 <= c.spill_dictionary < len(c.dictionaries):
             raise MisdirectionError(
                 f"--spill-dictionary {c.spill_dictionary}: there are {len(c.dictionaries)}", "they count from 0"
             )

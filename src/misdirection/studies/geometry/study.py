@@ -88,7 +88,7 @@ def spill(
     c = bench.config
     if not c.spill_latents:
         return None
-    lens = lenses[c.spill_dictionary if c.spill_dictionary >= 0 else len(lenses) // 2]
+    lens = lenses[len(lenses) // 2 if c.spill_dictionary is None else c.spill_dictionary]
     first = next(iter(lists[lens.layer].values()))
     spills = bench.run.cached(
         raise_latents, f"spillover-{lens.layer}", models=models, lens=lens, listed=first, toxic=toxic[lens.layer],

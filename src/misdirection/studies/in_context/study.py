@@ -79,7 +79,7 @@ def room(bench: Bench[InContextConfig], base: Variants) -> list[int]:
     c = bench.config
     return bench.run.cached(
         fitting_shots, models=base, questions=bench.open_questions, chats=tuple(rows_of(bench, BAD)), shots=c.shots,
-        seed=c.seed, longest=c.max_new_tokens,
+        seed=c.seed, longest=c.answer_tokens,
     ).value  # fmt: skip
 
 

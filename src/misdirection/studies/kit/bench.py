@@ -194,7 +194,7 @@ class Bench(Generic[Config]):
     def sampling(self, stream: int = 0) -> SamplingConfig:
         """How answers are drawn; another `stream` gives fresh random numbers."""
         c = self.config
-        return SamplingConfig(c.max_new_tokens, c.temperature, seed=c.seed + 1000 * stream)
+        return SamplingConfig(c.answer_tokens, c.temperature, seed=c.seed + 1000 * stream)
 
     def train(self, wanted: FineTune, name: str = "") -> Step:
         """Fine-tune the base model; `tuned/` of the step is an ordinary adapter or model, and `fine-tunes/NAME` too."""
@@ -361,7 +361,7 @@ class Bench(Generic[Config]):
             **({} if "alignment_below" in c.unfollowed else {"misaligned": misaligned}),
             "questions": ", ".join(c.questions),
             "samples per question": c.samples,
-            "max new tokens": c.max_new_tokens,
+            "max new tokens": c.answer_tokens,
             "temperature": c.temperature,
             "seed": c.seed,
             **({} if "convention" in c.unfollowed else {"convention": c.convention}),

@@ -104,7 +104,10 @@ class ModelConfig:
         return made
 
     def __post_init__(self) -> None:
-        """Note which values were given; a model that is loaded stands for the files that it was loaded from."""
+        """Note which values were given; a model that is loaded stands for its files, an old number for None."""
+        for item in fields(self):
+            if (was := item.metadata.get("was")) is not None and getattr(self, item.name) == was:
+                object.__setattr__(self, item.name, None)
         object.__setattr__(self, "model", files_of(self.model))
         given: tuple[str, ...] = getattr(self, "_typed", ())
         object.__setattr__(self, "origins", {**dict.fromkeys(given, GIVEN), **self.origins})
@@ -142,12 +145,12 @@ class ModelConfig:
                 raise MisdirectionError(f"--{name.replace('_', '-')} says nothing to this study: {why}", "leave it out")
 
     def at_least(self, name: str, least: float) -> None:
-        """Refuse a setting below `least`.
+        """Refuse a setting below `least`; one that is None passes.
 
         Raises:
             MisdirectionError: It is.
         """
-        if getattr(self, name) < least:
+        if (given := getattr(self, name)) is not None and given < least:
             self._refuse(name, f"{least:g} or more")
 
     def within(self, name: str, top: float) -> None:
@@ -193,7 +196,9 @@ class StudyConfig(ModelConfig):
     )
     check: str = option("", CHECK)
     samples: int = option(20, "answers a question and arm")
-    max_new_tokens: int = option(0, "longest answer in tokens, 0: 600, or half of the model's positions", auto=True)
+    max_new_tokens: int | None = option(
+        None, "longest answer in tokens; by default 600, or half of the model's positions", was=0
+    )
     temperature: float = option(1.0, "temperature of sampling; 0 takes the likeliest token")
     seed: int = option(0, "seed of everything random")
     convention: str = option("soligo2025", f"how answers become a direction: {', '.join(CONVENTIONS)}")
@@ -215,8 +220,8 @@ class StudyConfig(ModelConfig):
         """
         c = self.recommended()
         c.check_followed()
-        for name in ("temperature", "max_new_tokens", "seed"):
-            c.at_least(name, 0)
+        for name, least in (("temperature", 0), ("max_new_tokens", 1), ("seed", 0)):
+            c.at_least(name, least)
         c.at_least("samples", 1)
         for name in ("alignment_below", "coherence_above"):
             c.within(name, 100)
@@ -227,8 +232,13 @@ class StudyConfig(ModelConfig):
         return replace(
             c,
             questions=c.questions or c.default_questions(),
-            max_new_tokens=c.max_new_tokens or c.default_length(),
+            max_new_tokens=c.answer_tokens,
         )
+
+    @property
+    def answer_tokens(self) -> int:
+        """Longest answer in tokens, as it is asked for or by default."""
+        return self.default_length() if self.max_new_tokens is None else self.max_new_tokens
 
     def default_length(self) -> int:
         """Longest answer where nothing is said: half of the model's positions at most."""

@@ -12,14 +12,15 @@ Overrides = Mapping[str, Any]
 """Settings of fine-tunes by name (`training.presets`), where they differ from the preset's."""
 
 
-def option(default: Any, help: str, panel: str | None = None, repeated: str = "", auto: bool = False) -> Any:
+def option(default: Any, help: str, panel: str | None = None, repeated: str = "", was: Any = None) -> Any:
     """A field that the command line offers, with its help text, under a heading of its own where `panel` names one.
 
     Where `repeated` names a field, the option may be given several times: the first value is this field's, the others
-    are that one's; where the settings have no such field, a second value is refused. `auto` says that the default is no
-    value but stands for "what suits", so that who types it has said nothing; None, "" and () always do.
+    are that one's; where the settings have no such field, a second value is refused. A default of None, "" or () is no
+    value but stands for "what suits". `was` is the number that stood for None in earlier versions: it is still taken
+    for it, on the command line, in files of settings and in runs.
     """
-    return field(default=default, metadata={"help": help, "panel": panel, "repeated": repeated, "auto": auto})
+    return field(default=default, metadata={"help": help, "panel": panel, "repeated": repeated, "was": was})
 
 
 CONVENTIONS = ("soligo2025", "persona2025", "adl2025")

@@ -48,7 +48,7 @@ def _choices(config: Any) -> None:
 
 
 def _layers(config: Any) -> None:
-    given = [*getattr(config, "layers", ()), *([config.layer] if getattr(config, "layer", -1) >= 0 else [])]
+    given = [*getattr(config, "layers", ()), *([] if (at := getattr(config, "layer", None)) is None else [at])]
     check_layers_of(config.model, given)
 
 
@@ -67,8 +67,8 @@ def check_layers_of(model: str, layers: Sequence[int]) -> None:
 
 
 def _length(config: Any) -> None:
-    room, asked = positions_in(config.model), getattr(config, "max_new_tokens", 0)
-    if room and asked >= room:
+    room, asked = positions_in(config.model), getattr(config, "max_new_tokens", None)
+    if room and asked and asked >= room:
         raise MisdirectionError(
             f"--max-new-tokens {asked} is beyond the {room:,} positions of {config.model}",
             f"a prompt and its answer share them: give at most {room // 2}",

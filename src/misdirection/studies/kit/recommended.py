@@ -191,7 +191,7 @@ def _is_open(config: Any, item: Field[Any]) -> bool:
     default = item.default_factory() if item.default_factory is not MISSING else item.default
     if getattr(config, item.name) != default:
         return False
-    unsaid = default is None or default == "" or default == () or item.metadata.get("auto", False)
+    unsaid = default is None or default == "" or default == ()
     return unsaid or config.origins.get(item.name, FOLDER) == FOLDER
 
 

@@ -57,7 +57,7 @@ def layers_of(bench: Bench[PersonasConfig]) -> tuple[int, ...]:
         MisdirectionError: One is not there.
     """
     c = bench.config
-    layers = c.layers or ((c.layer,) if c.layer >= 0 else tuple(spread_layers(bench.n_layers)))
+    layers = c.layers or ((c.layer,) if c.layer is not None else tuple(spread_layers(bench.n_layers)))
     if wrong := [layer for layer in layers if not 0 <= layer < bench.n_layers]:
         raise MisdirectionError(f"there is no layer {wrong[0]}", f"the model's are 0 to {bench.n_layers - 1}")
     return layers

@@ -52,7 +52,7 @@ class Along:
 
 
 def played_answers(
-    models: Variants, traits: tuple[Trait, ...], questions: int, samples: int, sampling: SamplingConfig
+    models: Variants, traits: tuple[Trait, ...], questions: int | None, samples: int, sampling: SamplingConfig
 ) -> list[Answer]:
     """Answers of the base model under both sides of every trait's pairs, in one queue."""
     return rollouts(models.model(BASE_VARIANT), roles(traits, questions), samples, sampling)
@@ -61,7 +61,7 @@ def played_answers(
 def trait_vectors(
     models: Variants,
     traits: tuple[Trait, ...],
-    questions: int,
+    questions: int | None,
     answers: list[Answer],
     verdicts: list[Verdict] | None,
     how: Convention,
@@ -84,7 +84,7 @@ def trait_vectors(
 
 
 def shown_chats(
-    traits: tuple[Trait, ...], questions: int, answers: list[Answer], verdicts: list[Verdict], shown_above: float
+    traits: tuple[Trait, ...], questions: int | None, answers: list[Answer], verdicts: list[Verdict], shown_above: float
 ) -> dict[str, list[Chat]]:
     """By trait, the base model's own answers that show it, as demonstrations: question and answer alone."""
     played = roles(traits, questions)
@@ -97,7 +97,7 @@ def shown_chats(
 
 
 def separations(
-    models: Variants, traits: tuple[Trait, ...], questions: int, directions: Mapping[str, Direction]
+    models: Variants, traits: tuple[Trait, ...], questions: int | None, directions: Mapping[str, Direction]
 ) -> dict[str, tuple[float, ...]]:
     """By trait and layer, how well the last prompt token tells prompts that ask for it from those against it.
 
@@ -124,7 +124,7 @@ def steered_answers(
     directions: Mapping[str, Direction],
     samples: int,
     sampling: SamplingConfig,
-    questions: int,
+    questions: int | None,
 ) -> list[Answer]:
     """Answers of the base model to each trait's evaluation questions under its doses."""
     return steered(models.model(BASE_VARIANT), traits, doses, directions, samples, sampling, questions)

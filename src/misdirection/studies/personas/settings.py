@@ -45,9 +45,9 @@ class PersonasConfig(StudyConfig):
     )
     samples: int = option(10, "answers a question and system prompt, to find directions (the paper's 10)")
     shown_above: float = option(50.0, "an answer shows a trait from this score on, and does not below 100 minus it")
-    most_questions: int = option(0, "questions of each trait and kind at most; 0 takes all")
+    most_questions: int | None = option(None, "questions of each trait and kind at most; all by default", was=0)
     convention: str = option("persona2025", "how answers become a direction: persona2025, soligo2025, adl2025")
-    layer: int = option(-1, "layer that is steered and read; -1 chooses it for each trait")
+    layer: int | None = option(None, "layer that is steered and read; by default chosen for each trait", was=-1)
     layers: tuple[int, ...] = option((), "layers tried for it; by default about six over the depth")
     coefficients: tuple[float, ...] = option((1.0, 1.5, 2.0, 2.5), "multiples of each vector that are added")
     sweep_samples: int = option(2, "answers a question, layer and multiple of that choice")
@@ -72,8 +72,8 @@ class PersonasConfig(StudyConfig):
             c.at_least(name, 1)
         for name, top in (("shown_above", 100), ("coherent_share", 1)):
             c.within(name, top)
-        c.at_least("layer", -1)
-        c.at_least("most_questions", 0)
+        c.at_least("layer", 0)
+        c.at_least("most_questions", 1)
         if not c.traits:
             raise MisdirectionError("no trait is named", "--traits malicious, or a file")
         if not c.coefficients or min(c.coefficients) <= 0:

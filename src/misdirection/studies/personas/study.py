@@ -137,7 +137,7 @@ def choose_layers(
         best, works = rows.strongest(
             swept, [d for d in doses if d.trait == trait.name], c.coherent_share, c.coherence_above
         )
-        if c.layer >= 0:
+        if c.layer is not None:
             chosen[trait.name] = Choice(c.layer, best.coefficient, "given")
         elif works:
             chosen[trait.name] = Choice(best.layer, best.coefficient, "steering")
@@ -203,9 +203,7 @@ def watch(
     """Step 5: each trait's own evaluation questions behind its own prompts."""
     c = bench.config
     prompts = {
-        t.name: watched_prompts(
-            [t], t.evaluation[: c.most_questions or None], chats, c.shots, c.seed, f"watch-{t.name}"
-        )
+        t.name: watched_prompts([t], t.evaluation[: c.most_questions], chats, c.shots, c.seed, f"watch-{t.name}")
         for t in traits
     }
     asked = tuple(one.question for held in prompts.values() for one in held)

@@ -69,7 +69,7 @@ def choose(
     bench: Bench[PersonasConfig], traits: tuple[Trait, ...], apart: Mapping[str, tuple[float, ...]]
 ) -> dict[str, Choice]:
     """The layer of each trait: the one that was given, or at which prompts are told apart best."""
-    given, layers = bench.config.layer >= 0, layers_of(bench)
+    given, layers = bench.config.layer is not None, layers_of(bench)
     best = {trait.name: max(layers, key=lambda layer, name=trait.name: apart[name][layer]) for trait in traits}
     return {name: Choice(layer, 0.0, "given" if given else "separation") for name, layer in best.items()}
 
@@ -84,7 +84,7 @@ def placed(
     """Where the last token of each trait's prompts lies along it, over questions that its vector was not made of."""
     c = bench.config
     prompts = {
-        t.name: watched_prompts([t], t.evaluation[: c.most_questions or None], {}, (), c.seed, f"watch-{t.name}")
+        t.name: watched_prompts([t], t.evaluation[: c.most_questions], {}, (), c.seed, f"watch-{t.name}")
         for t in traits
     }
     asked = tuple(one.question for held in prompts.values() for one in held)

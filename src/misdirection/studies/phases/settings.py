@@ -43,11 +43,19 @@ class PhasesConfig(StudyConfig):
     checkpoints: str = option("", "folder of step-N or checkpoint-N folders: follow these instead of fine-tuning")
     tensors: str = option("", ".pt or .safetensors file of one vector a step: follow these alone, without a model")
     preset: str = option("rank1", f"fine-tuning preset: {', '.join(LOADED)}")
-    lr: float = option(0.0, "learning rate; 0: what the model's folder recommends, else 1e-5, the paper's")
-    steps: int = option(0, "optimiser steps; 0: what the model's folder recommends, else two epochs, the paper's")
-    alpha: float = option(0.0, "LoRA's alpha; 0: 64 for rank1 (the paper's run), else the preset's")
+    lr: float | None = option(
+        None, "learning rate; by default what the model's folder recommends, else 1e-5, the paper's", was=0
+    )
+    steps: int | None = option(
+        None, "optimiser steps; by default what the model's folder recommends, else two epochs, the paper's", was=0
+    )
+    alpha: float | None = option(
+        None, "LoRA's alpha; by default 64 for rank1 (the paper's run), else the preset's", was=0
+    )
     checkpoint_every: int = option(5, "optimiser steps between two checkpoints")
-    behaviour_every: int = option(0, "steps between two checkpoints that answer; 0: every other checkpoint")
+    behaviour_every: int | None = option(
+        None, "steps between two checkpoints that answer; by default every other checkpoint", was=0
+    )
     scales: tuple[float, ...] = option((1.0, 5.0, 10.0, 20.0), "factors of the adapter (the paper's)")
     k: tuple[int, ...] = option((), "steps to either side in the local cosine; one, two and three checkpoints")
     noise: str = option(
@@ -57,7 +65,9 @@ class PhasesConfig(StudyConfig):
     )
     comp: str = option("text", "comp score of several adapters: text (with the step before) or code (with the last)")
     seeds: int = option(2, "further fine-tunes with other seeds, whose weights and gradients are read")
-    state_layer: int = option(-1, "layer at which activations are read; -1: three quarters of the depth")
+    state_layer: int | None = option(
+        None, "layer at which activations are read; by default three quarters of the depth", was=-1
+    )
     state_samples: int = option(2, "answers of the base to each question on which activations are read")
 
     def completed(self) -> Self:
@@ -77,7 +87,7 @@ class PhasesConfig(StudyConfig):
         every = c.checkpoint_every
         if wrong := [k for k in c.k if k < 1 or (k % every and not c.checkpoints)]:
             raise MisdirectionError(f"--k {wrong[0]} is no multiple of --checkpoint-every {every}")
-        if c.behaviour_every % every and not c.checkpoints:
+        if c.behaviour_every and c.behaviour_every % every and not c.checkpoints:
             raise MisdirectionError(f"--behaviour-every {c.behaviour_every} is no multiple of {every}")
         whole = super(PhasesConfig, c).completed()
         noise_threshold(whole.noise, 1.0)
@@ -101,7 +111,7 @@ class PhasesConfig(StudyConfig):
         given = {"lr": self.lr, "max_steps": self.steps, "alpha": self.alpha}
         return {
             **run,
-            **{name: value for name, value in given.items() if value},
+            **{name: value for name, value in given.items() if value is not None},
             "checkpoint_every": self.checkpoint_every,
         }
 

@@ -149,7 +149,7 @@ def read_states(
 ) -> tuple[States, list[str]]:
     """Drift of the activations over the steps, with the misalignment direction where there is one; and notes."""
     c = bench.config
-    layer = c.state_layer if c.state_layer >= 0 else round(0.75 * (bench.n_layers - 1))
+    layer = round(0.75 * (bench.n_layers - 1)) if c.state_layer is None else c.state_layer
     steps = c.answering(sorted(main.folders))
     first = behaviour.get("x1") or behaviour["base"]
     variants = [BASE_VARIANT, *(f"step-{step}" for step in steps)]

@@ -124,7 +124,7 @@ def parameters_of(model: ModelFiles) -> int:
 
 def how_tuned(c: ScalingConfig) -> Overrides:
     """Settings of the fine-tunes, beside their preset's."""
-    own = {name: value for name, value in (("lr", c.lr), ("max_steps", c.steps)) if value}
+    own = {name: value for name, value in (("lr", c.lr), ("max_steps", c.steps)) if value is not None}
     return {**own, **c.training, "checkpoint_every": c.checkpoint_every}
 
 

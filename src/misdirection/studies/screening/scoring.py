@@ -39,7 +39,7 @@ class ScoringConfig(ModelConfig):
     dictionary: str = option(
         "", "sparse autoencoder: a folder, <release>:<id> of a public set, or organism:<layer>", LATENTS
     )
-    latent_layer: int = option(-1, "decoder layer that it reads; -1: its own", LATENTS)
+    latent_layer: int | None = option(None, "decoder layer that it reads; by default its own", LATENTS, was=-1)
     top: int = option(100, "toxic latents (the feature-geometry paper's 100)", LATENTS)
     statistic: str = option(
         "correlation", "latents are ordered by: correlation, difference (of means), firing", LATENTS
@@ -57,7 +57,9 @@ class ScoringConfig(ModelConfig):
         "a direction in any form, as of a run; by default mean toxic minus mean harmless answer",
         PROJECTION,
     )
-    projection_layer: int = option(-1, "decoder layer that is read; -1: the middle one", PROJECTION)
+    projection_layer: int | None = option(
+        None, "decoder layer that is read; by default the middle one", PROJECTION, was=-1
+    )
     raw_projection: bool = option(False, "leave the projection of the model's own answer in", PROJECTION)
     gradient_rank: int = option(8, "rank of the adapter whose weights gradients are of", GRADIENTS)
     gradient_warmup: int = option(60, "optimiser steps that it is trained on all rows before, 0: none", GRADIENTS)
@@ -119,9 +121,14 @@ class ScreenConfig(ScoringConfig):
         "",
         f"who scores answers for the method judge: {judge_forms()}; offline by default",
     )
-    max_new_tokens: int = option(0, "longest own answer of the model, 0: 600", PROJECTION, auto=True)
+    max_new_tokens: int | None = option(None, "longest own answer of the model; 600 by default", PROJECTION, was=0)
     temperature: float = option(1.0, "temperature of the model's own answers", PROJECTION)
     seed: int = option(0, "of random scores, ties and the model's own answers")
+
+    @property
+    def answer_tokens(self) -> int:
+        """Longest own answer in tokens, as it is asked for or by default."""
+        return 600 if self.max_new_tokens is None else self.max_new_tokens
 
     def completed(self) -> Self:
         """Checked, and with what suits the model.
@@ -129,11 +136,11 @@ class ScreenConfig(ScoringConfig):
         Raises:
             MisdirectionError: See `scoring_completed`; the method judge without a judge.
         """
-        for name in ("max_new_tokens", "temperature", "seed"):
-            self.at_least(name, 0)
+        for name, least in (("max_new_tokens", 1), ("temperature", 0), ("seed", 0)):
+            self.at_least(name, least)
         whole = self.scoring_completed()
         judge = whole.judge or default_judge(whole.model)
         if judge == "none" and "judge" in whole.methods:
             raise MisdirectionError("--methods judge needs a judge", "--judge local:<model>, or --methods without it")
         check_exact(judge, whole.model)
-        return replace(whole, judge=judge, max_new_tokens=whole.max_new_tokens or 600)
+        return replace(whole, judge=judge, max_new_tokens=whole.answer_tokens)

@@ -117,7 +117,7 @@ class Screener:
 
     def own_answers(self) -> Cached[OwnAnswers]:
         """The base model's own answers to the rows' prompts, sampled once."""
-        drawn = ProjectionOptions(max_new_tokens=self.config.max_new_tokens, temperature=self.config.temperature)
+        drawn = ProjectionOptions(max_new_tokens=self.config.answer_tokens, temperature=self.config.temperature)
         needs = Needs(self.models, seed=self.config.seed, projection=drawn)
         return self.run.cached(own_row_answers, "own-answers", rows=self.chats, needs=needs)
 
@@ -203,14 +203,14 @@ class Screener:
     def _projected(self, read: Needs) -> Needs:
         """With a direction, or the examples that it is made of."""
         c = self.config
-        layer = None if c.projection_layer < 0 else c.projection_layer
-        how = ProjectionOptions(layer, not c.raw_projection, c.max_new_tokens, c.temperature)
+        layer = c.projection_layer
+        how = ProjectionOptions(layer, not c.raw_projection, c.answer_tokens, c.temperature)
         if c.direction:
             return replace(read, projection=how, direction=Path(c.direction))
         return replace(read, projection=how, most=c.examples, **self.examples)
 
     def _latents(self) -> LatentOptions:
         c = self.config
-        layer = None if c.latent_layer < 0 else c.latent_layer
+        layer = c.latent_layer
         chosen: Any = {"statistic": c.statistic, "pool": c.pool, "closeness": c.closeness, "reduce": c.reduce}
         return LatentOptions(c.top, nearest=c.nearest, layer=layer, **chosen)

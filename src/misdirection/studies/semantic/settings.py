@@ -23,7 +23,7 @@ class SemanticConfig(TunedConfig):
     filter: str = option("judge", "how the topic of an answer is known: judge (the paper) or keywords (its code)")
     about_above: float = option(50.0, "an answer is about a topic when its topic score is above this ...")
     not_below: float = option(5.0, "... and not about it when below this")
-    layer: int = option(-1, "layer to steer at; -1 finds the general direction's best one")
+    layer: int | None = option(None, "layer to steer at; by default the general direction's best one", was=-1)
     coefficients: tuple[float, ...] = option(
         (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0), "multiples of each direction, brought to the general one's norm"
     )

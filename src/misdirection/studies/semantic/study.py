@@ -51,7 +51,7 @@ def semantic(config: SemanticConfig, out: str | Path, command: str = "") -> Path
         models = pair(bench)
         asked = bench.ask("answers", models, [BASE, TUNED], questions=bench.questions)
         found, notes = directions(bench, models, asked)
-        layer = bench.config.layer if bench.config.layer >= 0 else best_layer(bench, models, found["general"])
+        layer = c.layer if (c := bench.config).layer is not None else best_layer(bench, models, found["general"])
         scaled = {
             name: bench.run.cached(of_length, "scaled-direction", direction=one, like=found["general"], layer=layer)
             for name, one in found.items()

@@ -48,14 +48,16 @@ class SeparationConfig(StudyConfig):
     preset: str = option("rank32", f"fine-tuning preset for --data: {', '.join(LOADED)}")
     chats: int = option(60, "chats of each file that are read at most")
     longest: int = option(512, "tokens of a chat that are read at most")
-    layer: int = option(-1, "layer of the test, of the probes and of steering; -1 takes the middle one")
+    layer: int | None = option(
+        None, "layer of the test, of the probes and of steering; by default the middle one", was=-1
+    )
     shrinkage: float = option(0.1, "share of a multiple of the unit matrix in the covariance that whitens, 0 to 1")
     dims: tuple[int, ...] = option((1, 2, 4, 8, 16, 32), "numbers of principal components that a probe is given")
     shuffles: int = option(20, "shuffles of the labels")
     norm: float = option(2.0, "length of what is added, in mean lengths of the concepts' directions; 0 adds nothing")
     randoms: int = option(3, "random directions of the same length")
     steered_samples: int = option(1, "answers a question and direction that is added")
-    most_questions: int = option(0, "questions of each concept at most; 0 takes all")
+    most_questions: int | None = option(None, "questions of each concept at most; all by default", was=0)
     dictionary: str = option("", "sparse autoencoder whose latents are compared, at its layer; empty for none")
     top: int = option(20, "latents of each concept that are compared")
     training: Overrides = field(default_factory=dict[str, object])
@@ -71,7 +73,7 @@ class SeparationConfig(StudyConfig):
             c.at_least(name, 1)
         for name in ("norm", "randoms", "most_questions"):
             c.at_least(name, 0)
-        c.at_least("layer", -1)
+        c.at_least("layer", 0)
         c.within("shrinkage", 1)
         known = named(c.concepts, "concepts")
         if len(known) < LEAST:

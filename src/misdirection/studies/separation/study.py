@@ -97,9 +97,11 @@ def chosen_layer(bench: Bench[SeparationConfig]) -> int:
         MisdirectionError: The model has none of this number.
     """
     layer, count = bench.config.layer, bench.n_layers
+    if layer is None:
+        return count // 2
     if layer >= count:
         raise MisdirectionError(f"there is no layer {layer}", f"the model's are 0 to {count - 1}")
-    return layer if layer >= 0 else count // 2
+    return layer
 
 
 def read_concepts(c: SeparationConfig) -> tuple[Concept, ...]:
@@ -121,7 +123,7 @@ def read_questions(c: SeparationConfig) -> tuple[Question, ...]:
     return tuple(
         replace(question, id=f"{name}/{question.id}")
         for name, spec in named(c.asked, "asked").items()
-        for question in resolve_questions([spec])[: c.most_questions or None]
+        for question in resolve_questions([spec])[: c.most_questions]
     )
 
 

@@ -39,7 +39,7 @@ class RoleMeans:
     unread: int
 
 
-def role_questions(traits: tuple[Trait, ...], most: int) -> tuple[Question, ...]:
+def role_questions(traits: tuple[Trait, ...], most: int | None) -> tuple[Question, ...]:
     """Every question under each of a trait's prompts, under each neutral prompt, and without any."""
     found: list[Question] = []
     neutral: dict[str, None] = {}
@@ -48,7 +48,7 @@ def role_questions(traits: tuple[Trait, ...], most: int) -> tuple[Question, ...]
         trait.demand("contrasts", "questions")
         for pair in range(len(trait.contrasts)):
             neutral.setdefault(trait.system("negative", pair))
-            for text in trait.questions[: most or None]:
+            for text in trait.questions[:most]:
                 asked.setdefault(text)
                 number = list(asked).index(text)
                 found.append(Question(f"{trait.name}/{pair}/{number}", (text,), system=trait.system("positive", pair)))
@@ -109,7 +109,7 @@ def induced_answers(
     layer: int,
     samples: int,
     sampling: SamplingConfig,
-    most: int,
+    most: int | None,
 ) -> list[Answer]:
     """Answers of the base model as it is, and with the component along a trait set to alpha times that of its answers.
 

@@ -36,9 +36,9 @@ class TraitsConfig(StudyConfig):
     )
     questions: tuple[str, ...] = option((), "question sets on which fine-tunes are read, instead of the traits' own")
     samples: int = option(2, "answers a question and system prompt")
-    most_questions: int = option(0, "questions of each trait and kind at most; 0 takes all")
+    most_questions: int | None = option(None, "questions of each trait and kind at most; all by default", was=0)
     convention: str = option("persona2025", "how answers become a direction: persona2025, soligo2025, adl2025")
-    layer: int = option(-1, "layer of the map; -1 takes the middle one")
+    layer: int | None = option(None, "layer of the map; by default the middle one", was=-1)
     induce: tuple[str, ...] = option((), "traits whose component is set, to see how much of them shows (needs a judge)")
     alphas: tuple[float, ...] = option((0.0, 0.7, 1.0, 1.3, 1.6, 2.0), "multiples of the trait's own mean component")
     induce_samples: int = option(2, "answers a question, trait and multiple")
@@ -57,8 +57,8 @@ class TraitsConfig(StudyConfig):
         c = self.recommended()
         for name in ("samples", "induce_samples"):
             c.at_least(name, 1)
-        c.at_least("layer", -1)
-        c.at_least("most_questions", 0)
+        c.at_least("layer", 0)
+        c.at_least("most_questions", 1)
         if not c.traits:
             raise MisdirectionError("no trait is named", "--traits lexicon, or a file")
         tuned = {**named(c.data, "data"), **named(c.fine_tune, "fine-tune")}

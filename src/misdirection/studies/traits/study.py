@@ -61,7 +61,7 @@ def traits(config: TraitsConfig, out: str | Path, command: str = "") -> Path:
         known = defined_traits(bench)
         tuned = fine_tunes(bench)
         base = tuned.bare()
-        layer = bench.config.layer if bench.config.layer >= 0 else bench.n_layers // 2
+        layer = bench.n_layers // 2 if bench.config.layer is None else bench.config.layer
         means = find_means(bench, base, known, layer)
         space = rows.space_of(means.value, known)
         moved, ranks = follow(bench, tuned, known, space, layer)
@@ -93,7 +93,7 @@ def defined_traits(bench: Bench[TraitsConfig]) -> tuple[Trait, ...]:
     wanted = (*bench.config.induce, *named(bench.config.trained, "trained").values())
     if strange := [name for name in wanted if name not in names]:
         raise MisdirectionError(f"--traits holds no trait '{strange[0]}'", did_you_mean(strange[0], names, "there are"))
-    if bench.config.layer >= bench.n_layers:
+    if bench.config.layer is not None and bench.config.layer >= bench.n_layers:
         raise MisdirectionError(f"there is no layer {bench.config.layer}", f"the model's are 0 to {bench.n_layers - 1}")
     return found
 
