@@ -8,9 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
+
+from misdirection.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -62,3 +66,25 @@ def test_the_guides_can_be_typed(tmp_path: Path) -> None:
     assert code is not None
     done = subprocess.run([sys.executable, "-c", code[1]], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
+
+
+def typed() -> Iterator[tuple[str, str]]:
+    """Every command line of ours in a block of a page, lines that go on joined."""
+    for page in sorted([ROOT / "README.md", *DOCS.rglob("*.md")]):
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("misdirection "):
+                    yield str(page.relative_to(ROOT)), line
+
+
+@pytest.mark.parametrize(("page", "line"), list(typed()))
+def test_commands_and_options_on_a_page_are_there(page: str, line: str) -> None:
+    words = shlex.split(line, comments=True)[1:]
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands") and words:
+        assert words[0] in command.commands, f"{page}: there is no command {words[0]}"
+        command = command.commands[words.pop(0)]
+    known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
+    given = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert given <= known, f"{page}: {line}"
