@@ -16,7 +16,7 @@ from misdirection.directions.levels import QUANTILE
 from misdirection.engine import Arm, Text, capture_projections
 from misdirection.studies.audit.components import along, components_left
 from misdirection.studies.audit.removals import alone_text, lasting_texts
-from misdirection.studies.audit.report.left import left_facts, left_parts
+from misdirection.studies.audit.report.left import left_facts, left_parts, most_text
 from misdirection.studies.audit.results import AuditResults, ComponentLeft
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.workbench import Workbench
@@ -129,6 +129,13 @@ def test_the_chart_dots_what_acts_at_one_layer_and_its_table_says_the_most() -> 
     assert [[cell.text for cell in row][1:] for row in chart.table.rows[1:3]] == [
         ["0.25", "0", "0.12"], ["0.75", "2", "0.75"],
     ]  # fmt: skip
+    controls = [replace(ROWS[1], control=True, arm=name) for name in ("a", "b")]
+    (grey,) = left_parts((*ROWS[:1], *controls), "x")
+    assert [(one["name"], one.get("showlegend")) for one in grey.traces[1:]] == [
+        ("controls", True),
+        ("controls", False),
+    ]
+    assert most_text(ROWS[1]) == "at most 0.25 behind layer 0, 0.12 behind the last (1 before the repair)"
     assert left_parts((), "x") == () and len(left_facts(ROWS)) == 2
 
 

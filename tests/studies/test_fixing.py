@@ -117,7 +117,8 @@ def test_the_component_is_measured_again_after_each_repair(fixed: Path) -> None:
     for way, told in ((repairs.PROJECT, "project the direction out"), (repairs.SET, "set its component")):
         hooked = next(v for name, v in by_hooks.items() if name.startswith(told) and "'s at every layer" in name)
         assert left[way][-1] == pytest.approx(hooked[-1], abs=0.1)
-    assert 'id="chart-fix-left"' in (fixed / "run" / "report.html").read_text()
+    page = (fixed / "run" / "report.html").read_text()
+    assert 'id="chart-fix-left"' in page and "behind the last (1 before the repair)" in page
 
 
 def test_it_loads_with_no_code_of_ours_and_is_told_by_its_card(fixed: Path) -> None:

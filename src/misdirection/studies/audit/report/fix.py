@@ -5,7 +5,7 @@ from __future__ import annotations
 from misdirection.report.context import facts
 from misdirection.report.numbers import DASH, bounds, decimal, p_value, percent, rate_cell
 from misdirection.report.parts import Cell, Chart, Note, Section, Table
-from misdirection.studies.audit.report.left import left_parts
+from misdirection.studies.audit.report.left import left_parts, most_text
 from misdirection.studies.audit.results import HARM, SKILL, AuditResults, Leaked, RepairRow
 
 LEAD = (
@@ -48,7 +48,9 @@ def section(results: AuditResults) -> Section | None:
         body.append(Table(LEAKS, leaks, "Misaligned open answers under conditions", stack=True))
     body += left_parts(found.components, "fix-left")
     told = tuple((f"not tried: {way}", why) for way, why in found.refused.items())
-    own = (("kept", found.told()), *told, *facts(results, "samples per question"))
+    kept = next((one for one in found.components if one.arm == found.chosen), None)
+    left = (("component left", most_text(kept)),) if kept and kept.most else ()
+    own = (("kept", found.told()), *left, *told, *facts(results, "samples per question"))
     return Section("fix", "Repair", LEAD.format(harm=HARM, kept=SKILL), tuple(body), own)
 
 

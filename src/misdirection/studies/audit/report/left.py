@@ -31,8 +31,18 @@ def left_parts(left: Sequence[ComponentLeft], anchor: str) -> tuple[Chart, ...]:
     }
     table = Table(COLUMNS, tuple(map(_row, left)))
     traces = [_line(one, layers, colour) for one, colour in zip(left, _colours(left), strict=True)]
+    # The controls are one entry of the legend.
+    for place, trace in enumerate(trace for one, trace in zip(left, traces, strict=True) if one.control):
+        trace |= {"name": "controls", "legendgroup": "controls", "showlegend": place == 0}
     title = "Component along the direction, measured again"
-    return (Chart(anchor, title, traces, layout, table, 440, CAPTION, wide=True),)
+    return (Chart(anchor, title, traces, layout, table, 560, CAPTION, wide=True),)
+
+
+def most_text(one: ComponentLeft) -> str:
+    """How much of the component of misaligned answers is left, where it is largest and behind the last layer."""
+    assert one.most is not None
+    last = decimal(one.values[-1], 2)
+    return f"at most {one.most[0]:.2f} behind layer {one.most[1]}, {last} behind the last (1 before the repair)"
 
 
 def left_facts(left: Sequence[ComponentLeft]) -> tuple[tuple[str, str], ...]:
