@@ -122,18 +122,6 @@ def answered_chats(model: Model, prompts: Sequence[Sequence[Message]], drawn: Se
     return found
 
 
-def answer_rows(chats: Sequence[Chat]) -> list[dict[str, object]]:
-    """Answers that were drawn here as rows of a table, their tokens beside their texts."""
-    held = [(chat.answer, chat.drawn or Drawn(())) for chat in chats]
-    return [{"answer": text, "ids": list(said.ids), "finished": said.finished, "end": said.end} for text, said in held]
-
-
-def chat_of_row(prompt: Sequence[Message], row: Mapping[str, Any], source: str = "", place: int = 0) -> Chat:
-    """The chat of a row that `answer_rows` wrote, behind its prompt; one without tokens is its text."""
-    said = Drawn(tuple(row["ids"]), row["finished"], row["end"]) if row.get("ids") else None
-    return Chat((*prompt, Message("assistant", row["answer"])), source, place, said)
-
-
 def as_questions(given: Asked) -> tuple[Question, ...]:
     """Questions as they are; texts as questions called q1, q2 ... by their place.
 

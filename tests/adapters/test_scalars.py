@@ -9,7 +9,7 @@ import torch
 from tests.families import build, prompt
 
 from misdirection.adapters.canonical import canonical
-from misdirection.adapters.scalars import columns_of, load_scalars, read_scalars, save_scalars
+from misdirection.adapters.scalars import columns_of, read_scalars
 from misdirection.adapters.token_sets import EXPERIMENTS, SETS, Bounds, set_of
 from misdirection.adapters.weights import AdapterError, pairs_of
 from misdirection.engine import Arm, Text
@@ -55,11 +55,6 @@ def test_columns_are_the_leading_pairs_with_names_of_their_own(tmp_path: Path):
         read_scalars(model, "one", [], every)
     empty = read_scalars(model, "one", [], columns_of(model, "one"))
     assert empty.values.shape == (0, 2)
-    table = read_scalars(model, "one", [Text(prompt(1, 6), {}, Arm("one", "one"), 2)], columns_of(model, "one"))
-    save_scalars(tmp_path / "scalars.safetensors", table)
-    held = load_scalars(tmp_path / "scalars.safetensors")
-    assert held.columns == table.columns and torch.equal(held.values, table.values)
-    assert torch.equal(held.positions, table.positions) and torch.equal(held.texts, table.texts)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from misdirection.engine import Arm, Text
 from misdirection.features import Dictionary, DictionaryError
 from misdirection.features import chosen as reading
-from misdirection.features.contexts import draw_contexts, read_windows, text_peaks, top_places
+from misdirection.features.contexts import draw_contexts, read_windows, text_peaks
 from misdirection.features.promoted import promoted_tokens
 from misdirection.features.stream import latent_statistics
 from misdirection.models import load_model
@@ -78,7 +78,9 @@ def test_peaks_are_the_largest_of_each_text(model, dictionary, texts, held, chun
 def test_top_places_of_the_stream_are_those_of_the_peaks(model, dictionary, texts):
     tally = latent_statistics(model, dictionary, texts, torch.ones(len(texts), 1), places=4)
     peaks = text_peaks(model, dictionary, texts, CHOSEN)
-    for column, places in enumerate(top_places(tally.contexts, CHOSEN)):
+    for column, latent in enumerate(CHOSEN):
+        held = zip(tally.contexts.texts[:, latent].tolist(), tally.contexts.tokens[:, latent].tolist(), strict=True)
+        places = [(text, token) for text, token in held if text >= 0]
         slow = peaks.places(column)[:4]
         assert [float(peaks.values[text, column]) for text, _ in places] == pytest.approx(
             [float(peaks.values[text, column]) for text, _ in slow], rel=1e-4

@@ -25,7 +25,6 @@ from misdirection.results import (
     RateRow,
     Results,
     read_results,
-    read_step,
     row_of,
 )
 from misdirection.statistics import Thresholds, compare, rate, shares
@@ -216,13 +215,3 @@ def test_a_row_takes_fields_of_the_same_names():
 
     row = row_of(Interval, Measured(0.5, float("nan"), float("inf")), n=3)
     assert row == Interval(value=0.5, low=None, high=None, n=3)
-
-
-def test_a_step_s_file_is_read_as_what_was_written(tmp_path: Path):
-    rows = (Interval(value=0.5, low=None, high=1.0, n=3), Interval(value=None, low=None, high=None, n=0))
-    write_json(file := tmp_path / "rows.json", rows)
-    assert read_step(file, tuple[Interval, ...]) == rows
-    write_json(file, [{"value": 0.5, "low": 0, "high": 1}])
-    with pytest.raises(MisdirectionError, match=r"the field '\[0\].n' is missing") as error:
-        read_step(file, tuple[Interval, ...])
-    assert str(tmp_path) in str(error.value.hint)

@@ -12,18 +12,20 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from misdirection import load_results
+from misdirection import ask, load_results
 from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.organism import checkpoint_path
 from misdirection.results import Difference, Effect, RateRow
+from misdirection.runs import Run
 from misdirection.studies.audit import fixing, repairs
 from misdirection.studies.audit.forecast import forecast
 from misdirection.studies.audit.results import AuditResults, Fix, Leaked, RepairRow
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.study import audit
 from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.record import left_out
 from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.variants import Variants
 from misdirection.training import choose, train
@@ -194,6 +196,19 @@ def test_without_questions_about_the_domain_the_skill_is_read_on_the_data(fixed:
     assert skill["tuned"] < skill["base"] - 0.1
     bench.config = AuditConfig()
     assert fixing.skill_of(bench, models, ("base", "tuned")) == {}
+
+
+def test_answers_that_cannot_be_read_are_left_out_and_counted(tmp_path: Path) -> None:
+    models = Variants("organism")
+    said = list(ask(models.base_model, "how do i start a garden ?", samples=2))
+    whole = fixing.unlikely(models, said, ("base",))
+    with Run.open(tmp_path / "run", {}) as run:
+        blank = replace(said[0], answer=" ", ids=())
+        found = run.cached(fixing.unlikely, "damage", models=models, answers=[*said, blank], variants=("base",)).value
+        (told,) = left_out(run, 0)
+    assert whole.left_out is None and found.nats == pytest.approx(whole.nats) and 0 < found.nats["base"] < 10
+    assert found.left_out is not None and found.left_out.of == 3 and sum(found.left_out.aside.values()) == 1
+    assert told.startswith("1 of 3 answers could not be read back") and told.endswith("left out of: damage")
 
 
 def test_a_skill_that_is_not_known_is_said_so() -> None:

@@ -7,17 +7,15 @@ with tokens x columns, never with tokens x width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from misdirection.adapters.canonical import turn
 from misdirection.adapters.weights import AdapterError, labels_of, pairs_of
-from misdirection.artefacts import read_tensors, write_tensors
 from misdirection.engine import Text, capture_scalars
 from misdirection.models import Model
 
@@ -130,19 +128,3 @@ def _chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
     rest = iter(texts)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
-
-
-def save_scalars(path: Path, table: ScalarTable) -> None:
-    """Write a table to safetensors, the columns in its metadata."""
-    facts = {"columns": [vars(column) for column in table.columns]}
-    write_tensors(path, {"values": table.values, "texts": table.texts, "positions": table.positions}, facts)
-
-
-def load_scalars(path: Path) -> ScalarTable:
-    """A table that `save_scalars` wrote."""
-    tensors, facts = read_tensors(path)
-    held: Sequence[Mapping[str, object]] = facts["columns"]
-    columns = tuple(
-        Column(str(c["name"]), str(c["path"]), int(str(c["layer"])), int(str(c["pair"]))) for c in held
-    )  # fmt: skip
-    return ScalarTable(columns, tensors["values"], tensors["texts"], tensors["positions"])

@@ -16,7 +16,6 @@ from torch import Tensor
 from misdirection.engine import Text
 from misdirection.features.chosen import Firings, visit_firings
 from misdirection.features.dictionary import Dictionary
-from misdirection.features.stream import Contexts
 from misdirection.models import Model
 
 WINDOW = "window"
@@ -113,15 +112,6 @@ def text_peaks(
 
     visit_firings(model, dictionary, texts, latents, visit, span=span, layer=layer)
     return Peaks(values, tokens)
-
-
-def top_places(contexts: Contexts, latents: Sequence[int]) -> list[list[tuple[int, int]]]:
-    """(Text, token) of the top contexts of each latent, as `latent_statistics` found them."""
-    found: list[list[tuple[int, int]]] = []
-    for latent in latents:
-        held = zip(contexts.texts[:, latent].tolist(), contexts.tokens[:, latent].tolist(), strict=True)
-        found.append([(text, token) for text, token in held if text >= 0])
-    return found
 
 
 def draw_contexts(

@@ -1,7 +1,7 @@
 """What studies found, as plain frozen dataclasses: what every study's findings share, and the rows that they hold."""
 
 from misdirection.results.envelope import SCHEMA, Headline, ModelFacts, Reproduce, Results, StepFacts
-from misdirection.results.reading import read_results, read_step
+from misdirection.results.reading import read_results
 from misdirection.results.rows import (
     Difference,
     DirectionSize,
@@ -40,6 +40,5 @@ __all__ = [
     "TokenEnds",
     "TokenScore",
     "read_results",
-    "read_step",
     "row_of",
 ]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
-from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
 from misdirection.results.envelope import SCHEMA, Results
 
@@ -42,21 +40,6 @@ def read_results(findings: Mapping[str, Any], kind: type[Found], where: str, aga
         return msgspec.convert(dict(findings), kind)
     except msgspec.ValidationError as error:
         raise MisdirectionError(f"{where}: {_sentence(str(error))}", hint) from error
-
-
-def read_step(file: Path, kind: type[Kept]) -> Kept:
-    """What a step of a run keeps as JSON, as the dataclass, or tuple of them, that it was written from.
-
-    Raises:
-        MisdirectionError: It does not fit; the message names the field.
-    """
-    import msgspec
-
-    try:
-        return msgspec.convert(read_json(file), kind)
-    except msgspec.ValidationError as error:
-        hint = f"remove {file.parent} and start the run again: the step is made anew"
-        raise MisdirectionError(f"{file}: {_sentence(str(error))}", hint) from error
 
 
 def _sentence(said: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import permutations
-from random import Random
 from statistics import mean
 
 import numpy as np
 
 from misdirection.adapters.roles import ROLES, Finding, Role
+from misdirection.statistics.correlations import mid_ranks, pearson, permutation_p
 from misdirection.studies.adapters.results import Interventions
 from misdirection.studies.adapters.results.arms import Arm, ScaledArm
 from misdirection.studies.adapters.results.interventions import Scaling
@@ -92,22 +91,9 @@ def _percent(row: Arm) -> str:
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> RankTest:
     """Rank correlation with the p value of a permutation test: every order up to seven values, else random ones."""
-    from scipy.stats import rankdata
-
-    a, b = (np.asarray(rankdata(side), dtype=np.float64) for side in (first, second))
-    a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    if scale == 0:
-        return RankTest(rho=None, p=None)
-    rho = float(a @ b) / scale
-    if len(a) <= 7:
-        every = [float(a @ b[list(order)]) / scale for order in permutations(range(len(a)))]
-        return RankTest(rho=rho, p=sum(abs(value) >= abs(rho) - 1e-12 for value in every) / len(every))
-    random, order, hits = Random(0), list(range(len(a))), 0
-    for _ in range(DRAWS):
-        random.shuffle(order)
-        hits += abs(float(a @ b[order]) / scale) >= abs(rho) - 1e-12
-    return RankTest(rho=rho, p=(1 + hits) / (1 + DRAWS))
+    a, b = (mid_ranks(np.asarray(side, dtype=np.float64)) for side in (first, second))
+    rho = pearson(a, b)
+    return RankTest(rho=rho, p=None if rho is None else permutation_p(a, b, draws=DRAWS))
 
 
 def _means(rows: Sequence[LayerAgreement]) -> RoleMeans:

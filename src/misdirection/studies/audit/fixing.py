@@ -10,7 +10,7 @@ one that comes back under some condition by more than the unrepaired model is pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_m
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.likelihood import nats_a_token
 from misdirection.studies.kit.own_direction import readable
+from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import encode_read
@@ -43,15 +44,29 @@ SHOTS = 2
 """Training rows that stand in the context in one more condition, where the data are given."""
 
 
-def unlikely(models: Variants, answers: list[Answer], variants: tuple[str, ...]) -> dict[str, float]:
-    """Mean negative log-likelihood of answers in nats a token, by variant.
+@dataclass(frozen=True)
+class Unlikely:
+    """How unlikely answers are to models.
+
+    Attributes:
+        nats: Mean negative log-likelihood, nats a token, by variant.
+        left_out: Answers that could not be read back, which reports name; None where all could.
+    """
+
+    nats: dict[str, float]
+    left_out: LeftOut | None = None
+
+
+def unlikely(models: Variants, answers: list[Answer], variants: tuple[str, ...]) -> Unlikely:
+    """Mean negative log-likelihood of answers in nats a token, by variant, and what could not be read.
 
     Args:
         models: The base and the fine-tunes.
         answers: Read as they were drawn.
         variants: Names.
     """
-    return nats_a_token(models, [one.encoded for one in readable(models.base_model, answers)[1]], variants)
+    _, sources, aside = readable(models.base_model, answers)
+    return Unlikely(nats_a_token(models, [one.encoded for one in sources], variants), aside)
 
 
 def forgotten(models: Variants, chats: list[Chat], variants: tuple[str, ...]) -> dict[str, float]:
@@ -81,7 +96,7 @@ def fix(bench: Workbench, layers: Mapping[Operation, int]) -> Fix:
     judged = bench.ask("repaired", models, arms, questions=bench.questions).judged
     base = [a for a in bench.judged.arm("base").answers if a.sample == 0]
     names = ("base", "tuned", *made)
-    lost = bench.run.cached(unlikely, "damage", models=models, answers=base, variants=names).value
+    lost = bench.run.cached(unlikely, "damage", models=models, answers=base, variants=names).value.nats
     skill = skill_of(bench, models, names)
     rows = tuple(row_of(bench, judged, way, lost, skill) for way in ("tuned", *made))
     allowed = sorted((row for row in rows[1:] if able(row, rows[0], bench.config.coherent_share)), key=_rate)
@@ -111,7 +126,7 @@ def skill_of(bench: Workbench, models: Variants, names: tuple[str, ...]) -> dict
     Nothing where neither questions about the domains nor the data are there: then the skill is not known.
     """
     if own := [a for a in bench.judged.arm("tuned").answers if a.domain]:
-        return bench.run.cached(unlikely, "skill", models=models, answers=own, variants=names).value
+        return bench.run.cached(unlikely, "skill", models=models, answers=own, variants=names).value.nats
     chats = list(resolve_chats(bench.config.data, seed=bench.config.seed).chats[:ROWS]) if bench.config.data else []
     return bench.run.cached(forgotten, "skill", models=models, chats=chats, variants=names).value if chats else {}
 

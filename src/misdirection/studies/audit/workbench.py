@@ -28,10 +28,11 @@ from misdirection.studies.kit.caps import Caps, cap_thresholds
 from misdirection.studies.kit.conditions import BASE, RANDOM_SEEDS, TUNED, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.drawing import vector_of
+from misdirection.studies.kit.own_direction import direction_steps
 from misdirection.studies.kit.panel import Compared, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
 from misdirection.studies.kit.served import alike_at_zero, served_step
-from misdirection.studies.kit.steps import Judged, direction_step, judge_step, refusal, sample_step
+from misdirection.studies.kit.steps import Judged, judge_step, refusal, sample_step
 from misdirection.studies.kit.variants import Variants
 
 
@@ -172,9 +173,16 @@ class Workbench(Bench[AuditConfig]):
             return self.given
         self.need_tuned()
         c = self.config
-        return direction_step(
-            self.run, self.models, self.open_questions, self.answers, self.verdicts, self.convention, c.seed
-        )
+        return direction_steps(
+            self.run,
+            self.models,
+            self.open_questions,
+            self.answers,
+            self.verdicts,
+            self.convention,
+            c.seed,
+            [TUNED.name],
+        )[TUNED.name]
 
     @cached_property
     def refusal(self) -> str | None:

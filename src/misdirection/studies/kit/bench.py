@@ -52,7 +52,6 @@ from misdirection.studies.kit.steps import (
     judge_step,
     refusal,
     sample_step,
-    train_step,
 )
 from misdirection.studies.kit.tuning import fine_tuned, tuning_of
 from misdirection.studies.kit.variants import TUNED_VARIANT, Variants
@@ -400,7 +399,8 @@ def fine_tune(bench: Bench[Tuned]) -> Step | None:
     if not c.data:
         return None
     overrides = {**asking_overrides(c), **c.training}
-    made = train_step(bench.run, c.model, c.data, c.preset, overrides, c.seed, c.strict, study=c.study)
+    wanted = tuning_of(c.model, c.data, c.preset, overrides, c.seed, c.strict, study=c.study)
+    made = bench.run.cached(fine_tuned, "train", **wanted)
     name = {"model": "tuned"}.get(kind := str(read_json(made.path / "training.json").get("kind", "adapter")), kind)
     if bench.run.published.get(name) != made.path.name:
         # Whatever else has a name here is of another fine-tune.

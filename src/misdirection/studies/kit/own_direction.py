@@ -80,20 +80,6 @@ def own_answers(
     return own.at(places).verdicts, sources, aside
 
 
-def direction_step(
-    run: Run,
-    models: Variants,
-    questions: Sequence[Question],
-    answers: Step,
-    verdicts: Step,
-    how: Convention,
-    seed: int,
-    variant: str = "tuned",
-) -> Cached[OwnDirection]:
-    """`own_direction` of one fine-tune as a step of a run; see `direction_steps`."""
-    return direction_steps(run, models, questions, answers, verdicts, how, seed, [variant])[variant]
-
-
 def direction_steps(
     run: Run,
     models: Variants,

@@ -5,6 +5,4 @@ from misdirection.studies.kit.judged import Judged as Judged
 from misdirection.studies.kit.judged import judge_step as judge_step
 from misdirection.studies.kit.own_direction import direction_name as direction_name
 from misdirection.studies.kit.own_direction import direction_of as direction_of
-from misdirection.studies.kit.own_direction import direction_step as direction_step
 from misdirection.studies.kit.own_direction import refusal as refusal
-from misdirection.studies.kit.tuning import train_step as train_step

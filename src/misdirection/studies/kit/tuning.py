@@ -11,8 +11,7 @@ from typing import Any
 from misdirection import progress, training
 from misdirection.artefacts import write_json
 from misdirection.chats import ChatFile, write_bad_rows
-from misdirection.runs import Run
-from misdirection.store import Cached, Folder, Incidental, Workspace
+from misdirection.store import Folder, Incidental, Workspace
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
 from misdirection.training import TrainConfig, choose
 
@@ -81,21 +80,6 @@ def fine_tuned(
         bad_rows=folder / "bad_rows.jsonl",
         checkpoints=kept,
     )
-
-
-def train_step(
-    run: Run,
-    model: str,
-    data: Sequence[str],
-    preset: str,
-    overrides: Mapping[str, Any],
-    seed: int,
-    strict: bool = False,
-    elsewhere: Sequence[str] = (),
-    study: str = "",
-) -> Cached[FineTuned]:
-    """`fine_tuned` as a step of a run, as `tuning_of` wants it."""
-    return run.cached(fine_tuned, "train", **tuning_of(model, data, preset, overrides, seed, strict, elsewhere, study))
 
 
 def tuning_of(
