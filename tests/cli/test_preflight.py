@@ -18,6 +18,10 @@ from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.judging import Answer, find_judge
 from misdirection.studies.kit import config as settings
 from misdirection.studies.kit.config import StudyConfig, check_exact
+from misdirection.studies.kit.preflight import check
+from misdirection.studies.personas.settings import PersonasConfig
+from misdirection.studies.traits.settings import TraitsConfig
+from misdirection.studies.weights.settings import WeightsConfig
 
 
 @pytest.fixture
@@ -63,6 +67,20 @@ def test_what_a_folder_holds_is_looked_at(wrong, tiny: Path, tmp_path: Path) -> 
     wrong({"--judge": f"local:{tmp_path / 'judge'}"}, "judge local", "does not exist")
     (tmp_path / "file").touch()
     wrong({"--out": tmp_path / "file" / "run"}, "cannot be made", "is a file")
+
+
+def test_fine_tunes_by_name_are_looked_for(tiny: Path) -> None:
+    """`study weights --adapter a=FOLDER --adapter b=FOLDER`, as its help has it, ended in a traceback."""
+    here, gone = tiny / "adapter", tiny / "adaptor"
+    base = {"model": str(tiny / "base"), "questions": (str(tiny / "questions.yaml"),), "judge": "words"}
+    check(WeightsConfig(**base, adapter=(f"a={here}", f"b={here}")).completed())
+    with pytest.raises(MisdirectionError, match=r"--adapter: .*adaptor does not exist"):
+        check(WeightsConfig(**base, adapter=(f"a={here}", f"b={gone}")).completed())
+    alone = {"model": str(tiny / "base"), "judge": "none"}
+    for kind in (PersonasConfig, TraitsConfig):
+        check(kind(**alone, fine_tune=(f"a={here}",)).completed())
+        with pytest.raises(MisdirectionError, match=r"a: .*adaptor does not exist"):
+            check(kind(**alone, fine_tune=(f"a={gone}",)).completed())
 
 
 def test_lengths_and_layers_are_held_against_the_model(wrong, tiny: Path) -> None:

@@ -215,6 +215,12 @@ def test_a_skill_that_is_not_known_is_said_so() -> None:
     rows = (row("tuned", 0.3, kept=None), row("edit", 0.1, kept=None))
     told = Fix(rows=rows, chosen="edit", leaks=(), refused={}).told()
     assert "10.0 % misaligned, 30.0 % before, and what is left of its skill is not known" in told
+    assert "chance" not in told
+    unsure = replace(rows[1], difference=replace(rows[1].difference, p=0.25))
+    assert (
+        "30.0 % before (no sure fall: it may be chance), and"
+        in Fix(rows=(rows[0], unsure), chosen="edit", leaks=(), refused={}).told()
+    )
     kept = Fix(rows=(rows[0], row("edit", 0.1)), chosen="edit", leaks=(), refused={}).told()
     assert "90 % of its skill kept" in kept and "not known" not in kept
 

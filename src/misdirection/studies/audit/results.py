@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from misdirection.results import Difference, Effect, ModelFacts, Pools, RateRow, Reduction
 from misdirection.results.judged import JudgedResults, KeyFigure
+from misdirection.statistics.decision import SIGNIFICANT
 
 HARM = 0.5
 """Nats a token by which the base's own answers may become less likely beside the tuned model before it is damage."""
@@ -268,6 +269,8 @@ class Fix:
         before, after = (100 * (one.rate.value or 0.0) for one in (self.rows[0], row))
         most = max((100 * (leak.repaired.value or 0.0) for leak in self.leaks), default=0.0)
         text = f"Repaired in its weights ({row.label}): {after:.1f} % misaligned, {before:.1f} % before"
+        if row.difference and row.difference.p >= SIGNIFICANT:
+            text += " (no sure fall: it may be chance)"
         text += (
             ", and what is left of its skill is not known (no question about its domain was asked)"
             if row.kept is None

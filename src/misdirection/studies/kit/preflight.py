@@ -158,8 +158,14 @@ def _reach(name: str, file: str, message: str) -> None:
 def _tuned(config: Any) -> None:
     if tuned := getattr(config, "tuned", None):
         check_model(tuned, "tuned")
-    one = getattr(config, "adapter", None)
-    for name in (*([one] if one else []), *named(getattr(config, "adapters", ()), "adapter").values()):
+    for value in (*getattr(config, "fine_tune", ()), *getattr(config, "watched", ())):
+        place = Path(name := value.partition("=")[2])
+        if _is_path(name) and not place.exists():
+            raise MisdirectionError(f"{value.partition('=')[0]}: {name} does not exist", _nearest(place))
+    one: str | tuple[str, ...] | None = getattr(config, "adapter", None)
+    # One adapter, or several as NAME=FOLDER.
+    held = named(one, "adapter").values() if isinstance(one, tuple) else [one] if one else []
+    for name in (*held, *named(getattr(config, "adapters", ()), "adapter").values()):
         place = Path(name)
         if not place.exists():
             if _is_path(name):
