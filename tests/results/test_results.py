@@ -62,7 +62,7 @@ def test_report_shows_each_section_with_nothing_missing(results: Results):
 DRAWN = {
     ("LeaveOut", "pairs"), ("PatchedGroup", "cut"), ("Versions", "clean"),
     ("JudgedHeadline", "test"), ("JudgedHeadline", "arms"),  # in the verdict's sentence
-    ("JudgeRate", "coherent_share"), ("AsideRow", "any"),  # of these the page shows others
+    ("JudgeRate", "coherent_share"), ("AsideRow", "any"), ("AsideRow", "topic"),  # of these the page shows others
     *(("SignsRow", name) for name in ("empty", "cut", "markup", "repeating", "language")),  # the share alone
 }  # fmt: skip
 """Fields whose rates are shown as their changes, in words or without counts: some would fill a table of a hundred."""
