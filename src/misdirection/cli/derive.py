@@ -89,6 +89,14 @@ def first_of(given: Sequence[str] | None, name: str, rest: str) -> dict[str, Any
     return {name: first, **({rest: tuple(others)} if rest else {})}
 
 
+def _is_there(text: str) -> bool:
+    """Whether a text is the path of something; one that is too long for a path is none."""
+    try:
+        return Path(text).exists()
+    except OSError:
+        return False
+
+
 def several(given: Iterable[Any] | None, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:
     """The values of an option that was repeated ("--layers 3 --layers 5") or holds commas ("--layers 3,5").
 
@@ -99,7 +107,7 @@ def several(given: Iterable[Any] | None, kind: Callable[[str], Any], option: str
     """
     found: list[Any] = []
     for text in map(str, given or ()):
-        parts = [text] if kind is str and Path(text).exists() else text.split(",")
+        parts = [text] if kind is str and _is_there(text) else text.split(",")
         for part in (part.strip() for part in parts):
             try:
                 found += [kind(part)] if part else []

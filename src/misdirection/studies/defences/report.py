@@ -23,6 +23,12 @@ MIXED = (
     "Screening finds nothing where all rows are bad, so its arms learned mixed data, beside an undefended arm of their "
     "own. What is to be kept there are the good answers in the domain."
 )
+COSTS = (
+    "Perplexity and KL are read on good answers of other domains that nothing was trained on. Seconds are those of one "
+    "fine-tune or repair, the scoring of rows before it included: of the processor, or on the clock where there is a "
+    "GPU. Memory is the peak beyond the base model, the least over seeds. What acts while the model runs costs nothing "
+    "before."
+)
 LESSON = (
     "No question set asks about the domain of these data, so the narrow skill is read from rows of them that nothing "
     "was trained on: how likely their answers became. 0 % is the base model, 100 % the fine-tune without a defence. It "
@@ -39,10 +45,10 @@ def section(results: DefencesResults) -> Section:
     blocks: list[Block] = []
     for mixed in (False, True):
         if rows := [row for row in part.rows if row.mixed is mixed]:
-            blocks += [*([Note(MIXED)] if mixed else []), chart(part, rows), table(part, rows)]
+            blocks += [*([Note(MIXED)] if mixed else []), chart(part, rows), table(part, rows), costs(part, rows)]
     if part.base_lesson is not None:
         blocks.append(Note(LESSON))
-    blocks.append(quality_table(part))
+    blocks += [Note(COSTS), quality_table(part)]
     if any(row.leaks for row in part.rows):
         blocks.append(leak_table(part))
     blocks += [Note(f"Elsewhere: {text}.") for text in part.paper]
@@ -73,7 +79,7 @@ def chart(part: Defences, rows: Sequence[DefenceRow]) -> Chart:
     }
     cells = tuple((Cell(row.arm), percent_cell(_skill(part, row)), rate_cell(row.open.misaligned)) for row in rows)
     name = "defences-mixed" if mixed else "defences-scoreboard"
-    title = "Misalignment against skill" + (", mixed data" if mixed else "")
+    title = _titled("Misalignment against skill", rows)
     return Chart(name, title, traces, layout, Table(("Arm", across, "Misaligned, open"), cells), 460, wide=True)
 
 
@@ -127,20 +133,37 @@ def percent_cell(value: float | None) -> Cell:
 
 def table(part: Defences, rows: Sequence[DefenceRow]) -> Table:
     """The arms on one data set, the base model first."""
-    inside, skill = part.base_domains, skill_heads(part)
-    heads = ("Arm", "Misaligned, open", "Reduction", "Coherent", *skill, "Perplexity elsewhere", "KL from the base",
-             "Seconds", "Peak, MB")  # fmt: skip
+    inside = part.base_domains
     base = (
         Cell("base model", "not trained"),
         rate_cell(part.base_open.misaligned),
         NOTHING,
         rate_cell(part.base_open.coherent),
         *((_lesson(part, None),) if inside is None else (rate_cell(inside.misaligned), rate_cell(inside.good))),
-        _mean(part.base_perplexity, 2),
-        *(NOTHING, NOTHING, NOTHING),
     )
-    title = "Scoreboard" + (", mixed data" if rows[0].mixed else "")
-    return Table(heads, (base, *(_cells(part, row) for row in rows)), title, stack=True)
+    heads = ("Arm", "Misaligned, open", "Reduction", "Coherent", *skill_heads(part))
+    return Table(heads, (base, *(_cells(part, row) for row in rows)), _titled("Scoreboard", rows), stack=True)
+
+
+def costs(part: Defences, rows: Sequence[DefenceRow]) -> Table:
+    """What the arms on one data set cost: damage elsewhere, time and memory."""
+    base = (Cell("base model"), _mean(part.base_perplexity, 2), NOTHING, NOTHING, NOTHING)
+    body = tuple(
+        (
+            Cell(row.arm),
+            _mean(row.perplexity, 2),
+            _mean(row.divergence, 3),
+            Cell(decimal(row.seconds, 1), kind="num"),
+            Cell(decimal(row.megabytes, 0), kind="num"),
+        )
+        for row in rows
+    )
+    heads = ("Arm", "Perplexity elsewhere", "KL from the base", "Seconds", "Peak, MB")
+    return Table(heads, (base, *body), _titled("Damage and cost", rows), stack=True)
+
+
+def _titled(title: str, rows: Sequence[DefenceRow]) -> str:
+    return title + (", mixed data" if rows[0].mixed else "")
 
 
 def skill_heads(part: Defences) -> tuple[str, ...]:
@@ -156,10 +179,6 @@ def _cells(part: Defences, row: DefenceRow) -> tuple[Cell, ...]:
         _reduced(row.reduction),
         rate_cell(row.open.coherent),
         *((_lesson(part, row),) if inside is None else (rate_cell(inside.misaligned), rate_cell(inside.good))),
-        _mean(row.perplexity, 2),
-        _mean(row.divergence, 3),
-        Cell(decimal(row.seconds, 1), kind="num"),
-        Cell(decimal(row.megabytes, 0), kind="num"),
     )
 
 
