@@ -124,6 +124,8 @@ def test_few_concepts_are_no_finding_that_closeness_tells_nothing(found: Separat
     assert few_text(of(5)) == ""
     assert "known of 2 other concepts only, and 5 are the least" in few_text(of(2))
     assert "cannot be told: the spill is known of no other concept" in verdict(of(0)).sentence
+    [one] = [text for text in verdict(of(1)).details if text.startswith("Fine-tuned on")]
+    assert one.endswith("points on c0.") and "others on average" not in one
 
 
 def test_answers_that_the_judge_could_not_tell_are_no_spill(found: SeparationResults):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.results.made import made
 from tests.studies.options import assert_keyed
 
 from misdirection.artefacts import read_json, read_tensors
@@ -23,6 +24,7 @@ from misdirection.studies.weights.measures import beside_line, on_line, shuffled
 from misdirection.studies.weights.results import Point, WeightsResults
 from misdirection.studies.weights.settings import WeightsConfig
 from misdirection.studies.weights.study import bend, weights
+from misdirection.studies.weights.verdict import verdict
 
 SMALL = WeightsConfig(
     data=("medical=organism:bad-medical", "sport=organism:bad-sport"), good=("medical=organism:good-medical",),
@@ -200,3 +202,18 @@ def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path
         "watched": (f"again={next(step.path for step in list_steps(run) if step.name == 'train') / 'checkpoints'}",),
     }
     assert_keyed("weights", SMALL, run, tmp_path, monkeypatch, others)
+
+
+def test_one_pair_is_told_as_one_and_a_common_start_is_named() -> None:
+    """As on SmolLM2: "1 of 1 pair ... from 0.14 to 0.14", and two fine-tunes of one seed read alike by that alone."""
+    part = made(WeightsResults, "weights").weights
+    one = replace(part.pairs[0], one="a", other="b", cosine=0.14, random=0.01, shuffled=0.02, inputs=0.75)
+    alone = verdict(replace(part, pairs=(one,)))
+    assert alone.sentence.startswith("A and b change the weights more alike") and "is 0.14." in alone.sentence
+    assert any("begun from the same random A" in text and "do: a and b." in text for text in alone.details)
+    other = replace(one, one="c", cosine=-0.3, inputs=0.1)
+    several = verdict(replace(part, pairs=(one, other)))
+    assert several.sentence.startswith("2 of 2 pairs") and "from −0.30 (c and b) to 0.14" in several.sentence.replace(
+        "-0.30", "−0.30"
+    )
+    assert not any("same random A" in text for text in verdict(replace(part, pairs=(other,))).details)

@@ -72,6 +72,8 @@ def spill_text(found: Separation, trained: str) -> str:
         return ""
     mean = sum(row.spill for row in rows) / len(rows)
     told = "" if own is None else f"{100 * own.spill:+.0f} points on its own concept, "
+    if len(rows) == 1:
+        return f"Fine-tuned on {trained}: {told}{100 * mean:+.0f} points on {rows[0].concept}."
     return (
         f"Fine-tuned on {trained}: {told}{100 * mean:+.0f} on the {len(rows)} others on average, most on "
         f"{rows[0].concept} ({100 * rows[0].spill:+.0f}), least on {rows[-1].concept} ({100 * rows[-1].spill:+.0f})."

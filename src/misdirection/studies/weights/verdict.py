@@ -10,21 +10,51 @@ SHOWN = 6
 """Pairs that are told one by one; of more only the most and the least alike, for all stand in a table."""
 
 
+BEGUN = 0.5
+"""Overlap of what two updates read above which they may have begun from one A, as those of one seed do."""
+
+BEGUN_TEXT = (
+    "What these read is so alike that they may have begun from the same random A, as fine-tunes of one preset and one "
+    "--seed do: {}. Their updates are then alike by that alone; train them with seeds of their own."
+)
+
+
 def verdict(found: Weights) -> Headline:
     """How alike the updates are, what the lines do, and what the difference tells while fine-tunes train."""
     told = [one for one in found.pairs if one.cosine is not None]
     if not told:
         return Headline(state="unclear", sentence="No two updates can be compared: all but one are zero.", details=())
+    high, low = max(told, key=_cosine), min(told, key=_cosine)
+    sentence = only_text(told[0]) if len(told) == 1 else range_text(told)
+    starts = [f"{one.one} and {one.other}" for one in told if (one.inputs or 0.0) > BEGUN]
+    shown = told if len(told) <= SHOWN else (high, low)
+    details = (
+        *map(_pair, shown),
+        *([BEGUN_TEXT.format(", ".join(starts))] if starts else []),
+        *map(_line, found.lines),
+        *(_watched(one, found.minus) for one in found.watched),
+    )
+    return Headline(state="finding", sentence=sentence, details=details)
+
+
+def only_text(one: Pair) -> str:
+    """The one pair that there is."""
+    beyond = "more alike, or oppositely," if beyond_controls(one) else "no more alike"
+    return (
+        f"{upper(one.one)} and {one.other} change the weights {beyond} than random and shuffled changes of the same "
+        f"size do: their cosine (1 the same change, 0 unrelated) is {two(_cosine(one))}."
+    )
+
+
+def range_text(told: list[Pair]) -> str:
+    """How many of several pairs are alike, and the least and the most."""
     above = [one for one in told if beyond_controls(one)]
     high, low = max(told, key=_cosine), min(told, key=_cosine)
-    sentence = (
+    return (
         f"{len(above)} of {counted(len(told), 'pair')} of fine-tunes change the weights more alike, or oppositely, "
         "than random and shuffled changes of the same size do. The cosine (1 the same change, 0 unrelated) goes from "
         f"{two(_cosine(low))} ({low.one} and {low.other}) to {two(_cosine(high))} ({high.one} and {high.other})."
     )
-    shown = told if len(told) <= SHOWN else (high, low)
-    details = (*map(_pair, shown), *map(_line, found.lines), *(_watched(one, found.minus) for one in found.watched))
-    return Headline(state="finding", sentence=sentence, details=details)
 
 
 def beyond_controls(one: Pair) -> bool:
