@@ -88,3 +88,10 @@ def test_shorten():
     assert shorten("a\n b", 10) == "a b"
     assert shorten("abcdefgh", 5) == "abcd\u2026"
     assert len(shorten("x" * 50, 20)) == 20
+
+
+def test_layers_of_a_deep_model_can_be_read_on_their_axis() -> None:
+    """Thirty numbers side by side on a chart half a page wide were a smear."""
+    from misdirection.report.charts import layer_axis
+
+    assert [layer_axis(count)["dtick"] for count in (12, 16, 30, 48, 80, 126)] == [1, 1, 2, 5, 5, 10]

@@ -17,6 +17,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.organism import ExactJudge, open_chats, training_chats
 from misdirection.organism.build import Settings
+from misdirection.report.parts import Chart
 from misdirection.runs import Run, read_log
 from misdirection.separation import Concept
 from misdirection.studies.separation import rows as tables
@@ -35,6 +36,7 @@ from misdirection.studies.separation.organisms import (
     row_of,
     shares,
 )
+from misdirection.studies.separation.report import spill
 from misdirection.studies.separation.results import LayerRow, SeparationResults
 from misdirection.studies.separation.settings import SeparationConfig
 from misdirection.studies.separation.study import separation
@@ -126,6 +128,13 @@ def test_few_concepts_are_no_finding_that_closeness_tells_nothing(found: Separat
     assert "cannot be told: the spill is known of no other concept" in verdict(of(0)).sentence
     [one] = [text for text in verdict(of(1)).details if text.startswith("Fine-tuned on")]
     assert one.endswith("points on c0.") and "others on average" not in one
+
+
+def test_a_curve_that_would_be_empty_is_not_drawn(found: SeparationResults):
+    keys = lambda held: [block.key for block in spill(held).blocks if isinstance(block, Chart)]  # noqa: E731
+    part = found.separation
+    silent = replace(part, tests=tuple(replace(row, rho=None, p=None) for row in part.tests))
+    assert "separation-tests" in keys(found) and "separation-tests" not in keys(replace(found, separation=silent))
 
 
 def test_answers_that_the_judge_could_not_tell_are_no_spill(found: SeparationResults):

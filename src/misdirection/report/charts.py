@@ -99,6 +99,11 @@ def axis(title: str, **extra: Any) -> dict[str, Any]:
     return {"title": {"text": title}} | extra
 
 
+def layer_axis(count: int) -> dict[str, Any]:
+    """An axis of layers: every one is named where that can be read, of a deep model every second, fifth or tenth."""
+    return axis("layer", zeroline=False, dtick=next(step for step in (1, 2, 5, 10, 20, count) if count <= 16 * step))
+
+
 def share_axis(title: str, **extra: Any) -> dict[str, Any]:
     """An axis of shares in percent, from zero."""
     return axis(title, tickformat=TICKS, rangemode="tozero", zeroline=True) | extra

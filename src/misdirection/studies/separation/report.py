@@ -40,7 +40,9 @@ CROSS = (
 def spill(results: SeparationResults) -> Section:
     """Spill against closeness, and the tests."""
     part = results.separation
-    blocks: list[Block] = [spill_chart(part), test_table(part), test_chart(part)]
+    blocks: list[Block] = [spill_chart(part), test_table(part)]
+    if any(row.rho is not None for row in part.tests):
+        blocks.append(test_chart(part))
     told = (("layer", number(part.layer)), *facts(results, "samples per question", "judge", "misaligned"))
     return Section("separation-spill", "Does what lies close spill over?", SPILL, blocks, told)
 
@@ -101,7 +103,7 @@ def test_chart(part: Separation) -> Chart:
         at, rho = [row.layer for row in mine], [row.rho for row in mine]
         traces.append(charts.line(NAMES[name], at, rho, CATEGORIES[place % len(CATEGORIES)]))
     layout = {
-        "xaxis": charts.axis("layer", zeroline=False, dtick=1),
+        "xaxis": charts.layer_axis(len({row.layer for row in part.layers})),
         "yaxis": charts.axis("rank correlation with the spill", range=[-1, 1], zeroline=True),
         "showlegend": True,
     }
@@ -153,7 +155,7 @@ def layers_chart(part: Separation, field: str, title: str, axis: str) -> Chart:
         if variant == "base" and field == "means":
             traces.append(charts.dashed("labels shuffled", at, [row.floor for row in mine], GREY))
     layout = {
-        "xaxis": charts.axis("layer", zeroline=False, dtick=1),
+        "xaxis": charts.layer_axis(len({row.layer for row in part.layers})),
         "yaxis": charts.axis(axis, zeroline=True, rangemode="tozero"),
         "showlegend": True,
     }
