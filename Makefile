@@ -49,8 +49,8 @@ bench-judging: .venv/.ok ## a server's verdicts, many in flight, beside one at a
 docs: .venv/docs/.ok ## the documentation as a site, in build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build
 
-package: .venv/.ok ## wheel and sdist, installed into empty environments of each Python from 3.11 on that is here
-	$(BIN)/python scripts/package.py
+package: .venv/.ok ## wheel and sdist, installed into empty environments of each Python from 3.11 on that is here (ARGS=--light: without PyTorch)
+	$(BIN)/python scripts/package.py $(ARGS)
 
 lint: .venv/.ok ## ruff and pyright
 	$(BIN)/ruff check .

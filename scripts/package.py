@@ -3,6 +3,8 @@
 The Python of `.venv` gets the whole package with its dependencies and measures something on the organism. Every other
 Python from 3.11 on that is found on this machine (on the path, or among pyenv's) gets the wheel without PyTorch and
 what needs it, whose builds for it may not be had: there the commands that need no model are run.
+
+With --light, as the CI has it, the Python of `.venv` gets it in that way too, and of the others the newest alone.
 """
 
 from __future__ import annotations
@@ -27,12 +29,14 @@ START = time.time()
 
 def main() -> None:
     """Build, look, install, run."""
+    light = "--light" in sys.argv[1:]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         wheel = build(folder)
         look(wheel)
-        install_whole(wheel, folder / "whole")
-        for python in others():
+        if not light:
+            install_whole(wheel, folder / "whole")
+        for python in [Path(sys.executable), *others()[-1:]] if light else others():
             install_light(wheel, python, folder / f"light-{python.name}-{len(list(folder.iterdir()))}")
         kept = ROOT / "dist"
         kept.mkdir(exist_ok=True)
@@ -80,7 +84,8 @@ def install_light(wheel: Path, python: Path, folder: Path) -> None:
     """Into an empty environment of another Python, without what needs PyTorch; then what needs no model."""
     inside = environment(python, folder)
     needed = [one for one in requirements(wheel) if not one.startswith(HEAVY)]
-    pip(inside, *needed)
+    # All of it is compiled below, once.
+    pip(inside, "--no-compile", *needed)
     pip(inside, "--no-deps", wheel)
     command = inside.with_name("misdirection" + inside.suffix)
     run(inside, "-W", "error::SyntaxWarning", "-m", "compileall", "-q", "-f", folder / "lib", cwd=folder)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +158,29 @@ def test_servers_are_asked_what_they_serve_before_anything_is_loaded(subject: Pa
     only = {"tuned": ""}
     with serving(subject, names=only) as one:
         assert reach(read_servers([f"tuned={one.url}"])) == {"tuned": Server(one.url, "tuned")}
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_server_without_a_list_of_its_models_is_taken_at_its_word_where_one_is_named(status: int):
+    """`transformers serve` (5.23) answers 500 for /models where the hub's cache has no folder yet."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    held = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=held.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{held.server_port}/v1"
+        assert reach(read_servers([f"tuned={url}#/models/merged"])) == {"tuned": Server(url, "/models/merged")}
+        with pytest.raises(MisdirectionError, match=f"answers {status} for /models"):
+            reach(read_servers([f"tuned={url}"]))
+    finally:
+        held.shutdown()
+        held.server_close()
 
 
 @pytest.mark.parametrize(

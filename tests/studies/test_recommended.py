@@ -184,6 +184,11 @@ def test_a_folder_of_any_model_recommends(tmp_path: Path):
     assert recommended_values(AuditConfig("elsewhere/m", adapter="a").completed()) == ""
 
 
+def test_a_converted_gguf_file_recommends_nothing(tmp_path: Path):
+    (tmp_path / "misdirection.json").write_text('{"gguf": "m.gguf", "architecture": "llama", "warnings": []}')
+    assert AuditConfig(str(tmp_path), adapter="a").completed().samples == AuditConfig("x/m", adapter="a").samples
+
+
 def test_what_the_user_typed_goes_before_it_the_default_too(tmp_path: Path):
     model = folder(tmp_path / "m", studies={"*": {"samples": 7, "seed": 5, "judge": "table:v.csv", "temperature": 0.5}})
     typed = AuditConfig(model, adapter="a", samples=20, seed=0, judge="none").completed()

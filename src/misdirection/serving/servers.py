@@ -107,7 +107,7 @@ def _named(arm: str, server: Server, models: Sequence[str]) -> Server:
 
 
 def _models(server: Server, timeout: float) -> list[str]:
-    """Names of what is served, by GET /models; empty where the server keeps no such list."""
+    """Names of what is served, by GET /models; empty where the server keeps no such list, and a model is named."""
     request = urllib.request.Request(f"{server.url}/models", headers={"Authorization": f"Bearer {server.key}"})
     proxy = proxy_for(server.url)
     handler = urllib.request.ProxyHandler({urlsplit(server.url).scheme: proxy} if proxy else {})
@@ -119,7 +119,8 @@ def _models(server: Server, timeout: float) -> list[str]:
         if error.code in (401, 403):
             hint = f"check the API key in the environment: {KEY}"
             raise MisdirectionError(f"--serve: {server.url} answers {error.code}", hint) from error
-        if server.model and error.code in (404, 405, 501):
+        # transformers serve answers 500 where the hub's cache has no folder yet.
+        if server.model and error.code in (404, 405, 500, 501):
             return []
         raise _deaf(server, f"it answers {error.code} for /models") from error
     except (OSError, ValueError) as error:

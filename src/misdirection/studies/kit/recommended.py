@@ -77,6 +77,8 @@ def recommendation(model: str) -> Recommendation | None:
         return None
     value: Any = read_json(file)
     held = _mapping(value, f"{file}")
+    if "gguf" in held:  # what a converted GGUF file was
+        return None
     if strange := [name for name in held if name not in PARTS]:
         raise MisdirectionError(f"{file}: there is no part '{strange[0]}'", did_you_mean(strange[0], PARTS, "parts"))
     parts = [
