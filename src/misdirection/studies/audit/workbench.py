@@ -23,12 +23,13 @@ from misdirection.studies.audit.components import components_left
 from misdirection.studies.audit.drift import Moved, moved_by_tuning
 from misdirection.studies.audit.results import ComponentLeft
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
-from misdirection.studies.kit.bench import Asked, Bench, fine_tune, pair_of
+from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.caps import Caps, cap_thresholds
 from misdirection.studies.kit.conditions import BASE, RANDOM_SEEDS, TUNED, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.own_direction import direction_steps
+from misdirection.studies.kit.pair import fine_tune, pair_of
 from misdirection.studies.kit.panel import Compared, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
 from misdirection.studies.kit.served import alike_at_zero, served_step

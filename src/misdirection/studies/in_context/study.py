@@ -35,9 +35,10 @@ from misdirection.studies.in_context.paper import PAPER
 from misdirection.studies.in_context.results import DriftRow, InContext, ShotRow
 from misdirection.studies.in_context.settings import InContextConfig
 from misdirection.studies.in_context.verdict import verdict
-from misdirection.studies.kit.bench import Asked, Bench, pair
+from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.kit.judged import Judged, given_answers, judge_step
+from misdirection.studies.kit.pair import pair
 from misdirection.studies.kit.record import blank_told
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, TUNED_VARIANT, Variants

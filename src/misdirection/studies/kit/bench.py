@@ -19,7 +19,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from misdirection.artefacts import read_json
 from misdirection.directions import Convention, Direction, convention
 from misdirection.engine import SamplingConfig
 from misdirection.errors import MisdirectionError
@@ -35,7 +34,7 @@ from misdirection.statistics import Thresholds
 from misdirection.store import Cached
 from misdirection.store.task import Executor
 from misdirection.studies.kit.conditions import Condition
-from misdirection.studies.kit.config import Overrides, StudyConfig, TunedConfig
+from misdirection.studies.kit.config import Overrides, StudyConfig
 from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.drawing import draw_answers, draw_arguments
 from misdirection.studies.kit.findings import write_findings
@@ -54,10 +53,9 @@ from misdirection.studies.kit.steps import (
     sample_step,
 )
 from misdirection.studies.kit.tuning import fine_tuned, tuning_of
-from misdirection.studies.kit.variants import TUNED_VARIANT, Variants
+from misdirection.studies.kit.variants import Variants
 
 Config = TypeVar("Config", bound=StudyConfig)
-Tuned = TypeVar("Tuned", bound=TunedConfig)
 
 
 @dataclass(frozen=True)
@@ -390,38 +388,7 @@ class Bench(Generic[Config]):
         return reproduce(self.run, self.logged, command, self.config.seed)
 
 
-def fine_tune(bench: Bench[Tuned]) -> Step | None:
-    """The fine-tune that the settings name data for, None where a tuned model is given.
-
-    In the run's folder it is called adapter, vector, or tuned where it is a whole model.
-    """
-    c = bench.config
-    if not c.data:
-        return None
-    overrides = {**asking_overrides(c), **c.training}
-    wanted = tuning_of(c.model, c.data, c.preset, overrides, c.seed, c.strict, study=c.study)
-    made = bench.run.cached(fine_tuned, "train", **wanted)
-    name = {"model": "tuned"}.get(kind := str(read_json(made.path / "training.json").get("kind", "adapter")), kind)
-    if bench.run.published.get(name) != made.path.name:
-        # Whatever else has a name here is of another fine-tune.
-        bench.run.retract(*bench.run.published)
-    bench.run.publish(name, made.path / "tuned")
-    return made
-
-
 def asking_overrides(config: StudyConfig) -> Overrides:
     """How the model is asked, as settings of a fine-tune: it is trained behind the prompts that it is asked behind."""
     told = {"chat_template": config.chat_template, "thinking": config.thinking, "date": config.date}
     return {name: value for name, value in told.items() if value not in (None, "auto")}
-
-
-def pair(bench: Bench[Tuned]) -> Variants:
-    """Base and tuned model; fine-tuned first where the settings name data."""
-    return pair_of(bench.config, fine_tune(bench))
-
-
-def pair_of(c: TunedConfig, made: Step | None) -> Variants:
-    """Base and tuned model of the settings, or of the fine-tune that was made."""
-    if made is None:
-        return Variants.pair(c.model, c.adapter, c.tuned, c.loading)
-    return Variants.of(c.model, {TUNED_VARIANT: made.path / "tuned"}, c.loading)

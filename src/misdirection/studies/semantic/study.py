@@ -26,8 +26,9 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.results import Effect, Pools
 from misdirection.store import Cached
-from misdirection.studies.kit.bench import Asked, Bench, pair
+from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition, steering_grid
+from misdirection.studies.kit.pair import pair
 from misdirection.studies.kit.steps import Judged, refusal
 from misdirection.studies.kit.sweep import best_point
 from misdirection.studies.kit.tables import effect_of, known_numbers

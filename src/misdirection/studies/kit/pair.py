@@ -1,0 +1,45 @@
+"""The one fine-tune of a study beside its base: given, or made first where the settings name data."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from misdirection.artefacts import read_json
+from misdirection.runs import Step
+from misdirection.studies.kit.bench import Bench, asking_overrides
+from misdirection.studies.kit.config import TunedConfig
+from misdirection.studies.kit.tuning import fine_tuned, tuning_of
+from misdirection.studies.kit.variants import TUNED_VARIANT, Variants
+
+Tuned = TypeVar("Tuned", bound=TunedConfig)
+
+
+def fine_tune(bench: Bench[Tuned]) -> Step | None:
+    """The fine-tune that the settings name data for, None where a tuned model is given.
+
+    In the run's folder it is called adapter, vector, or tuned where it is a whole model.
+    """
+    c = bench.config
+    if not c.data:
+        return None
+    overrides = {**asking_overrides(c), **c.training}
+    wanted = tuning_of(c.model, c.data, c.preset, overrides, c.seed, c.strict, study=c.study)
+    made = bench.run.cached(fine_tuned, "train", **wanted)
+    name = {"model": "tuned"}.get(kind := str(read_json(made.path / "training.json").get("kind", "adapter")), kind)
+    if bench.run.published.get(name) != made.path.name:
+        # Whatever else has a name here is of another fine-tune.
+        bench.run.retract(*bench.run.published)
+    bench.run.publish(name, made.path / "tuned")
+    return made
+
+
+def pair(bench: Bench[Tuned]) -> Variants:
+    """Base and tuned model; fine-tuned first where the settings name data."""
+    return pair_of(bench.config, fine_tune(bench))
+
+
+def pair_of(c: TunedConfig, made: Step | None) -> Variants:
+    """Base and tuned model of the settings, or of the fine-tune that was made."""
+    if made is None:
+        return Variants.pair(c.model, c.adapter, c.tuned, c.loading)
+    return Variants.of(c.model, {TUNED_VARIANT: made.path / "tuned"}, c.loading)
