@@ -32,7 +32,7 @@ from misdirection.studies.scaling.measures import (
 )
 from misdirection.studies.scaling.results import Scaling, ScalingResults
 from misdirection.studies.scaling.settings import SHIPPED, ScalingConfig
-from misdirection.studies.scaling.study import how_tuned, scaling
+from misdirection.studies.scaling.study import how_tuned, notes, scaling
 from misdirection.studies.scaling.table import Checkpoint, Point, read_table, write_table
 from misdirection.studies.scaling.verdict import sure, verdict
 
@@ -132,6 +132,15 @@ def test_one_seed_is_never_sure_and_three_points_are_too_few() -> None:
     told, one = verdict(few).details, few.points[0]
     assert len(told) == len(few.points)
     assert f"{one.misaligned} of {one.n} after {one.step} steps" in told[0] and told[0].startswith(f"{one.name} (")
+
+
+def test_of_checkpoints_of_a_table_nothing_is_said_that_holds_of_grown_organisms_alone() -> None:
+    """Of SmolLM2 and Qwen it was said that they share the constant part of their pretraining."""
+    whole = part(made(0.0, 0.6))
+    shared = [any("share the constant part" in text for text in notes(whole, grown)) for grown in (True, False)]
+    assert shared == [True, False]
+    far = part([replace(point, matched_n=0) for point in made(0.0, 0.6)])
+    assert any("within 15 points of 40 %, or were not asked" in text for text in notes(far, False))
 
 
 def test_what_was_not_asked_is_left_out_and_not_zero() -> None:

@@ -62,7 +62,7 @@ def scaling(config: ScalingConfig, out: str | Path, command: str = "") -> Path:
             surfaces=surfaces(points, c.target, c.seed), paper=PAPER,
         )  # fmt: skip
         facts = ModelFacts(base=f"{len(points)} checkpoints", layers=None, dtype=None)
-        parts = {"scaling": part, "model": facts, "notes": notes(part)}
+        parts = {"scaling": part, "model": facts, "notes": notes(part, not (c.checkpoints or c.results))}
         return bench.report("scaling", "Size, training tokens and misalignment", verdict(part), parts)
 
 
@@ -243,13 +243,19 @@ def counts(judged: Judged, rules: Thresholds) -> tuple[int, int, int]:
     return effect.rate.misaligned, effect.coherent_share.misaligned, effect.rate.n
 
 
-def notes(part: Scaling) -> list[str]:
-    """What a reader should know."""
-    found = ["Checkpoints of one size and seed share the constant part of their pretraining, and differ in its length."]
+def notes(part: Scaling, grown: bool) -> list[str]:
+    """What a reader should know.
+
+    Args:
+        part: What came out.
+        grown: Whether they are organisms of a grid, now or before; of a table nobody here knows how they were trained.
+    """
+    shared = "Checkpoints of one size and seed share the constant part of their pretraining, and differ in its length."
+    found = [shared] if grown else []
     if far := sum(not reached(one, part.target) for one in part.points):
         found.append(
-            f"{far} of {len(part.points)} fine-tunes never had an in-domain rate within {NEAR:.0%} of "
-            f"{part.target:.0%}, or were not asked, and are left out of the comparison at the like in-domain rate."
+            f"{far} of {len(part.points)} fine-tunes never had an in-domain rate within {100 * NEAR:.0f} points of "
+            f"{100 * part.target:.0f} %, or were not asked, and are left out of the comparison at the like in-domain rate."
         )
     if len({one.seed for one in part.points}) < 3:
         found.append("There are fewer than three seeds, so that intervals over seeds say little or are missing.")
