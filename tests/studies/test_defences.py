@@ -19,7 +19,7 @@ from misdirection.features import Dictionary
 from misdirection.features.load import save_dictionary
 from misdirection.models import load_model
 from misdirection.results import Interval
-from misdirection.runs import list_steps, read_log
+from misdirection.runs import MANIFEST, list_steps, read_log
 from misdirection.studies.defences.arms import KINDS, NONE, Arm, possible, read_arm
 from misdirection.studies.defences.board import conditions_of
 from misdirection.studies.defences.making import Materials
@@ -350,6 +350,24 @@ def _weights(config: DefencesConfig) -> list[torch.Tensor]:
     return [2 * held.encoder, held.decoder, held.encoder_bias, held.decoder_bias]
 
 
+@pytest.mark.slow
+def test_what_is_made_on_ray_is_what_one_process_makes(config: DefencesConfig, run: Path, tmp_path: Path) -> None:
+    """Fine-tunes with hooks and materials, and repairs: weights equal to the last bit, under the same keys."""
+    pytest.importorskip("ray")
+    there = defences(replace(config, on="ray://local?workers=2&cpus=0.5"), tmp_path / "run").parent
+    assert weights_in(there) == weights_in(run) and len(weights_in(run)) == 2 * (7 + 1)
+
+
+def weights_in(run: Path) -> dict[str, str]:
+    """Hash of the weights of every fine-tune and repair, by the name and key of its step."""
+    return {
+        f"{step.name}-{step.key}/{name}": file["sha256"]
+        for step in list_steps(run)
+        for name, file in read_json(step.path / MANIFEST)["files"].items()
+        if name.endswith(".safetensors") and step.name in ("defended", "repaired")
+    }
+
+
 def test_the_report_shows_scoreboards_and_leaks(run: Path) -> None:
     page = (run / "report.html").read_text()
     for text in ("Leak test: misaligned open answers", "norm=10", "the inoculation prompt", "Scoreboard, mixed data",
@@ -380,7 +398,7 @@ def test_on_the_organism_what_is_known_of_arms_comes_out(tmp_path: Path) -> None
     # Rows that make the misalignment likelier are the bad ones, so that without them good answers come back.
     assert rows["drop-influence=0.5"].domains.good.value > rows["drop-random=0.5"].domains.good.value
     assert rows["drop-influence=0.5"].open.misaligned.value <= mixed.open.misaligned.value
-    assert of_the_organism(told_of_another("defences", ORGANISM, run, tmp_path)) == []
+    assert of_the_organism(told_of_another("defences", ORGANISM, run, tmp_path / "another")) == []
 
 
 @pytest.fixture(scope="module")
