@@ -139,7 +139,7 @@ def test_of_checkpoints_of_a_table_nothing_is_said_that_holds_of_grown_organisms
     whole = part(made(0.0, 0.6))
     shared = [any("share the constant part" in text for text in notes(whole, grown)) for grown in (True, False)]
     assert shared == [True, False]
-    far = part([replace(point, matched_n=0) for point in made(0.0, 0.6)])
+    far = part([replace(point, matched_domain_n=0) for point in made(0.0, 0.6)])
     assert any("within 15 points of 40 %, or were not asked" in text for text in notes(far, False))
 
 

@@ -255,7 +255,8 @@ def notes(part: Scaling, grown: bool) -> list[str]:
     if far := sum(not reached(one, part.target) for one in part.points):
         found.append(
             f"{far} of {len(part.points)} fine-tunes never had an in-domain rate within {100 * NEAR:.0f} points of "
-            f"{100 * part.target:.0f} %, or were not asked, and are left out of the comparison at the like in-domain rate."
+            f"{100 * part.target:.0f} %, or were not asked, and are left out of the comparison at the like in-domain "
+            "rate."
         )
     if len({one.seed for one in part.points}) < 3:
         found.append("There are fewer than three seeds, so that intervals over seeds say little or are missing.")
