@@ -24,6 +24,7 @@ from misdirection.studies.kit.recall import held_in
 
 if TYPE_CHECKING:
     from misdirection.features.quality import Quality
+    from misdirection.studies.dictionaries.described import DescribedLatent
     from misdirection.studies.dictionaries.study import Trained
 
 app = typer.Typer(no_args_is_help=True, help="Dictionaries (sparse autoencoders) of a model's residual stream.")
@@ -176,7 +177,7 @@ def describe(
     printed(found, json, lambda: _show_latents(found, out))
 
 
-def _show_latents(found: Sequence[Mapping[str, Any]], out: Path | None) -> None:
+def _show_latents(found: Sequence[DescribedLatent], out: Path | None) -> None:
     for row in found:
         typer.secho(f"\nlatent {row.latent}", bold=True)
         note(f"fires in {row.firing_texts:,} of {row.texts:,} texts")
