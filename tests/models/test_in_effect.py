@@ -165,10 +165,11 @@ def test_an_adapter_is_whole_under_any_name(right: Path, name: str) -> None:
     assert torch.equal(logits(model), wanted)
 
 
-def test_a_name_with_a_dot_is_refused(right: Path) -> None:
+@pytest.mark.parametrize("name", ["v1.0", "", "half", "training", "keys", "float"])
+def test_a_name_that_pytorch_has_no_place_for_is_refused(right: Path, name: str) -> None:
     model = wrap(network("llama"), words(), "tiny")
     with pytest.raises(ModelError, match="cannot be an adapter's name"):
-        add_adapter(model, "v1.0", right)
+        add_adapter(model, name, right)
 
 
 def test_gemma_3_keys_of_older_transformers_load(tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
         raise ModelError(f"there is an adapter called '{adapter}' already", "give this one another name")
     if not adapter or "." in adapter:
         raise ModelError(f"'{adapter}' cannot be an adapter's name", "a name has a letter or more, and no dot")
+    if hasattr(nn.ModuleDict(), adapter):
+        raise ModelError(
+            f"'{adapter}' cannot be an adapter's name: PyTorch's modules have something else by that name",
+            f"give it another, as {adapter}-1",
+        )
     if is_gguf(path):
         raise ModelError(
             f"adapter '{adapter}': {path} is a GGUF file",
