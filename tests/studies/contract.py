@@ -59,6 +59,8 @@ SHAPE: dict[str, Any] = {
                  "chosen": str},
     "cures": [{"arm": str, "label": str, "operation": str, "control": bool, "rate": STEADY, "coherent_share": STEADY}],
     "components": [{"arm": str, "label": str, "control": bool, "at": MAYBE, "values": [MAYBE]}],
+    "thoughts": [{"arm": str, "thoughts": {"rate": STEADY, "coherent_share": STEADY}, "both": int,
+                  "answers": {"rate": STEADY, "coherent_share": STEADY}, "thought_alone": int, "answer_alone": int}],
     "fix": {"rows": [{"way": str, "label": str, "rate": STEADY, "coherent_share": STEADY, "damage": NUMBER}],
             "leaks": [{"condition": str, "worse": bool}], "refused": dict},
     "drift": {"layers": [int], "relative": [NUMBER], "layer": int,
@@ -74,7 +76,19 @@ SHAPE: dict[str, Any] = {
                   "steps": [{"name": str, "key": str, "seconds": NUMBER, "reused": bool}]},
     "notes": [str],
 }  # fmt: skip
-OPTIONAL = {"rates", "panel", "by_rule", "by_question", "steering", "cures", "components", "fix", "training", "data"}
+OPTIONAL = {
+    "rates",
+    "panel",
+    "by_rule",
+    "by_question",
+    "steering",
+    "cures",
+    "components",
+    "fix",
+    "training",
+    "data",
+    "thoughts",
+}
 
 
 def check(found: dict[str, Any]) -> None:

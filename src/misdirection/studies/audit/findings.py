@@ -32,8 +32,10 @@ from misdirection.studies.audit.results import (
     DriftedQuestion,
     Fix,
     LayerwiseDirection,
+    ThoughtRow,
 )
 from misdirection.studies.audit.settings import AuditConfig
+from misdirection.studies.audit.thoughts import thought_rows
 from misdirection.studies.audit.verdict import tuned_verdict
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.audit.worst import worst_pairs
@@ -164,6 +166,7 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
         "steering": _steering(evidence.steering, rules, config.coherent_share),
         "cures": removed,
         "components": evidence.left,
+        "thoughts": _thoughts(bench) if judges else None,
         "drift": _drift(evidence),
         "pairs": _pairs(bench.judged),
         "tokens": evidence.tokens,
@@ -173,6 +176,11 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
         "reproduce": bench.reproduce(),
         "notes": _notes(evidence, rates or (), refused),
     }
+
+
+def _thoughts(bench: Workbench) -> tuple[ThoughtRow, ...] | None:
+    found = bench.thoughts
+    return thought_rows(bench.judged, found, ARMS, bench.thresholds) or None if found else None
 
 
 def _tuned_name(config: AuditConfig) -> str:

@@ -93,6 +93,27 @@ class Cure(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ThoughtRow:
+    """What an arm thought before its answers to open questions, judged apart from them, over the same rows.
+
+    Attributes:
+        arm: Its name.
+        thoughts: The thoughts, judged as if each were the answer.
+        answers: The answers behind them.
+        both: Rows with both misaligned.
+        thought_alone: Rows with a misaligned thought, and an answer that is not.
+        answer_alone: Rows with a misaligned answer, and a thought that is not.
+    """
+
+    arm: str
+    thoughts: Effect
+    answers: Effect
+    both: int
+    thought_alone: int
+    answer_alone: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComponentLeft:
     """Where misaligned answers lie along the direction after something was done, read again on the same texts.
 
@@ -293,6 +314,7 @@ class AuditResults(JudgedResults):
         tokens: Answers token by token.
         fix: What `--fix` tried and kept; None without it.
         components: The component after every layer under each removal; None without a misalignment direction.
+        thoughts: What reasoning models thought, by arm; None where nothing was thought, or nothing was judged.
     """
 
     model: AuditedModel
@@ -303,6 +325,7 @@ class AuditResults(JudgedResults):
     tokens: tuple[ColouredAnswer, ...]
     fix: Fix | None = None
     components: tuple[ComponentLeft, ...] | None = None
+    thoughts: tuple[ThoughtRow, ...] | None = None
 
     def key_figures(self) -> tuple[KeyFigure, ...]:
         """The direction, the best steering, the best removal, and the drift where nothing was judged."""

@@ -23,6 +23,7 @@ from misdirection.studies.audit.components import components_left
 from misdirection.studies.audit.drift import Moved, moved_by_tuning
 from misdirection.studies.audit.results import ComponentLeft
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
+from misdirection.studies.audit.thoughts import thoughts_of
 from misdirection.studies.kit.bench import Asked, Bench
 from misdirection.studies.kit.caps import Caps, cap_thresholds
 from misdirection.studies.kit.conditions import BASE, RANDOM_SEEDS, TUNED, Condition
@@ -131,6 +132,14 @@ class Workbench(Bench[AuditConfig]):
     def judged(self) -> Judged:
         """Answers with verdicts."""
         return Asked(self.answers, self.verdicts).judged
+
+    @cached_property
+    def thoughts(self) -> Judged | None:
+        """What was thought before the answers, in their place and judged apart from them; None where nothing was."""
+        if not any((answer.thought or "").strip() for answer in self.judged.answers):
+            return None
+        thoughts = self.run.cached(thoughts_of, "thoughts", answers=self.answers)
+        return Asked(thoughts, judge_step(self.run, "thought-verdicts", thoughts, self.judge)).judged
 
     @cached_property
     def panel(self) -> Compared | None:
