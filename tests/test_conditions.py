@@ -74,3 +74,10 @@ def test_what_cannot_be_is_refused() -> None:
             compiled(Condition("x", "x", "base", (done,)), None, held)
     with pytest.raises(MisdirectionError, match=r"'x' needs a direction$"):
         compiled(Condition("x", "x", "base", (Along("set"),)), None)
+
+
+def test_an_adapter_at_its_own_strength_is_left_alone_and_a_whole_model_has_none() -> None:
+    assert compiled(Condition("x", "x", "tuned", (Scaled(),)), None).interventions == ()
+    assert (
+        compiled(Condition("x", "x", "tuned", (Scaled(others=1.0), Scaled(((1, 1.0),)))), "tuned").interventions != ()
+    )

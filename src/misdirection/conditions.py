@@ -60,7 +60,7 @@ class Along:
 
 @dataclass(frozen=True)
 class Scaled:
-    """The adapter's output multiplied layer by layer (2506.11618 section 4.3).
+    """The adapter's output multiplied layer by layer (2506.11618 section 4.3); by 1 everywhere it is left alone.
 
     Attributes:
         factors: (layer, factor), by layer.
@@ -133,7 +133,8 @@ def compiled(condition: Condition, adapter: str | None, directions: Directions =
         MisdirectionError: It needs a direction and there is none, names a layer beyond it, caps at thresholds of
             another model, or scales an adapter that is not there.
     """
-    return Arm(condition.name, adapter, tuple(_compiled(condition, one, adapter, directions) for one in condition.does))
+    does = [one for one in condition.does if one != Scaled()]
+    return Arm(condition.name, adapter, tuple(_compiled(condition, one, adapter, directions) for one in does))
 
 
 def _compiled(

@@ -181,7 +181,7 @@ def test_a_repair_may_be_kept_where_it_harms_nothing(repair: RepairRow, may: boo
 
 def test_without_questions_about_the_domain_the_skill_is_read_on_the_data(fixed: Path) -> None:
     """Else a repair that undoes the fine-tune looks like the best, as with every set of data of one's own."""
-    models = Variants.of("organism", {"tuned": fixed / "tune" / "adapter"}, {})
+    models = Variants.of("organism", {"tuned": fixed / "tune" / "adapter"})
     answers = [Answer("q0", "?", "a", arm="tuned")]
 
     def made(function, name, **arguments):

@@ -13,7 +13,7 @@ from misdirection.studies.personas.results import Personas, WatchedRow
 
 UNFILTERED = (
     "Nobody scored these answers (--judge none): the directions come from all that was played, also where the model "
-    "did not do what the prompt asked for. Of a small model that may be most of them."
+    "did not do what the prompt asked for. Where a model does not play its part, that may be most of them."
 )
 UNSCORED = "Nobody scored traits (--judge none), so that nothing was turned up or down: name a judge that scores them."
 PLACED = (
