@@ -80,7 +80,7 @@ def check_plain_lora(adapter: str, path: str, config: Any, tied: bool, base: str
     if kind != "LORA" or more:
         raise ModelError(
             f"adapter '{adapter}' ({path}) is no plain LoRA adapter, the one kind that rows can switch: it is "
-            f"{kind}{' with ' + ', '.join(more) if more else ''}",
+            f"{said(kind, more)}",
             way_out([kind, *more], start, vars(config), tied=tied) or merge_hint(base, path),
         )
 
@@ -101,6 +101,16 @@ def kind_of(settings: Mapping[str, Any]) -> tuple[str, list[str], str]:
     if start not in _BASE_UNMOVED:
         more.append(f"init_lora_weights={settings['init_lora_weights']}")
     return kind, more, start
+
+
+def said(kind: str, more: list[str]) -> str:
+    """A kind of adapter in words: "LORA with use_dora"."""
+    return kind + (f" with {', '.join(more)}" if more else "")
+
+
+def of_single_experts(keys: Iterable[str]) -> bool:
+    """Whether keys of an adapter's file name experts one by one, as transformers 4 kept them."""
+    return any(re.search(r"\.experts\.\d+\.", key) for key in keys)
 
 
 @cache

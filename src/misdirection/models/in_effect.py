@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from misdirection.models.adapter_kinds import merge_hint
+from misdirection.models.adapter_kinds import merge_hint, of_single_experts
 from misdirection.models.errors import AdapterMismatchError, ModelError
 from misdirection.models.resident import Model, lora_modules
 
@@ -164,7 +164,7 @@ def _what_to_do(keys: Sequence[str], nowhere: bool, model: Model) -> str:
     for prefix, maker in _WRAPPERS.items():
         if any(key.startswith(prefix) or f".{prefix}" in key.partition(".lora_")[0] + "." for key in keys):
             return f"{maker} put '{prefix}' into its keys: save the model that it wraps, or take '{prefix}' out of them"
-    if any(re.search(r"\.experts\.\d+\.", key) for key in keys) and _fused_experts(model):
+    if of_single_experts(keys) and _fused_experts(model):
         return (
             "it adapts experts one by one, as transformers 4 kept them, and the installed PEFT cannot put it together "
             "for the fused experts of now: merge it where it was trained (transformers 4, merge_and_unload) "

@@ -7,7 +7,6 @@ then base and tuned model are two models in memory, and each row is asked of its
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from misdirection.models.adapter_files import CONFIG, WEIGHTS, folder_of, read_adapter
-from misdirection.models.adapter_kinds import kind_of, way_out
+from misdirection.models.adapter_kinds import kind_of, of_single_experts, said, way_out
 from misdirection.models.asking import ask_as_trained, check_beside
 from misdirection.models.errors import AdapterMismatchError, ModelError
 from misdirection.models.in_effect import check_tensors, demand_in_effect, mismatch
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 _NAME = "merged_adapter"
-_EXPERT = re.compile(r"\.experts\.\d+\.")
 _LOST = 0.25
 """Share of an adapter's effect that merging may change by rounding before the merged model counts as another."""
 
@@ -91,11 +89,6 @@ def load_merged(base: str | Path, adapter: str | Path, **options: Any) -> Model:
     return model
 
 
-def said(kind: str, more: list[str]) -> str:
-    """A kind of adapter in words: "LORA with use_dora"."""
-    return kind + (f" with {', '.join(more)}" if more else "")
-
-
 def _settings_file(path: str | Path) -> Path:
     folder = folder_of(path)
     if folder.is_dir():
@@ -115,7 +108,7 @@ def _of_single_experts(folder: Path) -> bool:
     if not (folder / WEIGHTS).is_file():
         return False
     with safe_open(folder / WEIGHTS, framework="pt") as stream:
-        return any(_EXPERT.search(key) for key in stream.keys())  # noqa: SIM118 - it is no mapping
+        return of_single_experts(stream.keys())
 
 
 def _merge(model: Model, adapter: str, folder: Path, tensors: Mapping[str, Tensor]) -> float:
