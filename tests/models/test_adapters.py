@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,13 @@ def test_adapters_load_beside_each_other_and_equal_pefts_own(saved: Path, tmp_pa
     for name, states in wanted.items():
         torch.testing.assert_close(logits(model, Arm("x", name)), states, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(wanted["one"], wanted["two"], atol=0.1)
+
+
+def test_loading_shows_no_warnings_of_other_libraries(saved: Path, tmp_path: Path) -> None:
+    adapter = adapter_folder(tmp_path / "one")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_model(saved, adapters={"one": adapter})
 
 
 def test_an_adapter_that_names_another_base_leaves_a_warning(saved: Path, tmp_path: Path) -> None:

@@ -121,6 +121,12 @@ def without(found: dict[str, Any], field: str) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != field}
 
 
+def test_a_folder_that_is_not_there_is_told_from_one_that_is_not_done(tmp_path: Path):
+    for folder, said in ((tmp_path / "mistyped", "does not exist"), (tmp_path, "holds no findings.json")):
+        with pytest.raises(MisdirectionError, match=said):
+            misdirection.load_results(folder)
+
+
 def test_what_does_not_fit_is_refused_by_its_field(results: Results, tmp_path: Path):
     found = results.to_json()
     again = found["reproduce"]["command"]

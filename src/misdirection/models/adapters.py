@@ -176,6 +176,7 @@ def _attach(
         with warnings.catch_warnings():
             # Said as an error by `check_in_effect`.
             warnings.filterwarnings("ignore", message="Found missing adapter keys")
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # PEFT asks for it
             warnings.filterwarnings("ignore", message=r"Adapter name .* should not be contained in the prefix")
             model.peft = add()
         check_in_effect(model, adapter, path, tensors)

@@ -119,6 +119,7 @@ def _merge(model: Model, adapter: str, folder: Path, tensors: Mapping[str, Tenso
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Found missing adapter keys")
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # PEFT asks for it
             peft: PeftModel = PeftModel.from_pretrained(model.lm, str(folder), adapter_name=_NAME).eval()
         demand_in_effect(model, peft, _NAME, adapter, tensors, any_kind=True)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:

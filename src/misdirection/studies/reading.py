@@ -24,10 +24,14 @@ def load_results(run: str | Path) -> Results:
         frame(results.rows()["formats"])
 
     Raises:
-        MisdirectionError: There are no findings, they are of an older layout or do not fit (the message names the field
-            and the command that makes them again), or the study is not typed yet.
+        MisdirectionError: There is no such folder or no findings in it, they are of an older layout or do not fit (the
+            message names the field and the command that makes them again), or the study is not typed yet.
     """
     file = Path(run) if Path(run).is_file() else Path(run) / "findings.json"
+    if not Path(run).exists():
+        raise MisdirectionError(
+            f"{run} does not exist", "give the folder of a run: it holds run.json and findings.json"
+        )
     if not file.exists():
         raise MisdirectionError(
             f"{run} holds no findings.json", "finish the run first: start its command once more, and it goes on"
