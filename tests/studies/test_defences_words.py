@@ -87,6 +87,16 @@ def test_the_front_holds_the_arms_that_none_beats() -> None:
     assert [row.arm for row in part.rows if row.front] == ["a", "b", "d", "e", "apart"]
 
 
+def test_of_many_arms_those_that_none_beats_stand_under_the_verdict() -> None:
+    rows = (row_of("none", 0.4, 0.9, 0.0), *(row_of(f"arm {n}", 0.04 * n, 0.1 * n, 0.0) for n in (1, 3, 5, 7, 9)))
+    beaten = tuple(row_of(f"beaten {n}", 0.39, 0.05, 0.0) for n in range(4))
+    part = replace(made(DefencesResults, "defences").defences, base_leaks=rows[0].leaks, rows=(*rows, *beaten[:2]))
+    part = part.with_front()
+    assert [told.split(":")[0] for told in verdict(part).details] == [row.arm for row in part.rows[1:]]
+    many = replace(part, rows=(*rows, *beaten)).with_front()
+    assert [told.split(":")[0] for told in verdict(many).details] == [row.arm for row in rows[1:]]
+
+
 def test_without_questions_the_lesson_stands_for_the_skill() -> None:
     part = made(DefencesResults, "defences").defences
     row = replace(part.rows[0], domains=None, mixed=False)

@@ -184,15 +184,17 @@ def _thoughts(bench: Workbench) -> tuple[ThoughtRow, ...] | None:
 
 
 def _tuned_name(config: AuditConfig) -> str:
-    if config.data:
-        return f"{config.model} fine-tuned ({config.preset}) on {', '.join(Path(name).name for name in config.data)}"
-    return str(config.adapter or config.tuned)
+    return _trained_name(config.model, config) if config.data else str(config.adapter or config.tuned)
+
+
+def _trained_name(base: str, config: AuditConfig) -> str:
+    return f"{base} fine-tuned ({config.preset}) on {', '.join(Path(name).name for name in config.data)}"
 
 
 def _title(config: AuditConfig) -> str:
     """The names of base and tuned model; that of a fine-tune made here holds its base's."""
     if config.data:
-        return f"Audit of {_tuned_name(config)}"
+        return f"Audit of {_trained_name(short_name(config.model), config)}"
     return f"Audit of {short_name(config.model)} tuned as {short_name(_tuned_name(config))}"
 
 
