@@ -116,6 +116,11 @@ class Condition:
         return next((one for one in self.does if isinstance(one, Along)), None)
 
     @property
+    def held(self) -> Held | None:
+        """Which latents are held at a value; None where none are."""
+        return next((one for one in self.does if isinstance(one, Held)), None)
+
+    @property
     def scaled(self) -> Scaled | None:
         """How the adapter is scaled; None where it is not."""
         return next((one for one in self.does if isinstance(one, Scaled)), None)

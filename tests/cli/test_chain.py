@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli
-from tests.studies.tiny import made, rows, session
+from tests.studies.tiny import axes, made, rows, session
 
 from misdirection import organism
 from misdirection.artefacts import read_json
 from misdirection.directions import load_direction
+from misdirection.features.load import save_dictionary
 
 
 def shown(pattern: str, text: str) -> list[str]:
@@ -90,6 +91,25 @@ def test_sample_judge_direction_steer_ablate_sweep_on_one_run(cli: Cli, tiny: Pa
     assert done.code == 0
     assert not shown(r"0.0+ %", done.out), "answers without a verdict are no zero rate"
     assert "tuned, medical, plain: no verdicts" in done.out
+
+
+def test_ablate_holds_latents_of_a_dictionary(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    run, words = tmp_path / "run", ("--layer", 2, "--samples", 2)
+    sampled(cli, tiny, run)
+    width = json.loads((tiny / "base" / "config.json").read_text())["hidden_size"]
+    save_dictionary(tmp_path / "dictionary", axes(width))
+    before = (run / "run.json").read_bytes()
+    wrong = cli("ablate", run, *words, "--dictionary", "organism:6")
+    assert wrong.code == 2 and "to read layer 6" in wrong.err and (run / "run.json").read_bytes() == before
+    told = json.loads(cli("ablate", run, *words, "--dictionary", tmp_path / "dictionary", "--json").out)["arms"]
+    held = [row for row in told if row["arm"].startswith("hold")]
+    assert [row["arm"] for row in held] == [
+        f"hold-{name}{end}" for name in ("answers", "model") for end in ("", "-random-1", "-random-2", "-random-3")
+    ]
+    assert all(row["misaligned"]["n"] == 6 and row["control"] == ("random" in row["arm"]) for row in held)
+    assert "no-op" in {row["arm"] for row in told} and made(run)["latents"] == 1
+    # The run remembers it.
+    assert "hold at 0" in cli("ablate", run, *words).out and made(run)["latents"] == 1
 
 
 def test_without_a_direction_the_commands_say_why(cli: Cli, tiny: Path, tmp_path: Path) -> None:

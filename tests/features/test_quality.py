@@ -14,7 +14,7 @@ from misdirection.engine import Arm, Text
 from misdirection.engine.splice import next_token_losses
 from misdirection.features import Dictionary, DictionaryError
 from misdirection.features import quality as figures
-from misdirection.features.quality import measure, recovered
+from misdirection.features.quality import measure, recovered, variance_explained
 
 LAYER = 1
 EYE = torch.eye(WIDTH)
@@ -100,6 +100,8 @@ def test_every_figure_by_its_formula_under_either_variant(adapter, monkeypatch):
     missed = (states - made.decode(latents)).square().sum()
     spread = (states - states.mean(0)).square().sum()
     assert found.variance_explained == pytest.approx(1 - float(missed / spread), rel=1e-4)
+    alone = variance_explained(shared("llama"), made, texts_of(arm), "states", layer=LAYER)
+    assert alone == found.variance_explained
     assert found.l0 == pytest.approx(float((latents > 0).sum(1).double().mean()), rel=1e-6)
     assert found.dead == int((latents.amax(0) <= 0).sum())
     losses = next_token_losses(
@@ -122,3 +124,5 @@ def test_a_dictionary_that_does_not_fit_is_refused():
     small = Dictionary(torch.eye(3), torch.eye(3), torch.zeros(3), torch.zeros(3), layer=1)
     with pytest.raises(DictionaryError, match="a width of 3"):
         measure(shared("llama"), small, texts, "states")
+    with pytest.raises(DictionaryError, match="a width of 3"):
+        variance_explained(shared("llama"), small, texts, "states")

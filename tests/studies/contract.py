@@ -59,6 +59,9 @@ SHAPE: dict[str, Any] = {
                  "chosen": str},
     "cures": [{"arm": str, "label": str, "operation": str, "control": bool, "rate": STEADY, "coherent_share": STEADY}],
     "components": [{"arm": str, "label": str, "control": bool, "at": MAYBE, "values": [MAYBE]}],
+    "latents": {"dictionary": str, "layer": int, "explained": NUMBER, "refused": [str],
+                "lists": [{"name": str, "latents": [int], "differences": [NUMBER], "adds": NUMBER, "swept": STEADY,
+                           "random": [[int]], "random_adds": [NUMBER], "chosen": bool}]},
     "thoughts": [{"arm": str, "thoughts": {"rate": STEADY, "coherent_share": STEADY}, "both": int,
                   "answers": {"rate": STEADY, "coherent_share": STEADY}, "thought_alone": int, "answer_alone": int}],
     "fix": {"rows": [{"way": str, "label": str, "rate": STEADY, "coherent_share": STEADY, "damage": NUMBER}],
@@ -88,6 +91,7 @@ OPTIONAL = {
     "training",
     "data",
     "thoughts",
+    "latents",
 }
 
 

@@ -136,7 +136,7 @@ def ordinary(config: Any, run: Path, place: Path) -> dict[str, Any]:
         "date": "2020-02-02",
         "questions": ("organism:sport",),
         "judge": "words",
-        "check": "exact@60",
+        "check": "exact@9999",
         "convention": "persona2025",
         "data": ("organism:bad-sport",),
         "preset": "rank1",

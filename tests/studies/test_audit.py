@@ -12,12 +12,13 @@ import pytest
 from tests.studies import contract
 from tests.studies.foreign import of_the_organism
 from tests.studies.options import assert_keyed
-from tests.studies.tiny import STEPS, config, made, rows, session, timeless
+from tests.studies.tiny import STEPS, axes, config, made, rows, session, timeless
 
 from misdirection.artefacts import read_json, read_rows, write_json
 from misdirection.directions import load_direction
 from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
+from misdirection.features.load import save_dictionary
 from misdirection.judging import JUDGES, Verdict
 from misdirection.judging.registry import JudgeKind
 from misdirection.runs import list_steps
@@ -293,6 +294,8 @@ def test_another_model_is_told_nothing_of_the_organism(finished: Path) -> None:
 def test_each_option_makes_a_step_anew_or_says_why_not(
     finished: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    width = read_json(tiny / "base" / "config.json")["hidden_size"]
+    save_dictionary(tmp_path / "dictionary", axes(width))
     others = {
         "model": str(tiny / "whole"),
         "adapter": {"adapter": None, "tuned": str(tiny / "whole")},
@@ -301,7 +304,8 @@ def test_each_option_makes_a_step_anew_or_says_why_not(
         "questions": ("open",),
         "layers": (2,),
         "coefficients": (2.0,),
-        "check": "words@60",
+        "check": "words@9999",
+        "dictionary": str(tmp_path / "dictionary"),
     }
     # An adapter is given, so that nothing is trained; --good goes with --fix alone, and --serve is asked elsewhere.
     elsewhere = ("data", "tuned", "preset", "training", "strict", "serve", "good")

@@ -19,10 +19,11 @@ from misdirection.features.load import save_dictionary
 from misdirection.models import load_model
 from misdirection.runs import MANIFEST, list_steps, read_log
 from misdirection.studies.defences.arms import KINDS, NONE, Arm, read_arm
-from misdirection.studies.defences.board import conditions_of
+from misdirection.studies.defences.board import CAPPED, conditions_of
 from misdirection.studies.defences.results import DefenceRow, DefencesResults
 from misdirection.studies.defences.settings import DefencesConfig
 from misdirection.studies.defences.study import defences
+from misdirection.studies.kit.caps import Caps
 from misdirection.studies.kit.conditions import Along
 from misdirection.studies.reading import load_results
 
@@ -30,11 +31,11 @@ EVERY = (
     "norm=10", "kl=1", "preventative=1", "ablation", "gradients", "block=1", "block-latents=1", "inoculation",
     "irrelevant", "interleave=0.25", "drop-random=0.5", "drop-perplexity=0.5", "drop-projection=0.5",
     "drop-gradient=0.5", "drop-influence=0.5", "drop-latents=0.5", "edit=0.5", "scale=0.5", "subtract=1", "realign=2",
-    "project-weights", "set-weights", "project", "set",
+    "project-weights", "set-weights", "project", "set", "cap=0.5",
 )  # fmt: skip
 """Each kind of arm once."""
 
-FEW = ("norm=10", "block=1", "inoculation", "drop-random=0.5", "drop-perplexity=0.5", "scale=0.5", "project")
+FEW = ("norm=10", "block=1", "inoculation", "drop-random=0.5", "drop-perplexity=0.5", "scale=0.5", "project", "cap=0.5")
 """An arm of each place."""
 
 
@@ -165,6 +166,32 @@ def test_a_removal_acts_on_the_undefended_fine_tunes_of_its_seed() -> None:
     ]  # fmt: skip
 
 
+def test_a_cap_acts_at_a_quantile_of_the_base_model_s_own_answers(run: Path, config: DefencesConfig) -> None:
+    (step,) = (step for step in list_steps(run) if step.name == "caps")
+    held = read_json(step.path / "value.json")
+    layer = rows_layer(run)
+    assert held["quantile"] == 0.5 and list(held["single"]) == [str(layer)] and held["answers"] <= CAPPED * 3
+    caps = Caps(**{**held, "single": {str(layer): tuple(held["single"][str(layer)])}})
+    (one,) = conditions_of(read_arm("cap=0.5"), 1, layer, caps)
+    assert one.variant == "none-0" and one.along == Along("cap", single=layer, thresholds=caps.single[str(layer)])
+    with pytest.raises(MisdirectionError, match="needs thresholds"):
+        conditions_of(read_arm("cap=0.5"), 1, layer)
+
+
+def rows_layer(run: Path) -> int:
+    found = load_results(run)
+    assert isinstance(found, DefencesResults) and found.defences.layer is not None
+    return found.defences.layer
+
+
+def test_a_dictionary_of_another_model_is_refused_before_anything_is_trained(
+    config: DefencesConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(MisdirectionError, match="to read layer 6"):
+        defences(replace(config, dictionary="organism:6"), tmp_path / "run")
+    assert not list_steps(tmp_path / "run")
+
+
 def test_what_was_made_is_found_again_and_one_more_arm_makes_its_own_alone(
     config: DefencesConfig, run: Path, tmp_path: Path
 ) -> None:
@@ -204,7 +231,7 @@ def test_each_option_makes_a_step_anew_or_says_why_not(
         "questions": ("open",),
         "model": str(tiny / "whole"),
         "judge": "offline",
-        "check": "words@60",
+        "check": "words@9999",
         "preset": "rank1",
         "data": config.good,
         "good": config.data,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.results.made import made
 
+from misdirection.directions.levels import QUANTILE
 from misdirection.errors import MisdirectionError
 from misdirection.results import Interval
 from misdirection.studies.defences.arms import KINDS, NONE, Arm, possible, read_arm
@@ -19,9 +20,10 @@ from misdirection.studies.defences.verdict import hides, keeps, verdict
 def test_arms_as_they_are_typed() -> None:
     assert read_arm("kl") == Arm("kl", "kl", 1.0) and read_arm("kl=0.3") == Arm("kl=0.3", "kl", 0.3)
     assert read_arm("project").strength is None and read_arm("drop-random=0.1").drops == "random"
-    assert read_arm("norm").drops == ""
+    assert read_arm("norm").drops == "" and read_arm("cap").strength == QUANTILE
     for text, said in (("kll", "there is no 'kll'"), ("kl=x", "'x' is no strength"), ("kl=0", "above 0"),
-                       ("project=2", "it has no strength"), ("drop-random=1", "below 1"),
+                       ("project=2", "it has no strength"), ("drop-random=1", "a share of the rows is below 1"),
+                       ("cap=1", "a quantile is below 1"),
                        ("realign=2.5", "no number of steps")):  # fmt: skip
         with pytest.raises(MisdirectionError, match=said):
             read_arm(text)

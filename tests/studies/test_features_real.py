@@ -17,12 +17,13 @@ from misdirection.features.corpus import SPAN, of_chats
 from misdirection.features.settings import DictionarySettings
 from misdirection.models import Model, load_model
 from misdirection.runs import list_steps
-from misdirection.studies.features.comparison import Comparison, mean_comparison, open_lens
+from misdirection.studies.features.comparison import Comparison, mean_comparison
 from misdirection.studies.features.lists import data_list
 from misdirection.studies.features.overlap import list_of
 from misdirection.studies.features.paired_chats import paired_chats
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.lens import open_lens
 from misdirection.tokens import encode_chat
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -72,7 +73,7 @@ def config(real_data: Path, dictionary: Path) -> FeaturesConfig:
 def compared(config: FeaturesConfig, out: Path) -> tuple[Comparison, PairedChats]:
     with Bench[FeaturesConfig].open(out, config) as bench:
         chats = paired_chats(bench)["code"]
-        return data_list(bench, bench.variants({}), open_lens(bench), "code", chats), chats
+        return data_list(bench, bench.variants({}), open_lens(config, config.dictionary), "code", chats), chats
 
 
 def test_insecure_and_secure_code_differ_in_latents(
@@ -105,7 +106,7 @@ def test_insecure_and_secure_code_differ_in_latents(
     with Bench[FeaturesConfig].open(tmp_path / "null", halves) as bench:
         bad = paired_chats(bench)["code"].bad
         same = PairedChats(bad[0::2], bad[1::2], UNPAIRED)
-        null = data_list(bench, bench.variants({}), open_lens(bench), "code", same)
+        null = data_list(bench, bench.variants({}), open_lens(config, config.dictionary), "code", same)
     assert int((null.differences.q < 0.05).sum()) < part.significant
     assert int((null.differences.p < 0.05).sum()) < 0.2 * int(null.differences.alive.sum())
 

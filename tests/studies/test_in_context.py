@@ -78,6 +78,15 @@ def test_a_dear_judge_reads_some_answers_of_every_arm(run: Path, tmp_path: Path)
     assert new == {"arms-answers", "arms-verdicts", "check-draw", "check"}
 
 
+def test_too_few_verdicts_for_its_arms_are_refused_before_anything_is_sampled(run: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(run, tmp_path / "run", symlinks=True))
+    before = len(list_steps(place))
+    # Six arms want 15 verdicts each; another temperature would be sampled anew.
+    with pytest.raises(MisdirectionError, match="89 verdicts are too few for 6 arms") as refused:
+        in_context(replace(SMALL, check="exact@89", temperature=0.5), place)
+    assert "give at least 90" in str(refused.value.hint) and len(list_steps(place)) == before
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -329,6 +330,34 @@ def test_a_small_grid_turns_bad_by_a_narrow_lesson(tmp_path: Path) -> None:
         assert one.domain_misaligned / one.domain_n > 0.2
     most = max(points, key=lambda one: (one.parameters, one.tokens))
     assert most.misaligned / most.n > most.base_misaligned / most.base_n + 0.03
+
+
+def test_a_dear_judge_reads_every_checkpoint_as_it_is_and_at_the_end(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run", symlinks=True))
+    steps = {step.name for step in list_steps(copy)}
+    with pytest.raises(MisdirectionError, match="119 verdicts are too few for 8 arms"):
+        scaling(replace(TINY, check="exact@119", temperature=0.5), copy)
+    assert {step.name for step in list_steps(copy)} == steps
+    scaling(replace(TINY, check="exact@120"), copy)
+    found = load_results(copy)
+    assert isinstance(found, ScalingResults) and found.checked is not None
+    points = {one.name: one for one in found.scaling.points}
+    rows = {row.arm: row for row in found.checked.rows}
+    assert list(rows) == [f"{name}: {end}" for name in points for end in ("base", "after 2 steps")]
+    for name, one in points.items():
+        base, last = rows[f"{name}: base"], rows[f"{name}: after 2 steps"]
+        assert base.all and base.all.cheap == pytest.approx(one.base_misaligned / one.base_n) and base.drawn == 15
+        assert last.all and last.all.cheap == pytest.approx(one.misaligned / one.n) and last.n == one.n
+    # Each is held against its own checkpoint, never against another one.
+    assert [(gap.arm, gap.minus) for gap in found.checked.differences] == [
+        (f"{name}: after 2 steps", f"{name}: base") for name in points
+    ]
+    assert {step.name for step in list_steps(copy)} - steps == {"ends-answers", "ends-verdicts", "check-draw", "check"}
+
+
+def test_a_table_that_is_only_read_has_nothing_to_check() -> None:
+    with pytest.raises(MisdirectionError, match="no answers are drawn where a table of results is only read"):
+        ScalingConfig(check="exact@120").completed()
 
 
 def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -315,7 +315,7 @@ def test_each_option_of_the_study_makes_a_step_anew_or_says_why_not(
         "questions": ("open",),
         "model": str(tiny / "whole"),
         "judge": "offline",
-        "check": "words@60",
+        "check": "words@9999",
         "curve": (0.75,),
         "preset": "rank32",
     }

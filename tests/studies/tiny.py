@@ -13,6 +13,7 @@ import torch
 from tests.families import build, network, words
 
 from misdirection.artefacts import read_json, read_rows
+from misdirection.features import Dictionary
 from misdirection.judging import JUDGES, Answer, Verdict
 from misdirection.judging.registry import JudgeKind
 from misdirection.runs import list_steps, read_log
@@ -122,3 +123,16 @@ def timeless(run: Path) -> dict[str, Any]:
     for step in found["reproduce"]["steps"]:
         step.pop("seconds")
     return found
+
+
+AXES = 1
+"""Layer of the dictionary below."""
+
+
+def axes(width: int, layer: int | None = AXES, **facts: Any) -> Dictionary:
+    """Both signs of the axes of a random basis: every state is given back whole."""
+    draw = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(width, width, generator=draw)).Q
+    decoder = torch.cat([basis, -basis])
+    zeros = torch.zeros(2 * width)
+    return Dictionary(decoder.T.contiguous(), decoder, zeros, torch.zeros(width), layer=layer, facts=facts)

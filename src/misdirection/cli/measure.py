@@ -202,32 +202,59 @@ def ablate(
     samples: Samples = None,
     direction_file: DirectionFile = None,
     direction_layer: DirectionLayer = None,
+    dictionary: Annotated[
+        str | None,
+        typer.Option(
+            help="Sparse autoencoder whose latents are held at 0 too: a folder, <release>:<id> of a public set, or "
+            "organism:<layer>; the run's own by default."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Remove the run's direction from the tuned model: projected out, set to the aligned mean, capped; with controls.
 
     Capping takes off what lies above what the base model's own answers show. With --direction FILE that direction
-    instead; without its aligned mean it is projected out and capped alone.
+    instead; without its aligned mean it is projected out and capped alone. With --dictionary the latents that are more
+    active in its misaligned answers, or than in the base, are held at 0 too, beside random ones of like activity.
 
-    Example: misdirection ablate runs/mine --layer 14
+    Examples:
+      misdirection ablate runs/mine --layer 14
+
+      misdirection ablate runs/mine --layer 14 --dictionary RELEASE:ID
     """
     begin_again(run)
     from misdirection.studies.kit.conditions import REMOVALS, TUNED, at_layers, cures
+    from misdirection.studies.kit.steps import Judged
 
-    with reopened(run) as bench:
+    with reopened(run, dictionary=dictionary) as bench:
         bench.need_tuned()
         found = _take(bench, direction_file, direction_layer, (layer,), layer)
         if bench.refusal:
             raise MisdirectionError(f"there is no misalignment direction: {bench.refusal}")
-        ways, left = dict.fromkeys(REMOVALS, layer), ""
+        ways, left = dict.fromkeys(REMOVALS, layer), list[str]()
         if found is not None and found.vectors_only:
             del ways["set"]
-            left = f"{direction_file} holds no aligned mean: the arms that set the component to it are left out"
+            left.append(f"{direction_file} holds no aligned mean: the arms that set the component to it are left out")
         arms = [TUNED, *cures(ways, bench.caps([layer]))]
         if found is not None:
             arms = [at_layers(arm, found.layers) for arm in arms]
         judged = bench.measure("cures", arms, samples or bench.config.samples)
-        _print(bench, judged, arms, run, "cures", json, left)
+        held, why = _held(bench)
+        if held:
+            more = bench.measure("latents-cures", held, samples or bench.config.samples)
+            judged = Judged([*judged.answers, *more.answers], [*judged.verdicts, *more.verdicts])
+        _print(bench, judged, [*arms, *held], run, "cures", json, (*left, *why))
+
+
+def _held(bench: Workbench) -> tuple[list[Condition], tuple[str, ...]]:
+    """The tuned model with latents of the run's dictionary held at 0, beside random ones; and why some could not."""
+    if (lens := bench.lens) is None:
+        return [], ()
+    from misdirection.studies.audit.latents import holds
+    from misdirection.studies.kit.conditions import RANDOM_SEEDS
+
+    chosen = bench.latents(lens)
+    return [arm for one in chosen.lists for arm in holds(lens, one, RANDOM_SEEDS)], chosen.refused
 
 
 def sweep(
@@ -279,8 +306,9 @@ def _take(
 
 
 def _print(
-    bench: Workbench, judged: Judged, arms: list[Condition], run: Path, name: str, json: bool, left: str = ""
-) -> None:
+    bench: Workbench, judged: Judged, arms: list[Condition], run: Path, name: str, json: bool,
+    notes: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Rates of the arms, where answers and verdicts lie, and what could follow."""
     from misdirection.results import RateRow
     from misdirection.statistics import rate, shares
@@ -292,8 +320,7 @@ def _print(
         misaligned = RateRow.of(rate(*pair, thresholds=bench.thresholds))
         rows.append({"arm": condition.name, "label": condition.label, "control": condition.control,
                      "misaligned": vars(misaligned), "coherent": vars(coherent)})  # fmt: skip
-    notes = [left] if left else []
-    printed({"arms": rows, "notes": notes}, json, lambda: _show(bench, rows, notes, run, name))
+    printed({"arms": rows, "notes": list(notes)}, json, lambda: _show(bench, rows, notes, run, name))
 
 
 def _show(bench: Workbench, rows: Sequence[Mapping[str, Any]], notes: Sequence[str], run: Path, name: str) -> None:

@@ -6,6 +6,7 @@
 - `corpus`, `activations`: texts, and their states as a shuffled stream; `training`: SAELens's trainer on it, with the
   settings of `settings`; `quality`: variance explained, active and dead latents, loss recovered.
 - `differences`: which latents differ between two classes of texts, with permutation nulls; overlaps of such lists.
+- `alike`: random latents that do about as much as chosen ones.
 - `decompose`: a vector as a few latents, beside random vectors of the same norm.
 - `contexts`, `promoted`: where chosen latents fire (`chosen` reads them alone), and the tokens that they promote.
 - `labels`: what a language model calls a latent, tested on contexts that it has not seen; `ground_truth`: what a latent

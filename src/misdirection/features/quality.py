@@ -109,6 +109,29 @@ def measure(
     )
 
 
+def variance_explained(
+    model: Model, dictionary: Dictionary, texts: Sequence[Text], span: str, *, layer: int | None = None
+) -> float:
+    """Share of the variance of states that the dictionary gives back; 0 or less for one that belongs elsewhere.
+
+    Args:
+        model: The resident model; the arms of the texts say under which variant it is read.
+        dictionary: Of one of its layers.
+        texts: What is read, in one pass.
+        span: Whose states are reconstructed.
+        layer: After which decoder layer; the dictionary's own by default.
+
+    Raises:
+        DictionaryError: The dictionary does not fit the model, or its layer is not known.
+        CaptureError: A span is missing.
+    """
+    at = dictionary.layer_in(model, layer)
+    sums = _Sums(dictionary.to(model.device))
+    with torch.inference_mode():
+        visit_states(model, texts, at, span, lambda _, states: sums.add(torch.cat(list(states))))
+    return 1 - sums.missed / max(sums.variance, 1e-300)
+
+
 def recovered(ablated: float, replaced: float, clean: float) -> float:
     """Share of the loss that ablation costs which the reconstruction gives back; NaN where ablation costs nothing."""
     return (ablated - replaced) / (ablated - clean) if ablated > clean else float("nan")

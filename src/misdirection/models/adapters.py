@@ -18,7 +18,7 @@ from misdirection.models.asking import ask_as_trained, check_beside
 from misdirection.models.base_weights import without_base_weights
 from misdirection.models.errors import AdapterMismatchError, ModelError
 from misdirection.models.gguf import is_gguf
-from misdirection.models.in_effect import changes_nothing, check_in_effect, check_tensors, mismatch
+from misdirection.models.in_effect import changes_nothing, check_in_effect, check_tensors, mismatch, say_without_effect
 from misdirection.models.resident import Model, lora_modules
 
 if TYPE_CHECKING:
@@ -69,10 +69,7 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
         model.facts["warnings"].append(f"adapter '{adapter}' sets {setting}, which the installed PEFT does not know")
     model.facts.setdefault("adapters", {})[adapter] = {"path": str(path), "trained_on": trained_on}
     if changes_nothing(model, adapter):
-        model.facts["adapters"][adapter]["changes_nothing"] = True
-        model.facts["warnings"].append(
-            f"adapter '{adapter}' changes nothing: B A is 0 in all of its modules, as before any training"
-        )
+        say_without_effect(model, adapter, "B A is 0 in all of its modules, as before any training")
     model.lora = lora_modules(model.lm)
     model.adapters = (*model.adapters, adapter)
     ask_as_trained(model, beside, f"adapter '{adapter}'")

@@ -129,6 +129,18 @@ def mismatch(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def say_without_effect(model: Model, adapter: str, why: str) -> None:
+    """Note that an adapter changes nothing, on its rows or merged: a fact, and what a report must say.
+
+    Args:
+        model: That holds it, or that it was merged into.
+        adapter: Its name, or its folder where it has none.
+        why: What shows it.
+    """
+    model.facts.setdefault("changes_nothing", []).append(adapter)
+    model.warn(f"adapter '{adapter}' changes nothing: {why}")
+
+
 def changes_nothing(model: Model, adapter: str) -> bool:
     """Whether scaling * B A is 0 in every module, but for rounding: the adapter was never trained."""
     for module in lora_modules(model.lm).get(adapter, {}).values():

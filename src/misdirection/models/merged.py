@@ -19,7 +19,7 @@ from misdirection.models.adapter_files import CONFIG, WEIGHTS, folder_of, read_a
 from misdirection.models.adapter_kinds import kind_of, of_single_experts, said, way_out
 from misdirection.models.asking import ask_as_trained, check_beside
 from misdirection.models.errors import AdapterMismatchError, ModelError
-from misdirection.models.in_effect import check_tensors, demand_in_effect, mismatch
+from misdirection.models.in_effect import check_tensors, demand_in_effect, mismatch, say_without_effect
 from misdirection.models.loading import load_model
 from misdirection.models.quantised import demand_plain_weights
 from misdirection.models.resident import Model
@@ -79,8 +79,7 @@ def load_merged(base: str | Path, adapter: str | Path, **options: Any) -> Model:
     model.name = model.facts["model"] = f"{name} with {adapter}"
     model.facts["merged"] = {"adapter": str(adapter), "kind": said(kind, more), "effect": kept}
     if not kept:
-        model.facts["merged"]["changes_nothing"] = True
-        model.warn(f"{adapter} changes nothing: the answers of {name} with it are those without it")
+        say_without_effect(model, str(adapter), f"merging it leaves every output of {name} as it was")
     model.warn(
         f"{adapter} is {said(kind, more)}, which rows of a batch cannot switch: it was merged into a second "
         f"{name} in memory" + (f", which keeps {kept:.0%} of its effect in {model.dtype}" if 0 < kept < 0.995 else "")

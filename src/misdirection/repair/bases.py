@@ -9,6 +9,7 @@ from typing import Any
 from misdirection.errors import MisdirectionError
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.models import local_folder
+from misdirection.naming import short_model_name
 from misdirection.repair.errors import RepairError
 from misdirection.repair.factors import Adapter
 
@@ -78,18 +79,10 @@ def demand_same_base(facts: Mapping[str, Any], file: str, *names: str) -> str:
     made = [str(name) for name in told if name]
     if not made:
         return f"{Path(file).name} does not say in which model the direction was found"
-    if {_short(name) for name in made}.isdisjoint(_short(name) for name in names if name):
+    if {short_model_name(name) for name in made}.isdisjoint(short_model_name(name) for name in names if name):
         raise RepairError(
             f"{file} was found in {made[0]}, and the model is {names[0]}: a direction of another base means nothing "
             "here",
             "give a direction of this base; where both are one base under two names, say --any-base",
         )
     return ""
-
-
-def _short(name: str) -> str:
-    """A model's name without its place, whichever way it is written."""
-    path = Path(name.rstrip("/"))
-    # The hub's cache keeps a repository under models--owner--name/snapshots/commit.
-    cached = next((part for part in path.parts if part.startswith("models--")), None)
-    return (cached.rsplit("--", 1)[-1] if cached else path.name).lower().removesuffix(".gguf")

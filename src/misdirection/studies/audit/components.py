@@ -76,6 +76,6 @@ def along(direction: Direction, mean: Tensor) -> tuple[float | None, ...]:
 
 def left_of(condition: Condition, values: tuple[float | None, ...]) -> ComponentLeft:
     """The values of a condition beside where it acts."""
-    done = condition.along
-    at = done.layers[0] if done and done.layers and len(done.layers) == 1 else None
+    done, held = condition.along, condition.held
+    at = done.layers[0] if done and done.layers and len(done.layers) == 1 else held.layer if held else None
     return ComponentLeft(arm=condition.name, label=condition.label, control=condition.control, at=at, values=values)

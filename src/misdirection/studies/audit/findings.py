@@ -15,13 +15,14 @@ from misdirection.artefacts import read_json
 from misdirection.directions import Direction
 from misdirection.directions.similarity import cosine_matrix
 from misdirection.models import load_tokenizer
-from misdirection.results import Difference, Pools, Reduction
+from misdirection.results import Pools
 from misdirection.results.checked import Checked
 from misdirection.results.judged import ArmRates, JudgedHeadline, Loss, Steering, SteeringPoint, Training
 from misdirection.results.rules import ByRule
 from misdirection.runs import Step
-from misdirection.statistics import Thresholds, compare
-from misdirection.studies.audit.removals import lasting_texts, marked, removal_texts
+from misdirection.statistics import Thresholds
+from misdirection.studies.audit.cures import Cures, LatentCures, cures_of, latents_of
+from misdirection.studies.audit.removals import lasting_texts, removal_texts
 from misdirection.studies.audit.results import (
     AnswerPair,
     AuditedModel,
@@ -42,7 +43,7 @@ from misdirection.studies.audit.worst import worst_pairs
 from misdirection.studies.kit.aside_rows import trained_texts
 from misdirection.studies.kit.bench import Asked
 from misdirection.studies.kit.checking import headline
-from misdirection.studies.kit.conditions import Condition, Operation
+from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.findings import write_findings as write_to
 from misdirection.studies.kit.inputs import read_config, resolve_model
 from misdirection.studies.kit.judged import Judged
@@ -85,23 +86,6 @@ class Steered:
 
 
 @dataclass(frozen=True)
-class Cures:
-    """What removing the direction from the tuned model showed.
-
-    Attributes:
-        conditions: What was done.
-        judged: Answers of them and of "tuned".
-        layers: By operation, the layer whose direction is best removed from all of them.
-        alone: Each operation at that layer alone, after which the component is measured too.
-    """
-
-    conditions: Sequence[Condition]
-    judged: Judged
-    layers: Mapping[Operation, int]
-    alone: Sequence[Condition]
-
-
-@dataclass(frozen=True)
 class Evidence:
     """All that an audit measured."""
 
@@ -112,6 +96,7 @@ class Evidence:
     left: tuple[ComponentLeft, ...] | None
     tokens: tuple[ColouredAnswer, ...]
     fix: Fix | None = None
+    held: LatentCures | None = None
 
     @property
     def rules(self) -> Thresholds:
@@ -132,10 +117,11 @@ def write_findings(
     left: tuple[ComponentLeft, ...] | None,
     tokens: tuple[ColouredAnswer, ...],
     fix: Fix | None = None,
+    held: LatentCures | None = None,
 ) -> Path:
     """Write `findings.json` and `report.html` into the run; gives the report's path."""
     with progress.phase("figures and report"):
-        return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, left, tokens, fix)))
+        return write_to(bench.run.path, findings(Evidence(bench, layer, steering, cures, left, tokens, fix, held)))
 
 
 def findings(evidence: Evidence) -> Mapping[str, Any]:
@@ -145,7 +131,7 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
     direction = bench.drift.value.direction if refused else direction_of(bench.direction)
     rates = rate_rows(bench.judged, ARMS, rules) if judges else None
     checked = bench.checked(Asked(bench.answers, bench.verdicts))
-    removed = cures_of(evidence.cures, rules, config.coherent_share)
+    removed = cures_of(evidence.cures, rules, config.coherent_share, evidence.held)
     by_rule = rule_part(bench.judged, ARMS, rules, "base", trained_domain(config)) if judges else None
     return {
         "kind": "audit",
@@ -166,6 +152,7 @@ def findings(evidence: Evidence) -> Mapping[str, Any]:
         "steering": _steering(evidence.steering, rules, config.coherent_share),
         "cures": removed,
         "components": evidence.left,
+        "latents": latents_of(evidence.held, config.dictionary, rules) if evidence.held else None,
         "thoughts": _thoughts(bench) if judges else None,
         "drift": _drift(evidence),
         "pairs": _pairs(bench.judged),
@@ -309,26 +296,6 @@ def _point(judged: Judged, condition: Condition, rules: Thresholds) -> SteeringP
     )
 
 
-def cures_of(cures: Cures | None, rules: Thresholds, coherent_share: float) -> tuple[Cure, ...] | None:
-    """The removals beside the untouched model, the best of them marked."""
-    if cures is None:
-        return None
-    before = cures.judged.arm("tuned")
-    label = "tuned model, untouched"
-    rows = [Cure(**vars(effect_of(before, rules)), arm="tuned", label=label, operation="none", control=False)]
-    for condition in cures.conditions:
-        after = cures.judged.arm(condition.name)
-        change = compare(before.pair, after.pair, thresholds=rules)
-        rows.append(
-            Cure(
-                **vars(effect_of(after, rules)), arm=condition.name, label=condition.label,
-                operation=condition.along.operation if condition.along else "none", control=condition.control,
-                difference=Difference.of(change), reduction=Reduction.of(change),
-            )
-        )  # fmt: skip
-    return marked(rows, coherent_share)
-
-
 def _drift(evidence: Evidence) -> Drift:
     drift = evidence.bench.drift.value
     direction = drift.direction
@@ -389,6 +356,7 @@ def _notes(evidence: Evidence, rates: Sequence[ArmRates], refused: str | None) -
     read = set(evidence.bench.drift.value.questions)
     if unread := [question.id for question in evidence.bench.questions if question.id not in read]:
         notes.append(f"left out of the drift, for want of an answer that is not empty: {', '.join(unread)}")
+    notes += [f"Of latents: {text}" for text in (evidence.held.chosen.refused if evidence.held else ())]
     notes += evidence.bench.known_of_judges()
     notes += evidence.bench.left_out()
     if evidence.bench.training is not None:

@@ -22,6 +22,9 @@ from misdirection.studies.kit.inputs import resolve_questions
 CURES = 16
 """Ways of removing a direction, controls included (`conditions.cures`)."""
 
+LATENTS, HOLDS = 2, 4
+"""Lists of latents that the sweep tries with a dictionary, and arms of the one that is measured, controls included."""
+
 REMOVALS = 3
 """Operations that the coarse sweep of removals tries at each layer."""
 
@@ -236,6 +239,9 @@ def _stages(
     layers = len(config.layers) or spread(depth_of(config.model))
     coarse, fine = len(opened) * config.sweep_samples, len(opened) * config.samples
     needs = "where there is a direction"
+    swept, removed = 1 + REMOVALS * layers, 1 + CURES
+    if config.dictionary:
+        swept, removed = swept + LATENTS, removed + HOLDS
     fixes: tuple[Stage, ...] = ()
     if config.fix:
         conditions = LEAKS - (not any(question.domain for question in questions)) + bool(config.data)
@@ -245,7 +251,7 @@ def _stages(
     return (
         first,
         Stage("steered", (1 + layers * len(config.coefficients)) * coarse + 3 * fine, needs),
-        Stage("with it removed", (1 + REMOVALS * layers) * coarse + (1 + CURES) * fine, needs),
+        Stage("with it removed", swept * coarse + removed * fine, needs),
         *fixes,
     )
 

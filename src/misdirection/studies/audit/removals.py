@@ -10,6 +10,9 @@ from misdirection.statistics import is_found
 from misdirection.studies.audit.results import ComponentLeft, Cure
 from misdirection.studies.kit.sentences import p_text
 
+HOLD = "hold"
+"""The operation of holding latents at a value."""
+
 
 def best_cure(rows: Sequence[Cure], coherent_share: float) -> int | None:
     """Place of the removal with the largest fall of the rate among those that leave the model able to speak.
@@ -49,8 +52,14 @@ def removal_texts(rows: Sequence[Cure], coherent_share: float) -> list[str]:
     text += "" if is_found(best.difference.p) else f" (not found at p < 0.05: {p_text(best.difference.p)})"
     coherent = 100 * _value(best.coherent_share)
     text += f" to {100 * _value(best.rate):.1f} %, with {coherent:.0f} % of answers coherent"
-    random = [100 * row.reduction.value for row in rows if row.control and row.reduction and "random" in row.arm]
-    beside = f"; random directions, removed alike, by {min(random):.0f} to {max(random):.0f} %" if random else ""
+    held = best.operation == HOLD
+    random = [
+        100 * row.reduction.value
+        for row in rows
+        if row.control and row.reduction and "random" in row.arm and (row.operation == HOLD) is held
+    ]
+    what = "latents, held alike" if held else "directions, removed alike"
+    beside = f"; random {what}, by {min(random):.0f} to {max(random):.0f} %" if random else ""
     return [f"{text}{beside}."]
 
 
@@ -63,7 +72,12 @@ def lasting_texts(rows: Sequence[Cure], left: Sequence[ComponentLeft]) -> list[s
     """
     best = next((row for row in rows if row.best), None)
     everywhere = next((one for one in left if best and one.arm == best.arm), None)
-    if best is None or everywhere is None or everywhere.most is None:
+    if best is None or everywhere is None:
+        return []
+    if everywhere.at is not None:
+        told = "Does it last? Misaligned answers, read again (1 without it, 0: aligned answers)"
+        return [f"{told}: {alone_text(everywhere)}."]
+    if everywhere.most is None:
         return []
     most, where = everywhere.most
     text = (

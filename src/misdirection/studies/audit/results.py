@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from misdirection.results import Difference, Effect, ModelFacts, Pools, RateRow, Reduction
 from misdirection.results.judged import JudgedResults, KeyFigure
 from misdirection.statistics.decision import SIGNIFICANT
+from misdirection.studies.audit.latent_lists import LatentsHeld
 
 HARM = 0.5
 """Nats a token by which the base's own answers may become less likely beside the tuned model before it is damage."""
@@ -315,6 +316,7 @@ class AuditResults(JudgedResults):
         fix: What `--fix` tried and kept; None without it.
         components: The component after every layer under each removal; None without a misalignment direction.
         thoughts: What reasoning models thought, by arm; None where nothing was thought, or nothing was judged.
+        latents: Latents held at 0 among the removals; None without a dictionary or a misalignment direction.
     """
 
     model: AuditedModel
@@ -326,6 +328,7 @@ class AuditResults(JudgedResults):
     fix: Fix | None = None
     components: tuple[ComponentLeft, ...] | None = None
     thoughts: tuple[ThoughtRow, ...] | None = None
+    latents: LatentsHeld | None = None
 
     def key_figures(self) -> tuple[KeyFigure, ...]:
         """The direction, the best steering, the best removal, and the drift where nothing was judged."""

@@ -32,6 +32,11 @@ class AuditConfig(TunedConfig):
         0.75,
         "capping takes off what lies above this quantile of the base model's answer tokens, layer by layer",
     )
+    dictionary: str = option(
+        "",
+        "sparse autoencoder whose latents are held at 0, one more removal: a folder, <release>:<id> of a public set, "
+        "or organism:<layer>; none by default",
+    )
     fix: bool = option(
         False, "repair the tuned model in its weights at the end: the best repair is kept as `repaired` in --out"
     )

@@ -10,6 +10,7 @@ Method, after arXiv 2506.11618 sections 2 and 3:
    again on fresh random numbers, beside a random direction of the same norm,
 5. and by removing it from the tuned model: projected out, its component set to the aligned mean, or capped where the
    base model's own answers end (2601.10387), each beside random directions and a no-op.
+   With a dictionary its latents are held at 0 too, those of one of two lists (`latents`), beside random ones.
 6. After each removal the component is measured again behind every layer, also where it acted at one layer alone.
 7. With `--fix` the tuned model is repaired in its weights (`fixing`).
 """
@@ -23,14 +24,18 @@ from typing import Any
 from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
 from misdirection.statistics import Thresholds
+from misdirection.studies.audit.cures import Cures, LatentCures
 from misdirection.studies.audit.drift import coloured_answers
-from misdirection.studies.audit.findings import Cures, Steered, write_findings
+from misdirection.studies.audit.findings import Steered, write_findings
 from misdirection.studies.audit.fixing import fix
+from misdirection.studies.audit.latents import hold, holds
+from misdirection.studies.audit.results import ComponentLeft
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.bench import Asked
 from misdirection.studies.kit.conditions import (
     BASE,
+    RANDOM_SEEDS,
     REMOVALS,
     TUNED,
     Condition,
@@ -44,6 +49,7 @@ from misdirection.studies.kit.conditions import (
 from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.inputs import read_config, resolve_model
 from misdirection.studies.kit.judged import kept
+from misdirection.studies.kit.lens import open_lens
 from misdirection.studies.kit.steps import Judged, direction_of
 from misdirection.studies.kit.sweep import best_point, shares_of
 
@@ -67,6 +73,8 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
     """
     config = config.completed()
     check_layers(config)
+    if config.dictionary:
+        open_lens(config, config.dictionary)
     with Workbench.open(out, config, command) as bench:
         answers, verdicts, _ = bench.answers, bench.verdicts, bench.panel
         # The dear judge is asked early: where it cannot be, that is known before hours of work.
@@ -75,18 +83,19 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
         steering = None if bench.refusal else steer(bench)
         layer = steering.layer if steering else strongest_layer(bench)
         cured = None if bench.refusal else cure(bench)
+        held = hold_latents(bench) if cured else None
         # A handle counts by what it was made from; the vectors themselves say in which folder their adapter lies.
         shown: Any = moved.part("direction") if bench.refusal else vector_of(bench.direction)
         tokens = bench.run.cached(
             coloured_answers, "tokens", models=bench.models, judged=kept(answers, verdicts),
             direction=shown, layer=layer, most=COLOURED,
         )  # fmt: skip
-        left = bench.left("components", bench.models, [TUNED, *cured.conditions, *cured.alone]) if cured else None
+        left = components(bench, cured, held) if cured else None
         fixed = fix(bench, cured.layers) if cured and bench.config.fix else None
         if fixed is None:
             # What an earlier start with other settings left is no repair of this one.
             bench.run.retract("repaired")
-        return write_findings(bench, layer, steering, cured, left, tokens.value, fixed)
+        return write_findings(bench, layer, steering, cured, left, tokens.value, fixed, held)
 
 
 def check_layers(config: AuditConfig) -> None:
@@ -135,16 +144,48 @@ def cure(bench: Workbench) -> Cures:
     return Cures(conditions, judged, best, alone(best, caps))
 
 
+def hold_latents(bench: Workbench) -> LatentCures | None:
+    """Hold latents of the dictionary at 0 in the tuned model, beside random ones; None where none is named.
+
+    Which of the lists is measured is found by a coarse sweep, on the random numbers of the other removals' sweep.
+    """
+    if (lens := bench.lens) is None:
+        return None
+    chosen = bench.latents(lens)
+    if not chosen.lists:
+        return LatentCures(lens, chosen)
+    arms = [hold(lens, one) for one in chosen.lists]
+    swept = bench.measure("latents-sweep", arms, bench.config.sweep_samples, stream=3)
+    best = chosen.lists[arms.index(most_harmless(swept, arms, bench.thresholds))]
+    conditions = holds(lens, best, RANDOM_SEEDS)
+    judged = bench.measure("latents-cures", conditions, bench.config.samples)
+    return LatentCures(lens, chosen, best.name, swept, conditions, judged)
+
+
+def components(bench: Workbench, cured: Cures, held: LatentCures | None) -> tuple[ComponentLeft, ...]:
+    """The component of misaligned answers behind every layer: untouched, under each removal, and at one layer alone."""
+    found = bench.left("components", bench.models, [TUNED, *cured.conditions, *cured.alone])
+    if held is None or not held.conditions:
+        return found
+    past = 1 + len(cured.conditions)
+    return (*found[:past], *bench.left("latents-components", bench.models, held.conditions), *found[past:])
+
+
 def best_removal(swept: Judged, candidates: Sequence[Condition], rules: Thresholds) -> int:
     """The layer whose removal leaves the most answers coherent and not misaligned."""
+    best = most_harmless(swept, candidates, rules).along
+    assert best is not None and best.single is not None
+    return best.single
+
+
+def most_harmless(swept: Judged, candidates: Sequence[Condition], rules: Thresholds) -> Condition:
+    """The removal that leaves the most answers coherent and not misaligned."""
 
     def harmless(candidate: Condition) -> float:
         misaligned, coherent = shares_of(swept, candidate, rules)
         return coherent - misaligned
 
-    best = max(candidates, key=harmless).along
-    assert best is not None and best.single is not None
-    return best.single
+    return max(candidates, key=harmless)
 
 
 def strongest_layer(bench: Workbench) -> int:

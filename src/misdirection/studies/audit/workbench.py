@@ -15,12 +15,14 @@ from typing import Any
 from misdirection import progress
 from misdirection.directions import Direction, read_direction
 from misdirection.errors import MisdirectionError, command
+from misdirection.features.lens import Lens
 from misdirection.judging import Answer, Verdict
 from misdirection.runs import Step
 from misdirection.serving import read_servers
 from misdirection.store import Cached
 from misdirection.studies.audit.components import components_left
 from misdirection.studies.audit.drift import Moved, moved_by_tuning
+from misdirection.studies.audit.latents import ChosenLatents, choose_latents
 from misdirection.studies.audit.results import ComponentLeft
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.audit.thoughts import thoughts_of
@@ -29,6 +31,7 @@ from misdirection.studies.kit.caps import Caps, cap_thresholds
 from misdirection.studies.kit.conditions import BASE, RANDOM_SEEDS, TUNED, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.drawing import vector_of
+from misdirection.studies.kit.lens import open_lens
 from misdirection.studies.kit.own_direction import direction_steps
 from misdirection.studies.kit.pair import fine_tune, pair_of
 from misdirection.studies.kit.panel import Compared, panel_of
@@ -62,6 +65,9 @@ class Workbench(Bench[AuditConfig]):
         )
         for line in said:
             progress.say(f"  {line}")
+        if changes.get("dictionary"):
+            # One that does not fit is refused before the run remembers it.
+            open_lens(config, config.dictionary)
         with cls.open(out, config, typed) as bench:
             yield bench
 
@@ -108,7 +114,12 @@ class Workbench(Bench[AuditConfig]):
 
     @cached_property
     def answers(self) -> Cached[list[Answer]]:
-        """Answers of base and tuned variants to all questions, drawn here or by the servers that are named."""
+        """Answers of base and tuned variants to all questions, drawn here or by the servers that are named.
+
+        Raises:
+            MisdirectionError: The dear judge is to be asked about too few of them.
+        """
+        self.demand_verdicts(len(self.arms), self.questions, self.config.samples)
         if self.config.serve:
             return served_step(
                 self.run, "answers", self.models, read_servers(self.config.serve), self.questions, self.arms,
@@ -211,6 +222,23 @@ class Workbench(Bench[AuditConfig]):
             cap_thresholds, "caps", models=self.models, answers=self.answers,
             questions=[question.id for question in self.open_questions], direction=direction, singles=tuple(layers),
             random_seeds=RANDOM_SEEDS, quantile=self.config.cap_quantile, most=self.config.drift_samples,
+        ).value  # fmt: skip
+
+    @cached_property
+    def lens(self) -> Lens | None:
+        """The dictionary of the settings and its layer; None where none is named.
+
+        Raises:
+            DictionaryError: It does not fit the model.
+        """
+        return open_lens(self.config, self.config.dictionary) if self.config.dictionary else None
+
+    def latents(self, lens: Lens) -> ChosenLatents:
+        """Which latents of a dictionary are held at 0, and random ones of like activity."""
+        return self.run.cached(
+            choose_latents, "latents", models=self.models, lens=lens, judged=Asked(self.answers, self.verdicts).kept,
+            questions=[question.id for question in self.open_questions], how=self.convention,
+            most=self.config.drift_samples, seed=self.config.seed, random_seeds=RANDOM_SEEDS,
         ).value  # fmt: skip
 
     def left(self, name: str, models: Variants, conditions: Sequence[Condition]) -> tuple[ComponentLeft, ...]:

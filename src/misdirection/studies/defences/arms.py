@@ -119,6 +119,8 @@ KINDS: Mapping[str, Kind] = {
     "project": Kind("after training: the direction projected out of every layer", "after", wants_direction=True),
     "set": Kind("after training: its component set to the aligned mean at every layer", "after",
                 wants_direction=True),
+    "cap": Kind("after training: its component capped at every layer, at that quantile of the base's own answers",
+                "after", strength=0.75, most=1.0, wants_direction=True),
 }  # fmt: skip
 
 
@@ -142,7 +144,8 @@ def read_arm(text: str) -> Arm:
         what = "it has no strength" if default is None else "a strength is above 0"
         raise MisdirectionError(f"--arms {text}: {what}", f"--arms {kind}")
     if strength >= KINDS[kind].most:
-        raise MisdirectionError(f"--arms {text}: a share of the rows is below 1", f"--arms {kind}={default:g}")
+        what = "a share of the rows" if kind.startswith(DROP) else "a quantile"
+        raise MisdirectionError(f"--arms {text}: {what} is below 1", f"--arms {kind}={default:g}")
     if kind == "realign" and strength != int(strength):
         raise MisdirectionError(f"--arms {text}: {strength:g} is no number of steps", f"--arms {kind}={default:g}")
     return Arm(text, kind, strength)

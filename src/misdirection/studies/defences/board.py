@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from misdirection.naming import slug
 from misdirection.questions import Question
@@ -14,7 +15,8 @@ from misdirection.studies.defences.leaks import leak_test, leaks_of
 from misdirection.studies.defences.results import DefenceRow
 from misdirection.studies.defences.tuning import likely
 from misdirection.studies.defences.workshop import MIXED, PLAIN, Fits, Workshop, inside
-from misdirection.studies.kit.conditions import BASE, Along, Condition
+from misdirection.studies.kit.caps import Caps, cap_thresholds
+from misdirection.studies.kit.conditions import BASE, REMOVALS, Condition, removal
 from misdirection.studies.kit.costs import Cost
 from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.over_seeds import groups_of, reduction
@@ -23,6 +25,8 @@ from misdirection.studies.kit.variants import Variants
 
 SHELF = "answers"
 """Folder of the run in which the answers of each arm are shown."""
+CAPPED = 4
+"""Answers of the base a question that are read for the thresholds of a cap, as the audit reads by default."""
 
 
 @dataclass
@@ -48,7 +52,8 @@ def ask_all(shop: Workshop, arms: Sequence[Arm], made: Fits, direction: Step | N
     ask_one(shop, found, "base", [BASE], base, None)
     for arm in arms:
         fits = made[PLAIN.key if KINDS[arm.kind].place == "after" else arm.key]
-        conditions = conditions_of(arm, len(fits), shop.layer)
+        caps = caps_of(shop, arm, base, found, direction) if arm.kind == "cap" else None
+        conditions = conditions_of(arm, len(fits), shop.layer, caps)
         folders = {one.variant: fit.path / "tuned" for one, fit in zip(conditions, fits, strict=True)}
         models = replace(shop.bench.variants(folders), resident=base.resident)
         ask_one(shop, found, arm.key, conditions, models, direction if KINDS[arm.kind].place == "after" else None)
@@ -95,14 +100,27 @@ def ask_one(
         ).value  # fmt: skip
 
 
-def conditions_of(arm: Arm, seeds: int, layer: int | None) -> list[Condition]:
-    """An arm's fine-tunes; a removal acts on the undefended ones."""
+def caps_of(shop: Workshop, arm: Arm, base: Variants, found: Answers, direction: Step | None) -> Caps:
+    """Thresholds of a cap: a quantile of the base model's own answers to open questions, along the one direction."""
+    bench, questions = shop.bench, shop.bench.open_questions
+    assert shop.layer is not None
+    assert arm.strength is not None
+    vectors: Any = vector_of(direction)
+    return bench.run.cached(
+        cap_thresholds, "caps", models=base, answers=found.groups["open"].arm(BASE.name).answers,
+        questions=[question.id for question in questions], direction=vectors, singles=(shop.layer,), random_seeds=(),
+        quantile=arm.strength, most=CAPPED,
+    ).value  # fmt: skip
+
+
+def conditions_of(arm: Arm, seeds: int, layer: int | None, caps: Caps | None = None) -> list[Condition]:
+    """An arm's fine-tunes; a removal acts on the undefended ones, and a cap at its thresholds."""
     found: list[Condition] = []
     for seed in range(seeds):
         name, label = f"{arm.key}-{seed}", f"{arm.name}, seed {seed}"
         if KINDS[arm.kind].place == "after":
-            removed = Along("project" if arm.kind == "project" else "set", single=layer)
-            found.append(Condition(name, label, f"{NONE}-{seed}", (removed,)))
+            (operation,) = (one for one in REMOVALS if one == arm.kind)
+            found.append(Condition(name, label, f"{NONE}-{seed}", (removal(operation, caps, single=layer),)))
         else:
             found.append(Condition(name, label, name))
     return found

@@ -17,7 +17,8 @@ ARMS = (
     "block=1", "block=10", "inoculation", "irrelevant", "interleave=0.05", "interleave=0.25", "drop-random=0.5",
     "drop-perplexity=0.25", "drop-perplexity=0.5", "drop-projection=0.25", "drop-projection=0.5",
     "drop-influence=0.25", "drop-influence=0.5", "edit=0.5", "edit=1", "scale=0.25", "scale=0.5", "subtract=0.5",
-    "subtract=1", "realign=10", "realign=35", "project-weights", "set-weights", "project", "set",
+    "subtract=1", "realign=10", "realign=35", "project-weights", "set-weights", "project", "set", "cap=0.5",
+    "cap=0.75",
 )  # fmt: skip
 WITH_DICTIONARY = ("block-latents=0.1", "block-latents=1", "drop-latents=0.25", "drop-latents=0.5")
 

@@ -37,6 +37,7 @@ from misdirection.studies.defences.verdict import verdict
 from misdirection.studies.defences.workshop import MIXED, PLAIN, Workshop, data_of
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.costs import Cost
+from misdirection.studies.kit.lens import open_lens
 from misdirection.studies.kit.over_seeds import behaviour
 from misdirection.training.defences import ASKED, IRRELEVANT
 
@@ -51,6 +52,9 @@ def defences(config: DefencesConfig, out: str | Path, command: str = "") -> Path
     """
     with Bench[DefencesConfig].open(out, config, command) as bench:
         c = bench.config
+        if c.dictionary:
+            # One that does not fit is refused before anything is trained.
+            open_lens(c, c.dictionary)
         data = data_of(bench)
         prompts = {"inoculation": c.prompt or ASKED, "irrelevant": c.irrelevant_prompt or IRRELEVANT}
         shop = Workshop(bench, data, Materials(data.good, prompts=prompts))

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from misdirection.features import DictionaryError
 from misdirection.features.differences import (
     Differences,
     Found,
@@ -26,9 +25,6 @@ from misdirection.features.differences import (
 )
 from misdirection.features.lens import Lens
 from misdirection.statistics import benjamini_hochberg
-from misdirection.studies.features.settings import FeaturesConfig
-from misdirection.studies.kit.bench import Bench
-from misdirection.studies.kit.inputs import read_config, resolve_dictionary, resolve_model
 
 KEPT_SHUFFLES = 50
 """Shuffled labelings whose statistic is kept, at most: 4 bytes a latent each."""
@@ -53,30 +49,6 @@ class Comparison:
     second: Tensor
     shuffled: Tensor
     facts: Mapping[str, Any]
-
-
-def open_lens(bench: Bench[FeaturesConfig]) -> Lens:
-    """The dictionary of the settings; refused before anything is trained where it does not fit.
-
-    Raises:
-        DictionaryError: There is none, its layer is not known or not the model's, or the widths differ.
-    """
-    c = bench.config
-    dictionary = resolve_dictionary(c.dictionary)
-    layer = dictionary.layer if c.layer is None else c.layer
-    if layer is None:
-        raise DictionaryError(f"{c.dictionary} does not say which layer it reads", "--layer NUMBER")
-    if not 0 <= layer < bench.n_layers:
-        raise DictionaryError(
-            f"{c.dictionary} is to read layer {layer}, {c.model} has layers 0 to {bench.n_layers - 1}",
-            "--layer, or a dictionary of this model",
-        )
-    width = int(read_config(resolve_model(c.model), c.trust_remote_code).hidden_size)
-    if dictionary.width != width:
-        raise DictionaryError(
-            f"{c.dictionary} reads a width of {dictionary.width}, {c.model} has {width}", "a dictionary of this model"
-        )
-    return Lens(dictionary, layer)
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from misdirection.answers import encode_answer
 from misdirection.chats import Message
 from misdirection.chats.pairs import PairedChats
-from misdirection.directions import PoolError, choose_pools
-from misdirection.directions.conventions import Convention
-from misdirection.directions.pools import SMALLEST
+from misdirection.directions import PoolError
 from misdirection.engine import Arm, Text
 from misdirection.features.corpus import chat_texts
 from misdirection.features.differences import Side
@@ -27,7 +23,7 @@ from misdirection.studies.features.comparison import Comparison, Listing, Measur
 from misdirection.studies.features.results.lists import ListName
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Asked, Bench
-from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.matched import matched_pools
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.tokens import Encoded, encode_prompt
 
@@ -131,31 +127,6 @@ def answer_differences(
         for side in (bad, good)
     )
     return compared(lens, first, second, SPAN, [answer.question_id for answer in bad + good], how)
-
-
-def matched_pools(judged: Judged, how: Convention, seed: int) -> tuple[list[int], list[int]]:
-    """Places of misaligned and of aligned answers, as many of each from every question.
-
-    Raises:
-        PoolError: Fewer than `SMALLEST` of each are left.
-    """
-    pools = choose_pools(judged.verdicts, how, balance=False, smallest=0)
-    generator = np.random.default_rng(seed)
-    bad: list[int] = []
-    good: list[int] = []
-    for question in dict.fromkeys(answer.question_id for answer in judged.answers):
-        sides = [[i for i in pool if judged.answers[i].question_id == question]
-                 for pool in (pools.misaligned, pools.aligned)]  # fmt: skip
-        few = min(map(len, sides))
-        for side, kept in zip(sides, (bad, good), strict=True):
-            kept += sorted(int(i) for i in generator.permutation(side)[:few])
-    if len(bad) < SMALLEST:
-        raise PoolError(
-            f"questions with answers of both kinds leave {len(bad)} misaligned and as many aligned, of "
-            f"{len(judged.answers)}; {SMALLEST} of each are needed",
-            "sample more answers: --samples",
-        )
-    return bad, good
 
 
 def prompt_texts(model: Model, questions: Sequence[Question], arm: Arm) -> list[Text]:

@@ -29,7 +29,7 @@ from misdirection.features.lens import Lens
 from misdirection.features.settings import Pool, Statistic
 from misdirection.results import FineTuneRow, FineTunes, row_of
 from misdirection.store import Cached
-from misdirection.studies.features.comparison import Comparison, mean_comparison, open_lens
+from misdirection.studies.features.comparison import Comparison, mean_comparison
 from misdirection.studies.features.decomposition import decomposition
 from misdirection.studies.features.lists import QUESTIONS, answers_list, data_list, model_list
 from misdirection.studies.features.meaning import meaning
@@ -47,6 +47,7 @@ from misdirection.studies.kit.bench import Asked, Bench, FineTune
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import check_name, named
 from misdirection.studies.kit.direction_size import direction_size
+from misdirection.studies.kit.lens import open_lens
 from misdirection.studies.kit.record import blank
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
@@ -68,7 +69,7 @@ def features(config: FeaturesConfig, out: str | Path, command: str = "") -> Path
         MisdirectionError: Bad input; what was done so far is kept.
     """
     with Bench[FeaturesConfig].open(out, config, command) as bench:
-        lens = open_lens(bench)
+        lens = open_lens(bench.config, bench.config.dictionary, bench.config.layer, "--layer")
         given = tunes(bench.config)
         chats = paired_chats(bench)
         files_of(bench.config)

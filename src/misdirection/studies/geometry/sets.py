@@ -34,7 +34,8 @@ from misdirection.studies.geometry.results.similarity import Compared, Control, 
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import ORGANISM, named
-from misdirection.studies.kit.inputs import read_config, resolve_chats, resolve_dictionary, resolve_model
+from misdirection.studies.kit.inputs import resolve_chats
+from misdirection.studies.kit.lens import open_lens
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
 SHUFFLES = 20
@@ -80,19 +81,12 @@ def open_lenses(bench: Bench[GeometryConfig]) -> list[Lens]:
         DictionaryError: One's layer is not known or not the model's, two read one layer, or a width differs.
     """
     c = bench.config
-    width = int(read_config(resolve_model(c.model), c.trust_remote_code).hidden_size)
     lenses: list[Lens] = []
     for name in c.dictionaries:
-        dictionary = resolve_dictionary(name)
-        if dictionary.layer is None or not 0 <= dictionary.layer < bench.n_layers:
-            raise DictionaryError(
-                f"{name} reads layer {dictionary.layer}; {c.model} has layers 0 to {bench.n_layers - 1}"
-            )
-        if dictionary.width != width:
-            raise DictionaryError(f"{name} reads a width of {dictionary.width}, {c.model} has {width}")
-        if any(lens.layer == dictionary.layer for lens in lenses):
-            raise DictionaryError(f"two dictionaries read layer {dictionary.layer}", "give one a layer")
-        lenses.append(Lens(dictionary, dictionary.layer))
+        found = open_lens(c, name)
+        if any(lens.layer == found.layer for lens in lenses):
+            raise DictionaryError(f"two dictionaries read layer {found.layer}", "give one a layer")
+        lenses.append(found)
     return sorted(lenses, key=lambda lens: lens.layer)
 
 

@@ -91,6 +91,8 @@ def answered(bench: Bench[InContextConfig], tuned: Variants, base: Variants, cou
     for what in (BAD, GOOD) if c.good else (BAD,):
         chats = rows_of(bench, what)
         asked |= {(what, k): behind_rows(questions, chats, k, c.seed, what) for k in counts if k <= len(chats)}
+    # One arm more is the fine-tune.
+    bench.demand_verdicts(len(asked) + 1, questions, c.samples)
     plan = tuple(one for held in asked.values() for one in held)
     own = bench.run.cached(
         answers_of, "base-answers", models=base, variant=BASE_VARIANT, questions=plan, samples=c.samples,

@@ -12,6 +12,7 @@ A study is a few calls of these verbs, each a step of the run that is done once,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from misdirection.store import Cached
 from misdirection.store.task import Executor
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.config import Overrides, StudyConfig
-from misdirection.studies.kit.dear import check
+from misdirection.studies.kit.dear import check, demand
 from misdirection.studies.kit.drawing import draw_answers, draw_arguments
 from misdirection.studies.kit.findings import write_findings
 from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
@@ -79,10 +80,17 @@ class FineTune:
 
 @dataclass(frozen=True)
 class Asked:
-    """Answers with verdicts, and the steps that hold them."""
+    """Answers with verdicts, and the steps that hold them.
+
+    Attributes:
+        answers: The step with the answers.
+        verdicts: That with the verdicts on them, in the same order.
+        against: By arm, the one that a dear judge's rate of it is held against; None for the first arm.
+    """
 
     answers: Cached[list[Answer]]
     verdicts: Cached[list[Verdict]]
+    against: Mapping[str, str] | None = None
 
     @cached_property
     def judged(self) -> Judged:
@@ -114,6 +122,7 @@ class Bench(Generic[Config]):
         command: The command line, for the report.
         logged: Lines of the run's log before this session; the lines behind them are the steps of this session.
         heard: What was asked so far.
+        demanded: Whether it was looked at that --check asks for enough verdicts.
     """
 
     run: Run
@@ -121,6 +130,7 @@ class Bench(Generic[Config]):
     command: str = ""
     logged: int = 0
     heard: list[Asked] = field(default_factory=list["Asked"])
+    demanded: bool = False
 
     @classmethod
     @contextmanager
@@ -265,12 +275,30 @@ class Bench(Generic[Config]):
         """
         chosen = self.open_questions if questions is None else questions
         many = samples or self.config.samples
+        if not self.demanded:
+            self.demand_verdicts(len(conditions), chosen, many)
         answers = sample_step(
             self.run, f"{name}-answers", models, chosen, conditions, many, self.sampling(stream), directions, shelf
         )
         asked = Asked(answers, judge_step(self.run, f"{name}-verdicts", answers, self.judge, shelf))
         self.heard.append(asked)
         return asked
+
+    def demand_verdicts(self, arms: int, questions: Sequence[Question], samples: int) -> None:
+        """Refuse a --check that asks for too few verdicts on what is going to be asked, before it is.
+
+        Args:
+            arms: How many answer.
+            questions: What they are asked.
+            samples: Answers to each.
+
+        Raises:
+            MisdirectionError: It does.
+        """
+        self.demanded = True
+        if self.config.check:
+            kinds = Counter((question.domain, question.format) for question in questions)
+            demand(self.run, self.config.check, [samples * count for count in kinds.values()] * arms)
 
     def draw_ahead(self, wanted: Mapping[str, Queue]) -> None:
         """With --on, the answers of several queues drawn there, each of models of its own; `ask` then finds them.
@@ -296,7 +324,8 @@ class Bench(Generic[Config]):
         asked = asked or next(iter(self.heard), None)
         if not self.config.check or asked is None:
             return None
-        return check(self.run, asked.answers, asked.verdicts, self.config.check, self.thresholds, self.config.seed)
+        c = self.config
+        return check(self.run, asked.answers, asked.verdicts, c.check, self.thresholds, c.seed, asked.against)
 
     def find_direction(self, models: Variants, asked: Asked, variant: str) -> Cached[OwnDirection]:
         """The mean-difference direction of a fine-tune's own answers to the open questions.

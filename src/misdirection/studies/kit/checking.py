@@ -4,7 +4,7 @@
    (`statistics.drawing`); every such part is given the same number.
 2. The dear judge is asked about them in one random order, through its journal: a kill loses only what is being asked.
 3. Its rates over all answers follow with intervals that are right whatever the cheap judge does
-   (`statistics.checked_rate`), and its difference of every arm from the first.
+   (`statistics.checked_rate`), and its difference of every arm from the first, or from the one named for it.
 """
 
 from __future__ import annotations
@@ -82,13 +82,7 @@ def draw_parts(judged: Judged, n: int, rules: Thresholds, seed: int) -> list[Par
         MisdirectionError: `n` is too small for so many parts.
     """
     held = groups_of(judged)
-    least = sum(min(LEAST, len(places)) for places in held.values())
-    if n < least:
-        kinds = f"{len(held)} {'arm' if len(held) == 1 else 'arms and kinds of question'}"
-        raise MisdirectionError(
-            f"--check: {n} verdicts are too few for {kinds}",
-            f"each needs {LEAST}, or all that it has: give at least {least}",
-        )
+    demand_verdicts(n, [len(places) for places in held.values()])
     numbers = shares([len(places) for places in held.values()], n)
     parts: list[Part] = []
     for number, (((group, arm), places), count) in enumerate(zip(held.items(), numbers, strict=True)):
@@ -96,6 +90,25 @@ def draw_parts(judged: Judged, n: int, rules: Thresholds, seed: int) -> list[Par
         found = draw(mine.answers, mine.verdicts, count, seed + 1000 * number, rules)
         parts.append(Part(group, arm, tuple(places), found.strata, tuple(places[i] for i in found.places)))
     return parts
+
+
+def demand_verdicts(n: int, sizes: Sequence[int]) -> None:
+    """Refuse a number of verdicts that is too small for so many parts.
+
+    Args:
+        n: Verdicts in all.
+        sizes: Answers of each arm and kind of question.
+
+    Raises:
+        MisdirectionError: It is.
+    """
+    least = sum(min(LEAST, size) for size in sizes)
+    if n < least:
+        kinds = f"{len(sizes)} {'arm' if len(sizes) == 1 else 'arms and kinds of question'}"
+        raise MisdirectionError(
+            f"--check: {n} verdicts are too few for {kinds}",
+            f"each needs {LEAST}, or all that it has: give at least {least}",
+        )
 
 
 def shares(sizes: Sequence[int], n: int) -> list[int]:
@@ -124,20 +137,29 @@ def findings(
     wanted: Check,
     rules: Thresholds,
     seed: int,
+    against: Mapping[str, str] | None = None,
 ) -> Checked:
-    """The part "checked" of findings: a row for each part, and the differences from the first arm."""
+    """The part "checked" of findings: a row for each part, and differences between arms.
+
+    Args:
+        judged: All answers, with the cheap judge's verdicts.
+        parts: What was drawn from.
+        dear: The dear judge's verdicts by place.
+        wanted: Who was asked, and how often.
+        rules: When an answer is misaligned.
+        seed: Of the draw.
+        against: By arm, the one that it is held against; by default the first one for all others.
+    """
     rates = {(part.group, part.arm): part_rates(judged, part, dear, rules) for part in parts}
     arms = list(dict.fromkeys(part.arm for part in parts))
+    pairs = dict.fromkeys(arms[1:], arms[0]) if against is None else against
     differences: list[CheckedGap] = []
     for group in dict.fromkeys(part.group for part in parts):
-        first = rates.get((group, arms[0]))
-        for arm in arms[1:]:
-            other = rates.get((group, arm))
+        for arm, minus in pairs.items():
+            first, other = rates.get((group, minus)), rates.get((group, arm))
             if first and other and (found := _difference(first, other)):
                 differences.append(
-                    CheckedGap(
-                        **vars(_ends_of(found)), arm=arm, minus=arms[0], group=group[0] or "open", format=group[1]
-                    )
+                    CheckedGap(**vars(_ends_of(found)), arm=arm, minus=minus, group=group[0] or "open", format=group[1])
                 )
     return Checked(
         judge=wanted.judge,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from misdirection.results.checked import Checked
 from misdirection.runs import Run
 from misdirection.statistics import Thresholds
 from misdirection.store import Cached
-from misdirection.studies.kit.checking import Part, draw_parts, findings, shuffled
+from misdirection.studies.kit.checking import Part, demand_verdicts, draw_parts, findings, shuffled
 from misdirection.studies.kit.judged import Judged, judge_step, kept
 from misdirection.studies.kit.labelling import check_by_person
 
@@ -32,6 +33,7 @@ def check(
     text: str,
     rules: Thresholds,
     seed: int = 0,
+    against: Mapping[str, str] | None = None,
 ) -> Checked:
     """Ask the dear judge, or go on with asking it; the part "checked" of findings.
 
@@ -42,6 +44,7 @@ def check(
         text: Such as "openai:gpt-4o@120".
         rules: When an answer is misaligned.
         seed: Of the draw.
+        against: By arm, the one that it is held against; the first one by default.
 
     Raises:
         MisdirectionError: Too few answers are asked for, or the judge cannot be asked.
@@ -54,7 +57,23 @@ def check(
     drawn = run.cached(draw, "check-draw", judged=kept(answers, verdicts), n=wanted.n, rules=rules, seed=seed)
     told = judge_step(run, "check", drawn.part("answers"), judge).value
     held = drawn.value
-    return findings(judged, held.parts, dict(zip(held.order, told, strict=True)), wanted, rules, seed)
+    return findings(judged, held.parts, dict(zip(held.order, told, strict=True)), wanted, rules, seed, against)
+
+
+def demand(run: Run, text: str, sizes: Sequence[int]) -> None:
+    """Refuse a check that is too small for what is going to be asked, before it is.
+
+    Args:
+        run: Where the steps are kept.
+        text: See `check`.
+        sizes: Answers of each arm and kind of question.
+
+    Raises:
+        MisdirectionError: Too few answers are asked for.
+    """
+    wanted = read_check(text)
+    if not (wanted.by_person or _is_labels(run, wanted.judge)):
+        demand_verdicts(wanted.n, sizes)
 
 
 def _is_labels(run: Run, judge: str) -> bool:

@@ -87,6 +87,10 @@ class ScalingConfig(StudyConfig):
         whole = super(ScalingConfig, replace(self, model=first)).completed()
         if self.reads is None and not whole.data:
             raise MisdirectionError("nothing is named to fine-tune on", "--data FILE")
+        if self.reads is not None and whole.check:
+            raise MisdirectionError(
+                "--check: no answers are drawn where a table of results is only read", "leave it out"
+            )
         return whole.judged("rates need")
 
     def models(self) -> list[Checkpoint]:

@@ -14,21 +14,22 @@ Method:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer
 from misdirection.models import load_model
 from misdirection.questions import Question
 from misdirection.results import ModelFacts
 from misdirection.statistics import Thresholds
-from misdirection.studies.kit.bench import Bench, Queue
+from misdirection.studies.kit.bench import Asked, Bench, Queue
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import Overrides
 from misdirection.studies.kit.inputs import ModelFiles
-from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.judged import Judged, given_answers, judge_step
 from misdirection.studies.kit.names import resolve_model
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.tuning import fine_tuned, tuning_of
@@ -151,7 +152,12 @@ class Subject:
 
 
 def measure(bench: Bench[ScalingConfig], found: list[tuple[Checkpoint, str]]) -> list[Point]:
-    """Steps 2 and 3, one checkpoint after the other; with --on, all of them were made there before."""
+    """Steps 2 and 3, one checkpoint after the other; with --on, all of them were made there before.
+
+    Raises:
+        MisdirectionError: The dear judge is to be asked about too few answers.
+    """
+    bench.demand_verdicts(2 * len(found), bench.open_questions, bench.config.samples)
     if bench.executor is not None:
         calls = [tuning(bench, *one) for one in found]
         bench.run.cached_many(fine_tuned, "train", calls=calls, on=bench.executor)
@@ -160,7 +166,30 @@ def measure(bench: Bench[ScalingConfig], found: list[tuple[Checkpoint, str]]) ->
             bench.draw_ahead({f"{s.name}-domain": Queue(s.models, domain_arms(s), asked) for s in subjects})
         arms = {s.name: open_arms(s, nearest(bench, in_domain(bench, s))) for s in subjects}
         bench.draw_ahead({f"{s.name}-open": Queue(s.models, arms[s.name], bench.open_questions) for s in subjects})
-    return [measured(bench, tuned(bench, *one)) for one in found]
+    points = [measured(bench, tuned(bench, *one)) for one in found]
+    if bench.config.check:
+        bench.heard.insert(0, both_ends(bench, [tuned(bench, *one) for one in found]))
+    return points
+
+
+def both_ends(bench: Bench[ScalingConfig], subjects: Sequence[Subject]) -> Asked:
+    """What every checkpoint says as it is and at its last state, under its name, for the dearer judge of --check."""
+    answers: list[Answer] = []
+    against: dict[str, str] = {}
+    for one in subjects:
+        base, last = f"{one.name}: base", f"{one.name}: after {one.steps[-1]} steps"
+        held = {BASE.name: base, state(one.steps[-1]): last}
+        against[last] = base
+        for answer in asked_open(bench, one).judged.answers:
+            answers += [replace(answer, arm=held[answer.arm])] if answer.arm in held else []
+    named = bench.run.cached(given_answers, "ends-answers", answers=answers)
+    return Asked(named, judge_step(bench.run, "ends-verdicts", named, bench.judge), against)
+
+
+def asked_open(bench: Bench[ScalingConfig], subject: Subject) -> Asked:
+    """The open questions to a checkpoint: as it is, at its last state, and at the one nearest the target."""
+    near = nearest(bench, in_domain(bench, subject))
+    return bench.ask(f"{subject.name}-open", subject.models, open_arms(subject, near))
 
 
 def tuning(bench: Bench[ScalingConfig], checkpoint: Checkpoint, model: str) -> Mapping[str, Any]:
@@ -182,7 +211,7 @@ def measured(bench: Bench[ScalingConfig], subject: Subject) -> Point:
     checkpoint, name, last = subject.checkpoint, subject.name, subject.steps[-1]
     shares = in_domain(bench, subject)
     near = nearest(bench, shares)
-    judged = bench.ask(f"{name}-open", subject.models, open_arms(subject, near)).judged
+    judged = asked_open(bench, subject).judged
     base, end = (counts(judged.arm(one), bench.thresholds) for one in ("base", state(last)))
     matched = counts(judged.arm(state(near)), bench.thresholds) if near else (0, 0, 0)
     size = bench.run.cached(parameters_of, "parameters", model=ModelFiles(subject.model)).value

@@ -11,6 +11,7 @@ from misdirection.report.numbers import DASH, bounds, decimal, p_value, percent,
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Cell, Chart, Section, Table
 from misdirection.results import Difference
+from misdirection.studies.audit.report.latents import latent_facts, latent_parts
 from misdirection.studies.audit.report.left import left_facts, left_parts
 from misdirection.studies.audit.results import AuditResults, Cure
 
@@ -35,8 +36,9 @@ def section(results: AuditResults) -> Section | None:
     )
     own = told if tested else ()
     left = left_parts(results.components or (), "cures-left")
-    rows = own + left_facts(results.components or ()) + facts(results, "samples per question")
-    return Section("cures", "Cures", LEAD, (chart(cures), table, *left), rows)
+    held = results.latents
+    rows = own + left_facts(results.components or ()) + latent_facts(held) + facts(results, "samples per question")
+    return Section("cures", "Cures", LEAD, (chart(cures), table, *latent_parts(held), *left), rows)
 
 
 def chart(cures: Sequence[Cure]) -> Chart:
