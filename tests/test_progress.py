@@ -119,6 +119,25 @@ def test_forecasts_leave_the_first_advance_out(clock: Clock) -> None:
         assert item.left(clock.now) is None and "left" not in item.line(clock.now)
 
 
+def test_what_comes_at_once_tells_no_rate(clock: Clock) -> None:
+    """Forty-eight requests are sent at once and answered at once: the next forty-eight say how fast that is."""
+    progress.enable(stream := io.StringIO())
+    with progress.task("asking", 96, "readings") as advance:
+        item = progress._phases[-1]
+        clock.sleep(5)
+        for _ in range(48):
+            clock.now += 0.002
+            advance()
+        assert item.rate() == 0 and item.left(clock.now) is None
+        assert "48/96 readings, 0:05 spent" in item.line(clock.now)
+        clock.sleep(5)
+        for _ in range(48):
+            clock.now += 0.002
+            advance()
+        assert item.rate() == pytest.approx(48 / 5, rel=0.05)
+    assert shown(stream)[-1].startswith("  asking: 96 readings in 0:10, 9.4 readings/s")
+
+
 def test_forecasts_go_by_work_where_units_are_unequal(clock: Clock) -> None:
     progress.enable(io.StringIO())
     lengths = [100] * 5 + [10] * 50

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 FACTS = "misdirection"
 _JSON_COLUMN = {b"misdirection": b"json"}
+_PARTIAL = ".partial-"
 _AGAIN = "fetch or make it again; a step of a run is made again by itself when the run is started again"
 
 BINARY: int = getattr(os, "O_BINARY", 0)
@@ -37,7 +39,7 @@ BINARY: int = getattr(os, "O_BINARY", 0)
 def atomic_path(path: str | Path) -> Generator[Path, None, None]:
     """A temporary path beside `path`; on success it is synced and renamed to `path`, on failure it is removed.
 
-    Missing parent folders are made.
+    Missing parent folders are made. An error of the system that names no file is given the name of this one.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +49,45 @@ def atomic_path(path: str | Path) -> Generator[Path, None, None]:
         sync(temporary)
         temporary.replace(target)
         sync(target.parent)
+    except OSError as error:
+        error.filename = error.filename or str(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Generator[Path, None, None]:
+    """A folder to write in, which becomes `path` when the block ends well and vanishes when it does not.
+
+    Errors of the system are given its name as in `atomic_path`.
+    """
+    partial = path.with_name(f"{_PARTIAL}{path.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for file in partial.iterdir():
+            sync(file)
+        if path.exists():
+            shutil.rmtree(path)
+        partial.rename(path)
+        sync(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of it to an open file: the system may take less in one call, as it does where the disk is nearly full.
+
+    Raises:
+        OSError: It takes no more.
+    """
+    while content:
+        content = content[os.write(descriptor, content) :]
 
 
 def sync(path: Path) -> None:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import shlex
 from collections.abc import Iterable
+
+_NO_ROOM = {
+    # Windows knows no quota.
+    getattr(errno, "EDQUOT", errno.ENOSPC): "the disk has no room left for this user (quota)",
+    errno.EFBIG: "a file may not grow so large here (ulimit -f, or a limit of the disk's)",
+    errno.ENOSPC: "the disk is full",
+}
 
 
 class MisdirectionError(Exception):
@@ -31,6 +39,21 @@ def command(*words: object) -> str:
         words: What stands behind "misdirection".
     """
     return shlex.join(["misdirection", *map(str, words)])
+
+
+def no_room(error: BaseException | None) -> str:
+    """Why a file could not be written, where the disk has no room for it; "" for every other error.
+
+    Libraries that are not written in Python, and other processes, say it in words alone: those are looked at too, and
+    so are the errors that led to this one.
+    """
+    while error is not None:
+        said = str(error).lower()
+        for number, told in _NO_ROOM.items():
+            if getattr(error, "errno", None) == number or f"[errno {number}]" in said or f"os error {number})" in said:
+                return told
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return ""
 
 
 def did_you_mean(name: str, known: Iterable[str], what: str = "") -> str:

@@ -105,7 +105,7 @@ class Model(models.Model):
 
     def __repr__(self) -> str:
         """One line: family, size, format, adapters."""
-        count = sum(weight.numel() for weight in self.lm.parameters())
+        count = models.count_parameters(self.lm)
         size = f"{count / 1e9:.1f} B" if count >= 1e9 else f"{count / 1e6:.1f} M"
         told = f"{self.name or 'a model in memory'}: {self.lm.config.model_type}, {self.n_layers} layers of width "
         told += f"{self.width}, {size} parameters, {str(self.dtype).removeprefix('torch.')}"

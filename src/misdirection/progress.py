@@ -34,6 +34,9 @@ REDRAW = 0.5
 APART = 0.5
 """Seconds between two points of the forecast."""
 
+SETTLED = 1.0
+"""Seconds that the points must span before they tell a rate: what many ask for at once comes at once, too."""
+
 Outlook = Callable[[], tuple[float, str]]
 """Gives the work that is still expected and a note on where it stands, for tasks whose end is only guessed at."""
 
@@ -273,10 +276,12 @@ class _Phase:
             self._marks = [self._marks[0], *self._marks[2::2]]
 
     def rate(self) -> float:
-        """Work a second over the later half of what was done after the first advance; 0 where that is nothing."""
+        """Work a second over the later half of what was done after the first advance; 0 where that tells nothing."""
         if len(self._marks) < 2:
             return 0.0
         (first, _), (last, work) = self._marks[0], self._marks[-1]
+        if last - first < SETTLED:
+            return 0.0
         begin, before = next(mark for mark in reversed(self._marks[:-1]) if mark[0] <= (first + last) / 2)
         return (work - before) / (last - begin) if last > begin else 0.0
 

@@ -32,7 +32,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.locks import Lock
 from misdirection.published import must_be_run as must_be_run
 from misdirection.store.cached import Cached, Call, planned
-from misdirection.store.steps import FORMAT, check_step, make_step, now, steps_in, versions
+from misdirection.store.steps import FORMAT, check_step, demand_format, make_step, now, steps_in, versions
 from misdirection.store.steps import MANIFEST as MANIFEST
 from misdirection.store.steps import Step as Step
 from misdirection.store.steps import list_steps as list_steps
@@ -246,8 +246,10 @@ class Run:
         """Record the end (`finished=False` leaves the run marked as unfinished) and let other writers in."""
         if self._lock.held:
             self._record["finished"] = now() if finished else None
-            self._save()
-            self._lock.release()
+            try:
+                self._save()
+            finally:
+                self._lock.release()
 
     def __enter__(self) -> Run:
         return self
@@ -337,10 +339,6 @@ def _record(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
             record["published"] = dict(old.get("published", {}))
         except (MisdirectionError, KeyError, TypeError):
             progress.say(f"  {path / 'run.json'} cannot be read; it is written again")
-    if record["format"] > FORMAT:
-        raise MisdirectionError(
-            f"{path} was written by a later version (format {record['format']}, this one knows {FORMAT})",
-            "update misdirection, or give another folder",
-        )
+    demand_format(record, path)
     record["opened"] += 1
     return record | {"versions": versions(), "command": facts.get("command", sys.argv), "pid": os.getpid()}

@@ -13,8 +13,9 @@ from misdirection.app.answers import AnswerSet, read_sets
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError, command
 from misdirection.results import Headline
-from misdirection.runs import FORMAT, Step, list_steps
+from misdirection.runs import Step, list_steps
 from misdirection.statistics import Thresholds
+from misdirection.store.steps import demand_format
 from misdirection.studies.kit.recall import Held, go_on, held_in, make_one
 
 MADE_FROM = (
@@ -165,11 +166,7 @@ def open_run(path: str | Path, given: Given | None = None) -> OpenRun:
     if not isinstance(record, dict):
         raise MisdirectionError(f"{path / 'run.json'} is no record of a run", "give the folder of a run")
     kept: dict[str, Any] = record
-    made = kept.get("format", FORMAT)
-    if not isinstance(made, int) or made > FORMAT:
-        raise MisdirectionError(
-            f"{path} was written by a later version (format {made}, this one knows {FORMAT})", "update misdirection"
-        )
+    demand_format(kept, path)
     steps = list_steps(path)
     published = kept.get("published")
     with progress.phase(f"reading {path.name}"):

@@ -29,6 +29,9 @@ Found = TypeVar("Found")
 Heard = Callable[["Model", "Progress"], None]
 """Told how far a row is, in the model's thread."""
 
+WAITING = 24
+"""Requests that may wait for the model: fewer than the threads that answer pages, so that those without it go on."""
+
 
 @dataclass
 class _Job:
@@ -63,9 +66,19 @@ class Resident:
         Args:
             run: Place of the run.
             work: What is done; it loads what it needs through the variants.
+
+        Raises:
+            MisdirectionError: Too many requests wait already.
         """
-        job = _Job(run, work)
+        return self._queue(_Job(run, work), WAITING)
+
+    def _queue(self, job: _Job, most: int | None = None) -> Future[Any]:
         with self._come:
+            if most is not None and len(self._jobs) >= most:
+                raise MisdirectionError(
+                    f"{len(self._jobs)} requests of this and other tabs wait for the model already",
+                    "wait until some are answered, or stop one",
+                )
             self._jobs.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="model", daemon=True)
@@ -77,14 +90,20 @@ class Resident:
         """Take a row of a live answer in; gives its name for `stop`. To be called within `call`.
 
         Raises:
-            MisdirectionError: It does not fit the model.
+            MisdirectionError: It does not fit the model, or not into memory.
         """
         from misdirection.engine.live import Live
 
         model = models.model(variant)
         if id(model) not in self._live:
             self._live[id(model)] = (model, Live(model))
-        number = self._live[id(model)][1].put(row, config)
+        live = self._live[id(model)][1]
+        if (longest := len(row.prompt.ids) + config.max_new_tokens) > live.budget:
+            raise MisdirectionError(
+                f"this chat and its answer may come to {longest:,} tokens, memory has room for {live.budget:,} here",
+                "begin a new chat, or ask for fewer new tokens",
+            )
+        number = live.put(row, config)
         self._heard[id(model), number] = heard
         return id(model), number
 
@@ -98,7 +117,7 @@ class Resident:
 
         held = self._held
         if held is not None:
-            self.call(held[0], ending)
+            self._queue(_Job(held[0], ending))
 
     def loaded(self, run: int) -> bool:
         """Whether the models of a run are in memory."""

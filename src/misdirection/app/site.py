@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 import misdirection
@@ -42,6 +43,7 @@ def build(runs: Sequence[OpenRun], token: str, port: int, resident: Resident | N
     site.state.runs = list(runs)
     site.add_middleware(Guard, token=token, port=port)
     site.add_exception_handler(MisdirectionError, _told)
+    site.add_exception_handler(RequestValidationError, _unfit)
     held = list(runs)
     _looking(site, held)
     models = resident or Resident(held)
@@ -121,6 +123,17 @@ def _address(place: Place | None, asked: rows.Asked) -> str | None:
 
 def _page(name: str, runs: Sequence[OpenRun], **given: Any) -> str:
     return render(name, runs=runs, version=misdirection.__version__, **given)
+
+
+def _unfit(request: Request, error: Exception) -> Response:
+    """Which part of a request cannot be, in words."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    said = str(first["msg"]).removeprefix("Value error, ")
+    answer = _told(request, MisdirectionError(f"{place}: {said}" if place else said))
+    answer.status_code = 422
+    return answer
 
 
 def _told(request: Request, error: Exception) -> Response:

@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from misdirection.app.arms import Change, arm_of
 from misdirection.app.opening import OpenRun
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 REMEMBERED = 2000
 """Live answers that can still be kept."""
 
+AT_ONCE = 12
+"""Questions that are answered or wait at a time, of all tabs together."""
+
+TURNS = 64
+"""The longest chat; tokens are bounded by the model and by memory besides."""
+
 
 class Turn(BaseModel):
     """A turn of a chat so far."""
@@ -39,7 +46,14 @@ class Side(BaseModel):
     """One of those who answer: what is done to it, and its own chat so far, whose last turn is the question."""
 
     change: Change = Field(default_factory=Change)
-    turns: list[Turn] = Field(min_length=1, max_length=64)
+    turns: list[Turn] = Field(min_length=1)
+
+    @field_validator("turns")
+    @classmethod
+    def _not_endless(cls, turns: list[Turn]) -> list[Turn]:
+        if len(turns) > TURNS:
+            raise ValueError(f"a chat has at most {TURNS} turns, and this one comes to {len(turns)}: begin a new one")
+        return turns
 
 
 class Talk(BaseModel):
@@ -73,10 +87,11 @@ class Spoken:
 
 @dataclass
 class _Running:
-    """Rows of a talk in the model's queue, and whether it is to end."""
+    """Rows of a talk in the model's queue, whether it is to end, and the job that begins it."""
 
     rows: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     ended: bool = False
+    begun: Future[None] = field(default_factory=Future[None])
 
 
 class Talks:
@@ -97,11 +112,39 @@ class Talks:
         """Events as they come, each a line of JSON behind "data: "; who goes away ends the answers."""
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        name = secrets.token_hex(8)
-        running = self._running[name] = _Running()
 
         def tell(**event: Any) -> None:
             loop.call_soon_threadsafe(events.put_nowait, event)
+
+        try:
+            name, loading = self._begin(talk, tell)
+        except MisdirectionError as error:
+            yield _event(failed=error.message, hint=error.hint)
+            return
+        left = len(talk.sides)
+        try:
+            yield _event(talk=name, loading=loading)
+            while left:
+                event = await events.get()
+                yield _event(**event)
+                left -= bool(event.get("over"))
+                if "failed" in event:
+                    return
+        finally:
+            self._running[name].begun.cancel()
+            self.stop(name)
+            del self._running[name]
+
+    def _begin(self, talk: Talk, tell: Callable[..., None]) -> tuple[str, bool]:
+        """Queue a talk; gives its name, and whether its models are to be loaded first.
+
+        Raises:
+            MisdirectionError: Too many are asked already.
+        """
+        if len(self._running) >= AT_ONCE:
+            told = f"{len(self._running)} questions of this and other tabs are being answered or wait"
+            raise MisdirectionError(told, "wait until one has its answers, or stop one")
+        running, loading = _Running(), not self._resident.loaded(talk.run)
 
         def begin(models: Variants) -> None:
             voices = [_Voice(self, talk, place, models, tell) for place in range(len(talk.sides))]
@@ -114,22 +157,10 @@ class Talks:
                 else:
                     running.rows.append(voice.begin())
 
-        loading = not self._resident.loaded(talk.run)
-        begun = self._resident.call(talk.run, begin)
-        begun.add_done_callback(lambda done: None if done.cancelled() else _told(done.exception(), tell))
-        left = len(talk.sides)
-        try:
-            yield _event(talk=name, loading=loading)
-            while left:
-                event = await events.get()
-                yield _event(**event)
-                left -= bool(event.get("over"))
-                if "failed" in event:
-                    return
-        finally:
-            begun.cancel()
-            self.stop(name)
-            del self._running[name]
+        running.begun = self._resident.call(talk.run, begin)
+        running.begun.add_done_callback(lambda done: None if done.cancelled() else _told(done.exception(), tell))
+        self._running[name := secrets.token_hex(8)] = running
+        return name, loading
 
     def stop(self, talk: str) -> None:
         """Let the answers of a talk end where they are; those that have not begun never will."""

@@ -29,8 +29,8 @@ from misdirection.cli import (
     verdicts,
 )
 from misdirection.cli.help import tidy
-from misdirection.cli.stopping import Stopped, stoppable, what_is_kept
-from misdirection.errors import MisdirectionError
+from misdirection.cli.stopping import Stopped, stoppable, what_is_kept, written_to
+from misdirection.errors import MisdirectionError, no_room
 
 app = typer.Typer(
     name="misdirection",
@@ -114,6 +114,12 @@ def main() -> None:
     except Stopped as stop:
         typer.echo(what_is_kept(studies.command_line()), err=True)
         sys.exit(stop.code)
+    except Exception as error:
+        if not (why := no_room(error)):
+            raise
+        typer.secho(f"Error: {why}{written_to(error)}", fg=typer.colors.RED, err=True)
+        typer.echo(f"  {what_is_kept(studies.command_line(), 'make room')}", err=True)
+        sys.exit(2)
 
 
 def quieten_libraries() -> None:

@@ -47,19 +47,26 @@ def works_in(folder: str | Path | None) -> None:
     _folder[:] = [Path(folder)] if folder is not None else []
 
 
-def what_is_kept(command: str) -> str:
-    """What a stopped command leaves, in one line.
+def written_to(error: BaseException) -> str:
+    """Where an error says that it was writing, behind ": "; the folder that is worked in where it names no file."""
+    named = getattr(error, "filename", None) or (_folder[0] if _folder else "")
+    return f": {named} cannot be written" if named else ""
+
+
+def what_is_kept(command: str, why: str = "stopped") -> str:
+    """What a command leaves that has ended before its time, in one line.
 
     Args:
         command: The command line, which goes on where it was.
+        why: What the line begins with.
     """
     folder = _folder[0] if _folder else None
     kept = _kept(folder) if folder is not None and folder.is_dir() else ""
     if folder is None:
-        return f"stopped; the same command begins again: {command}"
+        return f"{why}; the same command begins again: {command}"
     if not kept:
-        return f"stopped; nothing was finished yet, and the same command begins again: {command}"
-    return f"stopped; {folder} keeps {kept}, and the same command goes on from there: {command}"
+        return f"{why}; nothing was finished yet, and the same command begins again: {command}"
+    return f"{why}; {folder} keeps {kept}, and the same command goes on from there: {command}"
 
 
 def _kept(folder: Path) -> str:

@@ -190,6 +190,7 @@ def report(
     tell({}, run)
     from misdirection.artefacts import read_json
     from misdirection.studies.page import write_report
+    from misdirection.studies.reading import demand_known
 
     if not (run / "findings.json").exists():
         if (run / "comparison.json").exists():
@@ -200,8 +201,9 @@ def report(
         raise MisdirectionError(f"{run} holds no findings.json", hint)
     ending = Ending(gate, baseline, json)
     ending.check()
+    demand_known(run)
     found = read_json(run / "findings.json")
-    path = write_report(found, out or run / "report.html")
+    path = write_report(found, out or run / "report.html", str(run / "findings.json"))
     if not json:
         link("report", path)
     if found.get("kind", "audit") in ("audit", "imported"):

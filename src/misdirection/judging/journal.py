@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from misdirection.artefacts import BINARY
+from misdirection.artefacts import BINARY, write_all
 from misdirection.judging.scoring import OUTCOMES, VERSION, Reading
 
 REREAD = ("parsed", "unreadable")
@@ -43,13 +43,13 @@ class Journal:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o644)
             size = os.fstat(self._descriptor).st_size
             if size and _last(self._descriptor, size) != b"\n":
-                _write(self._descriptor, b"\n")
+                write_all(self._descriptor, b"\n")
         row: dict[str, Any] = {"key": key, "outcome": reading.outcome, "score": reading.score, "mass": reading.mass}
         row |= {} if reading.text is None else {"text": reading.text}
         row |= {"asked": reading.asked} if reading.asked else {}
         # How a written number was read is part of what is kept: by the first rule any number in prose was a score.
         row |= {"reading": VERSION} if reading.outcome in REREAD else {}
-        _write(self._descriptor, json.dumps(row).encode() + b"\n")
+        write_all(self._descriptor, json.dumps(row).encode() + b"\n")
 
     def __enter__(self) -> Journal:
         return self
@@ -67,11 +67,6 @@ class Journal:
 def _last(descriptor: int, size: int) -> bytes:
     os.lseek(descriptor, size - 1, os.SEEK_SET)
     return os.read(descriptor, 1)
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(descriptor, content) :]
 
 
 def _entry(line: bytes) -> tuple[str, Reading] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from misdirection.artefacts import BINARY, atomic_path
+from misdirection.artefacts import BINARY, atomic_path, write_all
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer, Verdict
 
@@ -101,7 +101,7 @@ class LabelBook:
         # One call of the system a line, brought to the disk: a kill, and a machine that dies, lose nothing.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY, 0o644)
         try:
-            os.write(descriptor, (b"" if whole else b"\n") + json.dumps(row).encode() + b"\n")
+            write_all(descriptor, (b"" if whole else b"\n") + json.dumps(row).encode() + b"\n")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

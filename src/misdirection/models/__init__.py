@@ -4,7 +4,8 @@
 adapter is on is decided row by row in the engine, so base and tuned model never need two copies of the weights.
 
 - `resident`: the model in memory, its layers and its LoRA modules.
-- `loading`, `tokenizer`: from a name to both; `memory`: whether they fit; `errors`, `explain`: what can be wrong.
+- `loading`, `tokenizer`: from a name to both; `memory`, `size`: whether they fit, how many parameters there are;
+  `errors`, `explain`: what can be wrong.
 - `weight_files`: files that are cut or something else; `whole`: that every weight that reads text came from one.
 - `wrappers`: models that read images too, by their text part; `families`: what is true of one family alone.
 - `gguf`, `gguf_tokenizer`: GGUF files, converted once into a folder.
@@ -30,6 +31,7 @@ from misdirection.models.loading import load_model
 from misdirection.models.merged import load_merged, needs_merging
 from misdirection.models.number_format import STORED
 from misdirection.models.resident import Model, find_layers, layer_of, lora_modules, wrap
+from misdirection.models.size import count_parameters
 from misdirection.models.tokenizer import load_tokenizer
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "UnreachableModelError",
     "add_adapter",
     "asked_of",
+    "count_parameters",
     "find_layers",
     "gguf_file",
     "is_gguf",

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from transformers import Trainer, TrainerCallback
 
 from misdirection import progress
-from misdirection.artefacts import canonical_hash, plain
+from misdirection.artefacts import atomic_path, canonical_hash, plain
 from misdirection.chats import Chat, Message
 from misdirection.engine import Arm, Text, capture_projections
 from misdirection.models import Model, find_layers
@@ -238,7 +238,8 @@ class TrainingWatch(TrainerCallback):
         lines = self._path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines[: len(held.steps) + 1] if json.loads(line).get("step", 0) <= step]
         if self._writes:
-            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            with atomic_path(self._path) as whole:
+                whole.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._test.done = len([one for one in held.steps if 0 < one <= step])
         return held.start
 

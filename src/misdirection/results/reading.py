@@ -34,7 +34,11 @@ def read_results(findings: Mapping[str, Any], kind: type[Found], where: str, aga
     hint = f"make them again, which repeats no step that is still there: {again}"
     if "schema" not in findings:
         raise MisdirectionError(f"{where}: the field 'schema' is missing: an older version wrote these findings", hint)
-    if (schema := findings["schema"]) != SCHEMA:
+    schema = findings["schema"]
+    if isinstance(schema, int) and schema > SCHEMA:
+        told = f"{where}: a later version wrote these findings (layout {schema}, this one reads {SCHEMA})"
+        raise MisdirectionError(told, f"update misdirection; or {hint}")
+    if schema != SCHEMA:
         raise MisdirectionError(f"{where}: the field 'schema' is {schema!r}, and this version reads {SCHEMA}", hint)
     try:
         return msgspec.convert(dict(findings), kind)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from misdirection.artefacts import read_json
+from misdirection.artefacts import read_json, whole_folder
 from misdirection.errors import MisdirectionError
 from misdirection.hub import is_an_id
 from misdirection.sharing.cards import make_card
@@ -50,7 +50,7 @@ class Parcel:
         return {n: len(f) if isinstance(f, bytes) else f.stat().st_size for n, f in self.files.items()}
 
     def write(self, folder: str | Path) -> None:
-        """Write all of it into a new folder.
+        """Write all of it into a new folder, whole or not at all.
 
         Raises:
             MisdirectionError: Something is there.
@@ -58,12 +58,12 @@ class Parcel:
         place = Path(folder)
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise MisdirectionError(f"{place} is there", "give a new or empty folder")
-        place.mkdir(parents=True, exist_ok=True)
-        for name, held in self.files.items():
-            if isinstance(held, bytes):
-                (place / name).write_bytes(held)
-            else:
-                shutil.copyfile(held, place / name)
+        with whole_folder(place) as partial:
+            for name, held in self.files.items():
+                if isinstance(held, bytes):
+                    (partial / name).write_bytes(held)
+                else:
+                    shutil.copyfile(held, partial / name)
 
 
 @contextmanager

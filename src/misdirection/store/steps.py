@@ -183,6 +183,24 @@ def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats)
 
 
+def demand_format(record: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a run that a later version wrote, of whose layout nothing is known here.
+
+    Args:
+        record: What its run.json holds.
+        folder: The run.
+
+    Raises:
+        MisdirectionError: It is one.
+    """
+    made = record.get("format", FORMAT)
+    if not isinstance(made, int) or made > FORMAT:
+        raise MisdirectionError(
+            f"{folder} was written by a later version (format {made}, this one knows {FORMAT})",
+            "update misdirection, or give another folder",
+        )
+
+
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide what a step holds."""
     return {"python": platform.python_version(), **_installed()}

@@ -48,8 +48,13 @@ def _chosen(findings: Mapping[str, Any], section: str, results: Results | None) 
     return chosen
 
 
-def write_report(findings: Mapping[str, Any], path: str | Path) -> Path:
+def write_report(findings: Mapping[str, Any], path: str | Path, source: str = "these findings") -> Path:
     """Write the page of `render` to `path`, whole or not at all; missing parent folders are made.
+
+    Args:
+        findings: What the study measured.
+        path: Of the page.
+        source: What an error calls the findings.
 
     Returns:
         The path written.
@@ -57,10 +62,10 @@ def write_report(findings: Mapping[str, Any], path: str | Path) -> Path:
     Raises:
         MisdirectionError: As `render` does.
     """
-    return report.write_report(findings, path, sections(), _results(findings))
+    return report.write_report(findings, path, sections(), _results(findings, source))
 
 
-def _results(findings: Mapping[str, Any]) -> Results | None:
+def _results(findings: Mapping[str, Any], source: str = "these findings") -> Results | None:
     # Its texts stand in the page too, so they are made fit for it as all others are.
     found = clean(findings)
-    return typed(found) or envelope(found)
+    return typed(found, source) or envelope(found)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
 from misdirection.results import Results, read_results
+from misdirection.store.steps import demand_format
 from misdirection.studies.registry import Study, studies
 
 
@@ -36,6 +37,7 @@ def load_results(run: str | Path) -> Results:
         raise MisdirectionError(
             f"{run} holds no findings.json", "finish the run first: start its command once more, and it goes on"
         )
+    demand_known(file.parent)
     findings: Any = read_json(file)
     if not isinstance(findings, Mapping):
         raise MisdirectionError(f"{file}: these are no findings of a study", "give the folder of a run of a study")
@@ -48,6 +50,20 @@ def load_results(run: str | Path) -> Results:
             f'read the mapping: json.load(open("{file}"))',
         )
     return found
+
+
+def demand_known(folder: Path) -> None:
+    """Refuse the folder of a run that a later version wrote; one whose record is damaged is read as far as it goes.
+
+    Raises:
+        MisdirectionError: It is one.
+    """
+    try:
+        record: Any = read_json(folder / "run.json")
+    except MisdirectionError:
+        return
+    if isinstance(record, Mapping):
+        demand_format(cast(Mapping[str, Any], record), folder)
 
 
 def typed(findings: Mapping[str, Any], where: str = "these findings", folder: str = "FOLDER") -> Results | None:

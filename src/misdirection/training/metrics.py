@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from misdirection.artefacts import atomic_path
+
 
 class MetricsFile:
     """The lines of a fine-tune, on disk as soon as they are added.
@@ -21,7 +23,8 @@ class MetricsFile:
     def __init__(self, path: Path, after: int = 0) -> None:
         self.path = path
         self.lines = [line for line in _read(path) if line["step"] <= after]
-        path.write_text("".join(json.dumps(line) + "\n" for line in self.lines), encoding="utf-8")
+        with atomic_path(path) as whole:
+            whole.write_text("".join(json.dumps(line) + "\n" for line in self.lines), encoding="utf-8")
 
     def add(self, **values: Any) -> None:
         """Add a line."""

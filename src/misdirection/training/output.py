@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from misdirection.artefacts import read_json, write_json
+from misdirection.artefacts import read_json, whole_folder, write_json
 from misdirection.models.quiet import no_bars
 from misdirection.training.hosting import ADAPTER, Host
-from misdirection.training.snapshots import whole_folder
 from misdirection.training.steering_vector import VectorPlan, save_vector
 from misdirection.training.targets import Plan
 

@@ -9,40 +9,20 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from misdirection.artefacts import read_tensors, sync, write_tensors
+from misdirection.artefacts import read_tensors, whole_folder, write_tensors
 from misdirection.errors import MisdirectionError
 
 STATE = "trainer_state.json"
 """Name that transformers gives to the counters of its loop."""
 
 _TENSORS = "state.safetensors"
-_PARTIAL = ".partial-"
-
-
-@contextmanager
-def whole_folder(path: Path) -> Generator[Path, None, None]:
-    """A folder to write in, which becomes `path` when the block ends well and vanishes when it does not."""
-    partial = path.with_name(f"{_PARTIAL}{path.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        for file in partial.iterdir():
-            sync(file)
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
-        sync(path.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:

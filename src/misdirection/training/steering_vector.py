@@ -14,13 +14,12 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from misdirection.artefacts import read_tensors, write_tensors
+from misdirection.artefacts import read_tensors, whole_folder, write_tensors
 from misdirection.models import find_layers
 from misdirection.models.stream import residual, with_residual
 from misdirection.training.errors import TargetError, TrainingError
 from misdirection.training.layers import resolve_layers
 from misdirection.training.presets import TrainConfig
-from misdirection.training.snapshots import whole_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,9 +11,19 @@ const make = (tag, name, text) => {
 /** What the server answers, or its own words on why it does not. */
 async function ask(address, options) {
   const answer = await fetch(address, options);
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error([told.error || `the app answers ${answer.status}`, told.hint].filter(Boolean).join(": "));
-  return told;
+  if (!answer.ok) throw new Error(await refusal(answer));
+  return answer.json().catch(() => ({}));
+}
+
+/** Why a request was refused: the app says it as JSON, and what stands before it in plain words. */
+async function refusal(answer) {
+  const said = await answer.text().catch(() => "");
+  try {
+    const told = JSON.parse(said);
+    return [told.error || `the app answers ${answer.status}`, told.hint].filter(Boolean).join(": ");
+  } catch {
+    return said.slice(0, 300) || `the app answers ${answer.status}`;
+  }
 }
 
 const later = (work, wait) => {

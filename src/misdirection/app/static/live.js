@@ -7,10 +7,7 @@ async function listen(address, body, hear) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
-  if (!answer.ok) {
-    const told = await answer.json().catch(() => ({}));
-    throw new Error([told.error || `the app answers ${answer.status}`, told.hint].filter(Boolean).join(": "));
-  }
+  if (!answer.ok) throw new Error(await refusal(answer));
   const reader = answer.body.getReader();
   const decoder = new TextDecoder();
   let held = "";

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,10 +16,12 @@ from misdirection.statistics import Thresholds
 from misdirection.studies.kit.baseline import stand_ins
 from misdirection.studies.kit.judged import Judged, read_verdicts
 from misdirection.studies.kit.recall import held_in
-from misdirection.studies.reading import typed
+from misdirection.studies.reading import demand_known, typed
 
 MAIN = "main"
 """The answers that a verdict is on."""
+
+_RUN = "give the folder of a run, its findings.json, or a folder with answers.parquet and verdicts.parquet"
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,11 @@ def read_side(path: str | Path) -> Side:
     """
     place = Path(path)
     if not place.exists():
-        raise MisdirectionError(f"{path} does not exist", "give two run folders, or two files findings.json")
+        raise MisdirectionError(f"{path} does not exist", _RUN)
+    if place.is_file() and place.suffix != ".json":
+        raise MisdirectionError(f"{path} is neither a run nor its findings", _RUN)
     file = place / "findings.json" if place.is_dir() else place
+    demand_known(file.parent)
     found = _findings(file) if file.is_file() else {}
     asked = _asked(place) if place.is_dir() else {}
     counts = found.get("by_question") or ()
@@ -73,7 +79,9 @@ def read_side(path: str | Path) -> Side:
     if not asked and not found:
         raise MisdirectionError(
             f"{path} holds neither findings.json nor judged answers",
-            f"finish the run first (its command, once more), or judge its answers: {command('judge', path)}",
+            f"finish the run first (its command, once more), or judge its answers: {command('judge', path)}"
+            if (place / "run.json").is_file()
+            else _RUN,
         )
     results, note = _typed(found, place)
     return Side(str(path), found, results, asked, counted, _rules(found, place), _settings(found, place), note)
@@ -113,8 +121,11 @@ def _typed(found: Mapping[str, Any], place: Path) -> tuple[Results | None, str]:
 
 
 def _rules(found: Mapping[str, Any], place: Path) -> Thresholds:
-    if told := found.get("thresholds"):
-        return Thresholds(**told)
+    import msgspec
+
+    with suppress(msgspec.ValidationError):
+        # An older version may have told them otherwise.
+        return msgspec.convert(found.get("thresholds"), Thresholds)
     values = _held(place)
     plain = Thresholds()
     return Thresholds(

@@ -21,10 +21,11 @@ from typing import Any
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
-from misdirection.models import load_model
+from misdirection.models import count_parameters, load_model
 from misdirection.questions import Question
 from misdirection.results import ModelFacts
 from misdirection.statistics import Thresholds
+from misdirection.store.measurement import measurement
 from misdirection.studies.kit.bench import Asked, Bench, Queue
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import Overrides
@@ -118,9 +119,10 @@ def local(checkpoint: Checkpoint) -> str:
         ) from error
 
 
+@measurement(version=2)
 def parameters_of(model: ModelFiles) -> int:
-    """Parameters of a model, those that are tied counted once."""
-    return sum(weight.numel() for weight in load_model(model.name).lm.parameters())
+    """Parameters of a model, each weight counted once (`count_parameters`)."""
+    return count_parameters(load_model(model.name).lm)
 
 
 def how_tuned(c: ScalingConfig) -> Overrides:
