@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -38,6 +40,18 @@ def dictionary(activation: Literal["relu", "jumprelu", "topk"], layer: int = 1) 
         input_scale=0.5 if activation == "jumprelu" else 1.0,
         layer=layer,
     )
+
+
+@contextmanager
+def tokens_run(model: Model) -> Generator[list[tuple[int, ...]]]:
+    """The shape, (rows, tokens), of what each forward pass embeds."""
+    seen: list[tuple[int, ...]] = []
+    embed = model.lm.get_input_embeddings()
+    handle = embed.register_forward_hook(lambda _module, given, _out: seen.append(tuple(given[0].shape)))
+    try:
+        yield seen
+    finally:
+        handle.remove()
 
 
 def mixture(model: Model) -> list[Arm]:

@@ -6,7 +6,6 @@ from tests.engine import reference
 from tests.families import WINDOW, build, prompt, shared
 
 from misdirection.engine import Arm
-from misdirection.engine.beginnings import alike
 from misdirection.engine.continuations import continuation_chances
 from misdirection.models import Model
 
@@ -80,12 +79,3 @@ def test_prompts_that_begin_alike_give_what_each_gives_alone(family: str, dtype:
     for index, ids in enumerate(prompts):
         alone = dict(continuation_chances(model, [ids], GIVEN, floor=0.0))[0]
         assert together[index] == pytest.approx(alone, **loose)
-
-
-def test_prompts_are_grouped_by_what_they_begin_with() -> None:
-    one, two = tuple(range(100, 400)), tuple(range(400, 600))
-    prompts = [(*one, 1, 2), (*two, 3), (*one, 4), (*two, 5, 6), (*one, 1, 2), (9, 9)]
-    found = {tuple(sorted(members)): shared for shared, members in alike(prompts)}
-    assert found == {(0, 2, 4): 300, (1, 3): 200, (5,): 0}
-    assert alike([(1, 2, 3)] * 3) == [(2, [0, 1, 2])]
-    assert alike([]) == []

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine import reference
-from tests.engine.arms import mixture
+from tests.engine.arms import mixture, tokens_run
 from tests.families import EOS, FAMILIES, LAYERS, VOCABULARY, WINDOW, prompt, shared, vector
 from torch import Tensor
 
-from misdirection.engine import Arm, Prompt, Row, Sample, SamplingConfig, Steer, decoding, passes, sample
+from misdirection.engine import Arm, Prompt, Row, Sample, SamplingConfig, Steer, decoding, sample
 from misdirection.engine.choosing import choose
 from misdirection.engine.decoding import Batch
 from misdirection.engine.program import InterventionError
@@ -138,19 +138,13 @@ def test_finished_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
         assert sample(model, [row], config) == [got]
 
 
-def test_samples_of_a_prompt_share_its_prefill(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, widths = shared("llama"), []
-    original = passes.forward
-    monkeypatch.setattr(
-        passes,
-        "forward",
-        lambda m, ids, *rest, **more: (widths.append(tuple(ids.shape)), original(m, ids, *rest, **more))[1],
-    )
-    arms = [Arm("base"), Arm("one", "one")]
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_samples_of_a_prompt_share_its_prefill(family: str) -> None:
+    model, arms = shared(family), [Arm("base"), Arm("one", "one")]
     rows = [Row(ask, arm, n) for ask in prompts((4, 9)) for arm in arms for n in range(6)]
-    sample(model, rows, SamplingConfig(max_new_tokens=3))
-    assert widths[0] == (4, 9)
-    assert widths[1] == (24, 1)
+    with tokens_run(model) as shapes:
+        sample(model, rows, SamplingConfig(max_new_tokens=3))
+    assert shapes[:2] == [(4, 9), (24, 1)]
 
 
 @pytest.mark.parametrize("family", ["gemma3", "gpt-neo"])

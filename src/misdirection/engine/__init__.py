@@ -13,7 +13,7 @@ hold) and a sample index; a batch mixes rows of different arms freely, because a
 - `live`: rows that come while others run.
 - `decoding`: the rows that run together; `passes`: the model's forward passes; `choosing`: logits to tokens.
 - `shared_prefix`, `split_layer`: samples of a prompt attend to one copy of it; `cache`: copies, for other attention.
-- `texts`, `reading`: given texts in passes; a prompt that several begin with runs once.
+- `texts`, `reading`: given texts and prompts in passes; what several begin with (`beginnings`) runs once.
 - `capture`: means, projections and LoRA scalars of given texts in one pass without the LM head.
 - `means`: class means in the making, of one pass or beside likelihoods.
 - `likelihood`: log-likelihood of texts and KL divergence between two arms.

@@ -129,7 +129,7 @@ def _trim() -> Callable[[int], int] | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or on the host."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | NotEnoughMemoryError):
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and any(

@@ -1,93 +1,100 @@
-"""Prompts that begin alike: what they share runs once, and each goes on from there.
+"""What token sequences have in common at their beginnings: parts that run once, and what goes on from each.
 
-A rubric's prompts differ in what is judged alone, and where the rubric comes first most of each is the same.
+A template's system prompt begins every prompt, a trait's system prompt all of its questions, a question all of its
+answers, a rubric all that it judges. `parts` makes a tree of them; prefills and readings run it level by level
+(`reading`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import zip_longest
 
-import torch
-from torch import Tensor
+SHORTEST = 8
+"""Tokens that a part must save, below which it does not pay to run it apart."""
 
-from misdirection.engine.cache import new_cache
-from misdirection.engine.passes import forward
-from misdirection.engine.program import Program
-from misdirection.engine.rows import Row
-from misdirection.models import Model
+LEAST = 64
+"""Tokens that the parts of a level must save together: what it costs to begin a pass."""
 
-_START = 64
-"""What it costs to begin a pass, in tokens."""
+LEVELS = 4
+"""Parts behind each other at most: each level keeps the keys and values of all before it."""
 
 
-def alike(prompts: Sequence[tuple[int, ...]]) -> list[tuple[int, list[int]]]:
-    """Groups of prompts, so that the tokens that run, with what it costs to begin, are few.
+@dataclass(eq=False)
+class Part:
+    """Tokens that run once: what sequences have in common behind the part before, or all that is left of one.
+
+    Attributes:
+        past: Place of the first token behind them.
+        members: The sequences that have them.
+        after: The parts that go on from here; none behind the end of a sequence.
+    """
+
+    past: int
+    members: list[int]
+    after: list[Part] = field(default_factory=list["Part"])
+
+
+def parts(beginnings: Sequence[tuple[int, ...]], lengths: Sequence[int], kinds: Sequence[int]) -> list[Part]:
+    """The parts to begin with, so that few tokens run, counted with what it costs to begin a pass.
 
     Args:
-        prompts: Token ids, at least one each.
+        beginnings: Of each sequence, the tokens that it may have in common with others; equal numbers run alike.
+        lengths: Tokens of each sequence, of which one at least is left to itself.
+        kinds: Sequences of unequal kinds have nothing in common.
 
     Returns:
-        (tokens that all prompts of the group begin with, at least one of each left; which prompts).
+        A tree in which each sequence ends once.
     """
-    return _split(prompts, sorted(range(len(prompts)), key=lambda index: prompts[index]))[1] if prompts else []
+    order = sorted(range(len(lengths)), key=lambda index: (kinds[index], beginnings[index]))
+    # Parts that hold the sequence before, the longest last; what it has in common with the next ends or begins some.
+    stack = [Part(0, [])]
+    for index, follower in zip_longest(order, order[1:]):
+        found = [Part(lengths[index], [index])]
+        shared = 0
+        if follower is not None and kinds[index] == kinds[follower]:
+            most = min(lengths[index], lengths[follower]) - 1
+            shared = min(most, _in_common(beginnings[index], beginnings[follower]))
+        while stack[-1].past > shared:
+            part = stack.pop()
+            part.after += found
+            found = _closed(part, max(shared, stack[-1].past))
+        if stack[-1].past < shared:
+            stack.append(Part(shared, []))
+        stack[-1].after += found
+    _drop_levels(stack[0], lengths)
+    return stack[0].after
 
 
-def _split(prompts: Sequence[tuple[int, ...]], order: list[int]) -> tuple[int, list[tuple[int, list[int]]]]:
-    """The least cost of prompts in alphabetical order, and their groups: all in one, or those apart that part first."""
-    first, last = prompts[order[0]], prompts[order[-1]]
-    most = min(len(prompts[index]) for index in order) - 1
-    shared = next((n for n in range(most) if first[n] != last[n]), most) if len(order) > 1 else 0
-    cost = shared + sum(len(prompts[index]) - shared for index in order) + _START * (1 + (shared > 0))
-    parts: dict[int, list[int]] = {}
-    for index in order:
-        parts.setdefault(prompts[index][shared], []).append(index)
-    if len(order) > 1 and len(parts) > 1:
-        apart = [_split(prompts, part) for part in parts.values()]
-        if (less := sum(part for part, _ in apart)) < cost:
-            return less, [group for _, groups in apart for group in groups]
-    return cost, [(shared, order)]
+def _in_common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    most = min(len(one), len(other))
+    if one[:most] == other[:most]:
+        return most
+    return next(place for place in range(most) if one[place] != other[place])
 
 
-def prefill_behind(
-    model: Model, program: Program, rows: Sequence[Row], beginning: Any, shared: int
-) -> tuple[Any, Tensor, None]:
-    """Run what prompts have behind a beginning; the cache as after whole prompts padded on the left, logits, no mask.
-
-    Args:
-        model: The resident model; `shared_prefix.can_share` of it.
-        program: Attached.
-        rows: Their prompts begin alike.
-        beginning: Cache of that beginning, one row; it stays as it is.
-        shared: Tokens of it.
-    """
-    lengths = torch.tensor([len(row.prompt.ids) - shared for row in rows])
-    longest = int(lengths.max())
-    mask = (torch.arange(longest) >= longest - lengths[:, None]).long()
-    ids = torch.zeros_like(mask)
-    ids[mask.bool()] = torch.tensor([token for row in rows for token in row.prompt.ids[shared:]])
-    positions = shared + mask.cumsum(1) - 1
-    last = torch.zeros_like(mask, dtype=torch.bool)
-    last[:, -1] = True
-    arms = program.arm_index([row.arm for row in rows])
-    program.bind(arms, mask.bool(), last, torch.where(mask.bool(), positions, -1))
-    cache = new_cache(model)
-    for layer, held in zip(cache.layers, beginning.layers, strict=True):
-        layer.update(*(states.expand(len(rows), -1, -1, -1) for states in (held.keys, held.values)))
-    padded = not bool(mask.all())
-    seen = torch.cat([torch.ones(len(rows), shared, dtype=torch.long), mask], 1) if padded else None
-    logits = forward(model, ids, cache, positions, seen)
-    if padded:
-        _move_padding(cache, shared, (longest - lengths).tolist())
-    return cache, logits, None
+def _closed(part: Part, before: int) -> list[Part]:
+    """The part, or what is behind it where it saves too little over running from `before` on."""
+    if _saved(part, before) < SHORTEST:
+        return part.after
+    part.members = [member for behind in part.after for member in behind.members]
+    return [part]
 
 
-def _move_padding(cache: Any, shared: int, padding: Sequence[int]) -> None:
-    """Set the padding between beginning and rest before the beginning."""
-    for layer in cache.layers:
-        for name in ("keys", "values"):
-            states = getattr(layer, name)
-            turned = states.clone()
-            for row, count in enumerate(padding):
-                turned[row, :, count : count + shared] = states[row, :, :shared]
-            setattr(layer, name, turned)
+def _saved(part: Part, before: int) -> int:
+    return (len(part.after) - 1) * (part.past - before)
+
+
+def _drop_levels(root: Part, lengths: Sequence[int]) -> None:
+    """Let what follows a level that saves too little, or is too deep, go on from the level before it."""
+    level = [root]
+    for _ in range(LEVELS):
+        inner = [part for one in level for part in one.after if part.after]
+        while inner and sum(_saved(part, one.past) for one in level for part in one.after if part.after) < LEAST:
+            for one in level:
+                one.after = [behind for part in one.after for behind in (part.after or [part])]
+            inner = [part for one in level for part in one.after if part.after]
+        level = inner
+    for one in level:
+        one.after = [Part(lengths[member], [member]) for member in one.members]

@@ -60,6 +60,10 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = keys[..., : length + new, :], values[..., : length + new, :]
         return self.keys, self.values
 
+    def hold(self, keys: Tensor, values: Tensor) -> None:
+        """Take other keys and values in the place of its own."""
+        self.keys, self.values, self._buffers = keys, values, None
+
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep (and repeat) the rows named by `indices`."""
         self._buffers = None
@@ -158,6 +162,36 @@ def states_lent(model: Model, cache: Any) -> Generator[None]:
             setattr(module, name, None)
 
 
+def left_padded(cache: Any, seen: Tensor) -> Tensor | None:
+    """Set padding that stands among the tokens of rows before them, and leave out what no row needs.
+
+    Args:
+        cache: Of attention over all tokens alone.
+        seen: False at padding, shape (rows, tokens).
+
+    Returns:
+        The attention mask as it is then, shape (rows, longest); None where nothing is padding.
+    """
+    longest = int(seen.sum(1).max())
+    order = seen.int().argsort(dim=1, stable=True)[:, -longest:]
+    mask = seen.gather(1, order)
+    moved = order if bool((order.diff() != 1).any()) else None
+    for layer in cache.layers:
+        keys, values = (_moved(states, moved, longest) for states in (layer.keys, layer.values))
+        layer.hold(keys, values)
+    return None if bool(mask.all()) else mask.long()
+
+
+def _moved(states: Tensor, order: Tensor | None, longest: int) -> Tensor:
+    if order is None:
+        return states[..., -longest:, :]
+    rows, heads, tokens, width = states.shape
+    # As rows of one table, which are copied whole.
+    places = torch.arange(rows * heads).view(rows, heads, 1) * tokens + order[:, None]
+    chosen = states.reshape(-1, width).index_select(0, places.flatten().to(states.device))
+    return chosen.view(rows, heads, longest, width)
+
+
 def joins_unpadded(model: Model) -> bool:
     """Whether prompts of unequal length must be run apart: some layer would take padding into its state."""
     if family_of(model.lm) in SKIPS_PADDING:
@@ -204,6 +238,10 @@ def join_rows(caches: Sequence[Any]) -> Any:
         for name in ("keys", "values"):
             padded = [nn.functional.pad(x := getattr(one, name), (0, 0, longest - x.shape[-2], 0)) for one in every]
             setattr(layer, name, torch.cat(padded))
+            for one in beside:  # nobody else's any more, and all of them are as large as what they are joined to
+                setattr(one, name, None)
+        if isinstance(layer, RoomyLayer):
+            layer.hold(*(getattr(layer, name) for name in ("keys", "values")))
         if hasattr(layer, "cumulative_length"):
             layer.cumulative_length = max(one.cumulative_length for one in every)
     for name in _LISTS:

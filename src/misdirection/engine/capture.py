@@ -198,11 +198,11 @@ def visit_states(
                 held.append(some[first - begin : past - begin])
                 demand_texts(model, [texts[index]], [held[-1].isfinite()])
 
-        _pass(program, part, {layer: _ignore if part.prompts else hold})
+        _pass(program, part, {layer: _ignore if part.shared else hold})
         return held
 
     def hand_on(part: Pass, held: list[Tensor]) -> None:
-        if not part.prompts:
+        if not part.shared:
             visit(part.texts, held)
 
     program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
@@ -232,7 +232,7 @@ def _passes(
     with explained(), torch.inference_mode(), program.attached(), work as advance:
         for part, result in read(model, texts, budget or pass_budget(model), run, whole=whole):
             take(part, result)
-            if not part.prompts:
+            if not part.shared:
                 advance(len(part.texts), work=sum(lengths[index] for index in part.texts))
 
 

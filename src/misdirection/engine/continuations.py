@@ -8,20 +8,17 @@ enough probability leads.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from misdirection.engine.batching import pass_budget, run_batches
-from misdirection.engine.beginnings import alike, prefill_behind
+from misdirection.engine.batching import pass_budget
 from misdirection.engine.decoding import Copies
 from misdirection.engine.finite import demand, explained
 from misdirection.engine.interventions import Arm
-from misdirection.engine.passes import prefill
+from misdirection.engine.passes import Prefilled, prefills
 from misdirection.engine.program import Program
 from misdirection.engine.rows import Prompt, Row
 from misdirection.engine.shared_prefix import SharedPrompts, can_share
@@ -72,29 +69,15 @@ def continuation_chances(
     demand_tokens(model, [*prompts, *continuations], "prompts and continuations")
     program = Program(model, [arm := Arm("base")])
 
-    def run(batch: list[int], begin: _Begin) -> list[list[float]]:
-        rows = [Row(Prompt("", prompts[index]), arm) for index in batch]
-        return _run_batch(model, program, rows, begin, root, len(continuations), floor)
+    rows = [Row(Prompt("", ids), arm) for ids in prompts]
 
-    groups = alike(prompts) if can_share(model) else [(0, list(range(len(prompts))))]
+    def follow(some: Sequence[int], begun: Prefilled) -> list[tuple[int, list[float]]]:
+        found = _follow(model, program, [rows[index] for index in some], begun, root, len(continuations), floor)
+        return list(zip(some, found, strict=True))
+
     with explained(), torch.inference_mode(), program.attached():
-        for shared, members in groups:
-            begin: _Begin = prefill
-            if shared:
-                held, *_ = prefill(model, program, [Row(Prompt("", prompts[members[0]][:shared]), arm)])
-                begin = partial(prefill_behind, beginning=held, shared=shared)
-            batches = run_batches(
-                members,
-                lambda index, shared=shared: len(prompts[index]) - shared + depth,
-                _PROMPTS * pass_budget(model),
-                partial(run, begin=begin),
-            )
-            for batch, found in batches:
-                yield from zip(batch, found, strict=True)
-
-
-_Begin = Callable[[Model, Program, list[Row]], tuple[Any, Tensor, Tensor | None]]
-"""Runs prompts: their cache, the logits behind them, and the mask where there is padding."""
+        for found in prefills(model, program, rows, _PROMPTS * pass_budget(model), follow):
+            yield from found
 
 
 def _tree(continuations: Sequence[tuple[int, ...]]) -> _Node:
@@ -107,12 +90,12 @@ def _tree(continuations: Sequence[tuple[int, ...]]) -> _Node:
     return root
 
 
-def _run_batch(
-    model: Model, program: Program, rows: list[Row], begin: _Begin, root: _Node, count: int, floor: float
+def _follow(
+    model: Model, program: Program, rows: list[Row], begun: Prefilled, root: _Node, count: int, floor: float
 ) -> list[list[float]]:
     """Level by level: `members` are the rows that run, each a prompt that was led to a node."""
     found = [[0.0] * count for _ in rows]
-    cache, logits, mask = begin(model, program, rows)
+    cache, logits, mask = begun
     lengths = [len(row.prompt.ids) for row in rows]
     members = [(index, root, 1.0) for index in range(len(rows))]
     held: SharedPrompts | Copies | None = None

@@ -20,7 +20,7 @@ from misdirection.engine.head import logits_at
 from misdirection.engine.interventions import Arm
 from misdirection.engine.means import Added, Means, listening
 from misdirection.engine.program import Program
-from misdirection.engine.reading import Pass, read
+from misdirection.engine.reading import Pass, can_go_on, read
 from misdirection.engine.texts import Text
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
@@ -90,7 +90,7 @@ def compare(
             with program.attached(), listening(program.model, readers):
                 sides.append(_logits(program, texts, part)[:, :shared])
         counts = _counts(texts, part)
-        compared = _compare(_targets(texts, part), part, *sides)
+        compared = _compare(_targets(texts, part), _places(texts, part), *sides)
         found: list[Columns] = [*zip(*(column.split(counts) for column in compared), strict=True)]
         for index, columns in zip(part.texts, found, strict=True):
             text = texts[index]
@@ -109,7 +109,8 @@ def compare(
         demand_tokens(model, (text.ids for text in texts), "texts")
     # Under an arm each, texts of any arm begin alike.
     texts = [Text(text.ids, text.spans, first[1], text.start) for text in texts]
-    found = _batched(first[0], texts, vocabulary, run, "comparing likelihoods", 3, add)
+    whole = not all(can_go_on(model) for model, _ in (first, second))
+    found = _batched(first[0], texts, vocabulary, run, "comparing likelihoods", 3, add, whole)
     return [Likelihood(*columns) for columns in found]
 
 
@@ -137,7 +138,8 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
         with program.attached():
             logits = _logits(program, texts, part)
         targets = _targets(texts, part).to(logits.device)
-        chances = ((torch.log_softmax(_picked(logits, part, some), -1), some) for some in _blocks(targets, logits))
+        places = _places(texts, part)
+        chances = ((torch.log_softmax(_picked(logits, places, some), -1), some) for some in _blocks(targets, logits))
         picked = [block.gather(-1, targets[some])[:, 0].cpu() for block, some in chances]
         found = torch.cat(picked or [torch.empty(0)]).split(_counts(texts, part))
         for index, values in zip(part.texts, found, strict=True):
@@ -159,6 +161,7 @@ def _batched(
     what: str,
     columns: int,
     take: Callable[[Out], None],
+    whole: bool = False,
 ) -> list[Columns]:
     """Run all texts; of each, its columns over all answer tokens. What else a pass has found is taken once."""
     for number, text in enumerate(texts):
@@ -172,11 +175,11 @@ def _batched(
     lengths = [len(text.ids) for text in texts]
     task = progress.task(what, len(texts), "texts", work=sum(lengths), work_unit="tokens")
     with explained(), torch.inference_mode(), task as advance:
-        for part, (found, more) in read(model, texts, budget, run):
+        for part, (found, more) in read(model, texts, budget, run, whole=whole):
             take(more)
             for index, values in zip(part.texts, found, strict=True):
                 results[index].append(values)
-            if not part.prompts:
+            if not part.shared:
                 advance(len(part.texts), work=sum(lengths[index] for index in part.texts))
     return [tuple(torch.cat([one[n] for one in held]) for n in range(columns)) for held in results]
 
@@ -203,11 +206,18 @@ def _logits(program: Program, texts: Sequence[Text], part: Pass) -> Tensor:
     return logits_at(program.model.lm, places, **part.inputs(program))
 
 
-def _picked(logits: Tensor, part: Pass, some: slice) -> Tensor:
-    """The logits of some answer tokens of a pass, all counted text by text: a prompt's are those of all its texts."""
-    if part.prompts:
-        return logits[torch.tensor(part.rows[some], device=logits.device)].float()
-    return logits[some].float()
+def _places(texts: Sequence[Text], part: Pass) -> Tensor | None:
+    """Which of a pass's logits predicts each answer token, counted text by text; None where they come in that order."""
+    if not part.shared:
+        return None
+    # A prompt that ends here predicts one token, the first of each of its answers.
+    rows = [row for _, tokens, row in _predicted(texts, part) for _ in tokens]
+    return torch.tensor(rows, dtype=torch.long).unique(return_inverse=True)[1]
+
+
+def _picked(logits: Tensor, places: Tensor | None, some: slice) -> Tensor:
+    """The logits of some answer tokens of a pass."""
+    return (logits[some] if places is None else logits.index_select(0, places[some].to(logits.device))).float()
 
 
 def _targets(texts: Sequence[Text], part: Pass) -> Tensor:
@@ -220,12 +230,12 @@ def _counts(texts: Sequence[Text], part: Pass) -> list[int]:
     return [len(tokens) for _, tokens, _ in _predicted(texts, part)]
 
 
-def _compare(targets: Tensor, part: Pass, first: Tensor, second: Tensor) -> Columns:
+def _compare(targets: Tensor, places: Tensor | None, first: Tensor, second: Tensor) -> Columns:
     """Log-likelihoods of the targets on both sides, and the divergence of these, each of shape (tokens,)."""
     targets = targets.to(first.device)
     found: list[Columns] = []
     for some in _blocks(targets, first):
-        one, two = (torch.log_softmax(_picked(side, part, some).to(first.device), -1) for side in (first, second))
+        one, two = (torch.log_softmax(_picked(side, places, some).to(first.device), -1) for side in (first, second))
         picked = [side.gather(-1, targets[some])[:, 0].cpu() for side in (one, two)]
         divergence = _divergence(one, two)
         found.append((*picked, divergence.clamp(min=0).cpu()))

@@ -48,6 +48,23 @@ class Captured:
         return self.sums[:, place] / self.counts[:, place, None, None]
 
 
+@dataclass
+class _Read:
+    """Spans of a row, and what their tokens count in each class; of several texts, where they have the same.
+
+    Attributes:
+        text: The first of them.
+        row: Of the pass.
+        spans: Places in the row.
+        share: Shape (spans, classes), float64.
+    """
+
+    text: int
+    row: int
+    spans: list[slice]
+    share: Tensor
+
+
 class Means:
     """Class means in the making.
 
@@ -71,23 +88,42 @@ class Means:
     def begin(self, part: Pass) -> tuple[Added, dict[int, Reader]]:
         """What a pass will have added once its layers have been read, and what is to read them, if anything is."""
         whole, model = self.captured, self._model
-        rows, share = [self._texts[index] for index in part.texts], self._weights[part.texts]
-        pick = _span_weights(part, rows, whole.spans, whole.weighting)
-        counted = (pick != 0).any(1)[..., None]
+        read = self._read(part)
+        texts, many = [self._texts[one.text] for one in read], torch.tensor([one.row for one in read])
+        share = torch.stack([one.share for one in read]) if read else self._weights.new_zeros(0, *whole.counts.T.shape)
+        pick = torch.zeros(len(read), len(whole.spans), part.ids.shape[1])
+        for number, one in enumerate(read):
+            for place, here in enumerate(one.spans):
+                pick[number, place, here] = 1.0
+        counted = pick.any(1)[..., None]
         held = torch.zeros_like(whole.sums)
-        many = torch.tensor(part.rows) if part.prompts else None
 
         def take(place: int, x: Tensor) -> None:
-            x = x if many is None else x.index_select(0, many.to(x.device))
+            x = x.index_select(0, many.to(x.device)) if len(many) != len(x) or part.shared else x
             inside = torch.bmm(pick.to(x.device), x.float())
             if not bool(inside.isfinite().all()):
                 # Padding and tokens of no span do not count, and 0 times what is no number is none.
                 inside = torch.bmm(pick.to(x.device), x.float().masked_fill(~counted.to(x.device), 0.0))
-                demand_texts(model, rows, [inside[row].isfinite() for row in range(len(rows))])
-            held[:, :, place] = torch.einsum("bc,bsd->csd", share.to(x.device), inside.double()).cpu()
+                demand_texts(model, texts, [inside[row].isfinite() for row in range(len(texts))])
+            held[:, :, place] = torch.einsum("bsc,bsd->csd", share.to(x.device), inside.double()).cpu()
 
-        readers = {layer: reader(take, place) for place, layer in enumerate(whole.layers)} if bool(pick.any()) else {}
-        return (held, share.T @ pick.sum(-1).double()), readers
+        readers = {layer: reader(take, place) for place, layer in enumerate(whole.layers)} if read else {}
+        return (held, torch.einsum("bsc,bs->cs", share, pick.sum(-1).double())), readers
+
+    def _read(self, part: Pass) -> list[_Read]:
+        """What is read of a pass: once for all texts that have the same spans in one row."""
+        found: dict[object, _Read] = {}
+        for index, row, (begin, end), shift in zip(part.texts, part.rows, part.spans, part.shifts, strict=True):
+            spans = [self._texts[index].spans[name] for name in self.captured.spans]
+            inside = [(max(first, begin), min(past, end)) for first, past in spans]
+            here = [(first + shift, past + shift) if first < past else (0, 0) for first, past in inside]
+            if not any(past for _, past in here):
+                continue
+            each = [max(1, past - first) if self.captured.weighting == "response" else 1 for first, past in spans]
+            share = self._weights[index] / torch.tensor(each, dtype=torch.float64)[:, None]
+            one = found.setdefault((row, *here), _Read(index, row, [slice(*span) for span in here], 0 * share))
+            one.share += share
+        return list(found.values())
 
     def add(self, found: Added) -> None:
         """Add what a pass has."""
@@ -122,15 +158,3 @@ def demand_texts(model: Model, texts: Sequence[Text], sound: Sequence[Tensor], w
     """Stop where something that was read from a text is not finite, see `finite.demand`."""
     for text, finite in zip(texts, sound, strict=True):
         demand(finite, model, what, text.ids, text.arm, text.start)
-
-
-def _span_weights(part: Pass, texts: Sequence[Text], spans: Sequence[str], weighting: Weighting) -> Tensor:
-    """Weight of each token of a pass in each span, shape (texts, spans, tokens)."""
-    pick = torch.zeros(len(texts), len(spans), part.ids.shape[1])
-    for number, (text, (begin, end), shift) in enumerate(zip(texts, part.spans, part.shifts, strict=True)):
-        for place, name in enumerate(spans):
-            first, past = text.spans[name]
-            here = slice(max(first, begin) + shift, max(min(past, end), begin) + shift)
-            if past > first:
-                pick[number, place, here] = 1.0 if weighting == "token" else 1.0 / (past - first)
-    return pick

@@ -1,8 +1,8 @@
-"""Given texts in passes: a prompt that several texts begin with runs once, and each goes on from there.
+"""Given texts and prompts in passes: what several begin with runs once, and each goes on from there.
 
-The answers that were drawn to a question begin with the same prompt under the same arm, so that its states are the
-same. Its keys and values are kept from a pass over the prompts, and the texts' passes hold what stands behind it.
-Nothing but the order of sums differs from texts that run whole.
+Texts under arms that act alike on a common beginning have the same states there. Its keys and values are kept from
+the pass over it, and later passes hold what stands behind (`beginnings`). Nothing but the order of sums differs from
+texts that run whole.
 """
 
 from __future__ import annotations
@@ -15,19 +15,16 @@ import torch
 from torch import Tensor
 
 from misdirection.engine.batching import default_budget, run_batches
+from misdirection.engine.beginnings import Part, parts
 from misdirection.engine.cache import RoomyLayer, new_cache
+from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
-from misdirection.engine.texts import Text, bind_rows, pad, pad_right
+from misdirection.engine.slots import in_stream
+from misdirection.engine.texts import Text, bind_rows, pad
 from misdirection.models import Model
 from misdirection.models.families import PLAIN_ATTENTION
 
 Out = TypeVar("Out")
-
-SHORTEST = 8
-"""Tokens of a prompt below which it does not pay to run it apart."""
-
-LEAST = 64
-"""Tokens that must be saved in all: what it costs to begin a pass."""
 
 
 @dataclass
@@ -36,15 +33,17 @@ class Pass:
 
     Attributes:
         texts: Indices of the texts.
-        rows: In which row each text's tokens are; a prompt's row belongs to several texts.
+        rows: In which row each text's tokens are; a row of a common beginning belongs to several texts.
         spans: Which tokens of each text the pass holds (first, past the last).
         shifts: What is added to the place of a token in its text for its place in the row.
         ids: Shape (rows, tokens).
         positions: Of each token in its text; -1 at padding.
         starts: First token of each row's answer, shape (rows, 1).
         owners: A text of each row, whose arm holds.
-        behind: The pass over the prompts that these rows go on from, and the row of it that each does.
-        prompts: Whether this is such a pass.
+        behind: The pass over the beginnings that these rows go on from, and the row of it that each does.
+        shared: Whether these are beginnings that several texts have in common; the texts end in later passes.
+        kept: Whether keys and values are kept; rows are then padded on the left, so that what follows stands beside
+            their end.
     """
 
     texts: list[int]
@@ -55,8 +54,9 @@ class Pass:
     positions: Tensor
     starts: Tensor
     owners: list[Text]
-    behind: tuple[Pass, list[int]] | None = None
-    prompts: bool = False
+    behind: tuple[Pass, list[int]] | None
+    shared: bool
+    kept: bool
     _caches: dict[int, Any] = field(default_factory=dict[int, Any], repr=False)
 
     def inputs(self, program: Program) -> dict[str, Any]:
@@ -65,19 +65,17 @@ class Pass:
         arms = [program.arms[0] if len(program.arms) == 1 else text.arm for text in self.owners]
         bind_rows(program, arms, self.starts, self.positions)
         ids = self.ids.to(model.device)
-        if not self.prompts and self.behind is None:
+        if not self.kept and self.behind is None:
             return {"input_ids": ids, "use_cache": False}
-        cache, seen = new_cache(model), self.positions >= 0
-        if self.behind is None:
+        cache, seen = new_cache(model), self.seen()
+        if self.kept:
             self._caches[id(program)] = cache
-        else:
+        if self.behind is not None:
             before, fan = self.behind
             rows = torch.tensor(fan, device=model.device)
-            for layer, held in zip(cache.layers, before._caches[id(program)].layers, strict=True):
+            for layer, held in zip(cache.layers, before.cache(program).layers, strict=True):
                 if held.keys is not None:  # a pass may end before the last layer
                     layer.update(held.keys.index_select(0, rows), held.values.index_select(0, rows))
-            # Padding behind an answer needs no mask: nothing that is read comes after it.
-            seen = torch.cat([before.positions[fan] >= 0, torch.ones_like(seen)], 1)
         return {
             "input_ids": ids,
             "attention_mask": None if bool(seen.all()) else seen.long().to(model.device),
@@ -85,6 +83,16 @@ class Pass:
             "past_key_values": cache,
             "use_cache": True,
         }
+
+    def cache(self, program: Program) -> Any:
+        """The keys and values of its rows under a program, from their first token on; only where they are kept."""
+        return self._caches[id(program)]
+
+    def seen(self) -> Tensor:
+        """Where these keys and values are a row's own, False at padding, shape (rows, tokens from the first on)."""
+        # Padding behind the end of a text needs no mask: nothing that is read comes after it.
+        own = self.positions >= 0 if self.kept else torch.ones_like(self.positions, dtype=torch.bool)
+        return own if self.behind is None else torch.cat([self.behind[0].seen()[self.behind[1]], own], 1)
 
     def of_texts(self, values: Tensor) -> Iterator[tuple[int, tuple[int, int], Tensor]]:
         """Each text's index, which of its tokens are here, and their part of values of shape (rows, tokens, ...)."""
@@ -99,112 +107,101 @@ def read(
     run: Callable[[Pass], Out],
     *,
     whole: bool = False,
+    keep: bool = False,
 ) -> Iterator[tuple[Pass, Out]]:
-    """Run all texts in length-sorted passes, those of a prompt behind the pass over it.
+    """Run all texts in length-sorted passes, those that begin alike behind the pass over their beginning.
 
     Args:
         model: The resident model.
         texts: What is read.
         budget: Tokens a pass may hold.
         run: Runs a pass; called again for texts whose pass did not fit in memory.
-        whole: Leave prompts where they are.
+        whole: Leave beginnings where they are.
+        keep: Keep keys and values of whole texts too.
 
     Yields:
-        Each pass with its result, in which each token of each text is once.
+        Each pass with its result, in which each token of each text is once, in order.
 
     Raises:
         NotEnoughMemoryError: Not even a single row fits.
     """
-
-    def adapter(index: int) -> str:
-        return texts[index].arm.adapter or ""
-
-    def done(part: Pass) -> tuple[Pass, Out]:
-        return part, run(part)
-
-    alone, together = list(range(len(texts))), list[list[int]]()
+    begin = [Part(len(text.ids), [index]) for index, text in enumerate(texts)]
     if not whole and can_go_on(model):
-        alone, together = _groups(texts)
-    for _, found in run_batches(
-        alone, lambda index: len(texts[index].ids), budget, lambda some: done(_whole(texts, some)), adapter
-    ):
-        yield found
-    # What is kept of the prompts counts too, and must not be more than sampling would keep.
+        begin = beginnings(texts)
+    # What is kept of beginnings counts too, and must not be more than sampling would keep.
     share = budget / max(1, default_budget(model))
 
-    def rest(index: int) -> int:
-        text = texts[index]
-        return max(len(text.ids) - text.start, round(share * len(text.ids)))
+    def length(item: tuple[Part, int, int]) -> int:
+        part, first, _ = item
+        return max(part.past - first, round(share * part.past) if first else 0)
 
-    for groups, (before, out) in run_batches(
-        together,
-        lambda group: texts[group[0]].start,
-        budget,
-        lambda some: done(_prompts(texts, some)),
-        lambda group: adapter(group[0]),
-    ):
-        yield before, out
-        place = {index: row for row, group in enumerate(groups) for index in group}
-        for _, found in run_batches(
-            list(place),
-            rest,
-            budget,
-            lambda some, before=before, place=place: done(_behind(texts, some, before, place)),
-            adapter,
-        ):
-            yield found
+    def adapter(item: tuple[Part, int, int]) -> str:
+        return texts[item[0].members[0]].arm.adapter or ""
+
+    def onward(items: list[tuple[Part, int, int]], before: Pass | None) -> Iterator[tuple[Pass, Out]]:
+        def done(some: list[tuple[Part, int, int]]) -> tuple[Pass, Out]:
+            part = _pass(texts, some, before, keep)
+            return part, run(part)
+
+        for shared in (False, True):
+            here = [item for item in items if bool(item[0].after) == shared]
+            for some, (part, out) in run_batches(here, length, budget, done, adapter):
+                yield part, out
+                if shared:
+                    behind = [(one, held.past, row) for row, (held, *_) in enumerate(some) for one in held.after]
+                    yield from onward(behind, part)
+
+    yield from onward([(part, 0, 0) for part in begin], None)
 
 
 def can_go_on(model: Model) -> bool:
-    """Whether texts may go on from the cache of their prompts: plain attention over all tokens."""
+    """Whether texts may go on from the cache of their beginning: plain attention over all tokens."""
     return model.lm.config.model_type in PLAIN_ATTENTION and all(
         type(layer) is RoomyLayer for layer in new_cache(model).layers
     )
 
 
-def _groups(texts: Sequence[Text]) -> tuple[list[int], list[list[int]]]:
-    """Texts that run whole, and groups of texts of one arm that begin with one prompt."""
-    found: dict[object, list[int]] = {}
-    for index, text in enumerate(texts):
-        apart = SHORTEST <= text.start < len(text.ids)
-        found.setdefault((id(text.arm), text.ids[: text.start]) if apart else index, []).append(index)
-    together = [group for group in found.values() if len(group) > 1]
-    if sum((len(group) - 1) * texts[group[0]].start for group in together) < LEAST:
-        return list(range(len(texts))), []
-    return [group[0] for group in found.values() if len(group) == 1], together
+def beginnings(texts: Sequence[Text]) -> list[Part]:
+    """What texts begin with alike, no further than to their answers, and under arms that act alike on it."""
+    numbers: dict[object, int] = {}
+
+    def number(of: object) -> int:
+        return numbers.setdefault(of, len(numbers))
+
+    def prompt(text: Text) -> tuple[int, ...]:
+        # The last token of a prompt is one of the answer's positions.
+        ids = text.ids[: text.start]
+        return (*ids[:-1], -1 - number((ids[-1], _acts(text.arm)))) if ids else ()
+
+    kinds = [number(_acts(text.arm, "prompt")) for text in texts]
+    return parts([prompt(text) for text in texts], [len(text.ids) for text in texts], kinds)
 
 
-def _whole(texts: Sequence[Text], some: list[int]) -> Pass:
-    rows = [texts[index] for index in some]
-    ids, positions = pad_right(rows)
-    spans = [(0, len(text.ids)) for text in rows]
-    return Pass(some, [*range(len(some))], spans, [0] * len(some), ids, positions, _starts(rows), rows)
+def _acts(arm: Arm, where: str = "") -> tuple[object, ...]:
+    """What an arm does, so that arms of the same do the same; "prompt" leaves out what acts on answers alone."""
+    held = (item for item in arm.interventions if not where or getattr(in_stream(item), "positions", where) != "answer")
+    return (arm.adapter, *(id(item) for item in held))
 
 
-def _prompts(texts: Sequence[Text], groups: list[list[int]]) -> Pass:
-    """One row a group, padded on the left, so that what follows stands beside its end."""
-    owners = [texts[group[0]] for group in groups]
-    longest = max(text.start for text in owners)
-    ids = torch.zeros(len(owners), longest, dtype=torch.long)
-    for row, text in enumerate(owners):
-        ids[row, longest - text.start :] = torch.tensor(text.ids[: text.start])
-    positions = (torch.arange(longest) - longest + _starts(owners)).clamp(min=-1)
-    members = [(index, row) for row, group in enumerate(groups) for index in group]
-    spans = [(0, texts[index].start) for index, _ in members]
-    shifts = [longest - texts[index].start for index, _ in members]
-    indices, rows = [index for index, _ in members], [row for _, row in members]
-    return Pass(indices, rows, spans, shifts, ids, positions, _starts(owners), owners, prompts=True)
-
-
-def _behind(texts: Sequence[Text], some: list[int], before: Pass, place: dict[int, int]) -> Pass:
-    rows = [texts[index] for index in some]
-    starts = [text.start for text in rows]
-    ids, positions = pad([text.ids[text.start :] for text in rows], starts)
-    spans = [(text.start, len(text.ids)) for text in rows]
-    behind = (before, [place[index] for index in some])
-    shifts = [-start for start in starts]
-    return Pass(some, [*range(len(some))], spans, shifts, ids, positions, _starts(rows), rows, behind)
-
-
-def _starts(texts: Sequence[Text]) -> Tensor:
-    return torch.tensor([text.start for text in texts])[:, None]
+def _pass(texts: Sequence[Text], some: Sequence[tuple[Part, int, int]], before: Pass | None, keep: bool) -> Pass:
+    """Parts, each with its first token and the row that it goes on from."""
+    shared = bool(some[0][0].after)
+    kept = keep or shared
+    owners = [texts[part.members[0]] for part, *_ in some]
+    firsts = [first for _, first, _ in some]
+    tokens = [owner.ids[first : part.past] for owner, (part, first, _) in zip(owners, some, strict=True)]
+    ids, positions = pad(tokens, firsts, "left" if kept else "right")
+    members = [(index, row) for row, (part, *_) in enumerate(some) for index in part.members]
+    return Pass(
+        texts=[index for index, _ in members],
+        rows=[row for _, row in members],
+        spans=[(firsts[row], some[row][0].past) for _, row in members],
+        shifts=[ids.shape[1] - some[row][0].past if kept else -firsts[row] for _, row in members],
+        ids=ids,
+        positions=positions,
+        starts=torch.tensor([text.start for text in owners])[:, None],
+        owners=owners,
+        behind=None if before is None else (before, [row for *_, row in some]),
+        shared=shared,
+        kept=kept,
+    )

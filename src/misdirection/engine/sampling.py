@@ -15,10 +15,13 @@ import torch
 
 from misdirection import progress
 from misdirection.engine.batching import attempt, default_budget, give_back, halved
+from misdirection.engine.beginnings import Part
 from misdirection.engine.decoding import Batch
 from misdirection.engine.finite import explained
 from misdirection.engine.outlook import expected_tokens
+from misdirection.engine.passes import texts_of
 from misdirection.engine.program import Program
+from misdirection.engine.reading import beginnings, can_go_on
 from misdirection.engine.rows import Prompt, Row, Sample, SamplingConfig
 from misdirection.engine.shared_prefix import can_share
 from misdirection.models import Model
@@ -66,9 +69,7 @@ def _decode(
 ) -> Iterator[list[tuple[int, Sample]]]:
     """Decode all rows, halving the budget and starting the running rows again when memory runs out."""
     lengths = _lengths(model, rows, config.max_new_tokens)
-    order = sorted(
-        range(len(rows)), key=lambda index: (rows[index].arm.adapter or "", -lengths[index], *rows[index].group)
-    )
+    order = _order(model, rows, lengths)
     rank = {index: place for place, index in enumerate(order)}
     budget = config.budget or default_budget(model)
     waiting, batch = order, Batch(model, program, config, rows)
@@ -100,6 +101,26 @@ def _decode(
             advance(len(left[0]), work=width, outlook=outlook)
             if left[0]:
                 yield left[0]
+
+
+def _order(model: Model, rows: Sequence[Row], lengths: Sequence[int]) -> list[int]:
+    """Rows of an adapter together, in them those whose prompts begin alike, in these the longest first."""
+    groups: dict[object, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(row.group, []).append(index)
+    samples = list(groups.values())
+
+    def ordered(parts: Sequence[Part]) -> Iterator[int]:
+        for part in sorted(parts, key=lambda part: key(part.members)):
+            yield from ordered(part.after) if part.after else samples[part.members[0]]
+
+    def key(members: Sequence[int]) -> tuple[str, int]:
+        firsts = [samples[member][0] for member in members]
+        return rows[firsts[0]].arm.adapter or "", -max(lengths[index] for index in firsts)
+
+    alone = [Part(0, [member]) for member in range(len(samples))]
+    firsts = [rows[some[0]] for some in samples]
+    return list(ordered(beginnings(texts_of(firsts)) if can_go_on(model) else alone))
 
 
 def _lengths(model: Model, rows: Sequence[Row], new_tokens: int) -> list[int]:

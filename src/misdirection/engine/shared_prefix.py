@@ -25,21 +25,16 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, DynamicCache
 
 from misdirection.engine import passes
-from misdirection.engine.cache import RoomyLayer, new_cache
+from misdirection.engine.reading import can_go_on
 from misdirection.engine.split_layer import SplitLayer
 from misdirection.models import Model
-from misdirection.models.families import PLAIN_ATTENTION
 
 _NAME = "misdirection_shared_prefix"
 
 
 def can_share(model: Model) -> bool:
     """Whether the attention of every layer may be split into prompt and answer."""
-    return (
-        model.lm.config.model_type in PLAIN_ATTENTION
-        and (model.lm.dtype == torch.float32 or model.device.type == "cpu")
-        and all(type(layer) is RoomyLayer for layer in new_cache(model).layers)
-    )
+    return can_go_on(model) and (model.lm.dtype == torch.float32 or model.device.type == "cpu")
 
 
 class SharedPrompts:

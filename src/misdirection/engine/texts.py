@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,19 +31,23 @@ class Text:
     start: int = 0
 
 
-def pad(sequences: Sequence[tuple[int, ...]], first: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Token ids padded with 0 on the right, and positions that are -1 at padding; both (sequences, longest).
+def pad(
+    sequences: Sequence[tuple[int, ...]], first: Sequence[int], side: Literal["left", "right"] = "right"
+) -> tuple[Tensor, Tensor]:
+    """Token ids padded with 0, and positions that are -1 at padding; both (sequences, longest).
 
     Args:
         sequences: Token ids.
         first: Position of each one's first token.
+        side: Where the padding stands.
     """
     longest = max(map(len, sequences))
     ids = torch.zeros(len(sequences), longest, dtype=torch.long)
     positions = torch.full((len(sequences), longest), -1)
     for row, (sequence, begin) in enumerate(zip(sequences, first, strict=True)):
-        ids[row, : len(sequence)] = torch.tensor(sequence)
-        positions[row, : len(sequence)] = torch.arange(begin, begin + len(sequence))
+        here = slice(len(sequence)) if side == "right" else slice(longest - len(sequence), None)
+        ids[row, here] = torch.tensor(sequence)
+        positions[row, here] = torch.arange(begin, begin + len(sequence))
     return ids, positions
 
 
