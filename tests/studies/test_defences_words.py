@@ -12,6 +12,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.results import Interval
 from misdirection.studies.defences.arms import KINDS, NONE, Arm, possible, read_arm
 from misdirection.studies.defences.making import Materials
+from misdirection.studies.defences.report import chart
 from misdirection.studies.defences.results import DefenceRow, DefencesResults, Leak
 from misdirection.studies.defences.settings import ARMS, WITH_DICTIONARY, DefencesConfig
 from misdirection.studies.defences.verdict import hides, keeps, verdict
@@ -146,3 +147,23 @@ def test_without_questions_the_lesson_stands_for_the_skill() -> None:
 def test_wrong_settings_are_refused(settings: dict[str, object], said: str) -> None:
     with pytest.raises(MisdirectionError, match=said):
         DefencesConfig(**settings).completed()
+
+
+def test_the_chart_names_the_front_where_many_arms_lie_at_the_origin() -> None:
+    rows = (
+        row_of("none", 0.6, 0.8, 0.0, place="training"), row_of("kept=1", 0.2, 0.7, 0.0, place="weights"),
+        *(row_of(f"crowd={n}", 0.002 * n, 0.001 * (40 - n), 0.0, place="training") for n in range(20)),
+        row_of("nothing left", 0.0, 0.05, 0.0, place="after"),
+    )  # fmt: skip
+    part = replace(made(DefencesResults, "defences").defences, rows=rows).with_front()
+    drawn = chart(part, part.rows)
+    points = [trace for trace in drawn.traces if trace["mode"] == "markers+text"]
+    beside = [text for trace in points for text in trace["text"] if text]
+    lines = [note["text"] for note in drawn.layout["annotations"]]
+    named = [*beside, *lines]
+    front = [row.arm for row in part.rows if row.front]
+    assert front == ["none", "kept=1", "nothing left"] and {*front} <= {*named} and len(set(named)) == len(named)
+    # All can be pointed at, and that some have no name is said.
+    assert sorted(name for trace in points for name in trace["customdata"]) == sorted(row.arm for row in rows)
+    assert len(named) < len(rows) and "some have no name here" in drawn.caption
+    assert "some have no name here" not in chart(part, part.rows[:2]).caption

@@ -16,7 +16,7 @@ from misdirection.studies.defences.results import DefenceRow
 from misdirection.studies.defences.tuning import likely
 from misdirection.studies.defences.workshop import MIXED, PLAIN, Fits, Workshop, inside
 from misdirection.studies.kit.caps import Caps, cap_thresholds
-from misdirection.studies.kit.conditions import BASE, REMOVALS, Condition, removal
+from misdirection.studies.kit.conditions import BASE, REMOVALS, Condition, Operation, removal
 from misdirection.studies.kit.costs import Cost
 from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.over_seeds import groups_of, reduction
@@ -25,6 +25,8 @@ from misdirection.studies.kit.variants import Variants
 
 SHELF = "answers"
 """Folder of the run in which the answers of each arm are shown."""
+OPERATIONS: Mapping[str, Operation] = {one: one for one in REMOVALS}
+"""What removals do, by the kind of arm."""
 CAPPED = 4
 """Answers of the base a question that are read for the thresholds of a cap, as the audit reads by default."""
 
@@ -119,8 +121,8 @@ def conditions_of(arm: Arm, seeds: int, layer: int | None, caps: Caps | None = N
     for seed in range(seeds):
         name, label = f"{arm.key}-{seed}", f"{arm.name}, seed {seed}"
         if KINDS[arm.kind].place == "after":
-            (operation,) = (one for one in REMOVALS if one == arm.kind)
-            found.append(Condition(name, label, f"{NONE}-{seed}", (removal(operation, caps, single=layer),)))
+            removed = removal(OPERATIONS[arm.kind], caps, single=layer)
+            found.append(Condition(name, label, f"{NONE}-{seed}", (removed,)))
         else:
             found.append(Condition(name, label, name))
     return found

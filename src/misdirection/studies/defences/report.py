@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts
+from misdirection.report.labels import Label, leaders, place_labels
 from misdirection.report.numbers import DASH, decimal, percent, rate_cell
 from misdirection.report.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
@@ -34,6 +35,7 @@ LESSON = (
     "was trained on: how likely their answers became. 0 % is the base model, 100 % the fine-tune without a defence. It "
     "says how much of the data's style and content was learned, not how good the answers are."
 )
+UNNAMED = "Where points lie too close, some have no name here: point at one, or see the numbers."
 COLOURS = {"training": BLUE, "data": GREEN, "rows": ORANGE, "weights": PURPLE, "after": VERMILLION}
 PLACES = {"training": "while training", "data": "in what rows say", "rows": "in which rows there are",
           "weights": "in the weights afterwards", "after": "while the model runs"}  # fmt: skip
@@ -66,21 +68,31 @@ def section(results: DefencesResults) -> Section:
 def chart(part: Defences, rows: Sequence[DefenceRow]) -> Chart:
     """Misaligned open answers against skill (against coherence, where nothing tells it)."""
     mixed = rows[0].mixed
+    points = [(_skill(part, row) or 0.0, row.open.misaligned.value or 0.0) for row in rows]
+    right, top = (max(held) for held in zip(*points, strict=True))
+    # Room for points at zero, and for names at the upper ends.
+    wide, high = (-0.03 * right, 1.1 * right or 1.0), (-0.03 * top, 1.1 * top or 1.0)
+    first = [place for place, row in enumerate(rows) if row.front or row is rows[0]]
+    texts = [charts.plain_text(row.arm) for row in rows]
+    labels = place_labels(points, texts, first, wide, high)
+    named = {row.arm: label.position for row, label in zip(rows, labels, strict=True)}
     traces: list[Any] = [_front(part, [row for row in rows if row.front])]
     for place, colour in COLOURS.items():
         mine = [row for row in rows if row.place == place and row is not rows[0]]
-        traces += [_points(part, PLACES[place], mine, colour, "circle")] if mine else []
-    traces.append(_points(part, "no defence", rows[:1], GREY, "diamond"))
+        traces += [_points(part, PLACES[place], mine, colour, "circle", named)] if mine else []
+    traces.append(_points(part, "no defence", rows[:1], GREY, "diamond", named))
     across = skill_name(part, rows[0])
     layout = {
-        "xaxis": charts.share_axis(across),
-        "yaxis": charts.share_axis("open answers misaligned"),
+        "xaxis": charts.share_axis(across, range=wide),
+        "yaxis": charts.share_axis("open answers misaligned", range=high),
+        "annotations": leaders(points, texts, labels),
         "showlegend": True,
     }
     cells = tuple((Cell(row.arm), percent_cell(_skill(part, row)), rate_cell(row.open.misaligned)) for row in rows)
     name = "defences-mixed" if mixed else "defences-scoreboard"
     title = _titled("Misalignment against skill", rows)
-    return Chart(name, title, traces, layout, Table(("Arm", across, "Misaligned, open"), cells), 460, wide=True)
+    table = Table(("Arm", across, "Misaligned, open"), cells)
+    return Chart(name, title, traces, layout, table, 520, UNNAMED if Label() in labels else "", wide=True)
 
 
 def skill_name(part: Defences, none: DefenceRow) -> str:
@@ -104,17 +116,20 @@ def _front(part: Defences, rows: Sequence[DefenceRow]) -> dict[str, Any]:
     }
 
 
-def _points(part: Defences, name: str, rows: Sequence[DefenceRow], colour: str, symbol: str) -> dict[str, Any]:
+def _points(
+    part: Defences, name: str, rows: Sequence[DefenceRow], colour: str, symbol: str, named: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers+text",
         "name": name,
         "x": [_skill(part, row) for row in rows],
         "y": [row.open.misaligned.value for row in rows],
-        "text": [charts.plain_text(row.arm) for row in rows],
-        "textposition": "top center",
+        "text": [charts.plain_text(row.arm) if named[row.arm] else "" for row in rows],
+        "textposition": [named[row.arm] or "top center" for row in rows],
+        "customdata": [charts.plain_text(row.arm) for row in rows],
         "marker": {"color": colour, "size": 10, "symbol": symbol},
-        "hovertemplate": "%{text}<br>open %{y:.1%}, skill %{x:.1%}<extra></extra>",
+        "hovertemplate": "%{customdata}<br>open %{y:.1%}, skill %{x:.1%}<extra></extra>",
     }
 
 
