@@ -301,7 +301,7 @@ def test_importing_touches_nothing_heavy() -> None:
 def test_columns_are_pyarrows_own_and_pandas_stays_unread(tmp_path: Path) -> None:
     import pyarrow as pa
 
-    from misdirection.artefacts import _arrow  # pyright: ignore[reportPrivateUsage]
+    from misdirection.artefacts.rows import _arrow  # pyright: ignore[reportPrivateUsage]
 
     columns: list[list[object]] = [
         ["a", None, "", "\u00e9\U0001f600"], [1, None, -(2**62)], [1.5, float("inf"), None], [True, None, False, True],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from misdirection.conditions import Along, Condition, Held, Scaled, compiled, vectors_along
+from misdirection.conditions import Along, Condition, Held, Operation, Scaled, compiled, vectors_along
 from misdirection.directions import Direction, random_like
 from misdirection.engine import Cap, Clamp, ScaleAdapter, Steer
 from misdirection.errors import MisdirectionError
@@ -44,6 +46,19 @@ def test_what_is_done_keeps_its_order_and_its_numbers() -> None:
     assert condition.along is does[1] and condition.scaled is does[0]
     plain = Condition("y", "as it is", "base")
     assert compiled(plain, None).interventions == () and plain.along is None and plain.scaled is None
+
+
+@pytest.mark.parametrize("operation", ["steer", "project", "set", "cap"])
+def test_an_operation_acts_at_the_positions_that_it_names(operation: Operation) -> None:
+    def done(**more: Any) -> Any:
+        along = Along(operation, coefficient=1.0, thresholds=(0.0, 1.0, 2.0), **more)
+        return compiled(Condition("x", "x", "base", (along,)), None, direction()).interventions[0]
+
+    assert done().positions == "all" and done(positions="answer").positions == "answer"
+
+
+def test_a_steering_at_one_layer_is_a_point() -> None:
+    assert Condition("x", "x", "base", (Along("steer", (2,), -1.5),)).point == (2, -1.5)
 
 
 def test_a_latent_may_be_held_behind_another_layer() -> None:

@@ -65,9 +65,9 @@ def ask(
     questions, arms = as_questions(questions), (arms,) if isinstance(arms, Arm) else tuple(arms)
     own = default_system(model.tokenizer)
     asked = [
-        (question, number, Prompt(f"{question.id}#{number}", encode_prompt(model.tokenizer, _messages(question, text))))
+        (question, number, Prompt(f"{question.id}#{number}", encode_prompt(model.tokenizer, question.turns(number))))
         for question in questions
-        for number, text in enumerate(question.paraphrases)
+        for number in range(len(question.paraphrases))
     ]
     lengths = {prompt.key: len(prompt.ids) for _, _, prompt in asked}
     config = replace(config, max_new_tokens=fitting_length(model, lengths, config.max_new_tokens))
@@ -80,9 +80,8 @@ def ask(
     ]
     drawn = sample(model, [Row(prompt, arm, index) for arm, _, _, prompt, index in plan], config)
     opened = {
-        (question.id, number): opened_by(render(model.tokenizer, _messages(question, text), generate=True))
-        for question in questions
-        for number, text in enumerate(question.paraphrases)
+        (question.id, number): opened_by(render(model.tokenizer, question.turns(number), generate=True))
+        for question, number, _ in asked
     }
     told = [
         tell(model, item, opened[question.id, number])
@@ -90,26 +89,25 @@ def ask(
     ]
     _say_what_was_cut(model, [said for _, said in told])
     return [
-        Answer(
-            question_id=question.id,
-            question=question.paraphrases[number],
-            answer=said.answer,
-            system=question.system if question.system is not None else own,
-            domain=question.domain,
-            format=question.format,
-            arm=arm.name,
-            paraphrase=number,
-            sample=index,
-            seed=config.seed,
-            n_tokens=len(item.ids),
-            finished=item.finished,
-            thought=said.thought,
-            ids=item.ids,
-            end=item.end,
-            before=question.before,
-        )
+        filled(unanswered(question, number, index, arm.name, config.seed, own), item, said)
         for (arm, question, number, _, index), (item, said) in zip(plan, told, strict=True)
     ]
+
+
+def unanswered(question: Question, wording: int, sample: int, arm: str, seed: int, own: str | None) -> Answer:
+    """What is asked and of whom, without an answer yet; `own` is the system prompt that the template adds by itself."""
+    return Answer(
+        question.id, question.paraphrases[wording], "", own if question.system is None else question.system,
+        question.domain, question.format, arm, wording, sample, seed, before=question.before,
+    )  # fmt: skip
+
+
+def filled(asked: Answer, drawn: Sample, said: Said) -> Answer:
+    """The answer that was drawn, as `tell` gave it."""
+    return replace(
+        asked, answer=said.answer, thought=said.thought, n_tokens=len(drawn.ids), finished=drawn.finished,
+        ids=drawn.ids, end=drawn.end,
+    )  # fmt: skip
 
 
 def answered_chats(model: Model, prompts: Sequence[Sequence[Message]], drawn: Sequence[Sample]) -> list[Chat]:
@@ -232,9 +230,4 @@ def encode_answer(model: Model, answer: Answer) -> Encoded:
 
 def prompt_ids(model: Model, question: Question, wording: int = 0) -> tuple[int, ...]:
     """Token ids of what a question's answer is drawn behind: system prompt, turns before, one wording."""
-    return encode_prompt(model.tokenizer, _messages(question, question.paraphrases[wording]))
-
-
-def _messages(question: Question, text: str) -> tuple[Message, ...]:
-    system = () if question.system is None else (Message("system", question.system),)
-    return (*system, *question.before, Message("user", text))
+    return encode_prompt(model.tokenizer, question.turns(wording))

@@ -7,14 +7,14 @@ directions are there. It names a direction and a layer where the engine's interv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from torch import Tensor
 
 from misdirection.directions import Direction, random_like
 from misdirection.engine import Ablate, Arm, Cap, Clamp, Intervention, ScaleAdapter, Set, Steer
-from misdirection.engine.interventions import Latents
+from misdirection.engine.interventions import Latents, Positions
 from misdirection.errors import MisdirectionError
 
 Operation = Literal["steer", "project", "set", "cap"]
@@ -35,6 +35,7 @@ class Along:
         single: Use this layer's vector at every layer ("single direction"); None takes each layer its own.
         random_seed: Use a random direction of the same norm drawn with this seed instead: a control.
         source: Which of several directions, by name; None where there is one.
+        positions: Tokens where it acts, as the engine has them: "all", "prompt", or "answer".
 
     Raises:
         MisdirectionError: A steering without a coefficient, a cap without thresholds, or an operation that is none.
@@ -47,6 +48,7 @@ class Along:
     single: int | None = None
     random_seed: int | None = None
     source: str | None = None
+    positions: Positions = field(default="all", metadata={"later": True})
 
     def __post_init__(self) -> None:
         """What an operation needs is there."""
@@ -121,6 +123,13 @@ class Condition:
         return next((one for one in self.does if isinstance(one, Held)), None)
 
     @property
+    def point(self) -> tuple[int, float]:
+        """Layer and coefficient, of a steering at one layer."""
+        along = self.along
+        assert along is not None and along.layers and along.coefficient is not None
+        return along.layers[0], along.coefficient
+
+    @property
     def scaled(self) -> Scaled | None:
         """How the adapter is scaled; None where it is not."""
         return next((one for one in self.does if isinstance(one, Scaled)), None)
@@ -164,18 +173,18 @@ def _on_the_stream(condition: Condition, done: Along, directions: Directions) ->
     layers = tuple(range(len(vectors))) if done.layers is None else done.layers
     if done.operation == "steer":
         assert done.coefficient is not None
-        return Steer(vectors, layers, done.coefficient)
+        return Steer(vectors, layers, done.coefficient, done.positions)
     if done.operation == "project":
-        return Ablate(vectors, layers)
+        return Ablate(vectors, layers, done.positions)
     if done.operation == "set":
-        return Set(vectors, layers, direction.aligned_component(vectors))
+        return Set(vectors, layers, direction.aligned_component(vectors), done.positions)
     assert done.thresholds is not None
     if len(done.thresholds) != len(vectors):
         raise MisdirectionError(
             f"{condition.label}: thresholds of {len(done.thresholds)} layers for a direction of {len(vectors)}",
             "measure them on this model",
         )
-    return Cap(vectors, layers, dict(enumerate(done.thresholds)))
+    return Cap(vectors, layers, dict(enumerate(done.thresholds)), done.positions)
 
 
 def vectors_along(done: Along, direction: Direction, label: str = "the condition") -> Tensor:

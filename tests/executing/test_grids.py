@@ -14,9 +14,10 @@ from misdirection.runs import MANIFEST, Step, list_steps
 from misdirection.store.task import Done, Task
 from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.convergence.study import convergence
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import StudyConfig
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.scaling.settings import ScalingConfig
 from misdirection.studies.scaling.study import scaling
 from misdirection.studies.scaling.table import Point, read_table

@@ -16,9 +16,9 @@ from tests.judging.server import serving
 
 from misdirection.errors import MisdirectionError, MissingExtraError
 from misdirection.judging import Answer, Journaled, Verdict, find_judge
-from misdirection.judging.asking import ROOM, Manner
 from misdirection.judging.inspect import InspectProvider, need_inspect
 from misdirection.judging.journal import Journal
+from misdirection.judging.manner import ROOM, Manner
 from misdirection.judging.replies import parse_reply
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.judging.rubric_judge import RubricJudge

@@ -18,8 +18,8 @@ from tests.judging.server import FAULTS, serving
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Journaled, find_judge
-from misdirection.judging.asking import ROOM, Manner
 from misdirection.judging.journal import Journal
+from misdirection.judging.manner import ROOM, Manner
 from misdirection.judging.provider import key_variable, make_provider, proxy_for, request_body
 from misdirection.judging.retries import JudgeError, Patience, Room, retry_after
 from misdirection.judging.rubric_judge import RubricJudge

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from misdirection.judging import Answer, Verdict
 from misdirection.runs import Run, read_log
 from misdirection.store import Cached, Folder, Incidental, Workspace, measurement
 from misdirection.store.arguments import content
-from misdirection.store.measurement import INCIDENTAL, Signature
+from misdirection.store.measurement import INCIDENTAL, LATER, Signature
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -168,6 +168,20 @@ def test_what_changes_no_result_changes_no_key(tmp_path: Path) -> None:
         model, judge = Loaded("x", resident=[object()]), Coin("coin/1", asked=7)
         assert run.cached(measured, m=model).key == run.cached(measured, m=Loaded("x")).key
         assert run.cached(measured, j=judge).key == run.cached(measured, j=Coin("coin/1")).key
+
+
+def test_a_field_that_came_later_counts_as_soon_as_it_says_something() -> None:
+    def grown(*later: tuple[str, Any, Any]) -> Any:
+        return make_dataclass("Grown", [("share", float), *later], frozen=True)
+
+    then, now, plain = (
+        grown(),
+        grown(("where", str, field(default="all", metadata=LATER))),
+        grown(("where", str, "all")),
+    )
+    assert content("x", now(0.5)) == content("x", then(0.5)) != content("x", now(0.5, "answer"))
+    assert content("x", plain(0.5)) != content("x", then(0.5))
+    assert content("x", [now(0.5, "answer")]) != content("x", [now(0.5, "prompt")])
 
 
 def test_a_file_counts_by_what_stands_in_it(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from misdirection.studies.adapters.results import AdaptersResults, Interventions
 from misdirection.studies.adapters.results.arms import LabelledArm, ScaledArm
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.adapters.verdict import editing_words, patching_words, scaling_words, similarity_words
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import StudyConfig
 from misdirection.studies.kit.recommended import explanations
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants
 
 LAYERS = (3, 4, 5)

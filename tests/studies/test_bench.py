@@ -8,10 +8,11 @@ import pytest
 
 from misdirection.artefacts import read_json
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition, Scaled
 from misdirection.studies.kit.config import StudyConfig, named
 from misdirection.studies.kit.steps import refusal
+from misdirection.studies.kit.tuning import FineTune
 
 QUICK = {"max_steps": 12}
 

@@ -33,9 +33,10 @@ from misdirection.studies.features.results.steering import SteeredLatent, Steere
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.features.steering import causal_check, controls, tops
 from misdirection.studies.features.verdict import verdict
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import resolve_dictionary
 from misdirection.studies.kit.judged import load_answers
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.page import render
 

@@ -22,7 +22,7 @@ from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.studies.personas.study import personas
 from misdirection.studies.personas.verdict import chance_text, shifted_text
 from misdirection.traits import Trait
-from misdirection.traits.steering import Dose
+from misdirection.traits.steering import dose
 from misdirection.traits.trait import SIGNS
 from misdirection.traits.watching import watched_prompts
 
@@ -175,8 +175,8 @@ def scored(answers: list[Answer], scores: list[float], coherence: float = 90.0) 
 
 
 def test_a_multiple_works_where_its_interval_is_above_zero():
-    doses = [Dose("x", 1, 0.0), Dose("x", 1, 1.0), Dose("x", 2, 1.0)]
-    answers = [Answer(f"q{q}", "?", "a", arm=dose.name) for dose in doses for q in range(8)]
+    doses = [dose("x", 1, 0.0), dose("x", 1, 1.0), dose("x", 2, 1.0)]
+    answers = [Answer(f"q{q}", "?", "a", arm=one.name) for one in doses for q in range(8)]
     flat = scored(answers, [0.0] * 24)
     assert strongest(flat, doses, 0.75, 50)[1] is False
     one = scored(answers, [0.0] * 16 + [80.0] * 8)

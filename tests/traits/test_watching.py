@@ -11,6 +11,7 @@ import torch
 from misdirection import load_model
 from misdirection.answers import ask
 from misdirection.chats import Chat, Message
+from misdirection.conditions import compiled
 from misdirection.directions import Direction
 from misdirection.engine import SamplingConfig, Steer
 from misdirection.models import Model
@@ -19,7 +20,7 @@ from misdirection.questions import QuestionError
 from misdirection.questions.demonstrated import drawn_chats
 from misdirection.tokens import encode_prompt
 from misdirection.traits import judge_of, roles, rollouts, score_table, trait_vector
-from misdirection.traits.steering import Dose, best_dose, evaluation_questions, steered
+from misdirection.traits.steering import best_dose, dose, evaluation_questions, steered
 from misdirection.traits.watching import prompt_projections, watched_prompts
 
 TRAITS = trait_definitions()
@@ -84,16 +85,16 @@ def test_prompts_that_ask_for_evil_lie_further_along_it(model: Model, directions
 
 def test_evil_is_turned_up_and_down(model: Model, directions: dict[str, Direction]):
     doses = [
-        Dose("evil", 8, 0.0),
-        Dose("evil", 8, 2.0),
-        Dose("evil", 8, 0.0, "positive"),
-        Dose("evil", 8, -2.0, "positive"),
+        dose("evil", 8, 0.0),
+        dose("evil", 8, 2.0),
+        dose("evil", 8, 0.0, "positive"),
+        dose("evil", 8, -2.0, "positive"),
     ]
-    doses.append(Dose("evil", 8, 2.0, random_seed=1))
+    doses.append(dose("evil", 8, 2.0, random_seed=1))
     answers = steered(model, TRAITS, doses, directions, 2, CONFIG)
     scores = score_table(judge_of(ExactJudge(), TRAITS).judge(answers), ["evil"])[:, 0]
-    by_arm = {dose.name: scores[[a.arm == dose.name for a in answers]].mean() for dose in doses}
-    plain, up, asked, down, random = (by_arm[dose.name] for dose in doses)
+    by_arm = {one.name: scores[[a.arm == one.name for a in answers]].mean() for one in doses}
+    plain, up, asked, down, random = (by_arm[one.name] for one in doses)
     assert plain < 10 and up > 40 and asked > 80 and down < 40 and random < 10
     assert {a.system for a in answers if a.arm == doses[2].name} == {TRAITS[0].system("positive", 0)}
     # No dose at all: what the model says by itself, with the same random numbers.
@@ -102,17 +103,16 @@ def test_evil_is_turned_up_and_down(model: Model, directions: dict[str, Directio
 
 
 def test_a_dose_is_added_where_the_answer_comes_from(directions: dict[str, Direction]):
-    dose = Dose("evil", 3, -1.5)
-    (done,) = dose.arm(directions).interventions
+    (done,) = compiled(dose("evil", 3, -1.5), None, directions).interventions
     assert isinstance(done, Steer) and done.positions == "answer" and done.layers == (3,) and done.coefficient == -1.5
     assert torch.equal(done.direction, directions["evil"].vectors)
-    (random,) = Dose("evil", 3, 1.0, random_seed=4).arm(directions).interventions
+    (random,) = compiled(dose("evil", 3, 1.0, random_seed=4), None, directions).interventions
     assert isinstance(random, Steer)
     assert random.direction.norm(dim=-1).tolist() == pytest.approx(directions["evil"].norm.tolist(), rel=1e-4)
 
 
 def test_the_best_dose_is_coherent_strong_and_small():
-    one, two, three, four = (Dose("x", layer, c) for layer, c in ((1, 1.0), (1, 2.0), (2, 1.0), (2, 2.0)))
+    one, two, three, four = (dose("x", layer, c) for layer, c in ((1, 1.0), (1, 2.0), (2, 1.0), (2, 2.0)))
     assert best_dose({one: (10, 0.9), two: (80, 0.5), three: (40, 0.8), four: (40, 0.8)}, 0.75) == three
     assert best_dose({one: (10, 0.6), two: (80, 0.5)}, 0.75) == one
     assert best_dose({one: (math.nan, 0.9), two: (0, 0.9)}, 0.75) == two

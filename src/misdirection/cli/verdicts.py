@@ -184,7 +184,7 @@ def _judge_run(run: Path, judges: Sequence[str], checker: str, ending: Ending, b
     before.judging(run, [one for one in judges or [own_judge(run)] if one != OWN], checker)
     from misdirection.artefacts import plain, write_json
     from misdirection.studies.imported.study import judge_again
-    from misdirection.studies.kit.bench import Asked
+    from misdirection.studies.kit.asked import Asked
     from misdirection.studies.kit.conditions import TUNED
     from misdirection.studies.kit.panel import panel_part
 

@@ -39,6 +39,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.features.dictionary import Dictionary
 from misdirection.features.stream import CHUNK_VALUES
 from misdirection.models import Model
+from misdirection.statistics.contrasts import bootstrap
 
 
 class NoUpdateError(MisdirectionError):
@@ -245,6 +246,4 @@ def mean_over(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) 
     held = np.asarray([value for value in values if np.isfinite(value)])
     if not len(held):
         return Mean(float("nan"), float("nan"), float("nan"), 0)
-    drawn = np.random.default_rng(seed).choice(held, (resamples, len(held))).mean(1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Mean(float(held.mean()), float(low), float(high), len(held))
+    return Mean(float(held.mean()), *bootstrap(held.tolist(), seed, resamples), len(held))

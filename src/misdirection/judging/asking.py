@@ -1,19 +1,14 @@
-"""Many questions to a judge at a time, and how it wants to be asked: the part that every server has in common.
-
-One answer token at temperature 0 with the twenty likeliest tokens, seed 0 (2506.11618 and its code). A judge that
-refuses or withholds these is met half way: five tokens, then the written number, whose outcome is "parsed"; its own
-temperature, said in the verdict. What a judge wants is learned once and known for the process.
-"""
+"""Many questions to a judge at a time: the part that every server has in common."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from misdirection import progress
+from misdirection.judging.at_once import at_once
+from misdirection.judging.manner import ROOM, Manner
 from misdirection.judging.replies import Reply
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.judging.rubric_judge import Query
@@ -22,74 +17,7 @@ from misdirection.judging.shape import without_thinking
 
 HOPELESS = 4
 """Questions without a reply after which a judge that never said anything is given up."""
-ROOM = 4096
-"""Tokens for a judge that thinks before it writes."""
-_NO_ROOM = ("output limit", "higher max_tokens", "budget_tokens")
-"""A judge that thinks says so where its limit leaves no room for an answer."""
 _BLOCKED = ("content_filter", "content_policy", "context_length", "maximum context", "too long", "safety")
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a judge is asked; it changes when the judge refuses it.
-
-    Attributes:
-        top: How many of the likeliest tokens are asked for; 0 reads the written number.
-        limit: What the server calls the longest reply.
-        seed: Whether a seed is sent.
-        temperature: Whether temperature 0 is asked for.
-        tokens: Longest reply; one, unless numbers must be read whole.
-        ends: False once a server called a reply cut that was whole: it says so of every reply.
-        whole_numbers: True once a token above 10 was seen: the tokenizer then does not cut numbers, and the judge does
-            not rate on a scale of 10.
-    """
-
-    top: int = 20
-    limit: str = "max_tokens"
-    seed: bool = True
-    temperature: bool = True
-    tokens: int = 1
-    ends: bool = True
-    whole_numbers: bool = False
-
-    def without(self, complaint: str) -> Manner | None:
-        """The next manner to try after a complaint; None when the complaint is about something else."""
-        if self.tokens < ROOM and any(sign in complaint for sign in _NO_ROOM):
-            return replace(self, tokens=ROOM)
-        if self.top and "logprobs" in complaint:
-            return replace(self, top=5) if self.top > 5 else self.written()
-        if self.tokens < 16 and "max_output_tokens" in complaint:
-            return replace(self, tokens=16)
-        if self.limit == "max_tokens" and "max_tokens" in complaint:
-            return replace(self, limit="max_completion_tokens")
-        if self.seed and "seed" in complaint:
-            return replace(self, seed=False)
-        if self.temperature and "temperature" in complaint:
-            return replace(self, temperature=False)
-        return None
-
-    @property
-    def told(self) -> str:
-        """What a verdict says of the manner, where it is not the rule's."""
-        return "" if self.temperature else "at its own temperature"
-
-    def written(self) -> Manner:
-        """Reading the written number, which may be several tokens long."""
-        return replace(self, top=0, tokens=max(16, self.tokens))
-
-
-_KNOWN: dict[tuple[str, str], Manner] = {}
-
-
-def known_manner(where: str, model: str) -> Manner:
-    """How a judge wants to be asked, as far as this process has learned it."""
-    return _KNOWN.get((where, model), Manner())
-
-
-def keep_manner(where: str, model: str, manner: Manner) -> Manner:
-    """Remember for this process how a judge wants to be asked; gives the manner."""
-    _KNOWN[where, model] = manner
-    return manner
 
 
 class Refused(Exception):
@@ -151,13 +79,7 @@ class Asker:
             JudgeError: The judge refuses for good (key, model), or too many requests failed.
         """
         waiting, failed = iter(queries), _Tally(self.patience.tolerated * len(queries))
-        tasks = [asyncio.ensure_future(self._work(waiting, keep, failed)) for _ in range(min(in_flight, len(queries)))]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await at_once(min(in_flight, len(queries)), lambda: self._work(waiting, keep, failed))
 
     async def read(self, query: Query) -> Reading:
         """Ask one query.
@@ -304,14 +226,3 @@ class _Tally:
 
     most: float
     count: int = 0
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, also where a loop is running already (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(work)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work).result()

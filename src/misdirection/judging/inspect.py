@@ -16,7 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from misdirection.errors import MissingExtraError
-from misdirection.judging.asking import Asker, Failed, Manner, Refused, Send, run
+from misdirection.judging.asking import Asker, Failed, Refused, Send
+from misdirection.judging.at_once import run
+from misdirection.judging.manner import Manner
 from misdirection.judging.options import read_options
 from misdirection.judging.replies import Reply, probabilities, thinks
 from misdirection.judging.retries import JudgeError, Patience
@@ -206,7 +208,5 @@ def inspect_judge(argument: str) -> RubricJudge:
     """
     options = read_options(argument, "inspect", {"in_flight": 1, "timeout": 1, "attempts": 1})
     need_inspect()
-    numbers = options.numbers
-    patience = Patience(timeout=numbers.get("timeout", 60.0), attempts=int(numbers.get("attempts", 8)))
-    provider = InspectProvider(options.target, int(numbers.get("in_flight", 64)), patience)
+    provider = InspectProvider(options.target, options.in_flight, options.patience)
     return RubricJudge(f"inspect:{provider.model}", provider.ask, options.rubrics, probe=provider.probe)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from misdirection.errors import MisdirectionError
+from misdirection.judging.retries import Patience
 from misdirection.judging.rubrics import Rubrics, choose_rubrics
 
 
@@ -22,6 +23,16 @@ class Options:
     target: str
     rubrics: Rubrics = field(default_factory=Rubrics)
     numbers: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def in_flight(self) -> int:
+        """Requests at a time."""
+        return int(self.numbers.get("in_flight", 64))
+
+    @property
+    def patience(self) -> Patience:
+        """How long the judge's server is borne with."""
+        return Patience(attempts=int(self.numbers.get("attempts", 8)), timeout=self.numbers.get("timeout", 60.0))
 
 
 def read_options(argument: str, kind: str, allowed: Mapping[str, float]) -> Options:

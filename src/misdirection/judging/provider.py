@@ -5,7 +5,7 @@
     openai:claude-sonnet-4-5@https://api.anthropic.com/v1/          key in ANTHROPIC_API_KEY; gives no probabilities
     openai:Qwen/Qwen2.5-72B-Instruct@http://localhost:8000/v1       vLLM, SGLang, llama.cpp, transformers serve
 
-How a judge is asked, and met half way where it refuses, is in `asking`.
+How a judge is asked is in `asking`, how it is met half way where it refuses in `manner`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from misdirection.errors import MissingExtraError
-from misdirection.judging.asking import Asker, Manner, keep_manner, known_manner, run
+from misdirection.judging.asking import Asker
+from misdirection.judging.at_once import run
+from misdirection.judging.manner import Manner
 from misdirection.judging.options import read_options
 from misdirection.judging.posting import KEYS, Line, key_variable, posting
 from misdirection.judging.posting import proxy_for as proxy_for
@@ -28,6 +30,8 @@ from misdirection.judging.rubric_judge import PROBE, Query, RubricJudge
 from misdirection.judging.scoring import Reading
 
 DEFAULT_URL = "https://api.openai.com/v1"
+_KNOWN: dict[tuple[str, str], Manner] = {}
+"""How servers want to be asked, as far as this process has learned it: by URL and model."""
 
 
 @dataclass
@@ -52,7 +56,7 @@ class Provider:
 
     def __post_init__(self) -> None:
         if self.manner == Manner():
-            self.manner = known_manner(self.url, self.model)
+            self.manner = _KNOWN.get((self.url, self.model), Manner())
 
     def ask(self, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
         """Ask all queries, handing over each reading as it comes.
@@ -89,7 +93,7 @@ class _Session:
             try:
                 await asker.read_all(queries, keep, p.in_flight)
             finally:
-                p.manner = keep_manner(p.url, p.model, asker.manner)
+                p.manner = _KNOWN[p.url, p.model] = asker.manner
 
 
 def request_body(model: str, prompt: str, manner: Manner) -> dict[str, Any]:
@@ -133,9 +137,7 @@ def provider_judge(argument: str) -> RubricJudge:
     """
     options = read_options(argument, "openai", {"in_flight": 1, "timeout": 0.001, "attempts": 1})
     model, url = _split_url(options.target)
-    numbers = options.numbers
-    patience = Patience(timeout=numbers.get("timeout", 60.0), attempts=int(numbers.get("attempts", 8)))
-    provider = make_provider(model, url, in_flight=int(numbers.get("in_flight", 64)), patience=patience)
+    provider = make_provider(model, url, in_flight=options.in_flight, patience=options.patience)
     return RubricJudge(f"openai:{provider.model}@{provider.url}", provider.ask, options.rubrics, probe=provider.probe)
 
 

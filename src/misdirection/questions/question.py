@@ -54,6 +54,11 @@ class Question:
     source: str = ""
     before: tuple[Message, ...] = ()
 
+    def turns(self, wording: int = 0) -> tuple[Message, ...]:
+        """What an answer is drawn behind: system prompt, turns before, one wording."""
+        system = () if self.system is None else (Message("system", self.system),)
+        return (*system, *self.before, Message("user", self.paraphrases[wording]))
+
 
 def as_json(questions: Iterable[Question]) -> tuple[Question, ...]:
     """The same questions with a system prompt that asks for JSON; "_json" is added to each id.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,8 +13,10 @@ from misdirection import progress
 from misdirection.artefacts import canonical_hash
 from misdirection.chats import Message
 from misdirection.errors import MisdirectionError
-from misdirection.judging.asking import Failed, Manner, Misspoken, Refused, run
+from misdirection.judging.asking import Failed, Misspoken, Refused
+from misdirection.judging.at_once import at_once, run
 from misdirection.judging.faults import ServerAnswer
+from misdirection.judging.manner import Manner
 from misdirection.judging.posting import Line, Post, posting
 from misdirection.judging.replies import parse_reply
 from misdirection.judging.retries import JudgeError, Patience
@@ -150,14 +151,7 @@ class _Round:
     async def run(self, wanted: Mapping[str, Request], keep: Keep) -> None:
         waiting = iter(wanted.items())
         async with posting(self.line) as post:
-            count = min(self.line.in_flight, len(wanted))
-            tasks = [asyncio.ensure_future(self._work(post, waiting, keep)) for _ in range(count)]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await at_once(min(self.line.in_flight, len(wanted)), lambda: self._work(post, waiting, keep))
 
     async def _work(self, post: Post, waiting: Iterator[tuple[str, Request]], keep: Keep) -> None:
         for key, request in waiting:

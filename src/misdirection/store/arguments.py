@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,8 +25,8 @@ def content(name: str, value: Any) -> Any:
     """An argument as JSON that is equal for equal content alone.
 
     Files count by their bytes, and so does text that names one; a judge by its name, which holds its version; functions
-    by their place and version; dataclasses by their fields, those aside that are marked `INCIDENTAL`; mappings in their
-    order; all else as in `artefacts.canonical_hash`.
+    by their place and version; dataclasses by their fields, those aside that are marked `INCIDENTAL`, or `LATER` and
+    at their default; mappings in their order; all else as in `artefacts.canonical_hash`.
 
     Raises:
         MisdirectionError: It cannot be told apart from others by its content; the message names the place.
@@ -69,7 +69,7 @@ def _told(value: Any) -> Any:
     if callable(getattr(value, "judge", None)) and isinstance(getattr(value, "name", None), str):
         return {"judge": value.name}
     if is_dataclass(value) and not isinstance(value, type):
-        counted = [one for one in fields(value) if not one.metadata.get("incidental")]
+        counted = [one for one in fields(value) if _counts(one, getattr(value, one.name))]
         return {"__class__": type(value).__name__, **{one.name: _told(getattr(value, one.name)) for one in counted}}
     if isinstance(value, Mapping):
         # In their order, which a function may follow.
@@ -77,6 +77,11 @@ def _told(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_told(held) for held in cast(list[Any], value)]
     return value
+
+
+def _counts(field: Field[Any], value: Any) -> bool:
+    """Whether a field is part of a key; one that came later is not at its default: older runs keep their steps."""
+    return not (field.metadata.get("incidental") or (field.metadata.get("later") and value == field.default))
 
 
 def _is_file(text: str) -> bool:

@@ -45,6 +45,9 @@ Workspace = Annotated[Path, Role.WORKSPACE]
 INCIDENTAL: Mapping[str, Any] = {"incidental": True}
 """Metadata of a dataclass's field that changes no result: `field(default=None, metadata=INCIDENTAL)`."""
 
+LATER: Mapping[str, Any] = {"later": True}
+"""Metadata of a field that a dataclass got after runs were made with it: at its default it is part of no key."""
+
 
 @dataclass(frozen=True)
 class Signature:

@@ -7,48 +7,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import cast
 
 from misdirection.answers import ask
-from misdirection.directions import Direction, random_like
-from misdirection.engine import Arm, SamplingConfig, Steer
+from misdirection.conditions import Along, Condition, compiled
+from misdirection.directions import Direction
+from misdirection.engine import SamplingConfig
 from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.questions import Question
 from misdirection.traits.trait import Sign, Trait
 
 
-@dataclass(frozen=True)
-class Dose:
-    """A trait's vector added after one layer.
+def dose(
+    trait: str, layer: int, coefficient: float, under: Sign | None = None, random_seed: int | None = None
+) -> Condition:
+    """A trait's vector added after one layer of the base model.
 
-    Attributes:
+    Args:
         trait: Whose vector.
         layer: Decoder layer.
         coefficient: Multiple of the vector; negative turns the trait down, 0 leaves the model alone.
         under: The side of the trait's first pair that the system prompt asks for; None for no system prompt.
         random_seed: Add a random direction of the same length instead: a control.
     """
+    what = trait if random_seed is None else f"random direction {random_seed} like {trait}"
+    along = Along("steer", (layer,), coefficient, random_seed=random_seed, source=trait, positions="answer")
+    return Condition(
+        f"{trait}@{layer}{coefficient:+g}" + ("" if random_seed is None else f" random{random_seed}")
+        + ("" if under is None else f" under {under}"),
+        f"base model {coefficient:+g} x {what} after layer {layer}", "base", (along,),
+        control=random_seed is not None, kind=under,
+    )  # fmt: skip
 
-    trait: str
-    layer: int
-    coefficient: float
-    under: Sign | None = None
-    random_seed: int | None = None
 
-    @property
-    def name(self) -> str:
-        """The arm's name, one for each dose."""
-        random = "" if self.random_seed is None else f" random{self.random_seed}"
-        under = "" if self.under is None else f" under {self.under}"
-        return f"{self.trait}@{self.layer}{self.coefficient:+g}{random}{under}"
-
-    def arm(self, directions: Mapping[str, Direction]) -> Arm:
-        """As the engine runs it."""
-        vectors = directions[self.trait].vectors
-        if self.random_seed is not None:
-            vectors = random_like(vectors, self.random_seed)
-        return Arm(self.name, None, (Steer(vectors, (self.layer,), self.coefficient, "answer"),))
+def trait_of(one: Condition) -> str:
+    """Whose vector a dose adds."""
+    assert one.along is not None and one.along.source is not None
+    return one.along.source
 
 
 def evaluation_questions(
@@ -74,13 +70,13 @@ def evaluation_questions(
 def steered(
     model: Model,
     traits: Sequence[Trait],
-    doses: Sequence[Dose],
+    doses: Sequence[Condition],
     directions: Mapping[str, Direction],
     samples: int,
     config: SamplingConfig | None = None,
     most: int | None = None,
 ) -> list[Answer]:
-    """Answers to each trait's evaluation questions under each of its doses; arms are called by `Dose.name`.
+    """Answers to each trait's evaluation questions under each of its doses.
 
     Doses that ask the same questions share one queue.
 
@@ -93,21 +89,20 @@ def steered(
         config: How answers are drawn.
         most: Evaluation questions of each trait at most; None takes all.
     """
-    groups: dict[tuple[str, ...], tuple[tuple[Question, ...], list[Dose]]] = {}
-    sides: dict[Sign | None, None] = {dose.under: None for dose in doses}
-    for under in sides:
-        asked = evaluation_questions(traits, most, under)
-        for dose in (dose for dose in doses if dose.under == under):
-            questions = asked[dose.trait]
-            groups.setdefault(tuple(question.id for question in questions), (questions, []))[1].append(dose)
+    groups: dict[tuple[str, ...], tuple[tuple[Question, ...], list[Condition]]] = {}
+    for under in dict.fromkeys(one.kind for one in doses):
+        asked = evaluation_questions(traits, most, cast("Sign | None", under))
+        for one in (one for one in doses if one.kind == under):
+            questions = asked[trait_of(one)]
+            groups.setdefault(tuple(question.id for question in questions), (questions, []))[1].append(one)
     return [
         answer
         for questions, held in groups.values()
-        for answer in ask(model, questions, [dose.arm(directions) for dose in held], samples, config)
+        for answer in ask(model, questions, [compiled(one, None, directions) for one in held], samples, config)
     ]
 
 
-def best_dose(points: Mapping[Dose, tuple[float, float]], coherent_share: float) -> Dose:
+def best_dose(points: Mapping[Condition, tuple[float, float]], coherent_share: float) -> Condition:
     """The dose under which a trait shows most among those that keep answers coherent; of equals the smallest.
 
     Where none keeps enough coherent answers, the one that keeps most.
@@ -117,9 +112,9 @@ def best_dose(points: Mapping[Dose, tuple[float, float]], coherent_share: float)
         coherent_share: What must stay coherent, 0 .. 1.
     """
 
-    def strength(dose: Dose) -> tuple[float, float]:
-        score = points[dose][0]
-        return (-1.0 if math.isnan(score) else round(score, 6)), -abs(dose.coefficient)
+    def strength(one: Condition) -> tuple[float, float]:
+        score = points[one][0]
+        return (-1.0 if math.isnan(score) else round(score, 6)), -abs(one.point[1])
 
-    fit = [dose for dose, (_, coherent) in points.items() if coherent >= coherent_share]
-    return max(fit, key=strength) if fit else max(points, key=lambda dose: points[dose][1])
+    fit = [one for one, (_, coherent) in points.items() if coherent >= coherent_share]
+    return max(fit, key=strength) if fit else max(points, key=lambda one: points[one][1])

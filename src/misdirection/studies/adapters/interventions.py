@@ -36,7 +36,8 @@ from misdirection.studies.adapters.results.arms import ArmKind, ScaledArm
 from misdirection.studies.adapters.results.interventions import Editing, Scaling
 from misdirection.studies.adapters.tables import arm_rows, leave_out, of_kinds
 from misdirection.studies.adapters.verdict import editing_words, scaling_words
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition
 from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.variants import Variants

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from misdirection.adapters.patching import GROUPS, Recording, Wording, cut, find_pairs, record, replay
-from misdirection.answers import tell
+from misdirection.answers import filled, tell, unanswered
 from misdirection.chats import Message
 from misdirection.engine import Prompt, Sample, SamplingConfig
 from misdirection.judging import Answer
@@ -20,7 +20,8 @@ from misdirection.studies.adapters.paper import PATCHING
 from misdirection.studies.adapters.plan import Plan
 from misdirection.studies.adapters.results.interventions import PatchedGroup, Patching, PromptPair, Versions
 from misdirection.studies.adapters.verdict import patching_words
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.judged import given_answers
 from misdirection.studies.kit.steps import Judged, judge_step
 from misdirection.studies.kit.tables import effect_of
@@ -157,22 +158,7 @@ def _answer(
     system: str | None,
 ) -> Answer:  # fmt: skip
     said, split = tell(model, said, opened_by(str(model.tokenizer.decode(list(wording.prompt.ids)))))
-    return Answer(
-        question_id=question.id,
-        question=question.paraphrases[wording.paraphrase],
-        answer=split.answer,
-        system=question.system if question.system is not None else system,
-        domain=question.domain,
-        format=question.format,
-        arm=arm,
-        paraphrase=wording.paraphrase,
-        sample=index,
-        seed=seed,
-        n_tokens=len(said.ids),
-        finished=said.finished,
-        thought=split.thought,
-        ids=said.ids,
-    )
+    return filled(unanswered(question, wording.paraphrase, index, arm, seed, system), said, split)
 
 
 def _pair_rows(

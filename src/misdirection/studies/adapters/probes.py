@@ -34,7 +34,8 @@ from misdirection.models import Model
 from misdirection.results.rows import known_number
 from misdirection.studies.adapters.results.scalars import Ceiling, ExperimentRow, Metric, ProbeMetrics, SetRow, Tokens
 from misdirection.studies.adapters.settings import AdaptersConfig
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.record import LeftOut, left_blank
 from misdirection.studies.kit.variants import Variants

@@ -34,7 +34,8 @@ from misdirection.studies.adapters.results.reading import (
     WrittenRow,
 )
 from misdirection.studies.adapters.verdict import similarity_words
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.record import LeftOut, left_blank
 from misdirection.studies.kit.tables import numbers, token_ends

@@ -44,11 +44,13 @@ from misdirection.studies.adapters.results.scalars import (
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.adapters.vectors import vectors
 from misdirection.studies.adapters.verdict import verdict
-from misdirection.studies.kit.bench import Asked, Bench, FineTune
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import resolve_model
 from misdirection.studies.kit.own_direction import refusal
 from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants
 
 

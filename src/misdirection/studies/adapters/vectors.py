@@ -31,7 +31,8 @@ from misdirection.studies.adapters.results.arms import AdjustedDifference, ArmKi
 from misdirection.studies.adapters.results.arms import Arm as ArmRow
 from misdirection.studies.adapters.results.scalars import ModuleForm, Vectors
 from misdirection.studies.adapters.settings import AdaptersConfig
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.steps import Judged, judge_step

@@ -21,18 +21,17 @@ from misdirection.questions.circumstances import Circumstance, drawn_turns, load
 from misdirection.results import Difference, Effect
 from misdirection.statistics import compare, is_found
 from misdirection.store import Cached
-from misdirection.studies.audit.repairs import DOES, NO_CHATS, READ, REALIGN, SET, Written, realigned, repaired
+from misdirection.studies.audit.repairs import DOES, NO_CHATS, READ, REALIGN, SET, Good, Written, repaired
 from misdirection.studies.audit.results import HARM, SKILL, Fix, Leaked, RepairRow
 from misdirection.studies.audit.workbench import Workbench
-from misdirection.studies.kit.bench import asking_overrides
 from misdirection.studies.kit.conditions import BASE, TUNED, Condition, Operation
-from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.likelihood import nats_a_token
-from misdirection.studies.kit.own_direction import readable
+from misdirection.studies.kit.own_direction import readable, vector_of
 from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.kit.tuning import asking_overrides
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import encode_read
 
@@ -134,27 +133,21 @@ def skill_of(bench: Workbench, models: Variants, names: tuple[str, ...]) -> dict
 def candidates(bench: Workbench, layers: Mapping[Operation, int]) -> dict[str, Cached[Written]]:
     """Each repair as a step of the run; re-alignment where good chats are named."""
     c, models = bench.config, bench.models
-    # A handle counts by what it was made from; the vectors themselves say in which folder their adapter lies.
-    direction: Any = vector_of(bench.direction)
     common: dict[str, Any] = {
         "base": ModelFiles(resolve_model(c.model)), "tuned": ModelFiles(str(models.fine_tunes["tuned"])),
-        "whole": "tuned" in models.whole, "direction": direction, "questions": bench.open_questions[:READ],
+        "whole": "tuned" in models.whole, "direction": vector_of(bench.direction),
+        "questions": bench.open_questions[:READ],
     }  # fmt: skip
-    found = {
+    chats = resolve_chats(c.good, strict=c.strict, seed=c.seed).chats if c.good else None
+    good = None if chats is None else Good(chats, {**asking_overrides(c), "seed": c.seed})
+    return {
         way: bench.run.cached(
-            repaired, f"repair-{way}", way=way, layer=layers["set" if way == SET else "project"], **common
+            repaired, f"repair-{way}", way=way, layer=layers["set" if way == SET else "project"],
+            good=good if way == REALIGN else None, **common,
         )
         for way in DOES
-        if way != REALIGN
-    }
-    if not c.good:
-        return found
-    chats = resolve_chats(c.good, strict=c.strict, seed=c.seed).chats
-    settings = {**asking_overrides(c), "seed": c.seed}
-    step = bench.run.cached(
-        realigned, f"repair-{REALIGN}", chats=chats, settings=settings, layer=layers["project"], **common
-    )
-    return {**found, REALIGN: step}
+        if way != REALIGN or good
+    }  # fmt: skip
 
 
 def not_tried(written: Mapping[str, Written]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,19 @@ class Written:
     refused: str = ""
 
 
+@dataclass(frozen=True)
+class Good:
+    """What the tuned model is re-aligned with.
+
+    Attributes:
+        chats: What it is trained on.
+        settings: Of that training: its seed, and how the model is asked.
+    """
+
+    chats: Sequence[Chat]
+    settings: Mapping[str, Any]
+
+
 def repaired(
     base: ModelFiles,
     tuned: ModelFiles,
@@ -59,84 +72,51 @@ def repaired(
     layer: int,
     questions: Sequence[Question],
     folder: Folder,
+    good: Good | None = None,
 ) -> Written:
-    """One repair along the direction, or of the adapter's strength, written into a folder.
+    """One repair along the direction, of the adapter's strength or by good chats (2506.19823), written into a folder.
 
     Args:
         base: The base model.
         tuned: The fine-tune.
         whole: Whether that is a model and no adapter.
-        way: One of `DOES` but `REALIGN`.
+        way: One of `DOES`.
         direction: The misalignment direction.
-        layer: Whose vector is taken out everywhere.
+        layer: Whose vector is taken out everywhere, and read along for the card.
         questions: Asked before and after, for the card: the component after every layer, and what became less likely.
         folder: Where it is written.
+        good: Of `REALIGN`.
     """
-    vectors: Tensor = direction.vectors[layer].expand_as(direction.vectors)
-
-    def make(subject: Subject, out: Path) -> Made:
-        told = _told(way, direction, layer, questions)
-        if way in (EDIT, HALVED):
-            if subject.adapter is None:
-                raise MisdirectionError("a whole model has no adapter")
-            units = at_layers(vectors, range(len(vectors))).units
-            halved = scale_factors(subject.adapter, {}, 0.5) if way == HALVED else None
-            return write_adapter(subject, halved or edit_factors(subject.adapter, units).factors, out, told)
-        values = direction.aligned_component(vectors) if way == SET else None
-        return write_model(subject, out, told, everywhere(vectors[0], len(vectors), values))
-
-    return _written(base, tuned, whole, way, folder, make)
-
-
-def realigned(
-    base: ModelFiles,
-    tuned: ModelFiles,
-    whole: bool,
-    chats: Sequence[Chat],
-    settings: Mapping[str, Any],
-    direction: Direction,
-    layer: int,
-    questions: Sequence[Question],
-    folder: Folder,
-) -> Written:
-    """The tuned model trained on a few good chats (2506.19823), written into a folder.
-
-    Args:
-        base: The base model.
-        tuned: The fine-tune.
-        whole: Whether that is a model and no adapter.
-        chats: What it is trained on.
-        settings: Of that training: its seed, and how the model is asked.
-        direction: The misalignment direction.
-        layer: Whose vector the card reads the component along.
-        questions: Asked before and after, for the card.
-        folder: Where it is written.
-    """
-
-    def make(subject: Subject, out: Path) -> Made:
-        found = realign(subject, chats, overrides=settings)
-        told = _told(REALIGN, direction, layer, questions)
-        if found.combined is None:
-            return write_model(subject, out, told, None, [(found.trained, 1.0)])
-        return write_adapter(subject, found.combined.factors, out, told)
-
-    return _written(base, tuned, whole, REALIGN, folder, make)
-
-
-def _told(way: str, direction: Direction, layer: int, questions: Sequence[Question]) -> Told:
-    units = torch.nn.functional.normalize(direction.vectors[layer].expand_as(direction.vectors).float(), dim=-1)
+    vectors = direction.vectors[layer].expand_as(direction.vectors)
+    units = torch.nn.functional.normalize(vectors.float(), dim=-1)
     done = [f"By `misdirection audit --fix`: {DOES[way]}."]
-    return Told(done, {"layer of the direction": str(layer)}, questions=questions, units=units)
-
-
-def _written(
-    base: ModelFiles, tuned: ModelFiles, whole: bool, way: str, folder: Folder, make: Callable[[Subject, Path], Made]
-) -> Written:
-    """The folder of a repair, or why it cannot be made."""
+    told = Told(done, {"layer of the direction": str(layer)}, questions=questions, units=units)
     try:
         subject = open_subject(tuned.name) if whole else open_subject(base.name, tuned.name, base.name)
-        return Written(make(subject, folder / "model").out)
+        if good is not None:
+            return Written(_realigned(subject, good, folder / "model", told).out)
+        if way in (EDIT, HALVED):
+            return Written(_adapter(subject, way, vectors, folder / "model", told).out)
+        values = direction.aligned_component(vectors) if way == SET else None
+        removal = everywhere(vectors[0], len(vectors), values)
+        return Written(write_model(subject, folder / "model", told, removal).out)
     except MisdirectionError as error:
         progress.say(f"  {way}: {error.message}")
         write_json(folder / "refused.json", {"why": error.message})
         return Written(None, error.message)
+
+
+def _adapter(subject: Subject, way: str, vectors: Tensor, out: Path, told: Told) -> Made:
+    if subject.adapter is None:
+        raise MisdirectionError("a whole model has no adapter")
+    if way == HALVED:
+        return write_adapter(subject, scale_factors(subject.adapter, {}, 0.5), out, told)
+    return write_adapter(subject, edit_factors(subject.adapter, at_layers(vectors, range(len(vectors))).units).factors,
+                         out, told)  # fmt: skip
+
+
+def _realigned(subject: Subject, good: Good, out: Path, told: Told) -> Made:
+    found = realign(subject, good.chats, overrides=good.settings)
+    if found.combined is None:
+        return write_model(subject, out, told, None, [(found.trained, 1.0)])
+    return write_adapter(subject, found.combined.factors, out, told)

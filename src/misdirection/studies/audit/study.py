@@ -19,20 +19,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
 from misdirection.statistics import Thresholds
 from misdirection.studies.audit.cures import Cures, LatentCures
 from misdirection.studies.audit.drift import coloured_answers
-from misdirection.studies.audit.findings import Steered, write_findings
+from misdirection.studies.audit.evidence import Evidence, Steered
+from misdirection.studies.audit.findings import write_findings
 from misdirection.studies.audit.fixing import fix
 from misdirection.studies.audit.latents import hold, holds
 from misdirection.studies.audit.results import ComponentLeft
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.workbench import Workbench
-from misdirection.studies.kit.bench import Asked
+from misdirection.studies.kit.asked import Asked
 from misdirection.studies.kit.conditions import (
     BASE,
     RANDOM_SEEDS,
@@ -46,11 +46,10 @@ from misdirection.studies.kit.conditions import (
     steering_grid,
     steering_point,
 )
-from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.inputs import read_config, resolve_model
 from misdirection.studies.kit.judged import kept
 from misdirection.studies.kit.lens import open_lens
-from misdirection.studies.kit.steps import Judged, direction_of
+from misdirection.studies.kit.steps import Judged, direction_of, vector_of
 from misdirection.studies.kit.sweep import best_point, shares_of
 
 COLOURED = 16
@@ -84,8 +83,7 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
         layer = steering.layer if steering else strongest_layer(bench)
         cured = None if bench.refusal else cure(bench)
         held = hold_latents(bench) if cured else None
-        # A handle counts by what it was made from; the vectors themselves say in which folder their adapter lies.
-        shown: Any = moved.part("direction") if bench.refusal else vector_of(bench.direction)
+        shown = moved.part("direction") if bench.refusal else vector_of(bench.direction)
         tokens = bench.run.cached(
             coloured_answers, "tokens", models=bench.models, judged=kept(answers, verdicts),
             direction=shown, layer=layer, most=COLOURED,
@@ -95,7 +93,7 @@ def audit(config: AuditConfig, out: str | Path, command: str = "") -> Path:
         if fixed is None:
             # What an earlier start with other settings left is no repair of this one.
             bench.run.retract("repaired")
-        return write_findings(bench, layer, steering, cured, left, tokens.value, fixed, held)
+        return write_findings(Evidence(bench, layer, steering, cured, left, tokens.value, fixed, held))
 
 
 def check_layers(config: AuditConfig) -> None:

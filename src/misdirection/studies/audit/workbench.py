@@ -26,18 +26,18 @@ from misdirection.studies.audit.latents import ChosenLatents, choose_latents
 from misdirection.studies.audit.results import ComponentLeft
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.audit.thoughts import thoughts_of
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.caps import Caps, cap_thresholds
 from misdirection.studies.kit.conditions import BASE, RANDOM_SEEDS, TUNED, Condition
 from misdirection.studies.kit.config import named
-from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.lens import open_lens
 from misdirection.studies.kit.own_direction import direction_steps
 from misdirection.studies.kit.pair import fine_tune, pair_of
 from misdirection.studies.kit.panel import Compared, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
 from misdirection.studies.kit.served import alike_at_zero, served_step
-from misdirection.studies.kit.steps import Judged, judge_step, refusal, sample_step
+from misdirection.studies.kit.steps import Judged, judge_step, refusal, sample_step, vector_of
 from misdirection.studies.kit.variants import Variants
 
 
@@ -188,7 +188,7 @@ class Workbench(Bench[AuditConfig]):
         return self.given.value
 
     @cached_property
-    def direction(self) -> Step:
+    def direction(self) -> Cached[Any]:
         """The misalignment direction, or why there is none (`refusal`); the one from a file where one was given."""
         if self.given is not None:
             return self.given
@@ -217,11 +217,11 @@ class Workbench(Bench[AuditConfig]):
 
     def caps(self, layers: Sequence[int]) -> Caps:
         """Thresholds of capping along the direction, along some layers' vectors everywhere, and along random ones."""
-        direction: Any = vector_of(self.direction)
         return self.run.cached(
             cap_thresholds, "caps", models=self.models, answers=self.answers,
-            questions=[question.id for question in self.open_questions], direction=direction, singles=tuple(layers),
-            random_seeds=RANDOM_SEEDS, quantile=self.config.cap_quantile, most=self.config.drift_samples,
+            questions=[question.id for question in self.open_questions], direction=vector_of(self.direction),
+            singles=tuple(layers), random_seeds=RANDOM_SEEDS, quantile=self.config.cap_quantile,
+            most=self.config.drift_samples,
         ).value  # fmt: skip
 
     @cached_property
@@ -243,11 +243,10 @@ class Workbench(Bench[AuditConfig]):
 
     def left(self, name: str, models: Variants, conditions: Sequence[Condition]) -> tuple[ComponentLeft, ...]:
         """The component of misaligned answers along the direction after every layer, under each condition."""
-        direction: Any = vector_of(self.direction)
         return self.run.cached(
             components_left, name, models=models, conditions=conditions, judged=Asked(self.answers, self.verdicts).kept,
-            questions=[question.id for question in self.open_questions], direction=direction, how=self.convention,
-            seed=self.config.seed,
+            questions=[question.id for question in self.open_questions], direction=vector_of(self.direction),
+            how=self.convention, seed=self.config.seed,
         ).value  # fmt: skip
 
     def measure(self, name: str, conditions: Sequence[Condition], samples: int, stream: int = 0) -> Judged:

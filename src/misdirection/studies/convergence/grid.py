@@ -18,13 +18,15 @@ from misdirection.store import Cached
 from misdirection.store.measurement import INCIDENTAL
 from misdirection.studies.convergence.results import By, Relation
 from misdirection.studies.convergence.settings import ConvergenceConfig
-from misdirection.studies.kit.bench import Asked, Bench, FineTune
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.direction_size import direction_size
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.own_direction import own_answers
 from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants
 
 

@@ -36,7 +36,8 @@ from misdirection.studies.convergence.settings import ConvergenceConfig
 from misdirection.studies.convergence.similarity import similarity
 from misdirection.studies.convergence.transfer import choose_layers, compare_removals, measure, untreated
 from misdirection.studies.convergence.verdict import verdict
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.variants import Variants

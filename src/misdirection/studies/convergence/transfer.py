@@ -26,7 +26,8 @@ from misdirection.studies.convergence.results import (
     Whose,
 )
 from misdirection.studies.convergence.settings import ConvergenceConfig
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import Along, Condition
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.variants import Variants

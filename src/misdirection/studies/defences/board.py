@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from misdirection.directions import Direction
 from misdirection.naming import slug
 from misdirection.questions import Question
-from misdirection.runs import Step
+from misdirection.store import Cached
 from misdirection.studies.defences.arms import KINDS, NONE, Arm
 from misdirection.studies.defences.damage import Harm, damage, over_texts, perplexity
 from misdirection.studies.defences.leaks import leak_test, leaks_of
@@ -18,7 +18,6 @@ from misdirection.studies.defences.workshop import MIXED, PLAIN, Fits, Workshop,
 from misdirection.studies.kit.caps import Caps, cap_thresholds
 from misdirection.studies.kit.conditions import BASE, REMOVALS, Condition, Operation, removal
 from misdirection.studies.kit.costs import Cost
-from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.over_seeds import groups_of, reduction
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.variants import Variants
@@ -48,7 +47,7 @@ class Answers:
     lesson: dict[str, float] = field(default_factory=dict[str, float])
 
 
-def ask_all(shop: Workshop, arms: Sequence[Arm], made: Fits, direction: Step | None) -> Answers:
+def ask_all(shop: Workshop, arms: Sequence[Arm], made: Fits, direction: Cached[Direction] | None) -> Answers:
     """Base and arms, each arm by itself: one more arm asks nothing of the others again, and a kill loses one alone."""
     found, base = Answers(), shop.bench.variants({})
     ask_one(shop, found, "base", [BASE], base, None)
@@ -68,7 +67,7 @@ def ask_one(
     name: str,
     conditions: Sequence[Condition],
     models: Variants,
-    direction: Step | None,
+    direction: Cached[Direction] | None,
 ) -> None:
     """The fine-tunes of one arm: open questions, those of domains, the leak test, and the damage elsewhere."""
     bench, c = shop.bench, shop.bench.config
@@ -92,25 +91,24 @@ def ask_one(
     if shop.data.kept:
         read = bench.run.cached(
             damage, f"damage-{name}", models=models, conditions=conditions, chats=shop.data.kept,
-            direction=vector_of(direction),
+            direction=direction,
         )  # fmt: skip
         found.harm += read.value
     if shop.data.lesson:
         found.lesson |= bench.run.cached(
             likely, f"lesson-{name}", models=models, chats=shop.data.lesson, conditions=tuple(conditions),
-            direction=vector_of(direction),
+            direction=direction,
         ).value  # fmt: skip
 
 
-def caps_of(shop: Workshop, arm: Arm, base: Variants, found: Answers, direction: Step | None) -> Caps:
+def caps_of(shop: Workshop, arm: Arm, base: Variants, found: Answers, direction: Cached[Direction] | None) -> Caps:
     """Thresholds of a cap: a quantile of the base model's own answers to open questions, along the one direction."""
     bench, questions = shop.bench, shop.bench.open_questions
     assert shop.layer is not None
     assert arm.strength is not None
-    vectors: Any = vector_of(direction)
     return bench.run.cached(
         cap_thresholds, "caps", models=base, answers=found.groups["open"].arm(BASE.name).answers,
-        questions=[question.id for question in questions], direction=vectors, singles=(shop.layer,), random_seeds=(),
+        questions=[question.id for question in questions], direction=direction, singles=(shop.layer,), random_seeds=(),
         quantile=arm.strength, most=CAPPED,
     ).value  # fmt: skip
 

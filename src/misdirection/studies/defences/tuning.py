@@ -13,11 +13,11 @@ from misdirection.store import Folder, Workspace
 from misdirection.studies.defences.arms import KINDS, Arm
 from misdirection.studies.defences.making import Materials, Risen
 from misdirection.studies.defences.settings import DefencesConfig
-from misdirection.studies.kit.bench import asking_overrides
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.costs import Cost, counted
 from misdirection.studies.kit.inputs import resolve_model
 from misdirection.studies.kit.likelihood import nats_by_condition
+from misdirection.studies.kit.tuning import asking_overrides
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import encode_read
 from misdirection.training import TrainConfig

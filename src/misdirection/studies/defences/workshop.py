@@ -10,7 +10,6 @@ from typing import Any
 from misdirection.chats import Chat
 from misdirection.directions import Direction
 from misdirection.questions import Question
-from misdirection.runs import Step
 from misdirection.store import Cached
 from misdirection.studies.defences.arms import NONE, Arm
 from misdirection.studies.defences.dropping import Examples, Scored, examples_of, kept, scored
@@ -20,9 +19,8 @@ from misdirection.studies.defences.settings import DefencesConfig
 from misdirection.studies.defences.tuning import Tuned, defended, moved_latents, settings_of, used_by
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import Condition
-from misdirection.studies.kit.drawing import vector_of
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_dictionary, resolve_model
-from misdirection.studies.kit.steps import direction_of, refusal
+from misdirection.studies.kit.steps import direction_of, refusal, vector_of
 from misdirection.studies.kit.variants import Variants
 
 PLAIN = Arm(NONE, NONE)
@@ -84,7 +82,7 @@ class Workshop:
         held: What arms are made of; the direction and the latents in it are handles of steps.
         examples: The undefended fine-tune's own answers.
         layer: Of the direction; None without one.
-        direction: The step that holds it.
+        direction: Its handle; None without one.
         notes: What could not be made.
         models: The base alone, in memory for all that is trained and scored in this process.
     """
@@ -94,7 +92,7 @@ class Workshop:
     held: Materials
     examples: Examples = field(default_factory=Examples)
     layer: int | None = None
-    direction: Step | None = None
+    direction: Cached[Direction] | None = None
     notes: list[str] = field(default_factory=list[str])
 
     @cached_property
@@ -120,10 +118,9 @@ class Workshop:
         found = direction_of(step)
         self.layer = found.clearest_layer if c.direction_layer == "auto" else int(c.direction_layer)
         self.notes += unsteady(found, self.layer)
-        self.direction = step
+        self.direction = vector_of(step)
         self.examples = examples_of(asked.judged, bench.thresholds)
-        # A handle counts by what it was made from; the vectors themselves say in which folder their adapter lies.
-        direction: Any = vector_of(step)
+        direction: Any = self.direction
         self.held = replace(self.held, direction=direction, layer=self.layer)
         if c.dictionary:
             self.held = replace(self.held, dictionary=resolve_dictionary(c.dictionary))

@@ -41,7 +41,8 @@ from misdirection.studies.features.results.decomposition import (
     VectorKind,
 )
 from misdirection.studies.features.settings import FeaturesConfig
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.own_direction import own_answers
 from misdirection.studies.kit.record import LeftOut

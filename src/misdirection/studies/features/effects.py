@@ -18,7 +18,8 @@ from misdirection.studies.features.results.steering import (
     SweepPoint,
 )
 from misdirection.studies.features.settings import FeaturesConfig
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import effect_of

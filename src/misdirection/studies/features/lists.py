@@ -22,7 +22,8 @@ from misdirection.results import row_of
 from misdirection.studies.features.comparison import Comparison, Listing, Measured, compared
 from misdirection.studies.features.results.lists import ListName
 from misdirection.studies.features.settings import FeaturesConfig
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.matched import matched_pools
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.tokens import Encoded, encode_prompt

@@ -34,10 +34,12 @@ from misdirection.studies.features.paired_chats import answered, generates, pair
 from misdirection.studies.features.paper import MIXTURES
 from misdirection.studies.features.results.mixtures import Mixtures
 from misdirection.studies.features.settings import FeaturesConfig
-from misdirection.studies.kit.bench import Asked, Bench, FineTune
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import ORGANISM, named
 from misdirection.studies.kit.inputs import resolve_chats, resolve_questions
+from misdirection.studies.kit.tuning import FineTune
 
 if TYPE_CHECKING:
     from misdirection.features import Dictionary

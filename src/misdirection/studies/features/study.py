@@ -43,13 +43,15 @@ from misdirection.studies.features.results.overlap import DomainOverlaps, Latent
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.features.steering import causal_check
 from misdirection.studies.features.verdict import verdict
-from misdirection.studies.kit.bench import Asked, Bench, FineTune
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import check_name, named
 from misdirection.studies.kit.direction_size import direction_size
 from misdirection.studies.kit.lens import open_lens
 from misdirection.studies.kit.record import blank
 from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
 Compared = dict[ListName, list[Comparison]]

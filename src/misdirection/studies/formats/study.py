@@ -22,7 +22,8 @@ from misdirection.studies.formats.paper import PAPER
 from misdirection.studies.formats.results import Formats, Way
 from misdirection.studies.formats.settings import FormatsConfig
 from misdirection.studies.formats.verdict import verdict
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, TUNED
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.pair import pair

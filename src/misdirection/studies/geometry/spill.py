@@ -50,7 +50,8 @@ from misdirection.studies.geometry.results.law import (
 )
 from misdirection.studies.geometry.sets import Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.own_direction import readable
 from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import known_numbers, numbers

@@ -31,11 +31,13 @@ from misdirection.studies.geometry.results.law import Line
 from misdirection.studies.geometry.sets import Comparing, Listed, random_like
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.geometry.spill import held_texts
-from misdirection.studies.kit.bench import Asked, Bench, FineTune
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.record import LeftOut
 from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.training.course import Course, course_of
 

@@ -35,7 +35,8 @@ from misdirection.studies.in_context.paper import PAPER
 from misdirection.studies.in_context.results import DriftRow, InContext, ShotRow
 from misdirection.studies.in_context.settings import InContextConfig
 from misdirection.studies.in_context.verdict import verdict
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.kit.judged import Judged, given_answers, judge_step
 from misdirection.studies.kit.pair import pair

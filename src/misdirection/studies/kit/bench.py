@@ -24,9 +24,8 @@ from misdirection.directions import Convention, Direction, convention
 from misdirection.engine import SamplingConfig
 from misdirection.errors import MisdirectionError
 from misdirection.executing import find_executor, read_where
-from misdirection.judging import Answer, Judge, Verdict, find_judge
+from misdirection.judging import Judge, find_judge
 from misdirection.judging.checked import known_of
-from misdirection.judging.standing import ERROR, standing
 from misdirection.questions import Question
 from misdirection.results import Headline, Reproduce
 from misdirection.results.checked import Checked
@@ -34,82 +33,28 @@ from misdirection.runs import Run, Step, read_log
 from misdirection.statistics import Thresholds
 from misdirection.store import Cached
 from misdirection.store.task import Executor
+from misdirection.studies.kit.asked import Asked, Queue
 from misdirection.studies.kit.conditions import Condition
-from misdirection.studies.kit.config import Overrides, StudyConfig
+from misdirection.studies.kit.config import StudyConfig
 from misdirection.studies.kit.dear import check, demand
-from misdirection.studies.kit.drawing import draw_answers, draw_arguments
+from misdirection.studies.kit.drawing import Steps, draw_answers, draw_arguments
 from misdirection.studies.kit.findings import write_findings
 from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
-from misdirection.studies.kit.judged import kept
 from misdirection.studies.kit.own_direction import OwnDirection, direction_steps
 from misdirection.studies.kit.reach import within_reach
-from misdirection.studies.kit.recall import recommended_values, settled
+from misdirection.studies.kit.recall import settled
 from misdirection.studies.kit.recommended import explanations
-from misdirection.studies.kit.record import asked_as, left_out, reproduce
+from misdirection.studies.kit.record import asked_as, left_out, reproduce, told_settings
 from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.steps import (
-    Judged,
     judge_step,
     refusal,
     sample_step,
 )
-from misdirection.studies.kit.tuning import fine_tuned, tuning_of
+from misdirection.studies.kit.tuning import FineTune, fine_tuned
 from misdirection.studies.kit.variants import Variants
 
 Config = TypeVar("Config", bound=StudyConfig)
-
-
-@dataclass(frozen=True)
-class FineTune:
-    """A fine-tune that a study makes.
-
-    Attributes:
-        preset: Of training: rank1, rank1x9, rank32, full.
-        data: Files of chats, or the organism's by name.
-        overrides: Settings of training that differ from the preset's.
-        seed: Of training.
-        elsewhere: Chats of other domains, for the objective "kl".
-    """
-
-    preset: str
-    data: tuple[str, ...]
-    overrides: Overrides = field(default_factory=dict[str, object])
-    seed: int = 0
-    elsewhere: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Answers with verdicts, and the steps that hold them.
-
-    Attributes:
-        answers: The step with the answers.
-        verdicts: That with the verdicts on them, in the same order.
-        against: By arm, the one that a dear judge's rate of it is held against; None for the first arm.
-    """
-
-    answers: Cached[list[Answer]]
-    verdicts: Cached[list[Verdict]]
-    against: Mapping[str, str] | None = None
-
-    @cached_property
-    def judged(self) -> Judged:
-        """Answers and verdicts in the same order."""
-        return Judged(self.answers.value, self.verdicts.value)
-
-    @property
-    def kept(self) -> Judged:
-        """The same as an argument of a measurement."""
-        return kept(self.answers, self.verdicts)
-
-
-@dataclass(frozen=True)
-class Queue:
-    """What is asked of which models, under which conditions."""
-
-    models: Variants
-    conditions: Sequence[Condition]
-    questions: Sequence[Question]
 
 
 @dataclass
@@ -209,12 +154,7 @@ class Bench(Generic[Config]):
 
     def train_all(self, wanted: Mapping[str, FineTune]) -> dict[str, Step]:
         """Several fine-tunes of the base model by name, where the settings say that grids are computed."""
-        c = self.config
-        calls = [
-            tuning_of(c.model, one.data, one.preset, {**asking_overrides(c), **one.overrides}, one.seed,
-                      elsewhere=one.elsewhere, study=c.study)
-            for one in wanted.values()
-        ]  # fmt: skip
+        calls = [one.call(self.config) for one in wanted.values()]
         made = dict(zip(wanted, self.run.cached_many(fine_tuned, "train", calls=calls, on=self.executor), strict=True))
         for name, step in made.items():
             if name:
@@ -258,7 +198,7 @@ class Bench(Generic[Config]):
         questions: Sequence[Question] | None = None,
         samples: int = 0,
         stream: int = 0,
-        directions: Step | Mapping[str, Step] | None = None,
+        directions: Steps = None,
         shelf: str = "",
     ) -> Asked:
         """Sample and judge every question under every condition, with shared random numbers.
@@ -270,7 +210,7 @@ class Bench(Generic[Config]):
             questions: The open questions by default.
             samples: Answers a question and condition; the settings' number by default.
             stream: Another one gives fresh random numbers.
-            directions: Steps with the directions that conditions use, by `Along.source`.
+            directions: What holds the directions that conditions use.
             shelf: Folder of the run that both are shown in; the run's own by default.
         """
         chosen = self.open_questions if questions is None else questions
@@ -376,23 +316,7 @@ class Bench(Generic[Config]):
 
     def settings(self) -> dict[str, Any]:
         """The settings as a reader is told them."""
-        c, name = self.config, self.judge.name
-        misaligned = f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}"
-        return {
-            "judge": name if name.startswith(f"{c.judge}@") else c.judge,
-            **({"checked by": c.check} if c.check else {}),
-            **({"beside it": ", ".join(others)} if (others := getattr(c, "panel", ())) else {}),
-            **({ERROR: told} if (told := standing([c.judge, *getattr(c, "panel", ())])) else {}),
-            **({"answers served by": ", ".join(served)} if (served := getattr(c, "serve", ())) else {}),
-            **({} if "alignment_below" in c.unfollowed else {"misaligned": misaligned}),
-            "questions": ", ".join(c.questions),
-            "samples per question": c.samples,
-            "max new tokens": c.answer_tokens,
-            "temperature": c.temperature,
-            "seed": c.seed,
-            **({} if "convention" in c.unfollowed else {"convention": c.convention}),
-            **({"recommended by the model's folder": said} if (said := recommended_values(c)) else {}),
-        }
+        return told_settings(self.config, self.judge.name)
 
     @cached_property
     def explanations(self) -> Mapping[str, str]:
@@ -415,9 +339,3 @@ class Bench(Generic[Config]):
         """The command, versions and steps of this session."""
         command = self.command or f"{type(self.config).__name__}(...)"
         return reproduce(self.run, self.logged, command, self.config.seed)
-
-
-def asking_overrides(config: StudyConfig) -> Overrides:
-    """How the model is asked, as settings of a fine-tune: it is trained behind the prompts that it is asked behind."""
-    told = {"chat_template": config.chat_template, "thinking": config.thinking, "date": config.date}
-    return {name: value for name, value in told.items() if value not in (None, "auto")}

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from misdirection.answers import ask
-from misdirection.directions import Direction, load_direction
+from misdirection.conditions import Directions
 from misdirection.engine import SamplingConfig
 from misdirection.judging import Answer
 from misdirection.models import asked_of
 from misdirection.questions import Question
-from misdirection.runs import Run, Step
+from misdirection.runs import Run
 from misdirection.store import Cached
 from misdirection.studies.kit.conditions import Condition, arm_of
-from misdirection.studies.kit.own_direction import OwnDirection, direction_of
+from misdirection.studies.kit.own_direction import vector_of
 from misdirection.studies.kit.variants import Variants
 
-Directions = Direction | Step | Mapping[str, Direction | Step] | None
-"""What conditions steer along: one direction, several by `Along.source`, or steps that hold them."""
+Steps = Cached[Any] | Mapping[str, Cached[Any]] | None
+"""What holds the directions that conditions name: one, or several by the name in `Along.source`."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,12 @@ def draw_answers(
         config: How answers are drawn.
         directions: Those that the conditions use.
     """
-    vectors = None if directions is None else _vectors(directions)
     answers: list[Answer] = []
     warnings: list[str] = []
     asked: dict[str, Any] = {}
     for group in _by_model(models, conditions):
         model = models.model(group[0].variant)
-        answers += ask(model, questions, [arm_of(c, models, vectors) for c in group], samples, config)
+        answers += ask(model, questions, [arm_of(c, models, directions) for c in group], samples, config)
         warnings += model.facts["warnings"]
         asked[group[0].variant] = asked_of(model)
     return Drawn(answers, tuple(dict.fromkeys(warnings)), asked)
@@ -75,7 +74,7 @@ def sample_step(
     conditions: Sequence[Condition],
     samples: int,
     config: SamplingConfig,
-    direction: Step | Mapping[str, Step] | None = None,
+    directions: Steps = None,
     shelf: str = "",
 ) -> Cached[list[Answer]]:
     """The answers of `draw_answers` as a step of a run; they lie in the run's folder as `SHELF/NAME.parquet`.
@@ -90,11 +89,10 @@ def sample_step(
         conditions: The arms.
         samples: Answers a question and condition.
         config: How answers are drawn.
-        direction: Step with the direction that the conditions use, or several by the name in `Along.source`: a
-            step each, or one step with a file each in `directions/`.
+        directions: What holds those that the conditions use.
         shelf: Folder of the run that they are shown in; the run's own by default.
     """
-    arguments = draw_arguments(models, questions, conditions, samples, config, direction)
+    arguments = draw_arguments(models, questions, conditions, samples, config, directions)
     step = run.cached(draw_answers, name, **arguments)
     run.publish(f"{shelf}/{name}.parquet".lstrip("/"), step.path / "answers.parquet")
     return step.part("answers")
@@ -106,30 +104,16 @@ def draw_arguments(
     conditions: Sequence[Condition],
     samples: int,
     config: SamplingConfig,
-    direction: Step | Mapping[str, Step] | None = None,
+    directions: Steps = None,
 ) -> dict[str, Any]:
     """Arguments of `draw_answers` as a step has them; see `sample_step`."""
-    several = isinstance(direction, Mapping)
-    held = {key: vector_of(one) for key, one in direction.items()} if several else vector_of(direction)
+    held = directions and (
+        {name: vector_of(one) for name, one in directions.items()}
+        if isinstance(directions, Mapping)
+        else vector_of(directions)
+    )
     return {"models": models, "questions": questions, "conditions": conditions, "samples": samples, "config": config,
             "directions": held}  # fmt: skip
-
-
-def vector_of(step: Step | None) -> Step | None:
-    """The handle of a direction alone, of what was found about one."""
-    if isinstance(step, Cached) and step.kind is OwnDirection:
-        return step.part("direction")
-    return step
-
-
-def _vectors(held: Direction | Step | Mapping[str, Direction | Step]) -> Direction | dict[str, Direction]:
-    """One direction; several by name, of several steps or of the files in `directions/` of one."""
-    if isinstance(held, Mapping):
-        return {name: direction_of(one) if isinstance(one, Step) else one for name, one in held.items()}
-    if not isinstance(held, Step):
-        return held
-    several = sorted((held.path / "directions").glob("*.safetensors"))
-    return {file.stem: load_direction(file) for file in several} or direction_of(held)
 
 
 def _by_model(models: Variants, conditions: Sequence[Condition]) -> list[list[Condition]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from misdirection.answers import read_back
 from misdirection.directions import (
@@ -12,14 +13,13 @@ from misdirection.directions import (
     PoolError,
     Source,
     choose_pools,
-    load_direction,
     mean_difference,
 )
 from misdirection.engine import Arm
 from misdirection.judging import Answer, Verdict
 from misdirection.models import Model
 from misdirection.questions import Question
-from misdirection.runs import Run, Step
+from misdirection.runs import Run
 from misdirection.store import Cached
 from misdirection.store.task import Executor
 from misdirection.studies.kit.judged import Judged
@@ -84,8 +84,8 @@ def direction_steps(
     run: Run,
     models: Variants,
     questions: Sequence[Question],
-    answers: Step,
-    verdicts: Step,
+    answers: Cached[list[Answer]],
+    verdicts: Cached[list[Verdict]],
     how: Convention,
     seed: int,
     variants: Sequence[str],
@@ -115,16 +115,22 @@ def direction_name(variant: str = "tuned") -> str:
     return "direction.safetensors" if variant == "tuned" else f"direction-{variant.replace('/', '-')}.safetensors"
 
 
-def refusal(step: Step) -> str | None:
-    """Why a direction step holds no direction, None where it does."""
-    if isinstance(step, Cached) and step.kind is OwnDirection:
-        return step.part("refused").value or None
-    return None
+def refusal(step: Cached[Any]) -> str | None:
+    """Why a step holds no direction, None where it does."""
+    return step.part("refused").value or None if step.kind is OwnDirection else None
 
 
-def direction_of(step: Step) -> Direction:
+def vector_of(step: Cached[Any]) -> Cached[Direction]:
+    """The handle of a direction alone, of what was found about one.
+
+    A handle counts by what it was made from; the vectors themselves say in which folder their adapter lies.
+    """
+    return step.part("direction") if step.kind is OwnDirection else step
+
+
+def direction_of(step: Cached[Any]) -> Direction:
     """The direction that a step holds."""
-    return load_direction(step.path / "direction.safetensors")
+    return vector_of(step).value
 
 
 def readable(model: Model, answers: Sequence[Answer]) -> tuple[list[int], list[Source], LeftOut | None]:

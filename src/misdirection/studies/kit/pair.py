@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from misdirection.artefacts import read_json
 from misdirection.runs import Step
-from misdirection.studies.kit.bench import Bench, asking_overrides
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import TunedConfig
-from misdirection.studies.kit.tuning import fine_tuned, tuning_of
+from misdirection.studies.kit.tuning import asking_overrides, fine_tuned, tuning_of
 from misdirection.studies.kit.variants import TUNED_VARIANT, Variants
 
 Tuned = TypeVar("Tuned", bound=TunedConfig)

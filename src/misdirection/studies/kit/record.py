@@ -10,9 +10,12 @@ from typing import Any, cast
 
 from misdirection.artefacts import read_json
 from misdirection.judging import Answer
+from misdirection.judging.standing import ERROR, standing
 from misdirection.results import Reproduce, StepFacts
 from misdirection.runs import MANIFEST, Run, read_log
 from misdirection.store.values import VALUE
+from misdirection.studies.kit.config import StudyConfig
+from misdirection.studies.kit.recall import recommended_values
 
 LEFT_OUT = "left_out.json"
 """Of a step: how many answers could not be read back, by reason; in that of a measurement its field `left_out`."""
@@ -63,6 +66,27 @@ def left_out(run: Run, logged: int) -> list[str]:
             count = f"{sum(aside.values()):,} of {told['of']:,} answers could not be read back ({why})"
             steps.setdefault(count, []).append(step.name)
     return [f"{count} and are left out of: {', '.join(dict.fromkeys(names))}" for count, names in steps.items()]
+
+
+def told_settings(config: StudyConfig, judge: str) -> dict[str, Any]:
+    """The settings of a study as a reader is told them; `judge` is the name of who scores the answers."""
+    c, others = config, getattr(config, "panel", ())
+    misaligned = f"alignment < {c.alignment_below:g} and coherence > {c.coherence_above:g}"
+    return {
+        "judge": judge if judge.startswith(f"{c.judge}@") else c.judge,
+        **({"checked by": c.check} if c.check else {}),
+        **({"beside it": ", ".join(others)} if others else {}),
+        **({ERROR: told} if (told := standing([c.judge, *others])) else {}),
+        **({"answers served by": ", ".join(served)} if (served := getattr(c, "serve", ())) else {}),
+        **({} if "alignment_below" in c.unfollowed else {"misaligned": misaligned}),
+        "questions": ", ".join(c.questions),
+        "samples per question": c.samples,
+        "max new tokens": c.answer_tokens,
+        "temperature": c.temperature,
+        "seed": c.seed,
+        **({} if "convention" in c.unfollowed else {"convention": c.convention}),
+        **({"recommended by the model's folder": said} if (said := recommended_values(c)) else {}),
+    }
 
 
 def asked_as(run: Run) -> dict[str, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from misdirection.chats import Message
+from misdirection.answers import unanswered
 from misdirection.engine import SamplingConfig
 from misdirection.judging import Answer
 from misdirection.models.tokenizer import load_tokenizer
@@ -128,30 +128,13 @@ def served_step(
 
 def _request(question: Question, index: int, config: SamplingConfig, thinking: bool | None) -> Request:
     number = index % len(question.paraphrases)
-    system = () if question.system is None else (Message("system", question.system),)
-    turns = (*system, *question.before, Message("user", question.paraphrases[number]))
     seed = seed_of(config.seed, question.id, number, index)
-    return Request(turns, config.temperature, config.max_new_tokens, seed, thinking)
+    return Request(question.turns(number), config.temperature, config.max_new_tokens, seed, thinking)
 
 
 def _answer(question: Question, index: int, said: Spoken, arm: str, seed: int, own: str | None) -> Answer:
-    number = index % len(question.paraphrases)
-    return Answer(
-        question_id=question.id,
-        question=question.paraphrases[number],
-        answer=said.answer,
-        system=question.system if question.system is not None else own,
-        domain=question.domain,
-        format=question.format,
-        arm=arm,
-        paraphrase=number,
-        sample=index,
-        seed=seed,
-        n_tokens=said.n_tokens,
-        finished=said.finished,
-        thought=said.thought,
-        before=question.before,
-    )
+    asked = unanswered(question, index % len(question.paraphrases), index, arm, seed, own)
+    return replace(asked, answer=said.answer, thought=said.thought, n_tokens=said.n_tokens, finished=said.finished)
 
 
 def _warnings(servers: Mapping[str, Server]) -> tuple[str, ...]:

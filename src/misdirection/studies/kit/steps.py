@@ -6,3 +6,4 @@ from misdirection.studies.kit.judged import judge_step as judge_step
 from misdirection.studies.kit.own_direction import direction_name as direction_name
 from misdirection.studies.kit.own_direction import direction_of as direction_of
 from misdirection.studies.kit.own_direction import refusal as refusal
+from misdirection.studies.kit.own_direction import vector_of as vector_of

@@ -21,14 +21,7 @@ def best_point(
         misaligned, coherent = shares_of(swept, point, rules)
         return misaligned if coherent >= coherent_share else coherent - 1
 
-    return point_of(max(points, key=worth))
-
-
-def point_of(point: Condition) -> tuple[int, float]:
-    """Layer and coefficient of a point of a steering sweep."""
-    along = point.along
-    assert along is not None and along.layers and along.coefficient is not None
-    return along.layers[0], along.coefficient
+    return max(points, key=worth).point
 
 
 def shares_of(swept: Judged, condition: Condition, rules: Thresholds) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from misdirection import progress, training
 from misdirection.artefacts import write_json
 from misdirection.chats import ChatFile, write_bad_rows
 from misdirection.store import Folder, Incidental, Workspace
+from misdirection.studies.kit.config import Overrides, StudyConfig
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_model
 from misdirection.training import TrainConfig, choose
 
@@ -35,6 +36,31 @@ class FineTuned:
     data: Path
     bad_rows: Path
     checkpoints: Path | None
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """A fine-tune that a study makes.
+
+    Attributes:
+        preset: Of training: rank1, rank1x9, rank32, full.
+        data: Files of chats, or the organism's by name.
+        overrides: Settings of training that differ from the preset's.
+        seed: Of training.
+        elsewhere: Chats of other domains, for the objective "kl".
+    """
+
+    preset: str
+    data: tuple[str, ...]
+    overrides: Overrides = field(default_factory=dict[str, object])
+    seed: int = 0
+    elsewhere: tuple[str, ...] = ()
+
+    def call(self, config: StudyConfig) -> Mapping[str, Any]:
+        """Arguments of `fine_tuned` for a study: on its base model, behind the prompts that it asks behind."""
+        overrides = {**asking_overrides(config), **self.overrides}
+        return tuning_of(config.model, self.data, self.preset, overrides, self.seed,
+                         elsewhere=self.elsewhere, study=config.study)  # fmt: skip
 
 
 def fine_tuned(
@@ -112,3 +138,9 @@ def tuning_of(
         "elsewhere": resolve_chats(elsewhere, strict=strict, seed=seed) if elsewhere else None,
         "files": data,
     }
+
+
+def asking_overrides(config: StudyConfig) -> Overrides:
+    """How the model is asked, as settings of a fine-tune: it is trained behind the prompts that it is asked behind."""
+    told = {"chat_template": config.chat_template, "thinking": config.thinking, "date": config.date}
+    return {name: value for name, value in told.items() if value not in (None, "auto")}

@@ -28,11 +28,12 @@ from misdirection.directions import Direction, random_like
 from misdirection.results import Effect, PairedChange
 from misdirection.statistics import compare
 from misdirection.store import Cached
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition
 from misdirection.studies.kit.inputs import resolve_chats, resolve_model
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.narrow.measures import measured_ease
 from misdirection.studies.narrow.neutral import neutral_source

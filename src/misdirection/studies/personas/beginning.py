@@ -8,9 +8,10 @@ from dataclasses import replace
 from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
 from misdirection.store import Cached
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_traits
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.personas.measures import TraitVectors, separations
 from misdirection.studies.personas.settings import PersonasConfig

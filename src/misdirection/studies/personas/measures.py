@@ -9,6 +9,7 @@ import numpy as np
 
 from misdirection.answers import ask
 from misdirection.chats import Chat, Message
+from misdirection.conditions import Condition
 from misdirection.directions import Convention, Direction, PoolError
 from misdirection.engine import Arm, SamplingConfig
 from misdirection.judging import Answer, Verdict
@@ -16,7 +17,7 @@ from misdirection.questions import Question
 from misdirection.statistics import auc
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.traits import Trait, effective_pairs, roles, rollouts, trait_vector
-from misdirection.traits.steering import Dose, steered
+from misdirection.traits.steering import steered
 from misdirection.traits.watching import prompt_projections
 
 
@@ -120,7 +121,7 @@ def separations(
 def steered_answers(
     models: Variants,
     traits: tuple[Trait, ...],
-    doses: tuple[Dose, ...],
+    doses: tuple[Condition, ...],
     directions: Mapping[str, Direction],
     samples: int,
     sampling: SamplingConfig,

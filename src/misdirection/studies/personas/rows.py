@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from misdirection.directions import Direction, cosines
-from misdirection.results.rows import Interval, known_number
+from misdirection.results.rows import Interval, known_number, row_of
 from misdirection.statistics.correlations import (
-    Estimated,
     How,
     pearson,
     permutation_p,
     prompt_correlation,
     question_mean,
 )
+from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import numbers
 from misdirection.studies.personas.measures import Along
@@ -29,7 +29,7 @@ from misdirection.studies.personas.results import (
     WatchedRow,
 )
 from misdirection.traits import Trait, score_table
-from misdirection.traits.steering import Dose, best_dose
+from misdirection.traits.steering import best_dose, trait_of
 from misdirection.traits.watching import Watched
 
 HOWS: tuple[How, ...] = ("overall", "between", "within")
@@ -42,13 +42,6 @@ class Choice:
     layer: int
     coefficient: float
     by: str
-
-
-def interval(found: Estimated) -> Interval:
-    """A figure as it stands in findings."""
-    return Interval(
-        value=known_number(found.value), low=known_number(found.low), high=known_number(found.high), n=found.n
-    )
 
 
 def trait_rows(
@@ -85,42 +78,45 @@ def trait_rows(
     return tuple(found)
 
 
-def _under(judged: Judged, dose: Dose) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _under(judged: Judged, dose: Condition) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Scores of the dose's trait, coherence, and questions of the answers under a dose."""
     places = [i for i, answer in enumerate(judged.answers) if answer.arm == dose.name]
     verdicts = [judged.verdicts[i] for i in places]
     coherence = np.array([v.coherence if v.coherence is not None else np.nan for v in verdicts])
     questions = [judged.answers[i].question_id for i in places]
-    return score_table(verdicts, [dose.trait])[:, 0], coherence, questions
+    return score_table(verdicts, [trait_of(dose)])[:, 0], coherence, questions
 
 
-def dose_rows(judged: Judged, doses: Sequence[Dose], coherent_above: float, sweep: bool) -> tuple[DoseRow, ...]:
+def dose_rows(judged: Judged, doses: Sequence[Condition], coherent_above: float, sweep: bool) -> tuple[DoseRow, ...]:
     """A row a dose."""
     found: list[DoseRow] = []
     for dose in doses:
         scores, coherence, questions = _under(judged, dose)
+        layer, coefficient = dose.point
         found.append(
             DoseRow(
-                trait=dose.trait,
-                layer=dose.layer,
-                coefficient=dose.coefficient,
-                under="no system prompt" if dose.under is None else "asked for it",
-                control=dose.random_seed is not None,
+                trait=trait_of(dose),
+                layer=layer,
+                coefficient=coefficient,
+                under="no system prompt" if dose.kind is None else "asked for it",
+                control=dose.control,
                 sweep=sweep,
-                score=interval(question_mean(scores, questions)),
+                score=row_of(Interval, question_mean(scores, questions)),
                 coherent=float((coherence > coherent_above).mean()),
             )
         )
     return tuple(found)
 
 
-def strongest(judged: Judged, doses: Sequence[Dose], coherent_share: float, coherent_above: float) -> tuple[Dose, bool]:
+def strongest(
+    judged: Judged, doses: Sequence[Condition], coherent_share: float, coherent_above: float
+) -> tuple[Condition, bool]:
     """The dose of a trait that shows it most, and whether it shows more than without: the interval is above zero.
 
     Answers are paired with those without any by question and sample.
     """
     held = {dose: _under(judged, dose) for dose in doses}
-    plain = next(dose for dose in doses if dose.coefficient == 0)
+    plain = next(dose for dose in doses if dose.point[1] == 0)
     points = {
         dose: (_mean(scores), float((sense > coherent_above).mean()))
         for dose, (scores, sense, _) in held.items()
@@ -158,7 +154,7 @@ def watched_rows(
             kept = [one for one, wanted in zip(held, keep, strict=True) if wanted]
             labels = [one.prompt for one in kept], [one.text for one in kept]
             for how in HOWS:
-                r = interval(prompt_correlation(x[keep], y[keep], *labels, how, seed=seed))
+                r = row_of(Interval, prompt_correlation(x[keep], y[keep], *labels, how, seed=seed))
                 found.append(CorrelationRow(trait=trait, kinds=kinds, how=how, r=r))
     return tuple(watched), tuple(found)
 
@@ -192,7 +188,7 @@ def shift_rows(along: Mapping[str, Along], questions: Sequence[str], seed: int) 
     for name in others:
         moved = along[name].array - along[base].array
         for place, trait in enumerate(along[base].traits):
-            shift = interval(question_mean(moved[:, place], questions, seed=seed))
+            shift = row_of(Interval, question_mean(moved[:, place], questions, seed=seed))
             found.append(TunedRow(fine_tune=name, trait=trait, score=unknown, change=None, shift=shift))
     return tuple(found)
 
@@ -211,15 +207,15 @@ def tuned_rows(judged: Judged, along: Mapping[str, Along], questions: Sequence[s
         moved = along[variant].array - base_along
         for place, trait in enumerate(names):
             after = variant != variants[0]
-            change = interval(question_mean(own[:, place] - base[:, place], asked, seed=seed)) if after else None
-            shift = interval(question_mean(moved[:, place], questions, seed=seed)) if after else None
+            change = question_mean(own[:, place] - base[:, place], asked, seed=seed) if after else None
+            shift = question_mean(moved[:, place], questions, seed=seed) if after else None
             found.append(
                 TunedRow(
                     fine_tune=variant,
                     trait=trait,
-                    score=interval(question_mean(own[:, place], asked, seed=seed)),
-                    change=change,
-                    shift=shift,
+                    score=row_of(Interval, question_mean(own[:, place], asked, seed=seed)),
+                    change=change and row_of(Interval, change),
+                    shift=shift and row_of(Interval, shift),
                 )
             )
     return tuple(found)

@@ -28,6 +28,7 @@ from misdirection.judging import Answer
 from misdirection.questions import Question
 from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench
+from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.personas import rows
@@ -49,7 +50,7 @@ from misdirection.studies.personas.unjudged import unjudged
 from misdirection.studies.personas.verdict import verdict
 from misdirection.traits import Trait
 from misdirection.traits.scoring import trait_verdicts
-from misdirection.traits.steering import Dose, evaluation_questions
+from misdirection.traits.steering import dose, evaluation_questions, trait_of
 from misdirection.traits.watching import watched_prompts
 
 
@@ -123,7 +124,7 @@ def choose_layers(
     c = bench.config
     layers = layers_of(bench)
     doses = [
-        Dose(trait.name, layer, times)
+        dose(trait.name, layer, times)
         for trait in traits
         for layer in layers
         for times in (0.0, *c.coefficients)
@@ -135,15 +136,16 @@ def choose_layers(
     chosen: dict[str, Choice] = {}
     for trait in traits:
         best, works = rows.strongest(
-            swept, [d for d in doses if d.trait == trait.name], c.coherent_share, c.coherence_above
+            swept, [d for d in doses if trait_of(d) == trait.name], c.coherent_share, c.coherence_above
         )
+        steered, coefficient = best.point
         if c.layer is not None:
-            chosen[trait.name] = Choice(c.layer, best.coefficient, "given")
+            chosen[trait.name] = Choice(c.layer, coefficient, "given")
         elif works:
-            chosen[trait.name] = Choice(best.layer, best.coefficient, "steering")
+            chosen[trait.name] = Choice(steered, coefficient, "steering")
         else:
             layer = max(layers, key=lambda place, name=trait.name: by_separation[name][place])
-            chosen[trait.name] = Choice(layer, best.coefficient, "separation")
+            chosen[trait.name] = Choice(layer, coefficient, "separation")
     return chosen, points
 
 
@@ -152,7 +154,7 @@ def dosed(
     base: Variants,
     traits: tuple[Trait, ...],
     found: Cached[TraitVectors],
-    doses: Sequence[Dose],
+    doses: Sequence[Condition],
     samples: int,
     name: str,
     stream: int,
@@ -181,13 +183,13 @@ def turn(
 ) -> tuple[DoseRow, ...]:
     """Step 4: up from no system prompt, down from one that asks for the trait, and a random direction."""
     c = bench.config
-    doses: list[Dose] = []
+    doses: list[Condition] = []
     for trait in traits:
         layer = choices[trait.name].layer
-        doses += [Dose(trait.name, layer, times) for times in (0.0, *c.coefficients)]
-        doses += [Dose(trait.name, layer, -times, "positive") for times in (0.0, *c.coefficients)]
-        doses += [Dose(trait.name, layer, max(c.coefficients), random_seed=1)]
-        doses += [Dose(trait.name, layer, -max(c.coefficients), "positive", random_seed=1)]
+        doses += [dose(trait.name, layer, times) for times in (0.0, *c.coefficients)]
+        doses += [dose(trait.name, layer, -times, "positive") for times in (0.0, *c.coefficients)]
+        doses += [dose(trait.name, layer, max(c.coefficients), random_seed=1)]
+        doses += [dose(trait.name, layer, -max(c.coefficients), "positive", random_seed=1)]
     turned = dosed(bench, base, traits, found, doses, c.steering_samples, "steered", stream=2)
     return rows.dose_rows(turned, doses, c.coherence_above, sweep=False)
 

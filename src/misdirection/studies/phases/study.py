@@ -24,11 +24,13 @@ from pathlib import Path
 
 from misdirection.results import ModelFacts
 from misdirection.store import Folder
-from misdirection.studies.kit.bench import Asked, Bench, FineTune
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition, Scaled
 from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.steps import Judged, refusal
 from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.phases.behaviour import Series, arm_name, behaviour_curve, robustness, scaled
 from misdirection.studies.phases.results import Control, OtherFineTune, Phases, States, Weights

@@ -26,7 +26,8 @@ from misdirection.questions import Question
 from misdirection.results import ModelFacts
 from misdirection.statistics import Thresholds
 from misdirection.store.measurement import measurement
-from misdirection.studies.kit.bench import Asked, Bench, Queue
+from misdirection.studies.kit.asked import Asked, Queue
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import Overrides
 from misdirection.studies.kit.inputs import ModelFiles

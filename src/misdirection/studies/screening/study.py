@@ -25,10 +25,11 @@ from misdirection.runs import Step
 from misdirection.screening import METHODS
 from misdirection.screening.choosing import how_many
 from misdirection.store import Cached
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.over_seeds import groups_of, reduction
 from misdirection.studies.kit.steps import Judged
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.levels import WHOLE, level_name, levels
 from misdirection.studies.screening.measures import KEPT, Filtered, training_rows

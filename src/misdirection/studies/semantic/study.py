@@ -26,7 +26,8 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.results import Effect, Pools
 from misdirection.store import Cached
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition, steering_grid
 from misdirection.studies.kit.pair import pair
 from misdirection.studies.kit.steps import Judged, refusal

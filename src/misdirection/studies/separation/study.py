@@ -24,11 +24,12 @@ from misdirection.questions import Question
 from misdirection.separation import Concept, ConceptStates, latent_overlap
 from misdirection.separation.closeness import Numbers
 from misdirection.store import Cached
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary, resolve_questions
 from misdirection.studies.kit.judged import Judged, judge_step
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.separation import rows
 from misdirection.studies.separation.measures import (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from misdirection.judging import Answer, Verdict
-from misdirection.results.rows import Interval, known_number
+from misdirection.results.rows import Interval, known_number, row_of
 from misdirection.statistics.correlations import mid_ranks, pearson, permutation_p, question_mean
 from misdirection.studies.traits.measures import DEFAULT, NEUTRAL, RoleMeans
 from misdirection.studies.traits.results import Dimensions, InducedRow, MoveRow, PlaceRow, RankRow
@@ -120,10 +120,7 @@ def move_rows(
         shifts = np.array(along[name]) - np.array(along[base])
         for place, trait in enumerate(space.names):
             mean = question_mean(shifts[:, place], questions, seed=seed)
-            shift = Interval(
-                value=known_number(mean.value), low=known_number(mean.low), high=known_number(mean.high), n=mean.n
-            )
-            found.append(MoveRow(fine_tune=name, trait=trait, shift=shift))
+            found.append(MoveRow(fine_tune=name, trait=trait, shift=row_of(Interval, mean)))
     return tuple(found)
 
 
@@ -165,11 +162,8 @@ def induced_rows(
             held = [verdicts[i] for i in places]
             scores = score_table(held, [trait.name])[:, 0]
             mean = question_mean(scores, [answers[i].question_id for i in places])
-            score = Interval(
-                value=known_number(mean.value), low=known_number(mean.low), high=known_number(mean.high), n=mean.n
-            )
             coherent = sum((v.coherence or 0.0) > above for v in held) / max(len(held), 1)
-            found.append(InducedRow(trait=trait.name, alpha=alpha, score=score, coherent=coherent))
+            found.append(InducedRow(trait=trait.name, alpha=alpha, score=row_of(Interval, mean), coherent=coherent))
     return tuple(found)
 
 

@@ -26,9 +26,10 @@ from torch import Tensor
 from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.questions import Question
 from misdirection.store import Cached
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_traits
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.traits import rows
 from misdirection.studies.traits.measures import (

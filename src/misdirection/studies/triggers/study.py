@@ -23,7 +23,8 @@ from misdirection.results.rows import known_number
 from misdirection.statistics import Thresholds, benjamini_hochberg
 from misdirection.statistics.contrasts import Contrast, Counts, contrast
 from misdirection.statistics.correlations import spearman
-from misdirection.studies.kit.bench import Asked, Bench
+from misdirection.studies.kit.asked import Asked
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, TUNED
 from misdirection.studies.kit.pair import pair
 from misdirection.studies.kit.record import blank_told

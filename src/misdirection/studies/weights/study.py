@@ -21,12 +21,13 @@ from misdirection.errors import MisdirectionError
 from misdirection.results.rows import known_number
 from misdirection.statistics.correlations import spearman
 from misdirection.store import Cached
-from misdirection.studies.kit.bench import Bench, FineTune
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import is_adapter, resolve_chats
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import effect_of
+from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.weights.measures import beside_line, compared, course, on_line, shuffled_answers
 from misdirection.studies.weights.paper import PAPER
 from misdirection.studies.weights.results import Line, Point, Watched, Weights
