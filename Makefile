@@ -24,10 +24,10 @@ judge: .venv/.ok ## the judge `offline` again from the judged corpus and MiniLM,
 	$(BIN)/python scripts/make_judge.py $(ARGS)
 
 test: .venv/.ok ## the default tests (under 10 minutes on two cores)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/.ok ## every test, the slow ones too
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "slow or not slow"
 
 SAE_TESTS := tests/features/test_against_sae_lens.py tests/features/test_training.py tests/cli/test_sae.py
 

@@ -19,6 +19,18 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("misdirection", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("misdirection")
 
+LONGEST = (
+    "test_notebooks", "test_real_model", "test_screen", "test_shared_prefix", "test_grids", "test_task", "test_fixing",
+    "test_defences", "test_scaling", "test_narrow", "test_train", "test_repair", "test_personas", "test_executing",
+    "test_sampling", "test_batching", "test_reading", "test_recipes",
+)  # fmt: skip
+"""Files that take longest begin first, so that no process ends with one of them while the other has nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))  # stable: the rest as they were
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
