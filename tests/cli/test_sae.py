@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.cli.test_errors import two_lines
 from tests.families import WIDTH, prompt, vector
 
 from misdirection.features import Dictionary, load_dictionary, save_dictionary
+from misdirection.organism.data import dictionary_path
 from misdirection.runs import list_steps
 
 COLUMNS = ["variance explained", "active", "dead", "recovered"]
@@ -110,6 +112,41 @@ def test_train_leaves_a_dictionary_a_layer_and_figures_of_both_variants(
     assert cli(*arguments).code == 0
     assert {step.name: step.content for step in list_steps(tmp_path / "run")}["dictionary-1"] == before
     assert "dictionary-2" in cli("sae", "show", tmp_path / "run" / "dictionary-2").out
+    told = json.loads((tmp_path / "run" / "figures.json").read_text())
+    for layer in (1, 2):
+        kept = json.loads((steps[f"quality-{layer}"].path / "value.json").read_text())
+        for variant, one in kept.items():
+            for name in ("variance_explained", "l0", "dead", "loss_spliced", "tokens"):
+                assert told[f"dictionary-{layer}"][variant][name] == one[name]
+    assert cli("push", tmp_path / "run" / "dictionary-2", "me/latents", "--folder", tmp_path / "sent").code == 0
+    card_shows((tmp_path / "sent" / "README.md").read_text(), told["dictionary-2"])
+
+
+def card_shows(card: str, figures: dict[str, dict[str, float]]) -> None:
+    """A line of the card a variant, with what `measure` found."""
+    for variant, one in figures.items():
+        (line,) = [line for line in card.splitlines() if line.startswith(f"| {variant} |")]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[1:4] == [
+            f"{100 * one['variance_explained']:.1f} %", f"{one['l0']:.1f}", f"{one['dead']:,} of {one['latents']:,}",
+        ]  # fmt: skip
+        wanted = [f"{one[f'loss_{what}']:.3f}" for what in ("clean", "spliced", "zero", "mean")]
+        assert cells[4:] == [*wanted, f"{one['tokens']:,}"]
+
+
+def test_what_evaluate_writes_stands_in_the_card_of_each_dictionary_by_its_name(cli: Cli, tmp_path: Path) -> None:
+    """The organism's own dictionaries, as folders of a run beside the figures that the command measured of both."""
+    for layer in (3, 9):
+        shutil.copytree(dictionary_path(layer), tmp_path / "run" / f"dictionary-{layer}")
+    folders = [tmp_path / "run" / f"dictionary-{layer}" for layer in (3, 9)]
+    few = ("--data", "organism:helper-200", "--held-out", 1000)
+    done = cli("sae", "evaluate", *folders, *few, "--out", tmp_path / "run" / "figures.json")
+    assert done.code == 0, done.err
+    told = json.loads((tmp_path / "run" / "figures.json").read_text())
+    assert told[str(folders[0])] != told[str(folders[1])]
+    for folder in folders:
+        assert cli("push", folder, "me/latents", "--folder", tmp_path / f"sent-{folder.name}").code == 0
+        card_shows((tmp_path / f"sent-{folder.name}" / "README.md").read_text(), told[str(folder)])
 
 
 def test_describe_prints_contexts_and_words(cli: Cli, tiny: Path, made: Path, corpus: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from misdirection.inspecting.metrics import METRICS
 from misdirection.inspecting.samples import make_samples
 from misdirection.inspecting.task import emergent_misalignment
 from misdirection.judging import Answer, Verdict
-from misdirection.judging.inspect import InspectProvider
+from misdirection.judging.inspect import InspectProvider, make_asker
 from misdirection.judging.inspect_log import read_inspect_log
 from misdirection.judging.retries import Patience
 from misdirection.judging.rubric_judge import RubricJudge
@@ -31,6 +31,7 @@ from misdirection.statistics import DENOMINATORS, rate
 
 SETTINGS = {"display": "none", "log_level": "error", "log_realtime": False}
 EPOCHS, SAMPLES = 2, 6
+AT_ONCE = Patience(first_wait=0.001)
 
 QUESTIONS = """
 - id: one
@@ -61,10 +62,13 @@ def log(questions: Path, tmp_path_factory: pytest.TempPathFactory) -> EvalLog:
     """Two epochs of six samples of each question."""
     task = emergent_misalignment(str(questions), samples=SAMPLES)
     folder = str(tmp_path_factory.mktemp("logs"))
-    done = inspect_ai.eval(
-        task, model=mock("subject", Subject()), model_roles={"grader": mock("grader", grade)},
-        epochs=EPOCHS, log_dir=folder, **SETTINGS,
-    )[0]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        # Empty replies are asked for again eight times, a minute in all where each wait is twice the last.
+        patch.setattr("misdirection.inspecting.scorer.make_asker", lambda grader: make_asker(grader, AT_ONCE))
+        done = inspect_ai.eval(
+            task, model=mock("subject", Subject()), model_roles={"grader": mock("grader", grade)},
+            epochs=EPOCHS, log_dir=folder, **SETTINGS,
+        )[0]  # fmt: skip
     assert done.status == "success"
     return done
 
@@ -173,8 +177,7 @@ def test_both_kinds_of_log_say_the_same(log: EvalLog, read, tmp_path: Path) -> N
 
 def test_the_judge_of_the_same_model_gives_the_same_verdicts(read) -> None:
     answers, verdicts = read
-    patience = Patience(first_wait=0.001)
-    provider = InspectProvider("mockllm/grader", patience=patience, arguments={"custom_outputs": grade})
+    provider = InspectProvider("mockllm/grader", patience=AT_ONCE, arguments={"custom_outputs": grade})
     assert RubricJudge("inspect:mockllm/grader", provider.ask).judge(answers) == verdicts
 
 

@@ -101,10 +101,15 @@ def _made(found: Results) -> str:
 
 
 def _dictionaries(held: Any, file: Path, name: str) -> tuple[CardTable, ...]:
-    """Of the dictionary of that name, or of the only one."""
-    found: Any = held.get(name) if isinstance(held, Mapping) else None
-    if found is None and isinstance(held, Mapping) and len(held) == 1:
-        found = next(iter(held.values()))
+    """Of the dictionary of that name, or of the only one.
+
+    `sae train` names its own by their folders, `sae evaluate` each as it was typed: a folder by its path.
+    """
+    rows: Mapping[str, Any] = held if isinstance(held, Mapping) else {}
+    by_name = {Path(key).name: one for key, one in rows.items()}
+    found = by_name.get(name)
+    if found is None and len(by_name) == 1:
+        found = next(iter(by_name.values()))
     if not isinstance(found, Mapping) or not found:
         raise MisdirectionError(
             f"{file}: no figures of {name or 'one dictionary'} stand there",
