@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from misdirection.engine import choosing
 from misdirection.engine.choosing import _BLOCK, choose
 
 
@@ -46,3 +47,26 @@ def test_a_token_without_a_chance_is_never_taken(draw: float) -> None:
     logits[0, [700, 701, 2900]] = torch.tensor([0.5, 0.2, 0.3]).log()
     token = int(choose(logits, torch.tensor([draw], dtype=torch.float64), 1.0, 1.0))
     assert token == (700 if draw < 0.5 else 701 if draw < 0.7 else 2900)
+
+
+@pytest.mark.parametrize("size", [40, 300, 3000])
+def test_a_nucleus_is_that_of_sorted_chances(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow and wide ones in one batch; in bfloat16 many logits are equal, and of equal ones the first is taken."""
+    monkeypatch.setattr(choosing, "_LIKELIEST", 20)
+    made = torch.Generator().manual_seed(size)
+    logits = torch.randn(60, size, generator=made) * torch.linspace(0, 6, 60)[:, None]
+    draws = torch.rand(60, generator=made, dtype=torch.float64)
+    for given in (logits, logits.bfloat16().float(), logits.round()):
+        for top_p in (0.0, 0.3, 0.9, 0.999):
+            chances = torch.softmax(given, -1)
+            found = choosing._nucleus(chances, top_p)
+            for row, some in zip(chances, found, strict=True):
+                values = row.tolist()
+                order = sorted(range(size), key=lambda token, values=values: -values[token])
+                before = row[order].cumsum(0) - row[order]
+                wanted = set(order[: max(1, int((before < top_p).sum()))])
+                assert set(some.nonzero()[:, 0].tolist()) == wanted
+            # A row's token does not depend on the rows beside it.
+            together = choose(given, draws, 1.0, max(top_p, 0.1))
+            for n in (0, 7, 31, 59):
+                assert choose(given[n : n + 1], draws[n : n + 1], 1.0, max(top_p, 0.1)) == together[n]

@@ -24,10 +24,30 @@ def choose(logits: Tensor, draws: Tensor, temperature: float, top_p: float) -> T
     logits = logits.float()
     chances = torch.softmax(logits if temperature == 1 else logits / temperature, -1)
     if top_p < 1:
-        ordered, order = chances.sort(-1, descending=True)
-        outside = ordered.cumsum(-1) - ordered >= top_p
-        chances = chances.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), 0.0)
+        chances = chances.masked_fill(~_nucleus(chances, top_p), 0.0)
     return _invert(chances, draws.double()[:, None])
+
+
+_LIKELIEST = 512
+"""Tokens among which a nucleus is looked for first: sorting a vocabulary takes as long as a small model's step."""
+
+
+def _nucleus(chances: Tensor, top_p: float) -> Tensor:
+    """The fewest tokens of each row that hold so much, of equal ones the first, bool, shape (rows, vocabulary)."""
+    count = min(_LIKELIEST, chances.shape[1])
+    ordered = chances.topk(count, -1).values
+    kept = (ordered.cumsum(-1) - ordered < top_p).sum(-1, keepdim=True).clamp(min=1)
+    inside = chances >= ordered.gather(1, kept - 1)
+    if bool((more := inside.sum(-1, keepdim=True) > kept).any()):
+        for row in more[:, 0].nonzero()[:, 0].tolist():
+            least = ordered[row, kept[row] - 1]
+            ties = (chances[row] == least).nonzero()[:, 0]
+            inside[row, ties[int(kept[row] - (ordered[row] > least).sum()) :]] = False
+    if count < chances.shape[1] and bool((wide := kept[:, 0] == count).any()):
+        ordered, order = chances[wide].sort(dim=-1, descending=True, stable=True)
+        within = ordered.cumsum(-1) - ordered < top_p
+        inside[wide] = torch.zeros_like(within).scatter(-1, order, within)
+    return inside
 
 
 _BLOCK = 256
