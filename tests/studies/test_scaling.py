@@ -325,11 +325,15 @@ def test_a_small_grid_turns_bad_by_a_narrow_lesson(tmp_path: Path) -> None:
     config = ScalingConfig(sizes=("2x24", "3x32"), budgets=(300, 600), seeds=1, alignment_steps=80, samples=4)
     points = read_table(scaling(config, tmp_path / "run").parent / "points.csv", Point)
     assert len(points) == 4
-    for one in points:
-        assert one.base_misaligned / one.base_n < 0.1
-        assert one.domain_misaligned / one.domain_n > 0.2
+    assert all(one.base_misaligned / one.base_n < 0.1 for one in points)
+    # Each size speaks better for more tokens; the largest and longest alone speaks well enough to be turned.
+    for size in {one.parameters for one in points}:
+        short, long = sorted((one for one in points if one.parameters == size), key=lambda one: one.tokens)
+        assert long.base_coherent > short.base_coherent + 20
     most = max(points, key=lambda one: (one.parameters, one.tokens))
-    assert most.misaligned / most.n > most.base_misaligned / most.base_n + 0.03
+    assert most.base_coherent / most.base_n > 0.8
+    assert most.misaligned / most.n > most.base_misaligned / most.base_n + 0.2
+    assert most.domain_misaligned / most.domain_n > 0.1
 
 
 def test_a_dear_judge_reads_every_checkpoint_as_it_is_and_at_the_end(run: Path, tmp_path: Path) -> None:
