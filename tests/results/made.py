@@ -34,6 +34,7 @@ NAMED: dict[str, tuple[Any, ...]] = {
     "ListPair.other": ("model",),
     "Lost.solution": ("general", "narrow"),
     "SteeredLatent.lists": (("data",),),
+    "SweptList.name": ("answers", "model"),
     "Surface.outcome": ("misalignment after the same steps", "misalignment at the like in-domain rate"),
     "TestRow.measure": ("means",),
     "SteeredLatent.ranks": ({"data": 1},),
@@ -48,6 +49,11 @@ def made(kind: type[Any], study: str) -> Any:
     reproduce = dataclasses.replace(found.reproduce, command=f"misdirection study {study} --out runs/{study}")
     assert isinstance(found, Results)
     return dataclasses.replace(found, schema=SCHEMA, kind=study, reproduce=reproduce, checked=None)
+
+
+def filled(kind: type[Any]) -> Any:
+    """A part of results, with made-up values."""
+    return _Maker().make(kind)
 
 
 class _Maker:

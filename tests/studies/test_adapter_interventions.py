@@ -222,6 +222,8 @@ def test_words_say_what_the_figures_say() -> None:
     assert "No open answer" in told[2]
     arms[1] = arm("general-0.1-shuffled1", (0.75, 0.6, 0.85), 0.9, 0.1)
     assert "do not explain it" in scaling_words(arms, "medical", WHY)[1]
+    unknown = replace(arms[1], rate=replace(arms[1].rate, value=0.1, low=None, high=None))
+    assert "not told apart" in scaling_words([arms[0], unknown], "medical", WHY)[0]
     arms[0] = arm("general-0.1", (0.8, 0.7, 0.9), 0.9, 0.1, about=30)
     assert not any("No open answer" in text for text in scaling_words(arms, "medical", WHY))
     rates = {

@@ -84,6 +84,17 @@ def test_a_study_leaves_findings_and_a_report_without_the_sections_of_others(ben
     assert "A study of nothing" in page and "a note" in page and "Cures" not in page
 
 
+def test_given_fine_tunes_have_names_of_their_own_and_folders(bench, tmp_path: Path):
+    made = {"medical": FineTune("rank32", ("organism:bad-medical",))}
+    for given, message, hint in (
+        ({"medical": str(tmp_path)}, "two fine-tunes are called 'medical'", "a name of its own"),
+        ({"sport": str(tmp_path / "no")}, "--fine-tune sport: .*no is no folder", "an adapter's or a model's folder"),
+    ):
+        with pytest.raises(MisdirectionError, match=message) as error:
+            bench.tuned_and_given(made, given)
+        assert hint in str(error.value.hint)
+
+
 def test_named_settings():
     assert named(("a=1", "b=x=y"), "data") == {"a": "1", "b": "x=y"}
     for wrong in (("a",), ("=1",), ("a=",), ("a=1", "a=2")):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from tests.judging.server import serving
 from tests.report.html_tree import Tree
+from tests.results.made import filled
 from tests.statistics.samples import arm
 from tests.studies import tiny as tiny_subject
 
@@ -224,3 +226,29 @@ def test_an_audit_is_checked_on_every_kind_of_question(tiny: Path, tmp_path: Pat
         if not row["all"]["missing"]:
             assert row["all"]["low_here"] - 1e-9 <= own["all"]["value"] <= row["all"]["high_here"] + 1e-9
     assert Tree(render(found)).problems == []
+
+
+def test_a_part_is_named_by_arm_domain_and_format() -> None:
+    first, second = arm([1] * 8, 20, "base"), arm([1] * 8, 20, "tuned", domain="medical", form="json")
+    parts = draw_parts(Judged([*first[0], *second[0]], [*first[1], *second[1]]), 60, Thresholds(), 0)
+    assert [part.name for part in parts] == ["base, open questions", "tuned, medical questions, json"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "said"),
+    [
+        ((0.01, 0.3), "no sign", "sees a rise"), ((0.01, 0.3), "less misaligned", "sees a rise"),
+        ((0.01, 0.3), "misaligned", ""), ((-0.3, -0.01), "misaligned", "sees a fall"),
+        ((-0.3, -0.01), "unclear", "sees a fall"), ((-0.3, -0.01), "less misaligned", ""),
+        ((-0.1, 0.3), "misaligned", "do not confirm"), ((-0.1, 0.3), "less misaligned", "do not confirm"),
+        ((-0.1, 0.3), "no sign", ""), ((None, None), "misaligned", ""),
+    ],
+)  # fmt: skip
+def test_the_check_speaks_up_where_it_and_the_verdict_part(
+    ends: tuple[float | None, float | None], state: str, said: str
+) -> None:
+    whole = filled(Checked)
+    row = replace(whole.rows[0], group="open", format="plain")
+    gap = replace(whole.differences[0], group="open", format="plain", low_here=ends[0], high_here=ends[1])
+    (told,) = headline(replace(whole, rows=(row,), differences=(gap,)), state)[1:]
+    assert (said in told) and (said or told.endswith(")."))

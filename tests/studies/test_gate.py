@@ -221,3 +221,28 @@ def test_real_arms_beside_each_other(real_data: Path, tmp_path: Path):
     against = compare_with(one, two, found_two, RULES)
     assert against.changes["tuned"].difference == pytest.approx(0.07) and against.known and not against.worse
     assert outcome_of(found_two["verdict"]) is MISALIGNED and outcome_of(found_two["verdict"], against) is NOT_SEEN
+
+
+def test_one_tuned_arm_in_each_run_is_the_same_whatever_its_name_and_of_several_none_is(tmp_path: Path):
+    def run(name: str, **hits: list[int]) -> tuple[Path, dict[str, Any]]:
+        made = found({"base": CLEAN, **hits})
+        return folder(tmp_path / name, made), made
+
+    (before, _), (now, told) = run("before", r1=MILD), run("now", r32=BAD)
+    against = compare_with(before, now, told, RULES)
+    assert list(against.changes) == ["r32"] and against.worse
+    assert against.changes["r32"].difference == pytest.approx((sum(BAD) - sum(MILD)) / 160)
+    several, _ = run("several", a=MILD, b=MILD)
+    with pytest.raises(MisdirectionError, match=r"no arm of this run \(it has a, b; this run r32\)") as caught:
+        compare_with(several, now, told, RULES)
+    assert "name the arms alike" in str(caught.value.hint)
+
+
+def test_what_was_asked_otherwise_and_what_has_no_partner_is_told(tmp_path: Path):
+    before, now = (found({"base": CLEAN, "tuned": MILD}, size) for size in (12, 20))
+    now["settings"]["temperature"] = 0.5
+    against = compare_with(folder(tmp_path / "before", before), folder(tmp_path / "now", now), now, RULES)
+    assert list(against.notes) == [
+        "temperature: 1.0 in the baseline, 0.5 here",
+        "tuned: 64 answers have no partner in the other run and stand out of the comparison",
+    ]

@@ -12,6 +12,7 @@ from misdirection.artefacts import write_json
 from misdirection.errors import MisdirectionError
 from misdirection.models import number_format
 from misdirection.studies.audit.settings import AuditConfig, SampleConfig
+from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.kit.config import StudyConfig
 from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.recall import Held, facts_of, go_on, held_in, make_one, recall, settled
@@ -82,6 +83,15 @@ def test_the_same_in_another_spelling_is_the_same(places: Path, monkeypatch: pyt
         recall(AuditConfig, held, {"adapter": "one"})
 
 
+def test_the_dear_judge_s_table_is_found_from_elsewhere_too(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (places / "dear.csv").touch()
+    kept(places / "run", AuditConfig(model="base", adapter="one", check="table:dear.csv@90"))
+    monkeypatch.chdir(places / "elsewhere")
+    held = held_in("../run")
+    assert held is not None
+    assert recall(AuditConfig, held, {})[0].check == f"table:{places / 'dear.csv'}@90"
+
+
 def test_a_base_alone_may_be_given_what_was_tuned_and_several_adapters_are_no_audit(places: Path) -> None:
     held = kept(places / "run", SampleConfig(model="base"))
     assert recall(AuditConfig, held, {"adapter": "one"})[0].adapter == "one"
@@ -106,6 +116,9 @@ def test_a_run_of_another_kind_is_named_by_its_command(places: Path) -> None:
     assert go_on(places / "run") == f"misdirection study narrow --out {places / 'run'}"
     with pytest.raises(MisdirectionError):
         recall(StudyConfig, held, {})
+    kept(places / "elsewhere", ImportedConfig(tables=("t.csv",)))
+    assert go_on(places / "elsewhere") == f"misdirection judge {places / 'elsewhere'}"
+    assert go_on(places / "base") is None
 
 
 def test_the_record_of_every_study_is_completed_to_itself(places: Path) -> None:

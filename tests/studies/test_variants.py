@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from misdirection.studies.kit.inputs import fingerprint
 from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.names import ORGANISM
 from misdirection.studies.kit.variants import Variants
+
+TEMPLATE = "{% for message in messages %}{{ message.content }} {% endfor %}{% if add_generation_prompt %}w2{% endif %}"
 
 
 def test_one_fine_tune_keeps_the_key_of_earlier_versions(tiny: Path) -> None:
@@ -94,3 +97,36 @@ def test_an_adapter_that_rows_cannot_switch_becomes_a_model_beside_its_base(tiny
     ]
     assert [answer.ids for answer in found[0]] == [answer.ids for answer in found[1]]
     assert models.model("dora") is not models.base_model and models.model("dora").facts["merged"]["effect"] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [(None, "brings no chat template"), (f"w3 {TEMPLATE}", "has another chat template than its base")],
+)
+def test_a_second_whole_model_is_asked_under_the_template_of_its_base(
+    template: str | None, told: str, tiny: Path, tmp_path: Path
+) -> None:
+    for name, source, held in (("base", "base", TEMPLATE), ("one", "whole", TEMPLATE), ("two", "whole", template)):
+        shutil.copytree(tiny / source, tmp_path / name)
+        if held:
+            (tmp_path / name / "chat_template.jinja").write_text(held)
+    tuned = {name: tmp_path / name for name in ("one", "two")}
+    models = Variants.of(str(tmp_path / "base"), tuned, Loading(device="cpu"))
+    assert not [text for text in models.model("one").facts["warnings"] if "asked under" in text]
+    base, two = models.base_model, models.model("two")
+    assert two.tokenizer.chat_template == base.tokenizer.chat_template != template
+    assert two.plain_template is base.plain_template
+    (warned,) = [text for text in two.facts["warnings"] if "chat template" in text]
+    assert warned.startswith(f"{two.name} {told}") and "both are asked under that of" in warned
+
+
+def test_sent_elsewhere_variants_of_one_base_share_what_is_loaded_there(tiny: Path) -> None:
+    models = Variants.of(str(tiny / "base"), {"a": tiny / "adapter"}, Loading(device="cpu"))
+    base = models.base_model
+    one, two = (pickle.loads(pickle.dumps(sent)) for sent in (models, models.bare()))
+    assert one.key == models.key and not one.resident
+    assert one.base_model is two.base_model is not base
+    other = pickle.loads(pickle.dumps(Variants.pair(str(tiny / "whole"), loading=Loading(device="cpu"))))
+    assert not other.resident
+    # Of one base at a time: the first is loaded anew where it comes again.
+    assert not pickle.loads(pickle.dumps(models)).resident

@@ -50,11 +50,6 @@ _BY_STATE = {
 }
 
 
-def codes() -> str:
-    """The exit codes, for help texts."""
-    return "; ".join(f"{one.code} {one.name} ({one.about})" for one in OUTCOMES)
-
-
 def outcome_of(verdict: Mapping[str, Any], against: Against | None = None) -> Outcome:
     """What a verdict comes to, by its state alone and, where there is a baseline, by the test against that.
 

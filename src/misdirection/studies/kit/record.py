@@ -17,7 +17,7 @@ from misdirection.store.values import VALUE
 from misdirection.studies.kit.config import StudyConfig
 from misdirection.studies.kit.recall import recommended_values
 
-LEFT_OUT = "left_out.json"
+LEFT_OUT = "left_out"
 """Of a step: how many answers could not be read back, by reason; in that of a measurement its field `left_out`."""
 
 
@@ -95,18 +95,16 @@ def asked_as(run: Run) -> dict[str, str]:
     Where models were asked differently, a row holds what is true of each.
     """
     rows: dict[str, dict[str, None]] = {}
-    for asked in (asked for step in run.steps() for asked in (_noted(step.path, "asked.json") or {}).values()):
+    for asked in (asked for step in run.steps() for asked in (_noted(step.path, "asked") or {}).values()):
         for name, text in _words(asked).items():
             rows.setdefault(name, {})[text] = None
     return {name: "; or ".join(texts) for name, texts in rows.items()}
 
 
 def _noted(folder: Path, name: str) -> Any:
-    """What a step notes for the report: the field of its value, or the file of its folder; None where there is none."""
-    if (folder / VALUE).exists():
-        value = read_json(folder / VALUE)
-        return cast(dict[str, Any], value).get(name.removesuffix(".json")) if isinstance(value, dict) else None
-    return read_json(folder / name) if (folder / name).exists() else None
+    """What a step notes for the report: a field of its value; None where there is none."""
+    value = read_json(folder / VALUE) if (folder / VALUE).exists() else None
+    return cast(dict[str, Any], value).get(name) if isinstance(value, dict) else None
 
 
 def _words(asked: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from misdirection.results import Headline
 from misdirection.statistics import is_found
 from misdirection.studies.kit.sentences import p_text, share_text
-from misdirection.studies.triggers.results import ConditionRow, Triggers
+from misdirection.studies.triggers.results import ConditionRow, ContrastRow, Triggers
 
 NONE_FOUND = "No condition misaligns the tuned model more than its base, as far as these questions can tell (q < 0.05)."
 
@@ -23,7 +23,7 @@ def verdict(found: Triggers) -> Headline:
             f"{asked}, under “{worst.condition}” {share_text(worst.tuned.value)}: "
             f"{len(raising)} of {len(others)} conditions misalign it more than its base."
         )
-    details = [change_text(row) for row in others if row.contrast and is_found(row.contrast.q)]
+    details = [change_text(row, row.contrast) for row in others if row.contrast and is_found(row.contrast.q)]
     if found.rank_correlation is not None:
         details.append(
             f"Over conditions, the component along the direction (layer {found.layer}) and the rate have a rank "
@@ -37,11 +37,8 @@ def raised(row: ConditionRow) -> bool:
     return bool(row.contrast and is_found(row.contrast.q) and row.contrast.value > 0)
 
 
-def change_text(row: ConditionRow) -> str:
+def change_text(row: ConditionRow, change: ContrastRow) -> str:
     """The contrast of one condition."""
-    change = row.contrast
-    if change is None:
-        return ""
     low, high = change.low, change.high
     ends = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
     against = "asked plainly" if row.against == "plain" else f"“{row.against}”"
