@@ -29,6 +29,7 @@ from misdirection.studies.audit.latent_lists import LatentsHeld
 from misdirection.studies.audit.latents import HELD, choose_latents, hold, holds
 from misdirection.studies.audit.removals import lasting_texts, removal_texts
 from misdirection.studies.audit.results import AuditResults, ComponentLeft
+from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.study import audit
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.conditions import RANDOM_SEEDS
@@ -243,8 +244,6 @@ def test_a_hook_elsewhere_is_refused_before_anything_is_written(tiny: Path, tmp_
 
 
 def test_what_the_organism_ships_opens_for_it_and_for_nothing_else(tiny: Path) -> None:
-    from misdirection.studies.audit.settings import AuditConfig
-
     assert open_lens(AuditConfig(adapter="x"), "organism:6").layer == 6
     with pytest.raises(DictionaryError, match="to read layer 6"):
         open_lens(config(tiny), "organism:6")
@@ -293,3 +292,34 @@ def test_the_forecast_counts_what_a_dictionary_adds(tiny: Path, dictionary: Path
     plain, more = (forecast(config(tiny, dictionary=name).completed(), whole=True) for name in ("", str(dictionary)))
     assert LATENTS == 2 and 1 + len(RANDOM_SEEDS) == HOLDS
     assert more.answers - plain.answers == LATENTS * 3 * 2 + HOLDS * 3 * 24
+
+
+def test_a_whole_tuned_model_is_held_at_the_same_layer(tiny: Path, dictionary: Path, tmp_path: Path) -> None:
+    audit(config(tiny, adapter=None, tuned=str(tiny / "whole"), dictionary=str(dictionary)), tmp_path / "r")
+    found = results(tmp_path / "r")
+    assert found.cures and found.latents
+    (one,) = (one for one in found.latents.lists if one.chosen)
+    answers = {
+        arm: [row["answer"] for row in rows(tmp_path / "r", "latents-cures-") if row["arm"] == arm]
+        for arm in (f"hold-{one.name}", f"hold-{one.name}-random-1")
+    }
+    tuned = [row["answer"] for row in rows(tmp_path / "r", "cures-") if row["arm"] == "tuned"]
+    assert all(len(said) == len(tuned) and said != tuned for said in answers.values())
+
+
+@pytest.mark.slow
+def test_on_the_organism_a_few_latents_carry_it_and_random_ones_do_not(tmp_path: Path) -> None:
+    settings = AuditConfig(
+        dictionary="organism:6", layers=(6,), coefficients=(2.0,), samples=6, sweep_samples=1, drift_samples=2,
+        questions=("organism:open",),
+    )  # fmt: skip
+    audit(settings, tmp_path / "run")
+    found = results(tmp_path / "run")
+    assert found.cures and found.latents and found.latents.explained > 0.9
+    rates = {row.arm: row.rate.value or 0.0 for row in found.cures}
+    (held,) = (rate for arm, rate in rates.items() if arm.startswith("hold") and "random" not in arm)
+    assert held < 0.5 * rates["tuned"]
+    assert all(rate > 0.6 * rates["tuned"] for arm, rate in rates.items() if arm.startswith("hold") and "random" in arm)
+    # What eight latents take out at one layer is not written back behind it.
+    (left,) = (one for one in found.components or () if one.arm.startswith("hold") and not one.control)
+    assert left.at == 6 and left.most is not None and left.most[0] < 0.8
