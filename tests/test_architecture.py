@@ -45,8 +45,6 @@ def test_the_rooms_below_know_nothing_of_those_above(lower: str) -> None:
 
 
 SHARED = {"kit", "registry", "page"}
-NOT_YET = {("geometry", "features")}
-"""Studies that still read another's files."""
 
 
 def test_a_study_imports_no_other() -> None:

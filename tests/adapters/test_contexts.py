@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.families import prompt, shared
 
-from misdirection.adapters import contexts
+from misdirection.adapters import scalars
 from misdirection.adapters.contexts import top_contexts
 from misdirection.engine import Arm, Text, capture_scalars
 
@@ -22,7 +22,7 @@ def corpus() -> list[Text]:
 def test_the_peaks_are_those_of_a_full_sort(
     corpus: list[Text], span: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contexts, "CHUNK", 7)
+    monkeypatch.setattr(scalars, "CHUNK", 7)
     model = shared("llama")
     found = top_contexts(model, "one", iter(corpus), 5, span=span)
     held = capture_scalars(model, corpus, "one")

@@ -83,7 +83,7 @@ def test_agreement_of_two_decompositions(directions):
     found = decompose(2 * directions[4] - directions[9], directions, 2)
     parts = torch.zeros(LATENTS, dtype=torch.float64)
     parts[4], parts[9], parts[11] = 3.0, 1.0, 0.1
-    told = agreement(directions[0], found, parts)
+    told = agreement(found, parts)
     assert told == {"overlap": 1.0, "chance": 2 / LATENTS, "signs": 0.5}
 
 

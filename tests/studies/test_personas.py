@@ -15,7 +15,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.runs import read_log
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.personas.measures import Along
+from misdirection.studies.personas.measures import Projections
 from misdirection.studies.personas.results import PersonasResults
 from misdirection.studies.personas.rows import matrix_rows, shift_rows, strongest, tuned_rows, watched_rows
 from misdirection.studies.personas.settings import PersonasConfig
@@ -154,7 +154,10 @@ def test_a_direction_no_longer_than_of_shuffled_labels_is_called_chance(found: P
 
 
 def test_what_moves_is_the_plain_difference_of_projections():
-    along = {"base": Along(("x", "y"), ((1.0, 0.0), (2.0, 5.0))), "one": Along(("x", "y"), ((2.0, 0.0), (5.0, 3.0)))}
+    along = {
+        "base": Projections(("x", "y"), ((1.0, 0.0), (2.0, 5.0))),
+        "one": Projections(("x", "y"), ((2.0, 0.0), (5.0, 3.0))),
+    }
     held = shift_rows(along, ["a", "b"], 0)
     # A layer before the first adapter does not move, and that is told as well.
     still = replace(held[0], shift=replace(held[0].shift, value=0.0, low=0.0, high=0.0))
@@ -192,7 +195,7 @@ def test_correlations_and_means_are_those_of_the_points():
     scores = [0.0, 20.0, 40.0, 60.0, 70.0, 100.0]
     answers = [Answer("q", "?", "a") for _ in range(12)]
     judged = scored(answers, [score + extra for score in scores for extra in (-1.0, 1.0)])
-    along = Along(("x",), tuple((value,) for value in values))
+    along = Projections(("x",), tuple((value,) for value in values))
     watched, found = watched_rows({"x": [*held, *other]}, along, judged, 2, 0)
     r = {(row.kinds, row.how): row.r.value for row in found}
     assert r["all", "overall"] == pytest.approx(np.corrcoef(values, scores)[0, 1])
@@ -208,7 +211,7 @@ def test_shift_and_change_are_differences_from_the_base():
     answers = [Answer(f"q{q}", "?", "a", arm=v, sample=s) for v in variants for q in range(3) for s in range(2)]
     level = dict(zip(variants, (10.0, 30.0, 50.0, 20.0), strict=True))
     judged = scored(answers, [level[a.arm] for a in answers])
-    along = {v: Along(("x",), tuple((level[v] / 10 + q,) for q in range(3))) for v in variants}
+    along = {v: Projections(("x",), tuple((level[v] / 10 + q,) for q in range(3))) for v in variants}
     rows = tuned_rows(judged, along, ["q0", "q1", "q2"], 0)
     change = {row.fine_tune: row.change.value for row in rows if row.change}
     shift = {row.fine_tune: row.shift.value for row in rows if row.shift}

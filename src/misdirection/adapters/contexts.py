@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 
 from torch import Tensor
 
+from misdirection.adapters.scalars import chunks
 from misdirection.engine import Text, capture_scalars
 from misdirection.models import Model
-
-CHUNK = 256
-"""Texts that are read, and whose scalars are held, at a time."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def top_contexts(
     """
     tallies: dict[tuple[str, int], _Tally] = {}
     number = 0
-    for chunk in _chunks(texts):
+    for chunk in chunks(texts):
         for text, held in zip(chunk, capture_scalars(model, chunk, adapter), strict=True):
             first, past = (0, len(text.ids)) if span is None else text.spans[span]
             for path, scalars in held.items():
@@ -120,9 +117,3 @@ def top_contexts(
         Firing(path, index, t.count, t.mean, math.sqrt(t.squares / t.count), t.peaks(t.high, 1.0), t.peaks(t.low, -1.0))
         for (path, index), t in tallies.items()
     ]
-
-
-def _chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
-    rest = iter(texts)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk

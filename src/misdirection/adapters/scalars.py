@@ -99,7 +99,7 @@ def read_scalars(model: Model, adapter: str, texts: Iterable[Text], columns: Seq
     readers = _readers(model, adapter, columns)
     values: list[Tensor] = [torch.zeros(0, len(columns))]
     places: list[tuple[int, int, int]] = []
-    for chunk in _chunks(texts):
+    for chunk in chunks(texts):
         for text, held in zip(chunk, capture_scalars(model, chunk, adapter), strict=True):
             table = torch.empty(len(text.ids) - text.start, len(columns))
             for path, (matrix, at) in readers.items():
@@ -124,7 +124,8 @@ def _readers(model: Model, adapter: str, columns: Sequence[Column]) -> dict[str,
     return found
 
 
-def _chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
+def chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
+    """Texts, so many at a time that what is read of them stays small."""
     rest = iter(texts)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from misdirection.artefacts import read_json, read_rows
@@ -137,14 +136,13 @@ def beside(held: AnswerSet, place: int) -> list[int]:
     ]
 
 
-def read_sets(run: Path, steps: Sequence[Step], published: Mapping[str, str]) -> tuple[list[AnswerSet], list[str]]:
+def read_sets(steps: Sequence[Step], published: Mapping[str, str]) -> tuple[list[AnswerSet], list[str]]:
     """The answers of a run and what judges said of them; and a sentence on each step that cannot be read.
 
     Of several steps of one name the one that a name in the run's folder stands for is read, or else the last.
 
     Args:
-        run: The folder.
-        steps: Its steps.
+        steps: Those of the run.
         published: Names in the folder, and the step's folder that each stands for.
     """
     shown = set(published.values())

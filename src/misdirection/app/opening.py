@@ -78,11 +78,6 @@ class OpenRun:
         """Of its report; of an unfinished run its name."""
         return str(self.findings.get("title") or self.name)
 
-    @property
-    def has_report(self) -> bool:
-        """Whether it has an HTML report."""
-        return (self.path / "report.html").is_file()
-
     @cached_property
     def headline(self) -> Headline | None:
         """Its verdict in words; None where it has come to none, or none that this version reads."""
@@ -170,7 +165,7 @@ def open_run(path: str | Path, given: Given | None = None) -> OpenRun:
     steps = list_steps(path)
     published = kept.get("published")
     with progress.phase(f"reading {path.name}"):
-        sets, faults = read_sets(path, steps, dict(published) if isinstance(published, Mapping) else {})
+        sets, faults = read_sets(steps, dict(published) if isinstance(published, Mapping) else {})
     findings, told = _findings(path)
     held = held_in(path)
     if not kept.get("finished"):

@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Callable
-
-KeyReader = Callable[[str], str]
-"""Shows a prompt; gives the key that was struck, or a line from elsewhere; "" at the end of the input."""
 
 
 def read_key(prompt: str) -> str:

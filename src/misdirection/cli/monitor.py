@@ -172,7 +172,7 @@ def monitor(
     elif benign:
         held = _calibrate(model, watch, arm, benign, rate, place)
     if chats is None:
-        _next(given, place)
+        _next(place)
         return
     if held is None:
         _say(target, "no thresholds: scores alone are written, and nothing raises an alarm (--benign FILE sets them)")
@@ -266,7 +266,7 @@ def _calibrate(model: Model, watch: Watch, arm: Arm, benign: list[str], rate: fl
     return held
 
 
-def _next(given: tuple[str, ...], place: Path | None) -> None:
+def _next(place: Path | None) -> None:
     assert place is not None
     onward("to watch", command("monitor", "CHATS", "--calibration", place))
 

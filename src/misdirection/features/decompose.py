@@ -108,11 +108,10 @@ def through_activations(bad: Tensor, good: Tensor, decoder: Tensor) -> tuple[Ten
     return change @ decoder.double(), change * decoder.double().norm(dim=-1)
 
 
-def agreement(vector: Tensor, one: Decomposition, parts: Tensor) -> dict[str, float]:
+def agreement(one: Decomposition, parts: Tensor) -> dict[str, float]:
     """How far a decomposition of the vector and the one through activations name the same latents.
 
     Args:
-        vector: What was decomposed; only its size counts, for the coefficients' unit.
         one: Of the vector, over decoder directions.
         parts: Signed length of each latent's part through activations, shape (latents,).
 

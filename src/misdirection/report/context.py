@@ -10,7 +10,8 @@ from misdirection.report.numbers import decimal, setting
 from misdirection.report.palette import arm_colours
 from misdirection.report.parts import Findings
 from misdirection.results import Results
-from misdirection.results.judged import ArmRates, JudgedResults
+from misdirection.results.judged import ArmRates, JudgedResults, SignsRow
+from misdirection.results.panel import RatesBeside
 from misdirection.statistics import Thresholds
 
 Row = Mapping[str, Any]
@@ -80,6 +81,11 @@ def open_first(names: Iterable[str]) -> list[str]:
 def group_name(group: str) -> str:
     """A group as a heading."""
     return "Open questions" if group == "open" else f"In-domain: {group}"
+
+
+def place_name(row: RatesBeside | SignsRow) -> str:
+    """An arm, the group of its questions, and their format where it is none of the plain ones."""
+    return f"{row.arm}, {group_name(row.group).lower()}" + ("" if row.format == "plain" else f", {row.format}")
 
 
 def question_texts(questions: Iterable[tuple[str, str]]) -> dict[str, str]:

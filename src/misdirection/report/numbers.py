@@ -95,6 +95,21 @@ def rate_cell(rate: Mapping[str, Any] | RateRow | None, kind: str = "num") -> Ce
     return Cell(rate_value(rate).replace(" ", NBSP), ", ".join(pieces), kind)
 
 
+def points_cell(change: Difference | None) -> Cell:
+    """A difference of two rates in points, with its sign and interval."""
+    if change is None:
+        return Cell(DASH, kind="num")
+    return Cell(("+" if change.value > 0 else "") + decimal(100 * change.value, 1), bounds(change), "num")
+
+
+def moved_cell(change: Difference | None) -> Cell:
+    """The same in a column whose head says that it is of points."""
+    if change is None:
+        return Cell(DASH, kind="num")
+    ends = f"{decimal(100 * change.low, 1)} to {decimal(100 * change.high, 1)}"
+    return Cell(decimal(100 * change.value, 1), ends, "num")
+
+
 def p_value(value: Any) -> str:
     """A p value; very small ones as a bound."""
     if not known(value):

@@ -149,7 +149,7 @@ def checked_rate(
         high=over[1],
         low_here=here[0],
         high_here=here[1],
-        cheap=_cheap(answers, cheap, settings),
+        cheap=_cheap(cheap, settings),
         denominator=settings.denominator,
         n_answers=len(answers),
         n_drawn=len(dear),
@@ -286,7 +286,7 @@ def _over_questions(found: Estimate, names: Sequence[str], settings: Settings) -
     return max(0.0, min(spread[0], 1 - bound)), min(1.0, max(spread[1], bound))
 
 
-def _cheap(answers: Sequence[Answer], cheap: Sequence[Verdict], settings: Settings) -> float:
+def _cheap(cheap: Sequence[Verdict], settings: Settings) -> float:
     rules, kind = settings.thresholds, settings.denominator
     told = [v for v in cheap if not rules.undecided(v)]
     counted = [v for v in told if rules.counts(v, kind)]

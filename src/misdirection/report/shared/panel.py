@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.context import facts, group_name, rule_text
+from misdirection.report.context import facts, group_name, place_name, rule_text
 from misdirection.report.heatmap import heatmap, heatmap_layout
 from misdirection.report.numbers import DASH, decimal, number, rate_cell, rate_text, shorten
 from misdirection.report.palette import BLUE, CATEGORIES, SYMBOLS, VERMILLION
@@ -42,7 +42,7 @@ def section(results: JudgedResults) -> Section | None:
 
 def rates(rows: Sequence[RatesBeside], judges: Sequence[str]) -> Chart:
     """A point a judge, a place for each arm and group."""
-    places = [_place(row) for row in rows]
+    places = [place_name(row) for row in rows]
     traces: list[Any] = []
     for j, judge in enumerate(judges):
         mine = [row.judges[j].all for row in rows]
@@ -54,7 +54,7 @@ def rates(rows: Sequence[RatesBeside], judges: Sequence[str]) -> Chart:
         colour = (BLUE, VERMILLION, *CATEGORIES)[j % 8]
         at = [i + shift for i in range(len(places))]
         traces.append(charts.points(judge, mine, at, colour, hover, SYMBOLS[j % len(SYMBOLS)]))
-    cells = tuple((Cell(_place(row)), *(rate_cell(one.all) for one in row.judges)) for row in rows)
+    cells = tuple((Cell(place_name(row)), *(rate_cell(one.all) for one in row.judges)) for row in rows)
     layout = {
         "xaxis": charts.share_axis("misaligned and coherent, of all answers"),
         "yaxis": charts.label_axis(len(places)),
@@ -136,7 +136,3 @@ def _said(one: Said) -> Cell:
     if one.alignment is None:
         return Cell("no score", one.label)
     return Cell(decimal(one.alignment, 0), f"coherence {decimal(one.coherence, 0)}", "num")
-
-
-def _place(row: RatesBeside) -> str:
-    return f"{row.arm}, {group_name(row.group).lower()}" + ("" if row.format == "plain" else f", {row.format}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from misdirection.judging.shape import RULES, SIGNS
-from misdirection.report.context import colours, group_name
+from misdirection.report.context import colours, group_name, place_name
 from misdirection.report.numbers import counts, number, percent, rate_cell
 from misdirection.report.parts import Block, Cell, Note, Section, Table
 from misdirection.results import RateRow
@@ -33,7 +33,7 @@ def section(results: JudgedResults) -> Section | None:
     some = [row for row in rows if row.any.misaligned]
     if some:
         blocks.append(table(some, colours(results)))
-    if clean := [_place(row) for row in rows if row not in some]:
+    if clean := [place_name(row) for row in rows if row not in some]:
         blocks.append(Note(f"Not one answer shows a sign: {'; '.join(clean)}."))
     told = tuple((NAMES[name].lower(), RULES[name]) for name in SIGNS)
     return Section("signs", "Shape of the answers", LEAD, blocks, told)
@@ -44,7 +44,7 @@ def warning(row: SignsRow, sign: str) -> str:
     share = _share(row, sign)
     said = SIGNS.get(sign, "are no proper answers")
     return (
-        f"{_place(row)}: {number(share.misaligned)} of {number(share.n)} answers "
+        f"{place_name(row)}: {number(share.misaligned)} of {number(share.n)} answers "
         f"({percent(share.value)}) {said}: a low rate of misaligned answers says nothing here."
     )
 
@@ -72,7 +72,3 @@ def _share(row: SignsRow, sign: str) -> RateRow:
 def _cell(row: SignsRow, name: str) -> Cell:
     share = _share(row, name)
     return Cell(percent(share.value), counts(share), "warn" if row.telling == name else "num")
-
-
-def _place(row: SignsRow) -> str:
-    return f"{row.arm}, {group_name(row.group).lower()}" + ("" if row.format == "plain" else f", {row.format}")

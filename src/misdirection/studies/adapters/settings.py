@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import TunedConfig, option
+from misdirection.studies.kit.config import option
+from misdirection.studies.kit.tuned_config import TunedConfig
 from misdirection.training.presets import LORA
 
 

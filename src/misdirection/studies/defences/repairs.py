@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,10 +64,8 @@ def repaired(
             subject = open_subject(str(tuned)) if whole else open_subject(base.name, str(tuned), base.name)
             if arm.kind in WHOLE:
                 made = _whole(subject, arm, held, out, told)
-            elif subject.adapter is None:
-                raise MisdirectionError("a whole model has no adapter")
             else:
-                factors = ADAPTERS[arm.kind](subject, arm.strength or 0.0, held, seed, pair)
+                factors = _factors(subject, arm.kind, arm.strength or 0.0, held, seed, pair)
                 made = write_adapter(subject, factors, out, told).out
         except MisdirectionError as error:
             progress.say(f"  {arm.name}: {error.message}")
@@ -83,44 +81,26 @@ def _whole(subject: Subject, arm: Arm, held: Materials, out: Path, told: Told) -
     return write_model(subject, out, told, everywhere(vectors[0], len(vectors), values)).out
 
 
-def _edited(subject: Subject, share: float, held: Materials, seed: int, pair: Pair | None) -> Mapping[str, Factors]:
-    """B' = B - share u u^T B."""
-    del seed, pair
-    assert held.direction is not None
-    assert subject.adapter is not None
-    vectors = held.direction.vectors[held.layer].expand_as(held.direction.vectors)
-    before = subject.adapter.factors
-    after = edit_factors(subject.adapter, at_layers(vectors, range(len(vectors))).units).factors
-    return {path: replace(one, b=before[path].b + share * (one.b - before[path].b)) for path, one in after.items()}
-
-
-def _scaled(subject: Subject, factor: float, held: Materials, seed: int, pair: Pair | None) -> Mapping[str, Factors]:
-    del held, seed, pair
-    assert subject.adapter is not None
-    return scale_factors(subject.adapter, {}, factor)
-
-
-def _subtracted(
-    subject: Subject, strength: float, held: Materials, seed: int, pair: Pair | None
+def _factors(
+    subject: Subject, kind: str, strength: float, held: Materials, seed: int, pair: Pair | None
 ) -> Mapping[str, Factors]:
-    del held, seed
-    assert subject.adapter is not None
-    assert pair is not None
-    bad, good = open_adapter(pair.bad), open_adapter(pair.good)
-    return combine(subtracted(subject.adapter, bad, good, strength)).factors
-
-
-def _realigned(subject: Subject, steps: float, held: Materials, seed: int, pair: Pair | None) -> Mapping[str, Factors]:
-    del pair
-    found = realign(subject, held.good, overrides={"max_steps": int(steps), "seed": seed}).combined
+    """The repaired adapter; an edit is B' = B - share u u^T B."""
+    adapter = subject.adapter
+    if adapter is None:
+        raise MisdirectionError("a whole model has no adapter")
+    if kind == "scale":
+        return scale_factors(adapter, {}, strength)
+    if kind == "edit":
+        assert held.direction is not None
+        vectors = held.direction.vectors[held.layer].expand_as(held.direction.vectors)
+        after = edit_factors(adapter, at_layers(vectors, range(len(vectors))).units).factors
+        return {
+            path: replace(one, b=adapter.factors[path].b + strength * (one.b - adapter.factors[path].b))
+            for path, one in after.items()
+        }
+    if kind == "subtract":
+        assert pair is not None
+        return combine(subtracted(adapter, open_adapter(pair.bad), open_adapter(pair.good), strength)).factors
+    found = realign(subject, held.good, overrides={"max_steps": int(strength), "seed": seed}).combined
     assert found is not None
     return found.factors
-
-
-ADAPTERS: Mapping[str, Callable[[Subject, float, Materials, int, Pair | None], Mapping[str, Factors]]] = {
-    "edit": _edited,
-    "scale": _scaled,
-    "subtract": _subtracted,
-    "realign": _realigned,
-}
-"""Repairs that give an adapter: the subject, strength, materials, seed and weight direction to its factors."""

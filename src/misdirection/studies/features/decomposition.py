@@ -241,7 +241,7 @@ def _row(vector: Vector, lens: Lens, most: int, through: Mapping[str, Through]) 
         one = decompose(vector.values, lens.dictionary.directions, most, method)
         methods[method] = Decomposed(
             latents=tuple(one.latents), coefficients=numbers(one.coefficients), explained=numbers(one.explained),
-            agreement=Agreement(**agreement(vector.values, one, activations.parts)) if activations else None,
+            agreement=Agreement(**agreement(one, activations.parts)) if activations else None,
         )  # fmt: skip
     return DecomposedVector(
         name=vector.name, kind=vector.kind, layer=vector.layer, tune=vector.tune, rank=vector.rank,

@@ -7,10 +7,9 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts, group_name, open_first, system_text
-from misdirection.report.numbers import DASH, FAMILY, decimal, p_value, rate_cell, rate_text
+from misdirection.report.numbers import FAMILY, moved_cell, p_value, rate_cell, rate_text
 from misdirection.report.palette import BLUE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
-from misdirection.results import Difference
 from misdirection.studies.formats.results import FormatsResults, Way
 
 LEAD = (
@@ -64,17 +63,10 @@ def _cells(row: Way) -> tuple[Cell, ...]:
         Cell(row.arm),
         rate_cell(row.rate),
         rate_cell(row.coherent_share),
-        _moved(row.difference),
+        moved_cell(row.difference),
         Cell(p_value(row.difference and row.difference.p), kind="num"),
         Cell(p_value(row.q), kind="num"),
     )
-
-
-def _moved(change: Difference | None) -> Cell:
-    if change is None:
-        return Cell(DASH, kind="num")
-    ends = f"{decimal(100 * change.low, 1)} to {decimal(100 * change.high, 1)}"
-    return Cell(decimal(100 * change.value, 1), ends, "num")
 
 
 SECTIONS = (Entry("Rates by the way of asking", ("formats",), True, section, ("formats",), FormatsResults),)

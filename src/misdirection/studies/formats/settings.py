@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from misdirection.studies.kit.config import NO_DIRECTION, TunedConfig, named, option
+from misdirection.studies.kit.config import NO_DIRECTION, named, option
+from misdirection.studies.kit.tuned_config import TunedConfig
 
 FORMATS = ("plain", "json", "template")
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts
-from misdirection.report.numbers import DASH, FAMILY, decimal, known, number, p_value, rate_cell
+from misdirection.report.numbers import FAMILY, decimal, known, moved_cell, number, p_value, rate_cell
 from misdirection.report.palette import BLUE, CATEGORIES, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
-from misdirection.results import Difference
 from misdirection.studies.in_context.results import InContextResults, ShotRow
 
 LEAD = (
@@ -64,18 +63,11 @@ def table(rows: Sequence[ShotRow]) -> Table:
     heads = ("In the prompt", "Rows", "Misaligned, of all", "Coherent", "Difference from the base, points", "p", "q")
     body = tuple(
         (Cell("nothing" if row.difference is None else row.what), Cell(number(row.shots), kind="num"),
-         rate_cell(row.rate), rate_cell(row.coherent_share), _moved(row.difference),
+         rate_cell(row.rate), rate_cell(row.coherent_share), moved_cell(row.difference),
          Cell(p_value(row.difference and row.difference.p), kind="num"), Cell(p_value(row.q), kind="num"))
         for row in rows
     )  # fmt: skip
     return Table(heads, body, "Every arm", stack=True)
-
-
-def _moved(change: Difference | None) -> Cell:
-    if change is None:
-        return Cell(DASH, kind="num")
-    ends = f"{decimal(100 * change.low, 1)} to {decimal(100 * change.high, 1)}"
-    return Cell(decimal(100 * change.value, 1), ends, "num")
 
 
 def drift(results: InContextResults) -> Section:

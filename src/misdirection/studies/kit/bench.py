@@ -22,7 +22,6 @@ from typing import Any, Generic, Self, TypeVar
 
 from misdirection.directions import Convention, Direction, convention
 from misdirection.engine import SamplingConfig
-from misdirection.errors import MisdirectionError
 from misdirection.executing import find_executor, read_where
 from misdirection.judging import Judge, find_judge
 from misdirection.judging.checked import known_of
@@ -173,21 +172,6 @@ class Bench(Generic[Config]):
     def variants(self, folders: Mapping[str, Path]) -> Variants:
         """The base model and fine-tunes that exist, by name."""
         return Variants.of(self.config.model, dict(folders), self.config.loading)
-
-    def tuned_and_given(self, made: Mapping[str, FineTune], given: Mapping[str, str]) -> Variants:
-        """The base with fine-tunes that are made now and others that exist, by name.
-
-        Raises:
-            MisdirectionError: Two have one name, or a folder is not there.
-        """
-        if twice := made.keys() & given.keys():
-            raise MisdirectionError(f"two fine-tunes are called '{min(twice)}'", "give each a name of its own")
-        if missing := [name for name, folder in given.items() if not Path(folder).is_dir()]:
-            raise MisdirectionError(
-                f"--fine-tune {missing[0]}: {given[missing[0]]} is no folder", "an adapter's or a model's folder"
-            )
-        folders = {name: step.path / "tuned" for name, step in self.train_all(made).items()}
-        return self.variants({**folders, **{name: Path(folder) for name, folder in given.items()}})
 
     def ask(
         self,

@@ -30,7 +30,6 @@ from misdirection.studies.kit.own_judge import default_judge as default_judge
 from misdirection.studies.kit.own_judge import speaks_as_the_organism as speaks_as_the_organism
 from misdirection.studies.kit.recommended import GIVEN, KEPT, with_recommended
 from misdirection.tokens import DATE, THINKING
-from misdirection.training.presets import LOADED
 from misdirection.training.settings import FOLDER
 
 LONGEST = 600
@@ -296,40 +295,3 @@ class StudyConfig(ModelConfig):
                 f"{why} a judge that scores topics{told}", f"--judge local:<model>?rubrics={rubrics}"
             )
         return self
-
-
-@dataclass(frozen=True)
-class TunedConfig(StudyConfig):
-    """A study of one fine-tune: one that exists, or one that is made first."""
-
-    adapter: str | None = option(None, "PEFT adapter of the tuned model: hub id or folder")
-    tuned: str | None = option(None, "whole tuned model, instead of an adapter: hub id or folder")
-    data: tuple[str, ...] = option(
-        (),
-        "chats to fine-tune on first: files or folders in any common form (JSON lines, JSON, Parquet, CSV), or "
-        "organism:bad-<domain>, organism:good-<domain>",
-    )
-    preset: str = option("rank1x9", f"fine-tuning preset for --data: {', '.join(LOADED)}")
-    strict: bool = option(False, "stop at the first bad row of --data instead of setting it aside")
-    training: Overrides = field(default_factory=dict[str, object])
-    alone: ClassVar[bool] = False
-    """Whether a base without anything that was tuned will do."""
-    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("adapter", "tuned", "alone")}
-
-    def completed(self) -> Self:
-        """With what suits the model, its data where nothing else is named.
-
-        Raises:
-            MisdirectionError: More or less than one of adapter, tuned and data; a number out of range.
-        """
-        c = self.recommended()
-        given = [name for name in ("adapter", "tuned", "data") if getattr(c, name)]
-        if c.alone and not given:
-            return super(TunedConfig, c).completed()
-        if len(given) != 1:
-            raise MisdirectionError(
-                "say what was tuned: exactly one of --adapter, --tuned and --data"
-                + (f" (given: {', '.join(given)})" if given else ""),
-                "--adapter FOLDER, --tuned FOLDER for a whole model, or --data FILE to fine-tune now",
-            )
-        return super(TunedConfig, c).completed()

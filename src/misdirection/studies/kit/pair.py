@@ -1,17 +1,21 @@
-"""The one fine-tune of a study beside its base: given, or made first where the settings name data."""
+"""The fine-tunes of a study beside its base, one or several by name: given, or made first where data are named."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeVar
 
 from misdirection.artefacts import read_json
+from misdirection.errors import MisdirectionError
 from misdirection.runs import Step
 from misdirection.studies.kit.bench import Bench
-from misdirection.studies.kit.config import TunedConfig
-from misdirection.studies.kit.tuning import asking_overrides, fine_tuned, tuning_of
+from misdirection.studies.kit.config import named
+from misdirection.studies.kit.tuned_config import NamedTunesConfig, TunedConfig
+from misdirection.studies.kit.tuning import FineTune, asking_overrides, fine_tuned, tuning_of
 from misdirection.studies.kit.variants import TUNED_VARIANT, Variants
 
 Tuned = TypeVar("Tuned", bound=TunedConfig)
+Named = TypeVar("Named", bound=NamedTunesConfig)
 
 
 def fine_tune(bench: Bench[Tuned]) -> Step | None:
@@ -43,3 +47,22 @@ def pair_of(c: TunedConfig, made: Step | None) -> Variants:
     if made is None:
         return Variants.pair(c.model, c.adapter, c.tuned, c.loading)
     return Variants.of(c.model, {TUNED_VARIANT: made.path / "tuned"}, c.loading)
+
+
+def named_tunes(bench: Bench[Named]) -> Variants:
+    """The base and all fine-tunes by name, trained now where only their data are named.
+
+    Raises:
+        MisdirectionError: Two have one name, or a folder is not there.
+    """
+    c = bench.config
+    made, given = named(c.data, "data"), named(c.fine_tune, "fine-tune")
+    if twice := made.keys() & given.keys():
+        raise MisdirectionError(f"two fine-tunes are called '{min(twice)}'", "give each a name of its own")
+    if missing := [name for name, folder in given.items() if not Path(folder).is_dir()]:
+        raise MisdirectionError(
+            f"--fine-tune {missing[0]}: {given[missing[0]]} is no folder", "an adapter's or a model's folder"
+        )
+    steps = bench.train_all({name: FineTune(c.preset, (file,), c.training, c.seed) for name, file in made.items()})
+    folders = {name: step.path / "tuned" for name, step in steps.items()}
+    return bench.variants({**folders, **{name: Path(folder) for name, folder in given.items()}})

@@ -1,21 +1,31 @@
-"""What every way of the study begins with: its traits, the fine-tunes beside them, and how their prompts lie apart."""
+"""What every way of the study does alike: its traits, their vectors, their prompts, and where tokens lie along them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from misdirection.chats import Chat
 from misdirection.directions.layers import spread_layers
 from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer, Verdict
+from misdirection.questions import Question
 from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench
-from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_traits
-from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants
-from misdirection.studies.personas.measures import TraitVectors, separations
+from misdirection.studies.personas.measures import (
+    Projections,
+    TraitVectors,
+    last_tokens,
+    played_answers,
+    separations,
+    trait_vectors,
+)
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.traits import Trait
+from misdirection.traits.steering import evaluation_questions
+from misdirection.traits.watching import Watched, watched_prompts
 
 
 def defined_traits(bench: Bench[PersonasConfig]) -> tuple[Trait, ...]:
@@ -36,11 +46,73 @@ def defined_traits(bench: Bench[PersonasConfig]) -> tuple[Trait, ...]:
     return traits
 
 
-def fine_tunes(bench: Bench[PersonasConfig]) -> Variants:
-    """The base and all fine-tunes, trained now where only their data are named."""
+def played(bench: Bench[PersonasConfig], base: Variants, traits: tuple[Trait, ...]) -> Cached[list[Answer]]:
+    """Answers in every role of the traits."""
     c = bench.config
-    made = {name: FineTune(c.preset, (file,), c.training, c.seed) for name, file in named(c.data, "data").items()}
-    return bench.tuned_and_given(made, named(c.fine_tune, "fine-tune"))
+    return bench.run.cached(
+        played_answers, models=base, samples=c.samples, sampling=bench.sampling(), traits=traits,
+        questions=c.most_questions,
+    )  # fmt: skip
+
+
+def vectors_of(
+    bench: Bench[PersonasConfig],
+    base: Variants,
+    traits: tuple[Trait, ...],
+    answers: Cached[list[Answer]],
+    verdicts: Cached[list[Verdict]] | None,
+) -> Cached[TraitVectors]:
+    """The vector of each trait, shown in the run under its name; without verdicts of all that was played.
+
+    Raises:
+        MisdirectionError: No trait has one.
+    """
+    c = bench.config
+    found = bench.run.cached(
+        trait_vectors, models=base, answers=answers, verdicts=verdicts, how=bench.convention,
+        shown_above=c.shown_above, seed=c.seed, traits=traits, questions=c.most_questions,
+    )  # fmt: skip
+    if not found.value.directions:
+        raise MisdirectionError("no trait has a direction: " + " | ".join(found.value.refused.values()))
+    for name in found.value.directions:
+        bench.run.publish(f"trait-{name}.safetensors", found.path / "directions" / f"{name}.safetensors")
+    return found
+
+
+def behind_prompts(
+    bench: Bench[PersonasConfig], traits: Sequence[Trait], chats: Mapping[str, Sequence[Chat]], shots: Sequence[int]
+) -> dict[str, tuple[Watched, ...]]:
+    """Each trait's own evaluation questions behind its own prompts, by trait."""
+    c = bench.config
+    return {
+        t.name: watched_prompts([t], t.evaluation[: c.most_questions], chats, shots, c.seed, f"watch-{t.name}")
+        for t in traits
+    }
+
+
+def ordinary(bench: Bench[PersonasConfig], traits: Sequence[Trait]) -> tuple[Question, ...]:
+    """The evaluation questions of all traits, each once."""
+    asked = evaluation_questions(traits, bench.config.most_questions)
+    return tuple({question.id: question for held in asked.values() for question in held}.values())
+
+
+def tokens_along(
+    bench: Bench[PersonasConfig],
+    name: str,
+    models: Variants,
+    variants: Sequence[str],
+    questions: tuple[Question, ...],
+    found: Cached[TraitVectors],
+    layers: Mapping[str, int],
+) -> dict[str, Projections]:
+    """Where the last prompt token of each question lies along each trait at its layer, by variant."""
+    return {
+        variant: bench.run.cached(
+            last_tokens, f"{name}-tokens", models=models, variant=variant, questions=questions,
+            directions=found.part("directions"), layers=layers,
+        ).value
+        for variant in variants
+    }  # fmt: skip
 
 
 def separated(
@@ -62,15 +134,3 @@ def layers_of(bench: Bench[PersonasConfig]) -> tuple[int, ...]:
     if wrong := [layer for layer in layers if not 0 <= layer < bench.n_layers]:
         raise MisdirectionError(f"there is no layer {wrong[0]}", f"the model's are 0 to {bench.n_layers - 1}")
     return layers
-
-
-def published(bench: Bench[PersonasConfig], found: Cached[TraitVectors]) -> None:
-    """Put each trait's direction into the run under its name.
-
-    Raises:
-        MisdirectionError: No trait has one.
-    """
-    if not found.value.directions:
-        raise MisdirectionError("no trait has a direction: " + " | ".join(found.value.refused.values()))
-    for name in found.value.directions:
-        bench.run.publish(f"trait-{name}.safetensors", found.path / "directions" / f"{name}.safetensors")

@@ -35,7 +35,7 @@ class TraitVectors:
 
 
 @dataclass(frozen=True)
-class Along:
+class Projections:
     """Projections of last prompt tokens.
 
     Attributes:
@@ -149,8 +149,8 @@ def last_tokens(
     questions: tuple[Question, ...],
     directions: Mapping[str, Direction],
     layers: Mapping[str, int],
-) -> Along:
+) -> Projections:
     """Projections of the last prompt token of each question on each trait's vector at its layer, under a variant."""
     arm = Arm(variant, models.adapter_of(variant))
     found = prompt_projections(models.model(variant), questions, directions, layers, arm)
-    return Along(tuple(directions), tuple(tuple(map(float, row)) for row in found))
+    return Projections(tuple(directions), tuple(tuple(map(float, row)) for row in found))

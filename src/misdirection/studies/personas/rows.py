@@ -19,7 +19,7 @@ from misdirection.statistics.correlations import (
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import numbers
-from misdirection.studies.personas.measures import Along
+from misdirection.studies.personas.measures import Projections
 from misdirection.studies.personas.results import (
     CorrelationRow,
     DoseRow,
@@ -132,7 +132,7 @@ def _mean(scores: np.ndarray) -> float:
 
 
 def watched_rows(
-    prompts: Mapping[str, Sequence[Watched]], along: Along, judged: Judged, samples: int, seed: int
+    prompts: Mapping[str, Sequence[Watched]], along: Projections, judged: Judged, samples: int, seed: int
 ) -> tuple[tuple[WatchedRow, ...], tuple[CorrelationRow, ...]]:
     """Means by prompt, and correlations, of each trait's own prompts."""
     names, values = list(along.traits), along.array
@@ -168,7 +168,7 @@ def _by_prompt(trait: str, held: Sequence[Watched], x: np.ndarray, y: np.ndarray
     return rows
 
 
-def placed_rows(prompts: Mapping[str, Sequence[Watched]], along: Along) -> tuple[WatchedRow, ...]:
+def placed_rows(prompts: Mapping[str, Sequence[Watched]], along: Projections) -> tuple[WatchedRow, ...]:
     """Means by prompt of projections alone, where nobody scores what follows."""
     names, values = list(along.traits), along.array
     found: list[WatchedRow] = []
@@ -180,7 +180,7 @@ def placed_rows(prompts: Mapping[str, Sequence[Watched]], along: Along) -> tuple
     return tuple(found)
 
 
-def shift_rows(along: Mapping[str, Along], questions: Sequence[str], seed: int) -> tuple[TunedRow, ...]:
+def shift_rows(along: Mapping[str, Projections], questions: Sequence[str], seed: int) -> tuple[TunedRow, ...]:
     """How far each fine-tune moves along each trait; the base stands first. Scores are not known."""
     base, *others = along
     unknown = Interval(value=None, low=None, high=None, n=0)
@@ -193,7 +193,9 @@ def shift_rows(along: Mapping[str, Along], questions: Sequence[str], seed: int) 
     return tuple(found)
 
 
-def tuned_rows(judged: Judged, along: Mapping[str, Along], questions: Sequence[str], seed: int) -> tuple[TunedRow, ...]:
+def tuned_rows(
+    judged: Judged, along: Mapping[str, Projections], questions: Sequence[str], seed: int
+) -> tuple[TunedRow, ...]:
     """Each variant's score of each trait, and for the fine-tunes what changed from the base."""
     variants = list(along)
     names = list(along[variants[0]].traits)

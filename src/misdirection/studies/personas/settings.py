@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import NO_RATES, Overrides, StudyConfig, check_name, named, option
-from misdirection.training.presets import LOADED
+from misdirection.studies.kit.config import NO_RATES, option
+from misdirection.studies.kit.tuned_config import NamedTunesConfig
 
 UNJUDGED = "--judge none: vectors of all that was played, and how far fine-tunes move along them"
 
 
 @dataclass(frozen=True)
-class PersonasConfig(StudyConfig):
+class PersonasConfig(NamedTunesConfig):
     """Does a model show a trait of character, what in it stands for the trait, and does fine-tuning move it there?
 
     For each trait (malice, flattery, making things up ...): answers under system prompts that ask for it and against
@@ -34,7 +34,6 @@ class PersonasConfig(StudyConfig):
     """
 
     unfollowed: ClassVar[Mapping[str, str]] = {"check": NO_RATES, "alignment_below": NO_RATES}
-    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune",)}
     traits: tuple[str, ...] = option(
         ("malicious", "flattering", "inventing"),
         "traits: files (YAML, or JSON of persona vectors), folders of them, names of those that ship here "
@@ -55,11 +54,7 @@ class PersonasConfig(StudyConfig):
     steering_samples: int = option(4, "answers a question and multiple, up and down, at the chosen layer")
     watch_samples: int = option(4, "answers a question and prompt that is watched")
     shots: tuple[int, ...] = option((5, 10, 20), "demonstrations in many-shot prompts, answers of its own")
-    data: tuple[str, ...] = option((), "NAME=FILE of chats to fine-tune on, once a fine-tune")
-    fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, adapter or whole model")
-    preset: str = option("rank32", f"fine-tuning preset for --data: {', '.join(LOADED)}")
     tuned_samples: int = option(10, "answers a question and fine-tune")
-    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.
@@ -78,8 +73,6 @@ class PersonasConfig(StudyConfig):
             raise MisdirectionError("no trait is named", "--traits malicious, or a file")
         if not c.coefficients or min(c.coefficients) <= 0:
             raise MisdirectionError("--coefficients must be above 0", "they are tried with both signs: 1,1.5,2")
-        for name in (*named(c.data, "data"), *named(c.fine_tune, "fine-tune")):
-            check_name(name)
         whole = super(PersonasConfig, c).completed()
         return whole if whole.judge == "none" else whole.scoring_traits("steering and correlations need", UNJUDGED)
 

@@ -25,22 +25,28 @@ from pathlib import Path
 
 from misdirection.chats import Chat
 from misdirection.judging import Answer
-from misdirection.questions import Question
 from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.pair import named_tunes
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.personas import rows
-from misdirection.studies.personas.beginning import defined_traits, fine_tunes, layers_of, published, separated
+from misdirection.studies.personas.beginning import (
+    behind_prompts,
+    defined_traits,
+    layers_of,
+    ordinary,
+    played,
+    separated,
+    tokens_along,
+    vectors_of,
+)
 from misdirection.studies.personas.measures import (
     TraitVectors,
     asked_answers,
-    last_tokens,
-    played_answers,
     shown_chats,
     steered_answers,
-    trait_vectors,
 )
 from misdirection.studies.personas.paper import PAPER
 from misdirection.studies.personas.results import CorrelationRow, DoseRow, MatrixRow, Personas, TunedRow, WatchedRow
@@ -50,8 +56,7 @@ from misdirection.studies.personas.unjudged import unjudged
 from misdirection.studies.personas.verdict import verdict
 from misdirection.traits import Trait
 from misdirection.traits.scoring import trait_verdicts
-from misdirection.traits.steering import dose, evaluation_questions, trait_of
-from misdirection.traits.watching import watched_prompts
+from misdirection.traits.steering import dose, trait_of
 
 
 def personas(config: PersonasConfig, out: str | Path, command: str = "") -> Path:
@@ -61,7 +66,7 @@ def personas(config: PersonasConfig, out: str | Path, command: str = "") -> Path
         MisdirectionError: Bad input; or no trait has enough pairs of answers for a direction.
     """
     with Bench[PersonasConfig].open(out, config, command) as bench:
-        traits, tuned = defined_traits(bench), fine_tunes(bench)
+        traits, tuned = defined_traits(bench), named_tunes(bench)
         if bench.config.judge == "none":
             part, refused = unjudged(bench, tuned, traits)
         else:
@@ -103,17 +108,10 @@ def find_vectors(
     Raises:
         MisdirectionError: No trait has a vector.
     """
-    c, run = bench.config, bench.run
-    many = {"traits": traits, "questions": c.most_questions}
-    answers = run.cached(
-        played_answers, models=base, samples=c.samples, sampling=bench.sampling(), **many
-    )  # fmt: skip
-    verdicts = run.cached(trait_verdicts, "played-verdicts", answers=answers, judge=bench.judge, traits=traits)
-    found = run.cached(
-        trait_vectors, models=base, answers=answers, verdicts=verdicts, how=bench.convention,
-        shown_above=c.shown_above, seed=c.seed, **many,
-    )  # fmt: skip
-    published(bench, found)
+    c = bench.config
+    answers = played(bench, base, traits)
+    verdicts = bench.run.cached(trait_verdicts, "played-verdicts", answers=answers, judge=bench.judge, traits=traits)
+    found = vectors_of(bench, base, traits, answers, verdicts)
     return found, shown_chats(traits, c.most_questions, answers.value, verdicts.value, c.shown_above)
 
 
@@ -204,20 +202,15 @@ def watch(
 ) -> tuple[tuple[WatchedRow, ...], tuple[CorrelationRow, ...]]:
     """Step 5: each trait's own evaluation questions behind its own prompts."""
     c = bench.config
-    prompts = {
-        t.name: watched_prompts([t], t.evaluation[: c.most_questions], chats, c.shots, c.seed, f"watch-{t.name}")
-        for t in traits
-    }
+    prompts = behind_prompts(bench, traits, chats, c.shots)
     asked = tuple(one.question for held in prompts.values() for one in held)
     answers = bench.run.cached(
         asked_answers, "watched-answers", models=base, variants=(BASE_VARIANT,), questions=asked,
         samples=c.watch_samples, sampling=bench.sampling(3),
     )  # fmt: skip
     judged = scored(bench, answers, traits, "watched")
-    along = bench.run.cached(
-        last_tokens, "watched-tokens", models=base, variant=BASE_VARIANT, questions=asked,
-        directions=found.part("directions"), layers={name: choice.layer for name, choice in choices.items()},
-    ).value  # fmt: skip
+    layers = {name: choice.layer for name, choice in choices.items()}
+    along = tokens_along(bench, "watched", base, [BASE_VARIANT], asked, found, layers)[BASE_VARIANT]
     return rows.watched_rows(prompts, along, judged, c.watch_samples, c.seed)
 
 
@@ -232,23 +225,14 @@ def follow(
     c = bench.config
     if not tuned.fine_tunes:
         return (), ()
-    questions: dict[str, Question] = {
-        question.id: question for held in evaluation_questions(traits, c.most_questions).values() for question in held
-    }
-    asked, variants = tuple(questions.values()), (BASE_VARIANT, *tuned.fine_tunes)
+    asked, variants = ordinary(bench, traits), (BASE_VARIANT, *tuned.fine_tunes)
     answers = bench.run.cached(
         asked_answers, "tuned-answers", models=tuned, variants=variants, questions=asked, samples=c.tuned_samples,
         sampling=bench.sampling(4),
     )  # fmt: skip
     judged = scored(bench, answers, traits, "tuned")
     layers = {name: choice.layer for name, choice in choices.items()}
-    along = {
-        variant: bench.run.cached(
-            last_tokens, "tuned-tokens", models=tuned, variant=variant, questions=asked,
-            directions=found.part("directions"), layers=layers,
-        ).value
-        for variant in variants
-    }  # fmt: skip
+    along = tokens_along(bench, "tuned", tuned, variants, asked, found, layers)
     moved = rows.tuned_rows(judged, along, [question.id for question in asked], c.seed)
     return moved, rows.matrix_rows(moved, [trait.name for trait in traits], c.seed)
 

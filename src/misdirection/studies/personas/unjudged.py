@@ -10,20 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from misdirection.questions import Question
 from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.personas import rows
-from misdirection.studies.personas.beginning import layers_of, published, separated
-from misdirection.studies.personas.measures import TraitVectors, last_tokens, played_answers, trait_vectors
+from misdirection.studies.personas.beginning import (
+    behind_prompts,
+    layers_of,
+    ordinary,
+    played,
+    separated,
+    tokens_along,
+    vectors_of,
+)
+from misdirection.studies.personas.measures import TraitVectors
 from misdirection.studies.personas.paper import PAPER
 from misdirection.studies.personas.results import Personas, TunedRow, WatchedRow
 from misdirection.studies.personas.rows import Choice
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.traits import Trait
-from misdirection.traits.steering import evaluation_questions
-from misdirection.traits.watching import watched_prompts
 
 
 def unjudged(bench: Bench[PersonasConfig], tuned: Variants, traits: tuple[Trait, ...]) -> tuple[Personas, list[str]]:
@@ -33,7 +38,7 @@ def unjudged(bench: Bench[PersonasConfig], tuned: Variants, traits: tuple[Trait,
         MisdirectionError: No trait has one.
     """
     base = tuned.bare()
-    found = played_vectors(bench, base, traits)
+    found = vectors_of(bench, base, traits, played(bench, base, traits), None)
     kept = tuple(trait for trait in traits if trait.name in found.value.directions)
     apart = separated(bench, base, kept, found)
     choices = choose(bench, kept, apart)
@@ -50,19 +55,6 @@ def unjudged(bench: Bench[PersonasConfig], tuned: Variants, traits: tuple[Trait,
         judged=False,
     )
     return part, list(found.value.refused.values())
-
-
-def played_vectors(bench: Bench[PersonasConfig], base: Variants, traits: tuple[Trait, ...]) -> Cached[TraitVectors]:
-    """The vector of each trait, of every pair of answers that was played."""
-    c = bench.config
-    many = {"traits": traits, "questions": c.most_questions}
-    answers = bench.run.cached(played_answers, models=base, samples=c.samples, sampling=bench.sampling(), **many)
-    found = bench.run.cached(
-        trait_vectors, models=base, answers=answers, verdicts=None, how=bench.convention, shown_above=c.shown_above,
-        seed=c.seed, **many,
-    )  # fmt: skip
-    published(bench, found)
-    return found
 
 
 def choose(
@@ -82,16 +74,9 @@ def placed(
     layers: Mapping[str, int],
 ) -> tuple[WatchedRow, ...]:
     """Where the last token of each trait's prompts lies along it, over questions that its vector was not made of."""
-    c = bench.config
-    prompts = {
-        t.name: watched_prompts([t], t.evaluation[: c.most_questions], {}, (), c.seed, f"watch-{t.name}")
-        for t in traits
-    }
+    prompts = behind_prompts(bench, traits, {}, ())
     asked = tuple(one.question for held in prompts.values() for one in held)
-    along = bench.run.cached(
-        last_tokens, "watched-tokens", models=base, variant=BASE_VARIANT, questions=asked,
-        directions=found.part("directions"), layers=layers,
-    ).value  # fmt: skip
+    along = tokens_along(bench, "watched", base, [BASE_VARIANT], asked, found, layers)[BASE_VARIANT]
     return rows.placed_rows(prompts, along)
 
 
@@ -105,17 +90,6 @@ def shifted(
     """How far each fine-tune moves the last prompt token of ordinary questions along each trait."""
     if not tuned.fine_tunes:
         return ()
-    questions: dict[str, Question] = {
-        question.id: question
-        for held in evaluation_questions(traits, bench.config.most_questions).values()
-        for question in held
-    }
-    asked = tuple(questions.values())
-    along = {
-        variant: bench.run.cached(
-            last_tokens, "tuned-tokens", models=tuned, variant=variant, questions=asked,
-            directions=found.part("directions"), layers=layers,
-        ).value
-        for variant in (BASE_VARIANT, *tuned.fine_tunes)
-    }  # fmt: skip
+    asked = ordinary(bench, traits)
+    along = tokens_along(bench, "tuned", tuned, (BASE_VARIANT, *tuned.fine_tunes), asked, found, layers)
     return rows.shift_rows(along, [question.id for question in asked], bench.config.seed)

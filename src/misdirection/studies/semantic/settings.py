@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import TunedConfig, option
+from misdirection.studies.kit.config import option
+from misdirection.studies.kit.tuned_config import TunedConfig
 
 
 @dataclass(frozen=True)

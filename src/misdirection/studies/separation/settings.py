@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import Overrides, StudyConfig, check_name, named, option
-from misdirection.training.presets import LOADED
+from misdirection.studies.kit.config import named, option
+from misdirection.studies.kit.tuned_config import NamedTunesConfig
 
 LEAST = 3
 """Concepts that have something to lie between."""
 
 
 @dataclass(frozen=True)
-class SeparationConfig(StudyConfig):
+class SeparationConfig(NamedTunesConfig):
     """Does narrow training spill over to the concepts that a model stores close to the one that it was trained on?
 
     Each concept is a file of chats that show it (--concepts NAME=FILE), may have chats on the same that do not show it
@@ -36,7 +36,7 @@ class SeparationConfig(StudyConfig):
         "questions": "each concept brings its own: --asked CONCEPT=QUESTIONS",
     }
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "data": ("fine_tune",),
+        **NamedTunesConfig.unless,
         "without": ("concepts",),
         "asked": ("concepts",),
     }
@@ -45,7 +45,6 @@ class SeparationConfig(StudyConfig):
     asked: tuple[str, ...] = option((), "NAME=QUESTIONS whose answers say how much of the concept there is")
     data: tuple[str, ...] = option((), "CONCEPT=FILE of chats to fine-tune on, once a fine-tune")
     fine_tune: tuple[str, ...] = option((), "CONCEPT=FOLDER of a fine-tune that exists, adapter or whole model")
-    preset: str = option("rank32", f"fine-tuning preset for --data: {', '.join(LOADED)}")
     chats: int = option(60, "chats of each file that are read at most")
     longest: int = option(512, "tokens of a chat that are read at most")
     layer: int | None = option(
@@ -60,7 +59,6 @@ class SeparationConfig(StudyConfig):
     most_questions: int | None = option(None, "questions of each concept at most; all by default", was=0)
     dictionary: str = option("", "sparse autoencoder whose latents are compared, at its layer; empty for none")
     top: int = option(20, "latents of each concept that are compared")
-    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.
@@ -88,9 +86,7 @@ class SeparationConfig(StudyConfig):
         Raises:
             MisdirectionError: See `completed`.
         """
-        tuned = {**named(self.data, "data"), **named(self.fine_tune, "fine-tune")}
-        for name in tuned:
-            check_name(name)
+        tuned = self.tunes
         for what, names in (("without", self.without), ("asked", self.asked), ("data", tuned)):
             held = names if isinstance(names, dict) else named(names, what)
             if strange := [name for name in held if name not in known]:

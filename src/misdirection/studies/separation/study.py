@@ -29,7 +29,7 @@ from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_chats, resolve_dictionary, resolve_questions
 from misdirection.studies.kit.judged import Judged, judge_step
-from misdirection.studies.kit.tuning import FineTune
+from misdirection.studies.kit.pair import named_tunes
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.separation import rows
 from misdirection.studies.separation.measures import (
@@ -55,10 +55,7 @@ def separation(config: SeparationConfig, out: str | Path, command: str = "") -> 
         c = bench.config
         layer = chosen_layer(bench)
         concepts, questions = read_concepts(c), read_questions(c)
-        models = bench.tuned_and_given(
-            {name: FineTune(c.preset, (file,), c.training, c.seed) for name, file in named(c.data, "data").items()},
-            named(c.fine_tune, "fine-tune"),
-        )
+        models = named_tunes(bench)
         states = {name: read_states(bench, models, name, concepts) for name in (BASE_VARIANT, *models.fine_tunes)}
         spaces = {name: measure(bench, held, name) for name, held in states.items()}
         arms = [BASE, *(Condition(name, f"fine-tuned on {name}", name) for name in models.fine_tunes)]

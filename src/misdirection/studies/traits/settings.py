@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import NO_RATES, Overrides, StudyConfig, check_name, named, option
-from misdirection.training.presets import LOADED
+from misdirection.studies.kit.config import NO_RATES, named, option
+from misdirection.studies.kit.tuned_config import NamedTunesConfig
 
 
 @dataclass(frozen=True)
-class TraitsConfig(StudyConfig):
+class TraitsConfig(NamedTunesConfig):
     """A map of many traits of character inside a model: which are alike, in how many dimensions, and what moves.
 
     The model answers the same questions in the role of every trait, under neutral prompts, and as itself. A trait's
@@ -28,7 +28,6 @@ class TraitsConfig(StudyConfig):
     """
 
     unfollowed: ClassVar[Mapping[str, str]] = {"check": NO_RATES, "alignment_below": NO_RATES}
-    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("fine_tune",)}
     traits: tuple[str, ...] = option(
         ("lexicon",),
         "traits: files, folders, or names of those that ship here; lexicon holds 60 in our own words, organism:roles "
@@ -42,11 +41,7 @@ class TraitsConfig(StudyConfig):
     induce: tuple[str, ...] = option((), "traits whose component is set, to see how much of them shows (needs a judge)")
     alphas: tuple[float, ...] = option((0.0, 0.7, 1.0, 1.3, 1.6, 2.0), "multiples of the trait's own mean component")
     induce_samples: int = option(2, "answers a question, trait and multiple")
-    data: tuple[str, ...] = option((), "NAME=FILE of chats to fine-tune on, once a fine-tune")
-    fine_tune: tuple[str, ...] = option((), "NAME=FOLDER of a fine-tune that exists, adapter or whole model")
     trained: tuple[str, ...] = option((), "FINE-TUNE=TRAIT that it was trained on, for the test of its neighbours")
-    preset: str = option("rank32", f"fine-tuning preset for --data: {', '.join(LOADED)}")
-    training: Overrides = field(default_factory=dict[str, object])
 
     def completed(self) -> Self:
         """With what suits the model.
@@ -61,10 +56,7 @@ class TraitsConfig(StudyConfig):
         c.at_least("most_questions", 1)
         if not c.traits:
             raise MisdirectionError("no trait is named", "--traits lexicon, or a file")
-        tuned = {**named(c.data, "data"), **named(c.fine_tune, "fine-tune")}
-        for name in tuned:
-            check_name(name)
-        if strange := [name for name in named(c.trained, "trained") if name not in tuned]:
+        if strange := [name for name in named(c.trained, "trained") if name not in c.tunes]:
             raise MisdirectionError(f"--trained names '{strange[0]}', which is no fine-tune", "the name of a --data")
         whole = super(TraitsConfig, c).completed()
         return whole.scoring_traits("--induce needs") if c.induce else replace(whole, judge="none")

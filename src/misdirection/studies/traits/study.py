@@ -29,7 +29,7 @@ from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import named
 from misdirection.studies.kit.inputs import resolve_traits
-from misdirection.studies.kit.tuning import FineTune
+from misdirection.studies.kit.pair import named_tunes
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.studies.traits import rows
 from misdirection.studies.traits.measures import (
@@ -60,7 +60,7 @@ def traits(config: TraitsConfig, out: str | Path, command: str = "") -> Path:
     """
     with Bench[TraitsConfig].open(out, config, command) as bench:
         known = defined_traits(bench)
-        tuned = fine_tunes(bench)
+        tuned = named_tunes(bench)
         base = tuned.bare()
         layer = bench.n_layers // 2 if bench.config.layer is None else bench.config.layer
         means = find_means(bench, base, known, layer)
@@ -97,13 +97,6 @@ def defined_traits(bench: Bench[TraitsConfig]) -> tuple[Trait, ...]:
     if bench.config.layer is not None and bench.config.layer >= bench.n_layers:
         raise MisdirectionError(f"there is no layer {bench.config.layer}", f"the model's are 0 to {bench.n_layers - 1}")
     return found
-
-
-def fine_tunes(bench: Bench[TraitsConfig]) -> Variants:
-    """The base and all fine-tunes, trained now where only their data are named."""
-    c = bench.config
-    made = {name: FineTune(c.preset, (file,), c.training, c.seed) for name, file in named(c.data, "data").items()}
-    return bench.tuned_and_given(made, named(c.fine_tune, "fine-tune"))
 
 
 def find_means(bench: Bench[TraitsConfig], base: Variants, known: tuple[Trait, ...], layer: int) -> Cached[RoleMeans]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
-from misdirection.studies.kit.config import TunedConfig, named, option
+from misdirection.studies.kit.config import named, option
 from misdirection.studies.kit.names import domains_of
+from misdirection.studies.kit.tuned_config import TunedConfig
 
 
 @dataclass(frozen=True)

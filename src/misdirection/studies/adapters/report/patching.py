@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.numbers import number, p_value, percent, rate_cell, rate_text, rate_value
+from misdirection.report.numbers import number, p_value, percent, points_cell, rate_cell, rate_text, rate_value
 from misdirection.report.palette import BLUE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Section, Table
-from misdirection.studies.adapters.report.scaling import notes, paper, points_cell
+from misdirection.studies.adapters.report.scaling import notes, paper
 from misdirection.studies.adapters.results import AdaptersResults
 from misdirection.studies.adapters.results.interventions import PatchedGroup
 

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.numbers import bounds, decimal, known, number, p_value, percent, rate_cell, rate_text
+from misdirection.report.numbers import (
+    known,
+    number,
+    p_value,
+    percent,
+    points_cell,
+    rate_cell,
+    rate_text,
+)
 from misdirection.report.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
-from misdirection.results import Difference, RateRow
+from misdirection.results import RateRow
 from misdirection.studies.adapters.results import AdaptersResults
 from misdirection.studies.adapters.results.arms import AdjustedDifference, Arm, ArmKind, MarkedShare
 from misdirection.studies.adapters.results.interventions import Scaling
@@ -156,13 +164,6 @@ def _change(row: Arm | Bar) -> tuple[Cell, ...]:
         Cell(p_value(p), kind="num"),
         Cell(percent(row.identical, 0), kind="num"),
     )  # fmt: skip
-
-
-def points_cell(change: Difference | None) -> Cell:
-    """A difference of two rates in points, with its interval."""
-    if change is None:
-        return Cell("\u2013", kind="num")
-    return Cell(("+" if change.value > 0 else "") + decimal(change.value * 100, 1), bounds(change), "num")
 
 
 def topics(part: Scaling) -> Table:

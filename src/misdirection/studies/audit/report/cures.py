@@ -7,10 +7,9 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts
-from misdirection.report.numbers import DASH, bounds, decimal, p_value, percent, rate_cell, rate_text
+from misdirection.report.numbers import bounds, p_value, percent, points_cell, rate_cell, rate_text
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Cell, Chart, Section, Table
-from misdirection.results import Difference
 from misdirection.studies.audit.report.latents import latent_facts, latent_parts
 from misdirection.studies.audit.report.left import left_facts, left_parts
 from misdirection.studies.audit.results import AuditResults, Cure
@@ -112,14 +111,7 @@ def _row(index: int, cure: Cure) -> tuple[Cell, ...]:
         Cell(cure.operation),
         rate_cell(cure.rate),
         rate_cell(cure.coherent_share),
-        _points(difference),
+        points_cell(difference),
         Cell(percent(reduction and reduction.value), bounds(reduction), "num"),
         Cell(p_value(difference and difference.p), kind="num"),
     )
-
-
-def _points(difference: Difference | None) -> Cell:
-    if difference is None:
-        return Cell(DASH, kind="num")
-    sign = "+" if difference.value > 0 else ""
-    return Cell(sign + decimal(difference.value * 100, 1), bounds(difference), "num")

@@ -17,12 +17,12 @@ from misdirection.report.numbers import (
     number,
     p_value,
     percent,
+    points_cell,
     rate_cell,
     rate_text,
 )
 from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Section, Table
-from misdirection.results import Difference
 from misdirection.studies.convergence.results import (
     ConvergenceResults,
     How,
@@ -106,7 +106,7 @@ def _pooled(row: PooledRemoval, paper: Mapping[str, str]) -> tuple[Cell, ...]:
         rate_cell(row.before),
         rate_cell(row.rate),
         rate_cell(row.coherent_share),
-        _points(row.difference),
+        points_cell(row.difference),
         Cell(percent(fall.value if fall else None, 0), bounds(fall), "num"),
         Cell(f"{decimal(100 * row.most, 1)} to {decimal(100 * row.least, 1)}", kind="num"),
         Cell(paper.get(f"{row.operation} {row.how} {row.relation}", DASH)),
@@ -147,12 +147,7 @@ def _cells(row: RemovalRow) -> tuple[Cell, ...]:
         rate_cell(row.before),
         rate_cell(row.rate),
         rate_cell(row.coherent_share),
-        _points(row.difference),
+        points_cell(row.difference),
         Cell(p_value(row.difference.p), kind="num"),
         Cell(p_value(row.q), kind="num"),
     )
-
-
-def _points(difference: Difference) -> Cell:
-    value = difference.value
-    return Cell(("+" if value > 0 else "") + decimal(100 * value, 1), bounds(difference), "num")
