@@ -15,6 +15,7 @@ from tests.executing.work import Product, always_killed, killed_once, product, r
 from misdirection import progress
 from misdirection.errors import MisdirectionError
 from misdirection.executing import find_executor, read_where
+from misdirection.executing.on_ray import STARTS, _connect
 from misdirection.runs import Run, read_log
 from misdirection.store.task import Executor
 
@@ -136,6 +137,33 @@ def test_a_machine_that_does_not_see_the_run_says_so(tmp_path: Path) -> None:
 def test_a_bad_place_is_refused(where: str, told: str) -> None:
     with pytest.raises(MisdirectionError, match=told):
         find_executor(where)
+
+
+class Slow:
+    """Stands for the module `ray` on a machine where its processes come up at the n-th start only."""
+
+    def __init__(self, comes_up_at: int) -> None:
+        self.comes_up_at, self.told = comes_up_at, list[str]()
+
+    def init(self, address: str, **_: Any) -> None:
+        self.told.append(f"init {address}")
+        if self.told.count(f"init {address}") < self.comes_up_at:
+            # A bare one, as `ray._private.node` raises it after its 30 seconds.
+            raise Exception("The current node timed out during startup.")  # noqa: TRY002
+
+    def shutdown(self) -> None:
+        self.told.append("shutdown")
+
+
+def test_a_ray_that_comes_up_late_is_started_again_and_a_cluster_that_is_not_there_is_said_at_once() -> None:
+    _connect(late := Slow(3), "local")
+    assert late.told == ["init local", "shutdown", "init local", "shutdown", "init local"]
+    with pytest.raises(MisdirectionError, match="Ray cannot be reached .The current node timed out"):
+        _connect(never := Slow(99), "local")
+    assert never.told == ["init local", "shutdown"] * STARTS, "nothing of it is left running"
+    with pytest.raises(MisdirectionError, match="ray://head:10001: Ray cannot be reached"):
+        _connect(away := Slow(99), "head:10001")
+    assert away.told == ["init ray://head:10001", "shutdown"]
 
 
 def test_this_process_is_the_default() -> None:

@@ -13,6 +13,8 @@ from misdirection.store.task import Done, Task
 
 TRIES = 4
 """Times that a task is begun before it is given up: its machine may be lost three times."""
+STARTS = 3
+"""Times that a cluster on this machine is started before that is given up."""
 LOST = "was it killed for want of memory? fewer at a time need less: --on 'ray://...?workers=1'"
 
 
@@ -40,15 +42,25 @@ def on_ray(place: str, options: dict[str, str]) -> RayExecutor:
 
 
 def _connect(ray: Any, place: str) -> None:
+    """Reach a cluster, or start one here: Ray gives its own processes half a minute to come up, and no more.
+
+    On a machine that is busy with other things they may need longer, so they are ended and started again.
+    """
     progress.say(f"  reaching Ray ({place})")
     address = {"local": "local", "auto": "auto"}.get(place, f"ray://{place}")
-    try:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False if place == "local" else None)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise MisdirectionError(
-            f"--on ray://{place}: Ray cannot be reached ({error})",
-            "ray://local starts it on this machine; for a cluster give the host and port of its client server (10001)",
-        ) from error
+    for left in reversed(range(STARTS if place == "local" else 1)):
+        try:
+            ray.init(address=address, log_to_driver=False, include_dashboard=False if place == "local" else None)
+            return
+        except Exception as error:  # Ray raises what it is itself, and bare exceptions at its own time limits
+            ray.shutdown()
+            if not left:
+                raise MisdirectionError(
+                    f"--on ray://{place}: Ray cannot be reached ({error})",
+                    "ray://local starts it on this machine; for a cluster give the host and port of its client server "
+                    "(10001)",
+                ) from error
+            progress.say(f"  Ray did not start ({error}); once more")
 
 
 @dataclass

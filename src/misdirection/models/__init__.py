@@ -15,7 +15,7 @@ adapter is on is decided row by row in the engine, so base and tuned model never
 """
 
 from misdirection.models.adapter_kinds import matrices_in
-from misdirection.models.adapters import add_adapter, remove_adapter
+from misdirection.models.adapters import add_adapter, drop_adapter, remove_adapter
 from misdirection.models.asking import asked_of, set_asking
 from misdirection.models.errors import (
     AdapterMismatchError,
@@ -47,6 +47,7 @@ __all__ = [
     "add_adapter",
     "asked_of",
     "count_parameters",
+    "drop_adapter",
     "find_layers",
     "gguf_file",
     "is_gguf",

@@ -75,6 +75,28 @@ def add_adapter(model: Model, adapter: str, path: str | Path) -> None:
     ask_as_trained(model, beside, f"adapter '{adapter}'")
 
 
+def drop_adapter(model: Model, adapter: str) -> None:
+    """Take an adapter of a resident model out of memory; what a report must say of it stays among the model's facts.
+
+    Args:
+        model: The resident model; changed in place. The answers of its other adapters and its own stay as they are.
+        adapter: One of its adapters.
+    """
+    remove_adapter(model.lm, adapter)
+    model.lora = lora_modules(model.lm)
+    model.adapters = tuple(name for name in model.adapters if name != adapter)
+    if model.peft is None:
+        return
+    model.peft.peft_config.pop(adapter, None)
+    if model.adapters:
+        # PEFT looks at the settings of the one that is on whenever it adds another.
+        model.peft.set_adapter(model.adapters[0])
+        model.lm.requires_grad_(False)
+    else:
+        model.peft = None
+        vars(model.lm).pop("peft_config", None)
+
+
 def remove_adapter(lm: nn.Module, name: str | None) -> None:
     """Take an adapter out (every one, for None), and PEFT's wrapper with the last of a module's adapters."""
     from peft.tuners.lora import LoraLayer

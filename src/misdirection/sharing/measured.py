@@ -105,8 +105,8 @@ def _dictionaries(held: Any, file: Path, name: str) -> tuple[CardTable, ...]:
 
     `sae train` names its own by their folders, `sae evaluate` each as it was typed: a folder by its path.
     """
-    rows: Mapping[str, Any] = held if isinstance(held, Mapping) else {}
-    by_name = {Path(key).name: one for key, one in rows.items()}
+    whole: Mapping[str, Any] = held if isinstance(held, Mapping) else {}
+    by_name = {Path(key).name: one for key, one in whole.items()}
     found = by_name.get(name)
     if found is None and len(by_name) == 1:
         found = next(iter(by_name.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +59,14 @@ def draw_answers(
     warnings: list[str] = []
     asked: dict[str, Any] = {}
     for group in _by_model(models, conditions):
-        model = models.model(group[0].variant)
-        answers += ask(model, questions, [arm_of(c, models, directions) for c in group], samples, config)
-        warnings += model.facts["warnings"]
-        asked[group[0].variant] = asked_of(model)
+        found: list[Answer] = []
+        for some, few in _in_portions(models, group):
+            model = few.model(some[0].variant)
+            found += ask(model, questions, [arm_of(c, few, directions) for c in some], samples, config)
+            warnings += model.facts["warnings"]
+            asked[group[0].variant] = asked_of(model)
+        places = {condition.name: place for place, condition in enumerate(group)}
+        answers += sorted(found, key=lambda answer: places[answer.arm])
     return Drawn(answers, tuple(dict.fromkeys(warnings)), asked)
 
 
@@ -114,6 +118,17 @@ def draw_arguments(
     )
     return {"models": models, "questions": questions, "conditions": conditions, "samples": samples, "config": config,
             "directions": held}  # fmt: skip
+
+
+def _in_portions(models: Variants, group: Sequence[Condition]) -> Iterator[tuple[list[Condition], Variants]]:
+    """Conditions of one resident model: all at once where their adapters fit beside it, the base's with the first."""
+    if group[0].variant in models.whole:
+        yield list(group), models
+        return
+    for place, few in enumerate(models.portions([condition.variant for condition in group])):
+        some = [c for c in group if c.variant in few.adapters or (c.variant not in models.adapters and not place)]
+        if some:
+            yield some, few
 
 
 def _by_model(models: Variants, conditions: Sequence[Condition]) -> list[list[Condition]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.models import Model, add_adapter, load_merged, load_model, needs_merging
+from misdirection.models import Model, load_merged, load_model, needs_merging
+from misdirection.studies.kit.adapter_room import lay_out, portions, room_of
 from misdirection.studies.kit.inputs import fingerprint, is_adapter, resolve_model
 from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.same_kind import ask_alike, check_same_kind
@@ -27,7 +28,8 @@ class Variants:
     An adapter that rows cannot switch (DoRA, fused experts ...; `models.merged`) becomes a whole model when loaded.
 
     Nothing is loaded until a step that has not been done asks for it, so that a finished run is reopened in no time.
-    Adapters share the resident base; of whole models one is kept beside it at a time.
+    Adapters share the resident base, which keeps as many of those that are no longer asked as there is room for
+    (`adapter_room`); of whole models one is kept beside it at a time.
 
     Attributes:
         base: Id or folder of the base model.
@@ -60,6 +62,23 @@ class Variants:
     def beside(self, adapters: Mapping[str, str | Path]) -> Self:
         """These and more adapters, on the same resident base, to which they are added when it is first asked for."""
         return replace(self, fine_tunes={**self.fine_tunes, **adapters})
+
+    def portions(self, names: Sequence[str]) -> list[Self]:
+        """The variants whole where their adapters fit beside the base; else those that are named, in portions that do.
+
+        Args:
+            names: Of adapters, or "base", which every portion has.
+        """
+        room = room_of(self.only(()).base_model)
+        if len(portions(self.adapters, room)) < 2:
+            return [self]
+        wanted = {name: path for name, path in self.adapters.items() if name in names}
+        return [self.only(some) for some in portions(wanted, room) or [[]]]
+
+    def only(self, names: Sequence[str]) -> Self:
+        """These adapters and the whole fine-tunes, on the same resident base."""
+        kept = {name: path for name, path in self.fine_tunes.items() if name in self.whole or name in names}
+        return replace(self, fine_tunes=kept)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -115,9 +134,7 @@ class Variants:
             )
         model = self.resident[BASE_VARIANT]
         # Arms of all adapters share one queue: whoever asks for one of them gets a base that has them all.
-        for name, path in self.adapters.items():
-            if name not in model.adapters:
-                add_adapter(model, name, path)
+        lay_out(model, self.adapters)
         return model
 
     def model(self, variant: str) -> Model:
