@@ -149,7 +149,7 @@ class Slow:
         self.told.append(f"init {address}")
         if self.told.count(f"init {address}") < self.comes_up_at:
             # A bare one, as `ray._private.node` raises it after its 30 seconds.
-            raise Exception("The current node timed out during startup.")  # noqa: TRY002
+            raise Exception("The current node timed out during startup.")
 
     def shutdown(self) -> None:
         self.told.append("shutdown")
@@ -158,7 +158,7 @@ class Slow:
 def test_a_ray_that_comes_up_late_is_started_again_and_a_cluster_that_is_not_there_is_said_at_once() -> None:
     _connect(late := Slow(3), "local")
     assert late.told == ["init local", "shutdown", "init local", "shutdown", "init local"]
-    with pytest.raises(MisdirectionError, match="Ray cannot be reached .The current node timed out"):
+    with pytest.raises(MisdirectionError, match=r"Ray cannot be reached .The current node timed out"):
         _connect(never := Slow(99), "local")
     assert never.told == ["init local", "shutdown"] * STARTS, "nothing of it is left running"
     with pytest.raises(MisdirectionError, match="ray://head:10001: Ray cannot be reached"):
