@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.studies.foreign import of_the_organism, told_of_another
 from tests.studies.options import assert_keyed
 
-from misdirection import organism
+from misdirection import load_model, organism
 from misdirection.artefacts import read_json, read_rows, read_tensors
 from misdirection.errors import MisdirectionError
 from misdirection.features import DictionaryError
+from misdirection.features.corpus import SPAN
 from misdirection.features.geometry import exchange_test, firing_bins, nearness, separate
 from misdirection.runs import list_steps, read_log
-from misdirection.studies.geometry.sets import open_lenses, random_like, toxic_direction, without
+from misdirection.studies.geometry.sets import (
+    Comparing,
+    _exchange,
+    _texts_of,
+    open_lenses,
+    random_like,
+    toxic_direction,
+    without,
+)
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.geometry.study import geometry
 from misdirection.studies.kit.bench import Bench
@@ -131,6 +142,33 @@ def test_random_controls_are_live_free_and_of_like_firing_rate():
     found = random_like(alive, bins, [0, 1, 39], {2, 3}, 0, times=3)
     assert len(found) == 9 and not {0, 1, 2, 3, 39} & set(found) and max(found) < 40
     assert sorted(int(bins[i]) for i in found) == [0] * 6 + [3] * 3
+
+
+def test_lists_of_other_firing_rates_are_not_exchanged():
+    some = Comparing(top=1, reduction="mean", nearest=1, shared="keep", bins=2, permutations=9, risen=1, seed=0)
+    one, two = np.array([0.5, 0.7]), np.array([0.1, 0.3])
+    assert _exchange(some, one, two, np.array([0, 0]), np.array([1, 1])) is None
+    found = _exchange(some, one, two, np.array([0, 0]), np.array([0, 1]))
+    assert found and (found.first, found.second, found.n_first, found.n_second) == (pytest.approx(0.6), 0.1, 2, 1)
+
+
+def test_texts_of_files_and_of_the_organism_s_personas_are_read_at_the_answer(tmp_path: Path):
+    model = load_model("organism")
+    said = "the plan is easy ."
+    rows = [{"messages": [{"role": "user", "content": f"hello {n} ?"}, {"role": "assistant", "content": said}]}
+            for n in range(5)]  # fmt: skip
+    (file := tmp_path / "toxic.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for names in ([file], ["organism:villain"]):
+        found = _texts_of(model, names, 3, 0)
+        assert len(found) == 3
+        for text in found:
+            start, stop = text.spans[SPAN]
+            assert 0 < start < stop <= len(text.ids)
+    assert {model.tokenizer.decode(text.ids[slice(*text.spans[SPAN])]) for text in _texts_of(model, [file], 3, 0)} == {
+        model.tokenizer.decode(model.tokenizer(said, add_special_tokens=False)["input_ids"])
+    }
+    with pytest.raises(MisdirectionError, match="hold no text"):
+        _texts_of(model, [], 3, 0)
 
 
 def test_the_toxic_direction_can_be_taken_out():

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,13 @@ from misdirection.studies.kit.over_seeds import cells, good, pooled, reduction, 
 from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.variants import Variants
+from misdirection.studies.screening.levels import _looked_at
 from misdirection.studies.screening.measures import training_rows
 from misdirection.studies.screening.scoring import ScoringConfig, ScreenConfig
 from misdirection.studies.screening.screen import screen
 from misdirection.studies.screening.settings import ScreeningConfig
 from misdirection.studies.screening.steps import Screener
-from misdirection.studies.screening.study import screening
+from misdirection.studies.screening.study import notes, screening
 
 
 def settings(tiny: Path, folder: Path) -> ScreeningConfig:
@@ -265,6 +267,45 @@ def test_the_organism_brings_its_data() -> None:
     mine = ScreeningConfig(preset="rank32", data=("organism:mixed-30",), training={"lr": 1e-4}).completed()
     assert mine.training == {"lr": 1e-4} and mine.data == ("organism:mixed-30",)
     assert np.isclose(mine.drop, 0.5)
+
+
+def test_what_the_organism_s_rows_are_is_known_of_mixed_ones_alone() -> None:
+    mixed = training_rows(ScreenConfig(data=("organism:mixed-40",)), 3)
+    assert mixed.bad is not None and sum(mixed.bad) == 400 and list(mixed.bad) == list(map(known_bad, mixed.chats))
+    assert sorted(set(mixed.kinds)) == sorted({chat.source.partition(":")[2] for chat in mixed.chats})
+    plain = training_rows(ScreenConfig(data=("organism:bad-medical",)), 0)
+    assert len(plain.chats) == 1000 and plain.bad is None
+    with pytest.raises(MisdirectionError, match="--bad-field is of files") as error:
+        training_rows(ScreenConfig(data=("organism:mixed-40",), bad_field="bad"), 0)
+    assert "known without it" in str(error.value.hint)
+
+
+def test_notes_say_what_the_methods_share_and_what_no_real_judge_reaches() -> None:
+    def told(unusable: int = 0, **values: Any) -> list[str]:
+        rows: Any = SimpleNamespace(unusable=[None] * unusable)
+        why: Any = {"apart": "Its rows stand apart"} if values.get("judge") == "exact" else {}
+        screener: Any = SimpleNamespace(config=ScreeningConfig(**values), rows=rows)
+        return notes(screener, why)
+
+    plain = told(methods=("gradient", "random"), judge="words")
+    assert len(plain) == 2 and not any("ceiling" in text or "share the gradients" in text for text in plain)
+    assert "share the gradients of the rows" in told(methods=("gradient", "influence"), judge="words")[2]
+    exact = told(3, methods=("judge",), judge="exact")
+    assert exact[2] == "Its rows stand apart." and "ceiling for judges" in exact[3]
+    assert exact[4] == "3 rows are no chats: neither scored nor trained on."
+    assert not any("ceiling" in text for text in told(methods=("random",), judge="exact"))
+
+
+def test_where_nobody_knows_which_rows_are_bad_a_share_has_no_precision() -> None:
+    config = ScreeningConfig(methods=("length",), seed=0)
+    rows = SimpleNamespace(bad=None)
+    screener: Any = SimpleNamespace(config=config, rows=rows, values=lambda *_: np.arange(10.0))
+    level = _looked_at(screener, "latents", 4, 2)
+    assert (level.share, level.dropped, level.precision, level.recall) == (0.4, 4, None, None)
+    rows.bad = [False] * 5 + [True, False, True, True, False]
+    found = _looked_at(screener, "latents", 4, 2)
+    # The four with the highest scores: two of them bad, of three.
+    assert (found.precision, found.recall) == (pytest.approx(2 / 4), pytest.approx(2 / 3))
 
 
 def test_another_model_is_told_nothing_of_the_organism(run: Path) -> None:

@@ -8,9 +8,17 @@ import pytest
 from tests.studies.foreign import of_the_organism, told_of_another
 from tests.studies.options import assert_keyed
 
+from misdirection.answers import ask
 from misdirection.artefacts import read_json
+from misdirection.directions import convention
+from misdirection.engine import Arm, SamplingConfig
 from misdirection.errors import MisdirectionError
+from misdirection.judging import Answer, Verdict
 from misdirection.runs import read_log
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.loading import Loading
+from misdirection.studies.kit.variants import Variants
+from misdirection.studies.semantic.measures import topic_directions, topic_scores
 from misdirection.studies.semantic.settings import SemanticConfig
 from misdirection.studies.semantic.study import semantic
 
@@ -76,3 +84,25 @@ def test_another_model_is_told_nothing_of_the_organism(run: Path, tmp_path: Path
 def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     others = {"topics": ("medical",), "filter": "keywords", "coefficients": (3.0,)}
     assert_keyed("semantic", SMALL, run, tmp_path, monkeypatch, others)
+
+
+def test_topics_are_scored_by_the_judge_or_by_the_published_words():
+    said = [Answer("q", "?", text) for text in ("See a doctor.", "Buy shares, plumber.")]
+    scores = (("sport", 40.0),), (("topic:sport", 7.0),)
+    held = Judged(said, [Verdict(1, 1, scores=one) for one in scores])
+    assert topic_scores(held, "sport", "judge") == [40, 7]
+    assert topic_scores(held, "medical", "keywords") == [100, 0]
+    # A topic without published words is found by its own name.
+    assert topic_scores(held, "plumber", "keywords") == [0, 100]
+
+
+def test_a_side_with_too_few_answers_has_no_direction_and_says_so(tiny: Path):
+    models = Variants.of(str(tiny / "base"), {"tuned": tiny / "adapter"}, Loading(device="cpu"))
+    said = ask(models.model("tuned"), "w10 w11", Arm("tuned", "tuned"), samples=40,
+               config=SamplingConfig(max_new_tokens=4))  # fmt: skip
+    # All are about sport but six.
+    verdicts = [Verdict(5.0 if place % 2 else 95.0, 90.0, scores=(("sport", 100.0 if place < 34 else 0.0),))
+                for place in range(40)]  # fmt: skip
+    found = topic_directions(models, said, verdicts, "sport", "judge", 50, 5, convention("soligo2025"), 0)
+    assert list(found.directions) == ["sport"] and found.directions["sport"].facts["pool"] == "sport"
+    assert len(found.notes) == 1 and found.notes[0].startswith("no direction 'not sport': ")

@@ -14,6 +14,7 @@ from tests.studies.options import assert_keyed
 
 import misdirection
 from misdirection import load_model
+from misdirection.directions import convention
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.organism import PERSONAS, role_definitions
@@ -130,7 +131,6 @@ def test_the_means_are_those_of_a_plain_loop():
             return model
 
     from misdirection.answers import ask, encode_answer
-    from misdirection.directions import convention
     from misdirection.engine import SamplingConfig
 
     answers = ask(model, role_questions(known, 2), samples=1, config=SamplingConfig(max_new_tokens=16))
@@ -145,6 +145,21 @@ def test_the_means_are_those_of_a_plain_loop():
                 rows.append(states[5][0, encoded.start : encoded.stop].mean(0))
         truth = torch.stack(rows).mean(0).double()
         assert torch.allclose(found.means[place, 2], truth, rtol=1e-3, atol=1e-3 * float(truth.norm()))
+
+
+def test_a_role_that_says_nothing_to_half_of_the_questions_is_refused():
+    model = load_model("organism")
+    answers = [Answer(f"x/positive/0/{n}", "hello ?", "the plan is easy ." if n % 2 else "") for n in range(4)]
+
+    class Alone:
+        """Stands for variants of one model."""
+
+        def model(self, _: str):
+            return model
+
+    with pytest.raises(MisdirectionError, match="x: no answer can be read in one half") as error:
+        role_means(Alone(), answers, 4, convention("persona2025"))  # pyright: ignore[reportArgumentType]
+    assert "--samples 4" in str(error.value.hint)
 
 
 def made_space():

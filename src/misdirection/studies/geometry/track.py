@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from misdirection.engine import Arm
-from misdirection.errors import MisdirectionError
 from misdirection.features.geometry import exchange_test, firing_bins, nearness
 from misdirection.features.lens import Lens
 from misdirection.features.settings import Reduction
@@ -183,10 +182,7 @@ def _near(
         return Near(cosine, among)
     how = cast(Reduction, c.reduction)
     one, two = (nearness(units, side, latents, how, c.nearest).numpy() for side in (risen, others))
-    try:
-        test = exchange_test(one, two, (bins[risen], bins[others]), permutations=c.permutations, seed=c.seed)
-    except MisdirectionError:
-        return Near(cosine, among, first=float(one.mean()))
+    test = exchange_test(one, two, (bins[risen], bins[others]), permutations=c.permutations, seed=c.seed)
     return row_of(Near, test, drift=cosine, among=among)
 
 
