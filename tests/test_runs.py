@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -328,11 +327,15 @@ def test_a_second_process_is_refused_and_a_dead_one_holds_nothing(tmp_path: Path
 
 def test_a_forked_worker_does_not_take_the_lock_along(tmp_path: Path) -> None:
     run = Run.open(tmp_path / "r", {})
-    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(0.5,))
+    forking = multiprocessing.get_context("fork")
+    over = forking.Event()
+    child = forking.Process(target=over.wait, args=(600,))
     child.start()
     run.close()
     code = "import sys; from misdirection.runs import Run; Run.open(sys.argv[1], {}).close()"
     subprocess.run([sys.executable, "-c", code, tmp_path / "r"], check=True, env=ENVIRONMENT)
+    assert child.is_alive()
+    over.set()
     child.join()
 
 

@@ -181,13 +181,14 @@ RESPONSES: dict[str, Callable[[dict[str, Any]], Any]] = {f.__name__: f for f in 
 
 @dataclass
 class Server:
-    """Settings and records of a running server."""
+    """Settings and records of a running server; no reply is given before `together` requests were there at once."""
 
     respond: str = "numbers"
     faults: float = 0.0
     kinds: tuple[str, ...] = FAULTS
     delay: float = 0.0
     alone: bool = False
+    together: int = 0
     port: int = 0
     hold: float = 5.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -197,6 +198,7 @@ class Server:
     busy: int = 0
     _seen: Counter[bytes] = field(default_factory=Counter)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _met: asyncio.Event = field(default_factory=asyncio.Event)
 
     def seen(self) -> dict[str, Any]:
         """What the requests were."""
@@ -231,6 +233,8 @@ class Server:
         content = await reader.readexactly(int(headers["content-length"]))
         self.busy += 1
         self.busiest = max(self.busiest, self.busy)
+        if self.busy >= self.together:
+            self._met.set()
         try:
             body = json.loads(content)
             self.bodies.append(body)
@@ -239,6 +243,7 @@ class Server:
                 self.faulted[fault] += 1
                 return await self.misbehave(fault, writer)
             # One at a time, and to the end, whether or not anybody still waits.
+            await self._met.wait()
             async with self._turn if self.alone else nullcontext():
                 await asyncio.sleep(self.delay)
             answer = RESPONSES[self.respond](body)

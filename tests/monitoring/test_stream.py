@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import threading
-import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +172,7 @@ def test_standard_input_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch, tmp
     lines = (tmp_path / "some.jsonl").read_bytes().splitlines(keepends=True)
     reader, writer = os.pipe()
     seen: list[int] = []
+    first = threading.Event()
 
     class Standard:
         buffer = os.fdopen(reader, "rb")
@@ -183,10 +183,7 @@ def test_standard_input_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch, tmp
         with os.fdopen(writer, "wb", buffering=0) as stream:
             stream.write(lines[0])
             # The first answer is told while the stream is open.
-            for _ in range(2000):
-                if seen:
-                    break
-                time.sleep(0.01)
+            first.wait(600)
             stream.write(b"".join(lines[1:]))
 
     thread = threading.Thread(target=speak)
@@ -196,6 +193,7 @@ def test_standard_input_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch, tmp
         assert isinstance(one, dict)
         seen.append(one["n"])
         waited.append(thread.is_alive())
+        first.set()
     thread.join()
     assert seen == [1, 2, 3, 4, 5] and waited[0]
 
