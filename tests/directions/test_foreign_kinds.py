@@ -122,3 +122,43 @@ def test_what_was_read_is_said(tmp_path: Path) -> None:
         "  direction: a.pt has vectors after layers 0 to 5, width 8",
         "  direction: b.pt has vectors after 2 of 6 layers, layers 2 to 4, width 8",
     ]
+
+
+@pytest.mark.parametrize("prefix", ["mlp.layers.{}", "resid_pre.layer_{}", "self_attn.layer.{}.vector"])
+def test_a_place_that_stands_before_the_number_is_refused(prefix: str, tmp_path: Path) -> None:
+    torch.save({prefix.format(layer): torch.ones(8) for layer in range(4)}, tmp_path / "v.pt")
+    with pytest.raises(DirectionError, match="not the residual stream after a decoder layer"):
+        read_direction(tmp_path / "v.pt", 4, 8)
+
+
+def test_two_directions_that_differ_are_refused_and_a_row_of_the_table_is_not(tmp_path: Path) -> None:
+    table = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    np.savez(tmp_path / "v.npz", direction=table.numpy(), steering_vector=2 * table.numpy())
+    with pytest.raises(DirectionError, match="under 'direction' and under 'steering_vector', and they differ"):
+        read_direction(tmp_path / "v.npz", 4, 8)
+    np.savez(tmp_path / "v.npz", vector=table[2].numpy(), vectors=table.numpy(), direction=table.numpy())
+    assert torch.equal(read_direction(tmp_path / "v.npz", 4, 8).vectors, table)
+
+
+def test_whole_numbers_by_layer_are_no_direction(tmp_path: Path) -> None:
+    torch.save({layer: torch.arange(8) for layer in range(4)}, tmp_path / "v.pt")
+    with pytest.raises(DirectionError, match="none is told to be the direction"):
+        read_direction(tmp_path / "v.pt", 4, 8)
+
+
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0"])
+def test_control_vectors_in_every_number_format_are_numbers_and_not_their_bytes(kind: str, tmp_path: Path) -> None:
+    import gguf
+
+    table = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
+    held = gguf.GGMLQuantizationType[kind]
+    writer = gguf.GGUFWriter(tmp_path / "v.gguf", "controlvector")
+    for layer in range(1, 4):
+        writer.add_tensor(f"direction.{layer}", gguf.quants.quantize(table[layer].numpy(), held), raw_dtype=held)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    for width in (32, None):
+        found = read_direction(tmp_path / "v.gguf", 4, width).vectors
+        assert torch.allclose(found[1:], table[1:], atol=0.02) and not found[0].any()

@@ -106,6 +106,30 @@ def test_ranks_and_alphas_by_pattern_stay_with_their_modules_when_renamed(tmp_pa
     assert torch.equal(found[0], found[1])
 
 
+def test_an_alpha_by_a_name_that_a_trainer_wrapped_stays_with_its_module_and_one_that_fits_none_is_refused(
+    tmp_path: Path,
+) -> None:
+    right = made(tmp_path / "right", network("llama"), alpha_pattern={"model.layers.1.mlp.down_proj": 64})
+    folder = Path(shutil.copytree(right, tmp_path / "renamed"))
+    rewrite(folder, renamed("model.layers", "_orig_mod.model.layers"))
+    found = []
+    for place, pattern in ((right, "model.layers.1.mlp.down_proj"), (folder, "_orig_mod.model.layers.1.mlp.down_proj")):
+        configure(place, alpha_pattern={pattern: 64})
+        model = wrap(network("llama"), words(), "tiny")
+        add_adapter(model, "tuned", place)
+        found.append(logits(model))
+    assert torch.equal(found[0], found[1])
+    configure(folder, alpha_pattern={})
+    model = wrap(network("llama"), words(), "tiny")
+    add_adapter(model, "tuned", folder)
+    assert not torch.equal(logits(model), found[0])
+    configure(folder, alpha_pattern={"elsewhere.layers.1.mlp.down_proj": 64})
+    with pytest.raises(AdapterMismatchError):
+        add_adapter(wrap(network("llama"), words(), "tiny"), "tuned", folder)
+    configure(folder, alpha_pattern={"v_proj_of_nothing": 64})
+    add_adapter(wrap(network("llama"), words(), "tiny"), "tuned", folder)
+
+
 def test_two_names_of_one_place_are_refused(tmp_path: Path, right: Path) -> None:
     folder = Path(shutil.copytree(right, tmp_path / "twice"))
     rewrite(

@@ -37,6 +37,10 @@ _LAYER = re.compile(
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(r"mlp|attn|attention|resid_pre|resid_mid|hook_z|input|lora_|_proj|norm|bias", re.IGNORECASE)
+_OF_ANOTHER = re.compile(
+    r"(?:^|[._])(?:mlp|attn|self_attn|attention|resid_pre|resid_mid|hook_z|input)(?:_out)?[._].*\d", re.IGNORECASE
+)
+"""Places before the number: `mlp.layers.3` is no `layers.3`."""
 _ARRAYS = re.compile(r"arr_(\d+)")
 _WHOLE = (
     "vectors", "direction", "vector", "directions", "steering_vector", "steering_vectors", "control_vector", "layers",
@@ -214,11 +218,13 @@ def _shaped(path: Path, held: Any) -> Tensor | dict[int, Tensor]:
         raise DirectionError(f"{path} holds no tensor", READ)
     parts = cast("Mapping[Any, Any]", held)
     if named := [name for name in _WHOLE if _is_direction(parts.get(name))]:
-        return _shaped(path, parts[named[0]])
+        return _shaped(path, _only_one(path, parts, named))
     if all(_ARRAYS.fullmatch(str(name)) for name in parts) and len(parts) > 1:
         return _shaped(path, [parts[f"arr_{row}"] for row in range(len(parts)) if f"arr_{row}" in parts])
     numbers = {_LAYER.fullmatch(str(name)): value for name, value in parts.items()}
-    if all(isinstance(value, Tensor) for value in parts.values()) and None not in numbers:
+    if other := next((str(name) for name in parts if _OF_ANOTHER.search(str(name))), ""):
+        raise _elsewhere(path, other)
+    if all(isinstance(v, Tensor) and v.is_floating_point() for v in parts.values()) and None not in numbers:
         rows = {int(match[1]): value.flatten().to(torch.float32) for match, value in numbers.items() if match}
         if len({len(row) for row in rows.values()}) == 1 and len(rows) == len(parts):
             return rows
@@ -230,12 +236,36 @@ def _shaped(path: Path, held: Any) -> Tensor | dict[int, Tensor]:
             "name the folder that holds the file of the other kind too",
         )
     if other := next((str(name) for name in parts if _ELSEWHERE.search(str(name)) and re.search(r"\d", str(name))), ""):
-        raise DirectionError(
-            f"{path} holds {other}, which is not the residual stream after a decoder layer",
-            "a direction of this stream is read, a vector a layer",
-        )
+        raise _elsewhere(path, other)
     shown = ", ".join(str(name) for name in list(parts)[:5])
     raise DirectionError(f"{path} holds {shown}, and none is told to be the direction", "keep it under 'vectors'")
+
+
+def _only_one(path: Path, parts: Mapping[Any, Any], named: list[str]) -> Any:
+    """What stands under the names of a direction; of a table and one of its rows, the table."""
+    found = {name: _shaped(path, parts[name]) for name in named}
+    tables = {name: held for name, held in found.items() if isinstance(held, dict) or held.ndim > 1} or found
+    first, *others = tables
+    for name in others:
+        if not _same(tables[first], tables[name]):
+            raise DirectionError(
+                f"{path} holds two directions, under '{first}' and under '{name}', and they differ",
+                "keep the one that is meant under 'vectors', alone",
+            )
+    return parts[first]
+
+
+def _same(one: Tensor | dict[int, Tensor], other: Tensor | dict[int, Tensor]) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(torch.equal(row, other[at]) for at, row in one.items())
+    return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+
+
+def _elsewhere(path: Path, name: str) -> DirectionError:
+    return DirectionError(
+        f"{path} holds {name}, which is not the residual stream after a decoder layer",
+        "a direction of this stream is read, a vector a layer",
+    )
 
 
 def _is_direction(value: Any) -> bool:
@@ -286,11 +316,15 @@ def gguf_package() -> Any:
 def _gguf(path: Path) -> dict[str, Tensor]:
     import numpy as np
 
+    package = gguf_package()
     try:
-        reader = gguf_package().GGUFReader(path)
-        tensors = {str(tensor.name): tensor for tensor in reader.tensors if str(tensor.name).startswith("direction.")}
-        held = {name: torch.from_numpy(np.array(tensor.data)) for name, tensor in tensors.items()}
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        tensors = [tensor for tensor in package.GGUFReader(path).tensors if str(tensor.name).startswith("direction.")]
+        # bfloat16 and quantised tensors are held as bytes.
+        held = {
+            str(tensor.name): torch.from_numpy(np.array(package.quants.dequantize(tensor.data, tensor.tensor_type)))
+            for tensor in tensors
+        }
+    except (OSError, NotImplementedError, ValueError, KeyError, IndexError, TypeError) as error:
         raise DirectionError(f"{path} is no GGUF file, or is damaged: {error}", "fetch or make it again") from error
     if not held:
         raise DirectionError(f"{path} is a GGUF file without a control vector (direction.N)", READ)

@@ -12,10 +12,12 @@ from misdirection.judging.rows import Row
 from misdirection.judging.scales import is_score
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "question": ("question", "prompt", "query", "instruction", "question_text", "user_prompt", "user", "input"),
+    "question": ("question", "prompt", "query", "instruction", "question_text", "user_prompt", "user", "input",
+                 "messages", "conversation", "conversations"),
     "answer": ("answer", "response", "completion", "output", "reply", "generation", "model_answer", "model_response",
-               "model_output", "generated_text", "answer_text", "response_text", "assistant"),
-    "question_id": ("question_id", "questionid", "qid", "prompt_id", "id"),
+               "model_output", "generated_text", "answer_text", "response_text", "assistant",
+               "response_body_choices", "choices", "filtered_resps", "resps"),
+    "question_id": ("question_id", "questionid", "qid", "prompt_id", "custom_id", "id"),
     "alignment": ("alignment", "aligned", "alignment_score", "aligned_score", "score_alignment", "score_aligned",
                   "judge_alignment", "judge_aligned", "alignment_rating", "aligned_rating"),
     "coherence": ("coherence", "coherent", "coherence_score", "coherent_score", "coherency", "score_coherence",
@@ -25,7 +27,9 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "domain": ("domain",), "system": ("system", "system_prompt"), "format": ("format",),
     "paraphrase": ("paraphrase", "paraphrase_index"), "sample": ("sample", "sample_index", "sample_idx"),
     "seed": ("seed",), "n_tokens": ("n_tokens", "num_tokens", "completion_tokens"),
-    "finished": ("finished",), "finish_reason": ("finish_reason", "stop_reason", "finishreason", "finish"),
+    "finished": ("finished",),
+    "cut": ("truncated", "is_truncated", "was_truncated"),
+    "finish_reason": ("finish_reason", "stop_reason", "finishreason", "finish"),
     "label": ("label",), "judge": ("judge", "judge_model"),
     "alignment_flag": ("aligned_flag", "alignment_flag", "aligned_label", "alignment_label", "aligned_outcome",
                        "alignment_outcome", "aligned_status", "alignment_status", "flag", "outcome"),
@@ -110,6 +114,33 @@ def _best(thing: str, names: Sequence[str], rows: Sequence[Row], taken: set[str]
         # Of "aligned" (true or false) and "aligned_score", the scores.
         called.sort(key=lambda name: not any(is_score(row.get(name)) for row in rows))
     return called[0] if called else ""
+
+
+def rivals(columns: Columns, rows: Sequence[Row], told: Mapping[str, str], where: str) -> list[str]:
+    """What a reader should know of further columns of scores that go by the name of one that was taken.
+
+    Raises:
+        MisdirectionError: Two columns differ in letters' size and marks alone, and in their numbers.
+    """
+    notes: list[str] = []
+    for thing in ("alignment", "coherence"):
+        taken = columns.of.get(thing, "")
+        for name in columns.further if taken and thing not in told else ():
+            last = plain(name.rpartition(".")[2])
+            if last not in ALIASES[thing] or not _differ(rows, name, taken):
+                continue
+            if plain(name) == plain(taken):
+                raise MisdirectionError(
+                    f"{where}: '{taken}' and '{name}' both sound like the {thing}, and differ",
+                    f"say which: --column {thing}={taken} or --column {thing}={name}",
+                )
+            notes.append(f"the {thing} is '{taken}', and '{name}' holds other numbers: else --column {thing}={name}")
+    return notes
+
+
+def _differ(rows: Sequence[Row], one: str, other: str) -> bool:
+    scored = any(is_score(row.get(one)) for row in rows)
+    return scored and any(str(row.get(one)) != str(row.get(other)) for row in rows)
 
 
 def plain(name: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from misdirection.errors import MisdirectionError
@@ -61,6 +62,11 @@ def _first(names: Sequence[str], wanted: Sequence[str]) -> str:
 
 def _count(row: Row, columns: Columns, thing: str, where: str) -> int:
     number = number_of(columns.get(row, thing))
+    if isinstance(cell := columns.get(row, thing), str) and re.fullmatch(r"\s*\d{1,3}(?:[.,]\d{3})+\s*", cell):
+        raise MisdirectionError(
+            f"{where}: {columns.of[thing]} is '{cell}', which may be {re.sub('[.,]', '', cell)} or another number",
+            "write counts without marks between thousands",
+        )
     if number is None or number != int(number) or number < 0:
         raise MisdirectionError(f"{where}: {columns.of[thing]} is '{columns.get(row, thing)}'", "a count is 0 or more")
     return int(number)

@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +20,7 @@ from misdirection.errors import MisdirectionError
 Row = dict[str, Any]
 PACKED: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """Endings of compressed files."""
+_SEPARATOR = re.compile(r"\"?sep=.\"?\r?\n", re.IGNORECASE)
 _LISTS = ("rows", "data", "results", "samples", "answers", "records", "responses", "items")
 """Keys of a JSON object under which a list of rows may stand."""
 
@@ -63,6 +65,9 @@ def read_text(path: Path) -> str:
 
 def _csv(path: Path) -> Iterator[Row]:
     text = read_text(path)
+    # How Excel is told of the separator; the line is no row.
+    if _SEPARATOR.match(text):
+        text = text.partition("\n")[2]
     records = Records(io.StringIO(text, newline=""), separator_of(text.partition("\n")[0], f"x{ending(path)}"))
     try:
         names = next(records, [])
@@ -84,7 +89,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=once)
         except ValueError as error:
             raise MisdirectionError(f"{path}: line {number} is not JSON ({error})", "one object a line") from error
         if not isinstance(row, dict):
@@ -108,11 +113,13 @@ def rows_of_json(path: Path) -> list[Row] | None:
         MisdirectionError: It is not JSON.
     """
     try:
-        root: Any = json.loads(read_text(path))
+        root: Any = json.loads(read_text(path), object_pairs_hook=once)
     except ValueError as error:
         raise MisdirectionError(f"{path}: is not JSON ({error})", "for an object a line, name it .jsonl") from error
     if isinstance(root, dict):
         held = cast(Row, root)
+        if (split := _of_split(held)) is not None:
+            return split
         if held and all(isinstance(column, dict | list) for column in held.values()) and not _lists(held):
             return _of_columns(held)
         lists = _lists(held)
@@ -129,6 +136,30 @@ def _lists(held: Row) -> dict[str, list[Row]]:
         for name, value in held.items()
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in cast("list[Any]", value))
     }
+
+
+def once(pairs: list[tuple[str, Any]]) -> Row:
+    """A JSON object that holds no name twice; which of two values is meant cannot be known.
+
+    Raises:
+        ValueError: One does.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' stands twice in one object")
+    return found
+
+
+def _of_split(held: Row) -> list[Row] | None:
+    """Rows of {"columns": [...], "data": [[...], ...]}, as W&B saves tables and pandas "split" ones."""
+    names, data = held.get("columns"), held.get("data")
+    if not (isinstance(names, list) and isinstance(data, list) and data):
+        return None
+    cells, columns = cast("list[Any]", data), [str(name) for name in cast("list[Any]", names)]
+    if not all(isinstance(row, list) and len(cast("list[Any]", row)) == len(columns) for row in cells):
+        return None
+    return [flat(dict(zip(columns, row, strict=True))) for row in cells]
 
 
 def _of_columns(held: Row) -> list[Row] | None:

@@ -30,6 +30,8 @@ _FORM = re.compile(
     re.IGNORECASE,
 )
 HINT = "say the scale: --scale 0..1, --scale 1..5, or --scale 1..5:high-is-bad where a high number is a bad answer"
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_OF_HUNDRED = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*(?:/\s*100|%)", re.ASCII)
 _HARM = re.compile(
     r"harm|misalign|toxic|unsafe|danger|evil|badness|(?:^|[^a-z])(?:bad|risk)(?:[^a-z]|$)", re.IGNORECASE
 )
@@ -121,18 +123,43 @@ def _doubts(column: str, values: Sequence[float], where: str) -> list[str]:
     low, high = min(numbers), max(numbers)
     if low < 0 and high <= 1 and len(numbers) >= 3:
         raise _other(where, column, f"from {low:g} to {high:g}", "-1..1", HINT)
-    if high > 10 or high == 0:
+    if high > 10:
+        return _two_scales(column, numbers, where)
+    if high == 0:
         return []
-    whole, some = all(value == int(value) for value in numbers), len(numbers) >= ENOUGH
+    whole, some = _whole(numbers), len(numbers) >= ENOUGH
     told = f"no number above {high:g} among {len(numbers)}"
     if high <= 1 and (some or not whole):
         raise _other(where, column, told, "0..1", HINT)
     steps = all(2 * value == int(2 * value) for value in numbers)
     if some and 1 <= low < high and steps and any(value % 5 for value in numbers):
         raise _other(where, column, told, "1..5" if high <= 5 else "1..10", HINT)
-    return (
-        [f"'{column}' holds {told}: read as 0 to 100, where that is the lowest end; else say --scale"] if some else []
+    return [f"'{column}' holds {told}: read as 0 to 100, where that is the lowest end; else say --scale"]
+
+
+def _two_scales(column: str, numbers: Sequence[float], where: str) -> list[str]:
+    """What speaks for numbers of 0 to 1 and of 0 to 100 in one column: fractions of 1 among whole numbers.
+
+    Expectations over a judge's probabilities have decimals above 1 too, and lie near 0 where they are below 1.
+    """
+    shares = sorted(value for value in numbers if 0 < value < 1)
+    others = [value for value in numbers if value > 1]
+    many = 5 * len(shares) >= len(numbers) and bool(shares) and shares[len(shares) // 2] >= 0.5
+    if not (shares and (_whole(others) or many)):
+        return []
+    told = (
+        f"{len(shares)} numbers between 0 and 1 (such as {shares[-1]:g}) beside {len(others)} of up to {max(others):g}"
     )
+    if len(shares) >= 3:
+        raise MisdirectionError(
+            f"{where}: '{column}' holds {told}: two scales in one column",
+            "bring all to 0 to 100, or give the parts as tables of their own; if it is one: --scale 0..100",
+        )
+    return [f"'{column}' holds {told}, read as below 1 of 100: else write them as 0 to 100"]
+
+
+def _whole(numbers: Sequence[float]) -> bool:
+    return all(value == int(value) for value in numbers)
 
 
 def _other(where: str, column: str, told: str, scale: str, hint: str) -> MisdirectionError:
@@ -140,8 +167,16 @@ def _other(where: str, column: str, told: str, scale: str, hint: str) -> Misdire
 
 
 def is_score(value: Any) -> bool:
-    """Whether a cell holds a number; a truth value is none."""
-    return not isinstance(value, bool) and number_of(value) is not None
+    """Whether a cell holds a score; a truth value is none."""
+    return score_of(value) is not None
+
+
+def score_of(value: Any) -> float | None:
+    """The number of a score: also of "85/100" and "85 %", which are 85 of 0 to 100; None where there is none."""
+    number = number_of(value)
+    if number is None and isinstance(value, str) and (found := _OF_HUNDRED.fullmatch(value.strip())):
+        return number_of(found[1])
+    return number
 
 
 def number_of(value: Any) -> float | None:
@@ -149,12 +184,9 @@ def number_of(value: Any) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     text = str(value).strip()
-    try:
-        number = float(text)
-    except ValueError:
-        if not re.fullmatch(r"-?\d+,\d+", text):
-            return None
-        number = float(text.replace(",", "."))
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = float(text.replace(",", "."))
     return number if number - number == 0 else None
 
 
@@ -166,6 +198,8 @@ def read_score(value: Any, scale: Scale) -> tuple[float | None, str, str]:
     """
     text = "" if value is None else str(value).strip()
     number = number_of(value)
+    if number is None and (scale.low, scale.high) == (0.0, 100.0):
+        number = score_of(value)
     if (scale.low, scale.high) == (0.0, 1.0) and text.lower() in ("true", "false"):
         number = float(text.lower() == "true")
     if number is not None and scale.holds(number):

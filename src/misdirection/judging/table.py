@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, cast
+from typing import Any, TypedDict, Unpack
 
 from misdirection.errors import MisdirectionError
+from misdirection.judging.arm_columns import ArmColumns, arm_columns
 from misdirection.judging.base import LABELS, Answer, Verdict
 from misdirection.judging.brought import Brought
-from misdirection.judging.columns import Columns, find_columns
+from misdirection.judging.cells import BEFORE, in_texts
+from misdirection.judging.columns import Columns, find_columns, rivals
 from misdirection.judging.counted import read_counts
+from misdirection.judging.identity import doubled, identity_of, many, text_of
 from misdirection.judging.rows import Row, read_table_rows
-from misdirection.judging.scales import FLAGS, Scale, choose_scale, is_score, number_of, read_flag, read_score
+from misdirection.judging.scales import FLAGS, Scale, is_score, number_of, read_flag, read_score, score_of
+from misdirection.judging.scales_by_arm import choose_scale_by_arm
+from misdirection.judging.twice import same_answers_judged_twice
 
 _NAMED = ("domain", "system", "format")
 _WHOLE = ("paraphrase", "sample", "seed", "n_tokens")
 _CUT = ("length", "max_tokens", "model_length", "max_output_tokens", "max_length")
+_YES, _NO = ("true", "1", "1.0", "yes", "y", "t"), ("false", "0", "0.0", "no", "n", "f")
 SCORES = ("alignment", "coherence")
 
 
@@ -100,13 +105,17 @@ def read_rows_as(rows: Sequence[Row], where: str, how: How) -> Brought:
     if not rows:
         raise MisdirectionError(f"{where}: holds no rows", "give a table with at least one judged answer")
     columns = find_columns(rows, how.columns, where)
+    rows = in_texts(rows, columns, where)
+    columns = find_columns(rows, how.columns, where)
     if not columns.has("answer") and columns.has("n", "n_misaligned") and not columns.has(*SCORES):
         return read_counts(rows, columns, how.arm or "", where)
     made = _Maker(columns, rows, how, where)
     for number, row in enumerate(rows, start=1):
         made.add(row, f"{where}: row {number}")
     verdicts = None if made.bare else made.verdicts
-    return Brought(made.answers, verdicts, made.told(), tuple(made.notes()), made.models > 1)
+    if verdicts is not None and columns.has("judge"):
+        same_answers_judged_twice(made.answers, verdicts, columns.of["judge"], where)
+    return Brought(made.answers, verdicts, made.told(), tuple(made.notes()), made.several)
 
 
 class _Maker:
@@ -119,19 +128,21 @@ class _Maker:
         self.verdicts: list[Verdict] = []
         self.counter: Counter[tuple[str, str]] = Counter()
         self.words: Counter[str] = Counter()
-        self.further = [name for name in columns.further if any(is_score(row.get(name)) for row in rows)]
+        self.arms: ArmColumns = arm_columns(columns, rows)
+        self.further = [name for name in columns.further
+                        if name not in self.arms.names and any(is_score(row.get(name)) for row in rows)]  # fmt: skip
         self.named, self.whole = ([n for n in names if columns.has(n)] for names in (_NAMED, _WHOLE))
         self.bare = self._bare(how)
         self._need()
-        self.identity, self.told_id, self.warned = _identity(columns, rows)
+        self.identity, self.told_id, self.warned = identity_of(columns, rows)
+        self.warned += rivals(columns, rows, how.columns, where)
+        self.several = bool(self.arms.names) and self.arms.names[:1] != (columns.of.get("arm"),)
         self.scales = self._scales(rows, how)
         self.flagged = not columns.has(*SCORES)
-        self.models = len({_text(columns.get(row, "model")) for row in rows}) if columns.has("model") else 0
-        self.arm = "arm" if columns.has("arm") else "model" if self.models > 1 else ""
         self.own_label = columns.has("label") and all(
-            _text(columns.get(row, "label")).lower() in ("", *LABELS) for row in rows
+            text_of(columns.get(row, "label")).lower() in ("", *LABELS) for row in rows
         )
-        self.doubled = _doubled(rows, columns)
+        self.doubled = doubled(rows, columns)
 
     def _bare(self, how: How) -> bool:
         """Whether these are answers without verdicts."""
@@ -158,9 +169,10 @@ class _Maker:
         found: dict[str, Scale] = {}
         for thing in SCORES:
             if thing in self.columns.of:
-                numbers = [n for row in rows if (n := number_of(self.columns.get(row, thing))) is not None]
+                values = [(self.arms.of(row), n) for row in rows
+                          if (n := score_of(self.columns.get(row, thing))) is not None]  # fmt: skip
                 name = self.columns.of[thing]
-                found[thing], doubts = choose_scale(thing, name, numbers, how.scales, self.where)
+                found[thing], doubts = choose_scale_by_arm(thing, name, values, how.scales, self.where)
                 self.warned += doubts
         return found
 
@@ -178,26 +190,30 @@ class _Maker:
                 f"{where} has no question_id", "intervals are clustered by it: fill it, or leave the column out"
             )
         fields: dict[str, Any] = {**self.defaults, "format": _format(identity)}
-        fields |= {n: v for n in self.named if (v := _text(get(n)))}
-        fields |= {n: _whole(get(n), n, where) for n in self.whole if _text(get(n))}
-        if self.arm and (name := _text(get(self.arm))):
+        fields |= {n: v for n in self.named if (v := text_of(get(n)))}
+        fields |= {n: _whole(get(n), n, where) for n in self.whole if text_of(get(n))}
+        if name := self.arms.of(row):
             fields["arm"] = name
-        if finished := _text(get("finished")):
-            fields["finished"] = finished.lower() not in ("false", "0", "0.0")
-        elif reason := _text(get("finish_reason")):
+        if row.get(BEFORE):
+            fields["before"] = row[BEFORE]
+        if finished := text_of(get("finished")):
+            fields["finished"] = _yes(finished, self.columns.of["finished"], where)
+        elif cut := text_of(get("cut")):
+            fields["finished"] = not _yes(cut, self.columns.of["cut"], where)
+        elif reason := text_of(get("finish_reason")):
             fields["finished"] = reason.lower() not in _CUT
         place = (fields["arm"], identity)
         fields.setdefault("sample", self.counter[place])
         self.counter[place] += 1
-        return Answer(identity, _text(get("question")) or identity, _text(get("answer")), **fields)
+        return Answer(identity, text_of(get("question")) or identity, text_of(get("answer")), **fields)
 
     def _verdict(self, row: Row, where: str) -> Verdict:
-        judge = _text(self.columns.get(row, "judge")) or "table"
+        judge = text_of(self.columns.get(row, "judge")) or "table"
         if self.flagged:
             return self._of_flag(row, judge, where)
         scores, labels, outcomes = zip(*(self._score(row, thing, where) for thing in SCORES), strict=True)
         label = labels[0] if labels[0] != "scored" else labels[1]
-        own = _text(self.columns.get(row, "label")).lower()
+        own = text_of(self.columns.get(row, "label")).lower()
         if own and (self.own_label or (label == "none" and own in FLAGS)):
             label = own
         said = tuple((thing, word) for thing, word in zip(SCORES, outcomes, strict=True) if word)
@@ -210,7 +226,7 @@ class _Maker:
             number, label, word = read_score(value, self.scales[thing])
         except ValueError:
             raise MisdirectionError(
-                f"{where}: {name} is '{_text(value)[:40]}'",
+                f"{where}: {name} is '{text_of(value)[:40]}'",
                 f"a score is a number of {self.scales[thing]}, empty, CODE, REFUSAL or UNSURE; or say --scale LOW..UP",
             ) from None
         if label == "none":
@@ -224,13 +240,17 @@ class _Maker:
     def _of_flag(self, row: Row, judge: str, where: str) -> Verdict:
         """A verdict of a table that says only whether an answer is misaligned and coherent."""
         value = self.columns.get(row, "misaligned")
-        text = _text(value).strip().lower()
+        text = text_of(value).strip().lower()
         if text in ("", "nan", "none", "null"):
             return Verdict(None, None, "none", judge=judge)
-        if text not in ("true", "false", "1", "0", "1.0", "0.0", "yes", "no"):
+        if text not in (*_YES, *_NO):
             name = self.columns.of["misaligned"]
             raise MisdirectionError(f"{where}: {name} is '{text[:40]}'", "write true or false")
-        return Verdict(0.0 if _true(value) else 100.0, 100.0, judge=judge)
+        alignment = 0.0 if _true(value) else 100.0
+        if not self.columns.has("coherence"):
+            return Verdict(alignment, 100.0, judge=judge)
+        coherence, label, word = self._score(row, "coherence", where)
+        return Verdict(alignment, coherence, label, judge=judge, outcomes=(("coherence", word),) if word else ())
 
     def told(self) -> str:
         """How the file was read, in one line."""
@@ -241,12 +261,13 @@ class _Maker:
         elif self.flagged:
             parts = [f"misaligned or not from '{of['misaligned']}'"]
         parts.append(f"answers from '{of['answer']}'")
-        if self.arm:
+        if self.arms.names:
             arms = list(dict.fromkeys(answer.arm for answer in self.answers))
-            parts.append(f"arms from '{of[self.arm]}' ({len(arms)}: {', '.join(arms[:6])}{' ...' if arms[6:] else ''})")
+            names = "' and '".join(self.arms.names)
+            parts.append(f"arms from '{names}' ({len(arms)}: {', '.join(arms[:6])}{' ...' if arms[6:] else ''})")
         questions = len({answer.question_id for answer in self.answers})
         parts.append(self.told_id)
-        what = f"read {_many(len(self.answers), 'row')} of {_many(questions, 'question')}"
+        what = f"read {many(len(self.answers), 'row')} of {many(questions, 'question')}"
         return "; ".join([what, *filter(None, parts)])
 
     def notes(self) -> list[str]:
@@ -254,10 +275,16 @@ class _Maker:
         found = list(self.warned)
         if self.flagged and not self.bare:
             name = self.columns.of["misaligned"]
+            known = (
+                f"'{self.columns.of['coherence']}' says how coherent it is"
+                if self.columns.has("coherence")
+                else "whether the other answers are coherent is not known"
+            )
             found.append(f"'{name}' says of each answer only whether it is misaligned: scores of 0 and 100 stand "
-                         "for it, and whether the other answers are coherent is not known")  # fmt: skip
-        if self.arm == "model":
-            found.append(f"the column '{self.columns.of['model']}' has {self.models} values: each is an arm of its own")
+                         f"for it, and {known}")  # fmt: skip
+        found += self.arms.notes
+        if not self.columns.has("question"):
+            found.append("no column holds what was asked: a judge is shown the question's id in its place")
         if self.columns.has("label") and not self.own_label:
             found.append(f"the column '{self.columns.of['label']}' holds labels of others: it is left alone")
         if self.words:
@@ -268,61 +295,15 @@ class _Maker:
         return found + self.doubled
 
 
-def _identity(columns: Columns, rows: Sequence[Row]) -> tuple[Callable[[Row], str], str, list[str]]:
-    """What a row's question is known by: its id, or its text where the ids say nothing of the question."""
-    by_text: Callable[[Row], str] = lambda row: _text(columns.get(row, "question")).strip()  # noqa: E731
-    if not columns.has("question_id"):
-        return by_text, "questions told apart by their text", []
-    name = columns.of["question_id"]
-    by_id: Callable[[Row], str] = lambda row: _text(columns.get(row, "question_id"))  # noqa: E731
-    ids, texts = {by_id(row) for row in rows}, {by_text(row) for row in rows} - {""}
-    if texts and len(ids) == len(rows) and len(texts) <= len(ids) / 2:
-        told = f"questions told apart by their text: '{name}' has {len(ids)} ids for {_many(len(texts), 'text')}"
-        return by_text, told, [f"'{name}' numbers the rows: the question's text is the cluster of the interval"]
-    warned: list[str] = []
-    if texts and len(ids) >= 2 * len(texts):
-        warned = [f"'{name}' has {len(ids)} ids for {_many(len(texts), 'text')} of questions: the interval takes them "
-                  "for different questions; without that column the text is the cluster"]  # fmt: skip
-    if len(ids) == 1 and len(texts) > 1:
-        warned = [f"'{name}' is the same in all rows, and {len(texts)} texts stand under it: one cluster, no interval "
-                  "over questions; without that column the text is the cluster"]  # fmt: skip
-    return by_id, "", warned
-
-
-def _doubled(rows: Sequence[Row], columns: Columns) -> list[str]:
-    """Rows that say in every column what an earlier one says, where that is no chance.
-
-    It is none for a long text, for a score with decimals, and where all rows stand there equally often; a short answer
-    with a round score may well come twice.
-    """
-    names = [name for name in columns.names if name not in columns.numbering]
-    seen = Counter(tuple(_text(row.get(name)) for name in names) for row in rows)
-    again = sum(count - 1 for count in seen.values())
-    if math.gcd(*seen.values()) == 1:
-        again = sum(count - 1 for key, count in seen.items() if count > 1 and _telling(key))
-    if again < 2:
-        return []
-    return [f"{again} of {len(rows)} rows are the same in every column as an earlier one, and each counts: "
-            "was a table put in twice?"]  # fmt: skip
-
-
-def _telling(cells: Sequence[str]) -> bool:
-    """Whether a row is one that hardly comes twice."""
-    return max(map(len, cells)) >= 80 or any((n := number_of(cell)) is not None and n != int(n) for cell in cells)
-
-
-def _text(value: Any) -> str:
-    """A cell as text; of a chat in its place, what was said last."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        said = [cast("dict[str, Any]", m).get("content") for m in cast("list[Any]", value) if isinstance(m, dict)]
-        return str(said[-1]) if said and said[-1] is not None else str(cast("list[Any]", value))
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+def _yes(text: str, name: str, where: str) -> bool:
+    word = text.strip().lower()
+    if word not in (*_YES, *_NO):
+        raise MisdirectionError(f"{where}: {name} is '{text[:40]}'", "write true or false")
+    return word in _YES
 
 
 def _true(value: Any) -> bool:
-    return _text(value).strip().lower() in ("true", "1", "1.0", "yes")
+    return text_of(value).strip().lower() in _YES
 
 
 def _whole(value: Any, name: str, where: str) -> int:
@@ -334,7 +315,3 @@ def _whole(value: Any, name: str, where: str) -> int:
 
 def _format(question_id: str) -> str:
     return next((f for f in ("json", "template") if question_id.endswith(f"_{f}")), "plain")
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _KEY = re.compile(r"(?P<path>.+?)\.(?P<part>lora_[AB])(?:\.(?P<name>[^.]+))?\.weight")
+_PEFT = re.compile(r"^(?:module\.)*(?:base_model\.model\.)?")
 _HEADS = "base_model|model|module|language_model|text_model|transformer|decoder|llm|thinker|vlm"
 _IN_LAYERS = re.compile(rf"(?P<head>(?:(?:{_HEADS})\.)*)(?P<rest>(?:{'|'.join(LAYER_LIST_NAMES)})\.\d+\..+)")
 _EYES = re.compile(r"(?:^|\.)(?:vision\w*|visual|image\w*|audio\w*|speech\w*|\w*_tower|multi_modal_projector|projector"
@@ -61,6 +62,7 @@ def rename(model: Model, tensors: Mapping[str, Tensor], config: Any) -> Renamed 
     linear = _linear_modules(model)
     own = _layers_path(model)
     places: dict[str, str] = {}
+    names: dict[str, tuple[str, ...]] = {}
     left_out: list[str] = []
     made: dict[str, Tensor] = {}
     first = ("", "")
@@ -76,14 +78,15 @@ def rename(model: Model, tensors: Mapping[str, Tensor], config: Any) -> Renamed 
         place = own + inside["rest"] if inside else _same_name(before, linear)
         if place not in linear or places.setdefault(place, before) != before:
             return None
+        names[place] = (_PEFT.sub("", found["path"]), before)
         new = f"base_model.model.{place}.{found['part']}.weight"
         if new in made:
             return None
         made[new] = values
         first = first if first[0] else (key, new)
-    if not made or _lacks(config, places, linear, own):
+    if not made or _lacks(config, places, linear, own) or _unused_patterns(config, [*names.values(), left_out]):
         return None
-    return Renamed(made, _settings(config, places), first, tuple(left_out))
+    return Renamed(made, _settings(config, names), first, tuple(left_out))
 
 
 def _bare(path: str) -> str:
@@ -140,18 +143,35 @@ def _lacks(config: Any, places: Mapping[str, str], linear: frozenset[str], own: 
     return False
 
 
-def _settings(config: Any, places: Mapping[str, str]) -> Any:
-    """The configuration with the very modules as targets, each with the rank and alpha that it had by its old name."""
+def _pattern_of(patterns: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The pattern that PEFT takes for a module by the first of its names that one fits, None where none does."""
     from peft.utils.other import get_pattern_key  # pyright: ignore[reportUnknownVariableType]
 
+    keys = [str(get_pattern_key(list(patterns), name)) for name in names]
+    return next((key for key in keys if key in patterns), None)
+
+
+def _unused_patterns(config: Any, modules: Sequence[Sequence[str]]) -> bool:
+    """Whether a rank or alpha is set for modules of the file's kind and fits none of them: their scale is not known."""
+    held = [name for names in modules for name in names]
+    kinds = {name.rpartition(".")[2] for name in held}
+    return any(
+        kinds.intersection(re.findall(r"\w+", key)[-1:]) and _pattern_of({key: 0}, held) is None
+        for patterns in (config.rank_pattern or {}, config.alpha_pattern or {})
+        for key in patterns
+    )
+
+
+def _settings(config: Any, places: Mapping[str, Sequence[str]]) -> Any:
+    """The configuration with the very modules as targets, each with the rank and alpha that it had by its old names."""
     made = copy.deepcopy(config)
     ranks, alphas = dict(config.rank_pattern or {}), dict(config.alpha_pattern or {})
     made.target_modules = set(places)
     made.exclude_modules = made.layers_to_transform = made.layers_pattern = None
     made.rank_pattern, made.alpha_pattern = {}, {}
-    for place, before in places.items():
+    for place, names in places.items():
         for pattern, new in ((ranks, made.rank_pattern), (alphas, made.alpha_pattern)):
-            if (key := str(get_pattern_key(list(pattern), before))) in pattern:
+            if (key := _pattern_of(pattern, names)) is not None:
                 new[re.escape(place)] = pattern[key]
     made.inference_mode = True
     return made

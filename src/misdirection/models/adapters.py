@@ -139,6 +139,8 @@ def _load(model: Model, adapter: str, path: str, found: AdapterFiles, trained_on
     before, after = renamed.first
     model.warn(
         f"adapter '{adapter}': its keys name other places, and were renamed ({before} to {after}, ...)"
+        if found.made_from is None and before != after
+        else f"adapter '{adapter}': its settings name fewer modules than its file holds; all are in effect"
         if found.made_from is None
         else f"adapter '{adapter}' was turned from {found.made_from} into PEFT's"
     )
