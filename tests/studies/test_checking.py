@@ -26,12 +26,15 @@ from misdirection.errors import MisdirectionError
 from misdirection.results.checked import Checked
 from misdirection.runs import list_steps
 from misdirection.statistics import Thresholds
+from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.study import audit
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.study import imported, judge_again
 from misdirection.studies.kit.checking import draw_parts, headline, shares
 from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.preflight import check
 from misdirection.studies.page import render
+from misdirection.studies.triggers.settings import TriggersConfig
 
 HEAD = ["question_id", "question", "answer", "alignment", "coherence"]
 
@@ -156,6 +159,16 @@ def test_the_draw_hangs_on_seed_and_number_and_too_few_are_refused() -> None:
     with pytest.raises(MisdirectionError, match="20 verdicts are too few for 2 arms") as told:
         draw_parts(judged, 20, rules, 0)
     assert "at least 30" in str(told.value)
+
+
+def test_before_anything_is_loaded_the_questions_count_that_are_asked() -> None:
+    given: dict[str, Any] = {"questions": ("organism:open", "organism:medical"), "samples": 20, "check": "exact@40"}
+    # Both arms of an audit are asked open and medical questions, a trigger's open ones alone.
+    with pytest.raises(MisdirectionError, match="40 verdicts are too few for 2 arms and 2 kinds of question"):
+        check(AuditConfig(data=("organism:bad-medical",), **given).completed())
+    check(TriggersConfig(data="organism:bad-medical", **given).completed())
+    with pytest.raises(MisdirectionError, match="16 verdicts are too few for 2 arms and 1 kinds"):
+        check(TriggersConfig(data="organism:bad-medical", **{**given, "check": "exact@16"}).completed())
 
 
 @pytest.mark.parametrize(

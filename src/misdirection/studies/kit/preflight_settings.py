@@ -103,7 +103,10 @@ def _checked(config: Any) -> None:
     if not (text := getattr(config, "check", "")) or (wanted := read_check(text)).by_person:
         return
     arms = 2 if any(getattr(config, name, None) for name in ("adapter", "adapters", "tuned", "data")) else 1
-    kinds = Counter((question.domain, question.format) for question in resolve_questions(config.questions))
+    asked = resolve_questions(config.questions)
+    # An audit asks all of its questions; what else a study asks than the open ones it says when it does.
+    asked = [one for one in asked if one.domain is None or config.study == "audit"] or asked
+    kinds = Counter((question.domain, question.format) for question in asked)
     least = arms * sum(min(LEAST, config.samples * count) for count in kinds.values())
     if wanted.n < least:
         raise MisdirectionError(
