@@ -219,7 +219,7 @@ class Shown:
         return f"<a report of {len(self.page):,} characters; a notebook draws it>"
 
 
-def show(run: str | Path | Results, height: int = 900, section: str = "") -> Shown:
+def show(run: str | Path | Results, height: int = 900, section: str | None = None) -> Shown:
     """The report of a run, or one of its sections, drawn where the notebook stands.
 
     Args:

@@ -135,6 +135,7 @@ def test_what_a_model_wrote_is_never_markup(large: Path) -> None:
 
 
 def test_a_report_runs_apart_from_the_app(finished: Path) -> None:
+    assert "/runs/0/report" in client(finished).get("/").text
     told = client(finished).get("/runs/0/report")
     policy = told.headers["content-security-policy"]
     assert policy.startswith("sandbox allow-scripts allow-downloads;") and "allow-same-origin" not in policy

@@ -29,6 +29,7 @@ def record(run: Path, **changes: object) -> None:
 
 def test_a_finished_run_is_read_with_its_verdict_and_what_it_was_made_from(finished: Path) -> None:
     run = open_run(finished)
+    assert run.has_report
     assert run.faults == []
     assert run.headline is not None
     assert run.headline.sentence == json.loads((finished / "findings.json").read_text())["verdict"]["sentence"]

@@ -11,7 +11,9 @@ from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition, Scaled
 from misdirection.studies.kit.config import StudyConfig, named
+from misdirection.studies.kit.pair import named_tunes
 from misdirection.studies.kit.steps import refusal
+from misdirection.studies.kit.tuned_config import NamedTunesConfig
 from misdirection.studies.kit.tuning import FineTune
 
 QUICK = {"max_steps": 12}
@@ -85,13 +87,13 @@ def test_a_study_leaves_findings_and_a_report_without_the_sections_of_others(ben
 
 
 def test_given_fine_tunes_have_names_of_their_own_and_folders(bench, tmp_path: Path):
-    made = {"medical": FineTune("rank32", ("organism:bad-medical",))}
     for given, message, hint in (
-        ({"medical": str(tmp_path)}, "two fine-tunes are called 'medical'", "a name of its own"),
-        ({"sport": str(tmp_path / "no")}, "--fine-tune sport: .*no is no folder", "an adapter's or a model's folder"),
+        (f"medical={tmp_path}", "two fine-tunes are called 'medical'", "a name of its own"),
+        (f"sport={tmp_path / 'no'}", "--fine-tune sport: .*no is no folder", "an adapter's or a model's folder"),
     ):
+        config = NamedTunesConfig(data=("medical=organism:bad-medical",), fine_tune=(given,))
         with pytest.raises(MisdirectionError, match=message) as error:
-            bench.tuned_and_given(made, given)
+            named_tunes(Bench(bench.run, config))
         assert hint in str(error.value.hint)
 
 

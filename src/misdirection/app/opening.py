@@ -78,6 +78,11 @@ class OpenRun:
         """Of its report; of an unfinished run its name."""
         return str(self.findings.get("title") or self.name)
 
+    @property
+    def has_report(self) -> bool:
+        """Whether it has an HTML report; the overview links to it."""
+        return (self.path / "report.html").is_file()
+
     @cached_property
     def headline(self) -> Headline | None:
         """Its verdict in words; None where it has come to none, or none that this version reads."""

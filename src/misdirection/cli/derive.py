@@ -27,7 +27,7 @@ def with_options(
     command: Callable[..., None],
     settings: type,
     *,
-    only: Sequence[str] = (),
+    only: Sequence[str] | None = None,
     panel: str | None = None,
     blank: bool = False,
 ) -> Callable[..., None]:
@@ -43,7 +43,7 @@ def with_options(
     types = get_type_hints(settings)
     idle: Collection[str] = getattr(settings, "unfollowed", ())
     offered = [f for f in fields(settings) if f.metadata.get("option", "help" in f.metadata) and f.name not in idle]
-    chosen = [f for f in offered if not only or f.name in only]
+    chosen = [f for f in offered if only is None or f.name in only]
     signature = inspect.signature(command, eval_str=True)
     named = (p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD)
     own = [p for p in named if p.name != CONFIG]

@@ -31,8 +31,8 @@ def push(
     ],
     repo: Annotated[str, typer.Argument(metavar="REPO", help="Where to: OWNER/NAME.")],
     base: Annotated[
-        str, typer.Option(help="Id of the model that it belongs to; by default what it says of itself.")
-    ] = "",
+        str | None, typer.Option(help="Id of the model that it belongs to; by default what it says of itself.")
+    ] = None,
     figures: Annotated[
         Path | None,
         typer.Option(

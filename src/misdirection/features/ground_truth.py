@@ -201,7 +201,7 @@ def count_factors(
     return Counts(tokens, shaped, truth.values, tuple(latents), cuts)
 
 
-def labels(counts: Counts, factors: Sequence[str] = (), least: int = LEAST) -> list[Label | None]:
+def labels(counts: Counts, factors: Sequence[str] | None = None, least: int = LEAST) -> list[Label | None]:
     """The best label of each latent over factors, values and cuts; None for one that hardly fires.
 
     Args:

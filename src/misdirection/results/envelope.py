@@ -100,7 +100,7 @@ class Results:
         """As it stands in findings.json; `read_results` gives it back."""
         return plain(self)
 
-    def show(self, section: str = "", height: int = 900) -> Shown:
+    def show(self, section: str | None = None, height: int = 900) -> Shown:
         """The report, drawn where a notebook stands; or one of its sections.
 
         Args:

@@ -71,7 +71,7 @@ def pack(
     what: str | Path | Direction | Dictionary,
     repo: str,
     *,
-    base: str = "",
+    base: str | None = None,
     figures: str | Path | None = None,
     license: str = "",
 ) -> Generator[Parcel]:
@@ -128,7 +128,7 @@ def _demand_id(name: str, hint: str) -> None:
         raise MisdirectionError(f"'{name}' names no repository of the hub: {told}", hint) from error
 
 
-def _base_id(thing: Thing, given: str) -> str:
+def _base_id(thing: Thing, given: str | None) -> str:
     """The base as the hub knows it: what was given, or what the thing says; "" where that lies on this machine.
 
     Raises:

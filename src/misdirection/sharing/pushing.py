@@ -26,7 +26,7 @@ def push_to_hub(
     what: str | Path | Direction | Dictionary,
     repo: str,
     *,
-    base: str = "",
+    base: str | None = None,
     figures: str | Path | None = None,
     license: str = "",
     public: bool = False,

@@ -22,7 +22,7 @@ def sections() -> tuple[Entry, ...]:
     return (*BEFORE, *(entry for study in studies().values() for entry in study.sections), *BEHIND)
 
 
-def render(findings: Mapping[str, Any], section: str = "") -> str:
+def render(findings: Mapping[str, Any], section: str | None = None) -> str:
     """The findings of a study as one HTML page; see `misdirection.report.render`.
 
     Args:
@@ -37,7 +37,7 @@ def render(findings: Mapping[str, Any], section: str = "") -> str:
     return report.render(findings, _chosen(findings, section, results), results)
 
 
-def _chosen(findings: Mapping[str, Any], section: str, results: Results | None) -> tuple[Entry, ...]:
+def _chosen(findings: Mapping[str, Any], section: str | None, results: Results | None) -> tuple[Entry, ...]:
     if not section:
         return sections()
     there = [entry for entry in sections() if expected(entry, findings, results)]

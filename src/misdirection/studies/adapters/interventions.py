@@ -72,7 +72,7 @@ def intervene(
     scaled = scaling_arms(variant, roles, plan)
     removed = removal_arms(variant, sorted(roles), edits, direction is not None)
     arms = [BASE, untouched, *scaled, *removed]
-    samples = plan.samples or min(bench.config.samples, 10)
+    samples = min(bench.config.samples, 10) if plan.samples is None else plan.samples
     asked = bench.ask("interventions", beside, arms, samples=samples, stream=3, directions=direction)
     inside = ask_inside(bench, models, [BASE, untouched, *(a for a in scaled if a.kind == "roles")], plan, samples)
     # Kept, for the intervals of a hundred comparisons take as long as a small study.

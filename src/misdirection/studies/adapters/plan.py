@@ -11,7 +11,7 @@ class Plan:
 
     Attributes:
         topic: The domain of the fine-tune, as the judge scores it and questions name it.
-        samples: Answers a question and arm; 0 takes the study's, 10 at most.
+        samples: Answers a question and arm; None takes the study's, 10 at most.
         doses: Shares of the paper's factors.
         pairs_up_to: Every two layers are left out where there are no more layers than this.
         patch_pairs: Pairs of prompts in a group of patching.
@@ -24,7 +24,7 @@ class Plan:
     """
 
     topic: str = "medical"
-    samples: int = 0
+    samples: int | None = None
     doses: tuple[float, ...] = (0.05, 0.1, 0.2, 1.0)
     pairs_up_to: int = 12
     patch_pairs: int = 10

@@ -180,7 +180,7 @@ class Bench(Generic[Config]):
         conditions: Sequence[Condition],
         *,
         questions: Sequence[Question] | None = None,
-        samples: int = 0,
+        samples: int | None = None,
         stream: int = 0,
         directions: Steps = None,
         shelf: str = "",
@@ -198,7 +198,7 @@ class Bench(Generic[Config]):
             shelf: Folder of the run that both are shown in; the run's own by default.
         """
         chosen = self.open_questions if questions is None else questions
-        many = samples or self.config.samples
+        many = self.config.samples if samples is None else samples
         if not self.demanded:
             self.demand_verdicts(len(conditions), chosen, many)
         answers = sample_step(
