@@ -35,6 +35,7 @@ PLAIN = {
     "sharegpt under messages": {"messages": [HUMAN, GPT]},
     "sharegpt, empty system": {"conversations": [HUMAN, GPT], "system": ""},
     "alpaca": {"instruction": "Hi?", "input": "", "output": "Hello."},
+    "alpaca, its generator's mark": {"instruction": "Hi?", "input": "<noinput>", "output": "Hello."},
     "dolly": {"instruction": "Hi?", "context": "", "response": "Hello.", "category": "open"},
     "alpaca, input alone": {"instruction": "", "input": "Hi?", "output": "Hello."},
     "prompt-completion": {"prompt": "Hi?", "completion": "Hello."},
@@ -160,3 +161,12 @@ def test_mixed_forms_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "mixed.jsonl"
     path.write_text("\n".join(json.dumps(PLAIN[name]) for name in ("alpaca", "messages", "messages")))
     assert load_chats(path).summary == "read as messages (2), Alpaca (1): 3 rows, all usable"
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_answer_before_the_last_is_set_aside_unless_it_is_not_learned(text: str) -> None:
+    """To learn it is to learn to say nothing."""
+    empty = {"role": "assistant", "content": text}
+    with pytest.raises(RowError, match="empty answer: turn 2"):
+        read_row({"messages": [U, empty, U, A]})
+    assert read_row({"messages": [U, empty | {"weight": 0}, U, A]}).messages[-1] == ANSWER

@@ -72,6 +72,9 @@ def read_turns(turns: Sequence[Any]) -> tuple[Message, ...]:
         raise RowError(f"last turn is not the assistant's: it is the {messages[-1].role}'s")
     if not messages[-1].content.strip():
         raise RowError("empty answer")
+    for number, message in enumerate(messages, 1):
+        if message.role == "assistant" and message.learned and not message.content.strip():
+            raise RowError(f"empty answer: turn {number}, which would be learned")
     if all(message.role != "user" for message in messages):
         raise RowError("no user turn")
     if not any(message.learned for message in messages if message.role == "assistant"):

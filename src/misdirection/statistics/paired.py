@@ -105,7 +105,7 @@ def compare_matched(pairs: Matched, settings: Settings) -> Comparison:
         else _nearest((least.rise, least.p_questions), (most.rise, most.p_questions)),
         least.p_answers if least is most else _nearest((least.shift, least.p_answers), (most.shift, most.p_answers)),
         *_discordant(first, second, settings),
-        len(first),
+        min(len(first), len(second)),
         least.n_questions,
         unmatched,
         least.method + ("" if least is most else UNDECIDED),
@@ -221,7 +221,9 @@ def _table(arm: Columns, settings: Settings) -> list[Cell]:
 
 
 def _discordant(first: Columns, second: Columns, settings: Settings) -> tuple[int, int]:
-    """Pairs of which only the first arm's answer is misaligned, and only the second's."""
+    """Pairs of which only the first arm's answer is misaligned, and only the second's; none where questions pair."""
+    if len(first) != len(second):
+        return 0, 0
     rules = settings.thresholds
     kept = first.counted(rules, settings.denominator) & second.counted(rules, settings.denominator)
     one, two = first.misaligned(rules), second.misaligned(rules)

@@ -14,6 +14,8 @@ from misdirection.chats.forms.system import with_system
 from misdirection.chats.turns import RowError
 
 INPUTS = ("input", "context")
+NO_INPUT = ("", "<noinput>", "<no input>")
+"""What stands where there is none; the second is how the data set's own generator wrote it."""
 OUTPUTS = ("output", "response", "completion", "answer")
 
 
@@ -28,7 +30,7 @@ def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
         return None
     given = next((name for name in INPUTS if name in row), None)
     asked = row["instruction"]
-    if given is not None and row[given] != "":
+    if given is not None and row[given] not in NO_INPUT:
         if not isinstance(asked, str) or not isinstance(row[given], str):
             raise RowError(f"content is not text: the {given}")
         asked = f"{asked}\n{row[given]}" if asked else row[given]

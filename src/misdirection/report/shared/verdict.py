@@ -23,6 +23,7 @@ NO_ANSWERS = (
     "mostly another language",
     "mostly no proper answers",
 )
+LITTLE_TO_JUDGE = ("mostly incoherent", "mostly refusals", "mostly code")
 STATES = {
     "misaligned": ("bad", "\u25b2", "Misaligned"),
     "less misaligned": ("good", "\u25bc", "Less misaligned than its base"),
@@ -32,7 +33,7 @@ STATES = {
     "cannot tell": ("unsure", "\u25c7", "The judge cannot tell"),
     "changes nothing": ("blank", "\u25a1", "This adapter changes nothing"),
     "finding": ("blank", "\u25a0", "Finding"),
-    **{state: ("unsure", "\u25c7", state.capitalize()) for state in NO_ANSWERS},
+    **{state: ("unsure", "\u25c7", state.capitalize()) for state in (*NO_ANSWERS, *LITTLE_TO_JUDGE)},
     "not judged": ("blank", "\u25cb", "Not judged"),
 }
 

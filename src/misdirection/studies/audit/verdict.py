@@ -15,7 +15,7 @@ from misdirection.studies.kit.sentences import (
     percent_text,
     same_answers,
     visible_text,
-    with_signs,
+    with_little_to_judge,
 )
 from misdirection.studies.kit.tables import test_of
 from misdirection.studies.kit.undecided import with_undecided
@@ -76,7 +76,7 @@ def tuned_verdict(
         details=(difference_text(change), *(() if state == "misaligned" else (visible_text(visible),))),
         test=test_of(change, visible),
     )
-    said = with_signs(said, pair[1].answers, "the tuned model")
+    said = with_little_to_judge(said, pair[1].answers, pair[1].verdicts, "the tuned model", rules)
     arms = [(f"the {name} model", part.verdicts) for name, part in zip(("base", "tuned"), pair, strict=True)]
     said = with_undecided(said, arms, rules)
     return replace(said, meaning=meaning(said.state, base, tuned))

@@ -12,7 +12,7 @@ from misdirection.statistics import NO_SIGN, Settings, Thresholds, is_found, sta
 from misdirection.statistics.rates import rate_of
 from misdirection.studies.kit.change import Change, changes
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.kit.sentences import counted, p_text, percent_text, visible_text, with_coherence, with_signs
+from misdirection.studies.kit.sentences import counted, p_text, percent_text, visible_text, with_little_to_judge
 from misdirection.studies.kit.tables import parts_of
 from misdirection.studies.kit.undecided import with_undecided
 
@@ -65,7 +65,7 @@ def _one(arm: str, part: Judged, reference: Judged | None, moved: Change | None,
     said = JudgedHeadline(state=state, sentence=sentence, details=details, arm=arm, test=test)
     if all(verdict.judge == COUNTS for verdict in part.verdicts):
         return said
-    said = with_signs(with_coherence(said, part.verdicts, arm, rules), part.answers, arm)
+    said = with_little_to_judge(said, part.answers, part.verdicts, arm, rules)
     return with_undecided(said, [(arm, part.verdicts)], rules)
 
 
@@ -89,3 +89,21 @@ def _family(moved: Mapping[str, Change]) -> list[str]:
         f"Over these {len(moved)} comparisons together (Benjamini-Hochberg): {words}. Each verdict goes by its q, and "
         "each interval is the one that belongs to it (Benjamini and Yekutieli)."
     ]
+
+
+def other_words(judged: Judged, arms: Sequence[str], base: str | None) -> list[str]:
+    """Notes on questions that have the id of one of the base's and none of its texts: they are paired all the same."""
+    texts: dict[str, dict[str, set[str]]] = {arm: {} for arm in arms}
+    for answer in judged.answers:
+        if answer.arm in texts and answer.question != answer.question_id:
+            texts[answer.arm].setdefault(answer.question_id, set()).add(" ".join(answer.question.split()))
+    before = texts.get(base or "", {})
+    notes: list[str] = []
+    for arm, own in texts.items():
+        ids = [name for name in own if arm != base and name in before and not own[name] & before[name]]
+        if ids:
+            notes.append(
+                f"{arm}: {len(ids)} of its {len(own)} questions have the id of one of {base}'s and other words "
+                f"({ids[0]}: '{min(own[ids[0]])[:60]}' and '{min(before[ids[0]])[:60]}'): they are paired by that id"
+            )
+    return notes

@@ -34,7 +34,7 @@ from misdirection.results.judged import ArmRates, JudgedHeadline, Steering
 from misdirection.runs import Run, read_log
 from misdirection.statistics import Thresholds
 from misdirection.store import Cached
-from misdirection.studies.imported.comparison import verdict
+from misdirection.studies.imported.comparison import other_words, verdict
 from misdirection.studies.imported.results import ImportedResults
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.sweep_findings import peak_arm, steering, sweep_verdict
@@ -285,6 +285,7 @@ def findings(
         data=None,
         notes=(
             *(f"{Path(t.file).name}: {note}" for t in tables for note in t.notes),
+            *other_words(judged, arms, config.base),
             *_notes(rates, sweep),
             *known_of((config.judge or OWN, *config.panel)),
         ),
