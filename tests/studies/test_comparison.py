@@ -17,7 +17,7 @@ from misdirection.artefacts import plain, write_json, write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Verdict
 from misdirection.results import read_results
-from misdirection.statistics import benjamini_hochberg, compare
+from misdirection.statistics import benjamini_hochberg, compare, rate
 from misdirection.studies.audit.results import AuditResults
 from misdirection.studies.comparison.figures import compare_figures
 from misdirection.studies.comparison.results import QUESTION, SAMPLE, ComparisonResults
@@ -73,6 +73,22 @@ def test_arms_of_the_same_draws_are_paired_by_sample_as_statistics_does_it(tmp_p
     assert [base.q, tuned.q] == benjamini_hochberg([base.difference.p, tuned.difference.p])
     assert tuned.found and not base.found and base.same == 160 and tuned.same == 0
     assert tuned.difference.low > 0  # the interval is that of the family's level
+
+
+def test_intervals_of_rates_are_of_95_and_that_of_a_difference_names_the_level_of_its_q(tmp_path: Path):
+    """The rates' intervals once came out at the family's level, under a head that says 95 %."""
+    one, other = judged({"base": BASE, "tuned": BASE}), judged({"base": BASE, "tuned": MILD})
+    found = two(tmp_path, {"main": one}, {"main": other})
+    for name in ("base", "tuned"):
+        row = rows_of(found)["main", name]
+        own = [rate(*side.arm(name).pair) for side in (one, other)]
+        assert [(r.low, r.high) for r in (row.first, row.second)] == [(r.low, r.high) for r in own]
+        assert row.level == pytest.approx(0.975) and not row.found
+        wide = compare(one.arm(name).pair, other.arm(name).pair, level=row.level)
+        assert (row.difference.low, row.difference.high) == (wide.low, wide.high)
+    assert "97.5 % interval" in found.verdict.sentence
+    (row,) = two(tmp_path / "one", {"main": one.arm("tuned")}, {"main": other.arm("tuned")}).arms
+    assert row.level == 0.95 and row.q is None
 
 
 @pytest.mark.parametrize(("more", "how"), [({"seed": 5}, QUESTION), ({"ids": None}, QUESTION), ({}, SAMPLE)])

@@ -55,7 +55,8 @@ def show(found: ComparisonResults) -> None:
     for detail in found.verdict.details:
         note(detail)
     if found.arms:
-        typer.echo("\nMisaligned, first and second run (95 % interval over questions):")
+        of_q = "; a difference's is that which belongs to its q" if len(found.arms) > 1 else ""
+        typer.echo(f"\nMisaligned, first and second run (95 % interval over questions{of_q}):")
         table(
             ["answers", "arm", "questions", "first", "second", "difference", "p", "q", "paired by"],
             [_arm(row) for row in found.arms],
@@ -80,7 +81,8 @@ def show(found: ComparisonResults) -> None:
 def _arm(row: ArmChange) -> list[str]:
     change = row.difference
     group = row.group if row.format == "plain" else f"{row.group}, {row.format}"
-    moved = f"{100 * change.value:+.1f} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
+    moved = f"{100 * change.value:+.1f} ({100 * change.low:+.1f} to {100 * change.high:+.1f}"
+    moved += ")" if row.q is None else f", {100 * row.level:.3g} %)"
     q = "-" if row.q is None else f"{row.q:.3g}"
     return [row.asked, row.arm, group, percent(vars(row.first)).strip(), percent(vars(row.second)).strip(), moved,
             f"{change.p:.3g}", q, row.paired]  # fmt: skip

@@ -147,6 +147,7 @@ def _row(place: Place, matching: Matching, change: Change) -> ArmChange:
         difference=Difference(
             value=change.difference, low=change.low, high=change.high, p=change.p, method=paired.method
         ),
+        level=change.level,
         q=change.q,
         found=is_found(change.decides),
         paired=matching.paired,

@@ -34,7 +34,7 @@ def arms(results: ComparisonResults) -> Section | None:
     lead = (
         "The share of answers that are misaligned, of all that were matched. A row is the same arm, asked the same "
         "questions in both runs; the difference is the second run minus the first, with its "
-        "95\u00a0% interval over questions."
+        "interval over questions: 95\u00a0%, or, beside a q, of the level that belongs to it, which is named."
     )
     first, second = results.runs
     facts = (
@@ -98,10 +98,15 @@ def _arm(row: ArmChange) -> tuple[Cell, ...]:
         Cell(row.group, "" if row.format == "plain" else row.format),
         rate_cell(row.first),
         rate_cell(row.second),
-        Cell(percent(change.value), bounds(change), "num"),
+        Cell(percent(change.value), _ends(row), "num"),
         Cell(p_value(decided), f"{'found' if row.found else 'not found'}, p over questions {p_value(change.p)}", "num"),
         Cell(row.paired, "; ".join(told)),
     )
+
+
+def _ends(row: ArmChange) -> str:
+    named = "" if row.q is None else f", {100 * row.level:.3g}\u00a0%"
+    return f"{bounds(row.difference)}{named}"
 
 
 def verdicts(results: ComparisonResults) -> Section:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from misdirection.results import Difference, RateRow, Reduction, Results
 from misdirection.results.rows import Interval
+from misdirection.statistics.decision import LEVEL
 
 SAMPLE = "question and sample"
 """Paired so where both runs drew the same samples of the same wordings with the same seeds."""
@@ -48,6 +49,7 @@ class ArmChange:
         first: Misaligned answers of the first run, of all that were matched.
         second: Of the second.
         difference: Second minus first, with a paired test over questions.
+        level: Of the difference's interval: with q that which belongs to it. The rates' are of 95 %.
         q: p adjusted for all rows (Benjamini and Hochberg); None where there is one.
         found: Whether q, or p, is below 0.05.
         paired: `SAMPLE` or `QUESTION`.
@@ -75,6 +77,7 @@ class ArmChange:
     pairs: int
     same: int | None
     unmatched: tuple[int, int]
+    level: float = LEVEL
 
 
 @dataclass(frozen=True, kw_only=True)

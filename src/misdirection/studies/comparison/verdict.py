@@ -48,7 +48,7 @@ def sentence_of(row: ArmChange, first: RunFacts, second: RunFacts) -> str:
     """One row in words."""
     change = row.difference
     where = "" if row.group == "open" else f" on questions of {row.group}"
-    moved = points_text(change.value, change.low, change.high)
+    moved = points_text(change.value, change.low, change.high, row.level)
     decides, name = (change.p, "p") if row.q is None else (row.q, "q")
     return (
         f"{upper(row.arm)}{where}: {percent(row.first.value)} misaligned in {first.name}, "
@@ -65,7 +65,7 @@ def _family(arms: Sequence[ArmChange]) -> Iterable[str]:
             "(Benjamini and Hochberg over all of them)."
         )
         for row in sorted((row for row in arms if row.found), key=lambda row: row.difference.p)[:MOST]:
-            change = points_text(row.difference.value, row.difference.low, row.difference.high)
+            change = points_text(row.difference.value, row.difference.low, row.difference.high, row.level)
             yield f"Differs: {row.arm} ({row.asked}, {row.group}, {row.format}) {change}, {p_text(row.q or 0.0, 'q')}."
     if same := [row for row in arms if row.same is not None and row.pairs and row.same == row.pairs]:
         names = list(dict.fromkeys(f"{row.arm} ({row.asked})" for row in same))

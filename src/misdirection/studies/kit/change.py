@@ -144,9 +144,17 @@ def family(pairs: Mapping[Key, Pair], rules: Thresholds) -> dict[Key, Change]:
     adjusted = benjamini_hochberg(tested)
     levels = [family_level(tested, place) for place in range(len(tested))]
     return {
-        key: replace(pairs[key].change(rules, level), p=one.p, q=q)
+        key: _at(pairs[key].change(rules, level), one, q)
         for (key, one), q, level in zip(single.items(), adjusted, levels, strict=True)
     }
+
+
+def _at(wide: Change, single: Change, q: float) -> Change:
+    """A change with the interval that belongs to q; its two rates keep their own, which are shown as 95 %."""
+    paired = wide.paired
+    if paired is not None and single.paired is not None:
+        paired = replace(paired, reference=single.paired.reference, other=single.paired.other)
+    return replace(wide, p=single.p, q=q, paired=paired)
 
 
 def change(reference: Judged, other: Judged, rules: Thresholds, level: float = LEVEL) -> Change:
