@@ -4,27 +4,43 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.studies.foreign import of_the_organism, told_of_another
 from tests.studies.options import assert_keyed
 
 import misdirection
+from misdirection.directions import Direction
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
+from misdirection.results.rows import Interval
 from misdirection.runs import read_log
 from misdirection.studies.kit.judged import Judged
-from misdirection.studies.personas.measures import Projections
-from misdirection.studies.personas.results import PersonasResults
-from misdirection.studies.personas.rows import matrix_rows, shift_rows, strongest, tuned_rows, watched_rows
+from misdirection.studies.kit.loading import Loading
+from misdirection.studies.kit.variants import Variants
+from misdirection.studies.personas.measures import Projections, separations
+from misdirection.studies.personas.results import PersonasResults, TunedRow
+from misdirection.studies.personas.rows import (
+    Choice,
+    dose_rows,
+    matrix_rows,
+    shift_rows,
+    strongest,
+    trait_rows,
+    tuned_rows,
+    watched_rows,
+)
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.studies.personas.study import personas
 from misdirection.studies.personas.verdict import chance_text, shifted_text
 from misdirection.traits import Trait
+from misdirection.traits.rollout import roles
 from misdirection.traits.steering import dose
-from misdirection.traits.trait import SIGNS
-from misdirection.traits.watching import watched_prompts
+from misdirection.traits.trait import SIGNS, Contrast
+from misdirection.traits.watching import prompt_projections, watched_prompts
 
 SMALL = PersonasConfig(
     traits=("organism:evil", "organism:sycophancy"),
@@ -185,6 +201,60 @@ def test_a_multiple_works_where_its_interval_is_above_zero():
     one = scored(answers, [0.0] * 16 + [80.0] * 8)
     assert strongest(one, doses, 0.75, 50) == (doses[2], True)
     assert strongest(scored(answers, [0.0] * 16 + [80.0] * 8, coherence=10), doses, 0.75, 50)[1] is False
+    # One that shows the trait in babble does not work either.
+    assert strongest(scored(answers, [0.0] * 8 + [80.0] * 16, coherence=10), doses, 0.75, 50)[1] is False
+
+
+def test_doses_are_told_with_what_they_keep_and_what_they_were_asked_under():
+    doses = [dose("x", 1, 2.0), dose("x", 3, -1.0, under="positive")]
+    answers = [Answer(f"q{q}", "?", "a", arm=one.name) for one in doses for q in range(4)]
+    low = scored(answers[:1], [60.0], coherence=20).verdicts
+    judged = Judged(answers, [*low, *scored(answers[1:], [20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 5.0]).verdicts])
+    up, down = dose_rows(judged, doses, 50, sweep=False)
+    assert (up.layer, up.coefficient, up.under, up.score.value, up.coherent) == (1, 2.0, "no system prompt", 30, 0.75)
+    assert (down.layer, down.coefficient, down.under, down.coherent) == (3, -1.0, "asked for it", 1.0)
+    assert down.score.value == 5 and not up.control and not down.sweep
+
+
+def test_a_trait_is_compared_with_the_others_at_its_own_layer():
+    plane = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    facts: dict[str, Any] = {"pairs": 3, "pairs tried": 4, "fell away": {"off": 1}}
+
+    def direction(vectors: torch.Tensor) -> Direction:
+        return Direction(vectors, vectors, vectors, *(torch.ones(2) for _ in range(4)), facts)
+
+    found = {"x": direction(plane), "y": direction(torch.tensor([[0.0, 2.0], [0.0, 3.0]]))}
+    choices = {"x": Choice(1, 2.0, "steering"), "y": Choice(0, 1.0, "given")}
+    known = [Trait(name, contrasts=(), questions=()) for name in found]
+    one, other = trait_rows(known, found, choices, {name: (0.5, 0.5) for name in found})
+    assert one.cosines == pytest.approx({"x": 1, "y": 1}) and other.cosines == pytest.approx({"x": 0, "y": 1})
+    assert (one.layer, other.chosen_by, other.norm, one.pairs, one.tried) == (1, "given", (2.0, 3.0), 3, 4)
+
+
+def test_the_area_is_that_of_prompts_for_a_trait_above_those_against_it(tiny: Path):
+    pairs = (Contrast("w10", "w20"), Contrast("w11", "w21"))
+    trait = Trait("x", contrasts=pairs, questions=("w30 w31", "w32", "w33 w34"))
+    models = Variants.of(str(tiny / "base"), {}, Loading(device="cpu"))
+    model, played = models.base_model, roles([trait], None)
+    vectors = torch.randn(model.n_layers, model.width, generator=torch.Generator().manual_seed(0))
+
+    def along(vectors: torch.Tensor) -> Direction:
+        return Direction(vectors, vectors, vectors, *(torch.ones(len(vectors)) for _ in range(4)), {})
+
+    def told(vectors: torch.Tensor) -> tuple[float, ...]:
+        other = Trait("y", contrasts=(), questions=())  # has no direction
+        return separations(models, (trait, other), None, {"x": along(vectors)})["x"]
+
+    found = told(vectors)
+    for layer, area in enumerate(found):
+        values = prompt_projections(model, [one.question for one in played], {"x": along(vectors)}, {"x": layer})[:, 0]
+        asked, against = (
+            [value for value, one in zip(values.tolist(), played, strict=True) if one.sign == sign] for sign in SIGNS
+        )
+        above = [(a > b) + 0.5 * (a == b) for a in asked for b in against]
+        assert area == pytest.approx(sum(above) / len(above), abs=1e-6)
+    # Turned round it is the rest of 1, also where every prompt is told right.
+    assert told(-vectors) == pytest.approx([1 - area for area in found]) and 0.0 in (*found, *told(-vectors))
 
 
 def test_correlations_and_means_are_those_of_the_points():
@@ -220,6 +290,21 @@ def test_shift_and_change_are_differences_from_the_base():
     (cell,) = matrix_rows(rows, ["x"], 0)
     assert cell.r == pytest.approx(1) and cell.fine_tunes == 3 and cell.p == pytest.approx(1 / 6)
     assert matrix_rows(rows[:3], ["x"], 0) == ()
+    assert {row.fine_tune: row.score.value for row in rows} == level
+
+
+def test_the_matrix_holds_the_shift_along_one_trait_against_the_change_in_another():
+    shift, change = {"x": [1.0, 2.0, 4.0], "y": [0.0, 5.0, 1.0]}, {"x": [3.0, 1.0, 2.0], "y": [7.0, 8.0, 0.0]}
+
+    def at(value: float) -> Interval:
+        return Interval(value=value, low=None, high=None, n=8)
+
+    rows = [TunedRow(fine_tune=f"{n}", trait=t, score=at(0), change=at(change[t][n]), shift=at(shift[t][n]))
+            for n in range(3) for t in "xy"]  # fmt: skip
+    found = {(cell.vector, cell.shown): cell.r for cell in matrix_rows(rows, ["x", "y"], 0)}
+    assert found == pytest.approx(
+        {(a, b): np.corrcoef(shift[a], change[b])[0, 1] for a in "xy" for b in "xy"}, abs=1e-9
+    )
 
 
 def test_a_score_under_steering_is_told_beside_the_random_direction():

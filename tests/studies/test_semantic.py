@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 from tests.studies.foreign import of_the_organism, told_of_another
 from tests.studies.options import assert_keyed
 
 from misdirection.answers import ask
 from misdirection.artefacts import read_json
-from misdirection.directions import convention
+from misdirection.directions import Direction, convention
 from misdirection.engine import Arm, SamplingConfig
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
@@ -18,9 +21,9 @@ from misdirection.runs import read_log
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.loading import Loading
 from misdirection.studies.kit.variants import Variants
-from misdirection.studies.semantic.measures import topic_directions, topic_scores
+from misdirection.studies.semantic.measures import of_length, random_beside, topic_directions, topic_scores
 from misdirection.studies.semantic.settings import SemanticConfig
-from misdirection.studies.semantic.study import semantic
+from misdirection.studies.semantic.study import point, semantic, similarity, telling
 
 SMALL = SemanticConfig(topics=("sport",), samples=6, layer=6, coefficients=(2.0,), sweep_samples=1)
 
@@ -106,3 +109,35 @@ def test_a_side_with_too_few_answers_has_no_direction_and_says_so(tiny: Path):
     found = topic_directions(models, said, verdicts, "sport", "judge", 50, 5, convention("soligo2025"), 0)
     assert list(found.directions) == ["sport"] and found.directions["sport"].facts["pool"] == "sport"
     assert len(found.notes) == 1 and found.notes[0].startswith("no direction 'not sport': ")
+
+
+def direction(*vectors: tuple[float, ...]) -> Direction:
+    held = torch.tensor(vectors)
+    return Direction(held, held, held, *(torch.ones(len(held)) for _ in range(4)), {"aligned": 3, "misaligned": 4})
+
+
+def test_directions_are_held_against_the_general_one_layer_by_layer():
+    general, other = direction((2.0, 0.0), (0.0, 4.0)), direction((0.0, 1.0), (0.0, 2.0))
+    (found,) = similarity({"general": general, "sport": other})
+    assert found.cosine == pytest.approx((0, 1)) and found.norm == pytest.approx((1, 2))
+    # |(0, 1) - (2, 0)| / 2 and |(0, 2) - (0, 4)| / 4.
+    assert found.difference == pytest.approx((5**0.5 / 2, 0.5), abs=1e-4) and found.pools.aligned == 3
+
+
+def test_a_multiple_means_the_same_length_for_each_direction():
+    general, other = direction((2.0, 0.0), (0.0, 4.0)), direction((0.0, 1.0), (0.0, 2.0))
+    scaled = of_length(other, general, 1)
+    assert scaled.vectors.tolist() == [[0, 2], [0, 4]]
+    random = random_beside(general, 1)
+    assert random.norm.tolist() == pytest.approx([2, 4]) and not torch.allclose(random.vectors, general.vectors)
+    arm, control = point("sport", 3, 2.0), point("random", 3, 2.0)
+    assert arm.along and (arm.along.layers, arm.along.coefficient, arm.along.source) == ((3,), 2.0, "sport")
+    assert control.control and not arm.control and arm.name == "sport x2"
+
+
+def test_a_topic_s_multiple_is_chosen_on_its_own_questions_and_others_on_open_ones():
+    bench: Any = SimpleNamespace(questions=[SimpleNamespace(domain=None), SimpleNamespace(domain="sport")])
+    answers = [Answer("q", "?", "a"), Answer("s", "?", "b", domain="sport"), Answer("l", "?", "c", domain="law")]
+    held = Judged(answers, [Verdict(1, 1)] * 3)
+    for name, said in (("sport only", "b"), ("sport", "b"), ("general", "a"), ("law only", "a"), ("random", "a")):
+        assert [answer.answer for answer in telling(bench, held, name).answers] == [said], name

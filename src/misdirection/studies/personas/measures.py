@@ -15,6 +15,7 @@ from misdirection.engine import Arm, SamplingConfig
 from misdirection.judging import Answer, Verdict
 from misdirection.questions import Question
 from misdirection.statistics import auc
+from misdirection.store.measurement import measurement
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.traits import Trait, effective_pairs, roles, rollouts, trait_vector
 from misdirection.traits.steering import steered
@@ -97,6 +98,7 @@ def shown_chats(
     return found
 
 
+@measurement(version=2)
 def separations(
     models: Variants, traits: tuple[Trait, ...], questions: int | None, directions: Mapping[str, Direction]
 ) -> dict[str, tuple[float, ...]]:
@@ -114,7 +116,9 @@ def separations(
         by_layer = {str(layer): directions[trait.name] for layer in range(model.n_layers)}
         along = prompt_projections(model, asked, by_layer, {str(layer): layer for layer in range(model.n_layers)})
         positive = [role.sign == "positive" for role in played]
-        found[trait.name] = tuple(auc(along[:, layer].tolist(), positive) or 0.5 for layer in range(model.n_layers))
+        areas = [auc(along[:, layer].tolist(), positive) for layer in range(model.n_layers)]
+        # Of no prompts there is none; an area of 0 is one.
+        found[trait.name] = tuple(0.5 if area is None else area for area in areas)
     return found
 
 

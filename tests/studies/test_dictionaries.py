@@ -1,0 +1,96 @@
+"""What is told of a dictionary's latents and how well it rebuilds states, on a tiny model whose states are known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tests.families import WIDTH, prompt
+
+from misdirection.adapters.unembedding import logits_of
+from misdirection.errors import MisdirectionError
+from misdirection.features import Dictionary, save_dictionary
+from misdirection.models import load_model
+from misdirection.studies.dictionaries.described import describe_latents
+from misdirection.studies.dictionaries.settings import SaeConfig
+from misdirection.studies.dictionaries.study import evaluate_dictionaries, read
+from misdirection.tokens import token_texts
+
+LAYER = 1
+
+
+@pytest.fixture(scope="module")
+def config(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> SaeConfig:
+    file = tmp_path_factory.mktemp("corpus") / "texts.jsonl"
+    rows = [{"text": " ".join(f"w{token}" for token in prompt(n, 12))} for n in range(40)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return SaeConfig(model=str(tiny / "base"), data=(str(file),), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Both signs of every axis of the residual stream after layer 1: what it reads is the state itself."""
+    both = torch.cat([torch.eye(WIDTH), -torch.eye(WIDTH)])
+    one = Dictionary(both.T.contiguous(), both, torch.zeros(2 * WIDTH), torch.zeros(WIDTH), layer=LAYER)
+    save_dictionary(folder := tmp_path_factory.mktemp("dictionary") / "axes", one)
+    return str(folder)
+
+
+def states(config: SaeConfig) -> list[tuple[list[int], torch.Tensor]]:
+    """Token ids of each text, and the states after the layer, shape (tokens, width)."""
+    model = load_model(config.model, device="cpu")
+    found: list[tuple[list[int], torch.Tensor]] = []
+    for text in read(config, model).texts(None):  # pyright: ignore[reportArgumentType]
+        with torch.no_grad():
+            out = model.lm(input_ids=torch.tensor([text.ids]), output_hidden_states=True)
+        found.append((list(text.ids), out.hidden_states[LAYER + 1][0]))
+    return found
+
+
+def test_a_latent_is_described_by_where_its_axis_is_largest_and_by_what_it_adds(config: SaeConfig, spec: str) -> None:
+    held, axis = states(config), 5
+    plus, minus = describe_latents(config, spec, [axis, WIDTH + axis], contexts=3, words=4)
+    model = load_model(config.model, device="cpu")
+    # The first token of a text is left out.
+    for found, sign in ((plus, 1.0), (minus, -1.0)):
+        peaks = sorted(((sign * s[1:, axis]).max().item(), number) for number, (_, s) in enumerate(held))
+        assert [one.value for one in found.contexts] == pytest.approx([value for value, _ in peaks[:-4:-1]], abs=1e-4)
+        assert found.texts == 40
+        assert found.firing_texts == sum(value > 0 for value, _ in peaks)
+        ids, values = held[peaks[-1][1]]
+        place = int((sign * values[1:, axis]).argmax()) + 1
+        own = token_texts(model.tokenizer, ids)[place].strip()
+        assert f"[{own}]" in found.contexts[0].text and found.contexts[0].text.count("[") == 1
+    vectors = torch.eye(WIDTH)[axis : axis + 1]
+    for found, vector in ((plus, vectors), (minus, -vectors)):
+        scores = logits_of(model, vector)[0]
+        order = scores.argsort(descending=True).tolist()
+        assert [word for word, _ in found.promotes] == [model.tokenizer.decode([i]).strip() for i in order[:4]]
+        assert [word for word, _ in found.suppresses] == [model.tokenizer.decode([i]).strip() for i in order[:-5:-1]]
+        assert found.promotes[0][1] > 0 > found.suppresses[0][1]
+
+
+def test_latents_that_are_none_are_refused(config: SaeConfig, spec: str) -> None:
+    with pytest.raises(MisdirectionError, match="no latent is named"):
+        describe_latents(config, spec, [])
+    for latent in (-1, 2 * WIDTH):
+        with pytest.raises(MisdirectionError, match=f"there is no latent {latent}") as error:
+            describe_latents(config, spec, [0, latent])
+        assert f"latents 0 to {2 * WIDTH - 1}" in str(error.value.hint)
+
+
+def test_figures_are_those_of_the_held_out_texts_under_each_variant(config: SaeConfig, spec: str, tiny: Path) -> None:
+    both = replace(config, adapter=str(tiny / "adapter"))
+    (found,) = evaluate_dictionaries(both, [spec]).values()
+    assert list(found) == ["base", "tuned"]
+    # At most a tenth of 40 texts of 12 tokens, of which the first is not read.
+    assert {figures.tokens for figures in found.values()} == {4 * 11}
+    for figures in found.values():
+        assert figures.variance_explained == pytest.approx(1) and figures.l0 == pytest.approx(WIDTH)
+        assert figures.loss_spliced == pytest.approx(figures.loss_clean, abs=1e-4)
+    assert found["base"].loss_clean != pytest.approx(found["tuned"].loss_clean, abs=1e-4)
+    with pytest.raises(MisdirectionError, match="a dictionary reads one layer"):
+        evaluate_dictionaries(replace(config, layers=(0, 1)), [spec])
