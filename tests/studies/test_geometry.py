@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from misdirection.studies.geometry.sets import (
 )
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.geometry.study import geometry
+from misdirection.studies.geometry.track import measured, set_lists
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.inputs import resolve_dictionary
 from misdirection.studies.reading import load_results
@@ -150,6 +153,52 @@ def test_lists_of_other_firing_rates_are_not_exchanged():
     assert _exchange(some, one, two, np.array([0, 0]), np.array([1, 1])) is None
     found = _exchange(some, one, two, np.array([0, 0]), np.array([0, 1]))
     assert found and (found.first, found.second, found.n_first, found.n_second) == (pytest.approx(0.6), 0.1, 2, 1)
+
+
+def test_a_checkpoint_s_risen_latents_drift_and_law_are_those_of_its_change():
+    """Six latents on the axes, two of them between two; the last is dead, whatever it reads."""
+    units = torch.eye(6)
+    units[0] = torch.tensor([0.75**0.5, 0.5, 0, 0, 0, 0])
+    units[2] = torch.tensor([0.0, 0.6, 0.8, 0, 0, 0])
+    lens: Any = SimpleNamespace(layer=3, dictionary=SimpleNamespace(directions=units))
+    alive, fired = torch.tensor([True] * 5 + [False]), torch.tensor([50, 50, 50, 50, 50, 0])
+    tops = {1: [1, 2], -1: [0, 4]}
+    listed: Any = SimpleNamespace(
+        differences=SimpleNamespace(alive=alive, top=lambda _, sign=1: tops[sign]), rates=torch.ones(6)
+    )
+    toxic: Any = SimpleNamespace(differences=SimpleNamespace(top=lambda _: [3, 4]))
+    some = Comparing(top=1, reduction="mean", nearest=1, shared="keep", bins=1, permutations=99, risen=2, seed=0)
+    sets = set_lists(some, listed, toxic)
+    assert sets == {"inducing": [1, 2], "good": [0, 4], "toxic": [3, 4]}
+    # Steady change: 3 * cosine with the mean inducing latent + 1, per unit of displacement; their own does not count.
+    steady = 2 * (3 * (units @ torch.nn.functional.normalize(units[1] + units[2], dim=0)) + 1)
+    steady[1] = steady[2] = steady[5] = 99.0
+    change: Any = SimpleNamespace(
+        mean=torch.tensor([0.1, 0.5, -0.2, 0.3, 0.0, 0.9]), fired=fired, moved=torch.tensor([0.0, 3, 0, 4, 0, 0]),
+        steady=steady.double(), size=2.0,
+    )  # fmt: skip
+    change.moved = change.moved.double()
+    found = measured(some, lens, 7, change, sets, listed)
+    assert (found.layer, found.step, found.size, found.risen) == (3, 7, 2.0, (1, 3))
+    assert (found.law.slope, found.law.intercept, found.law.r2) == pytest.approx((3, 1, 1))
+    assert [found.sets[name].drift for name in sets] == pytest.approx([0.48, 0.15, 0.4])
+    assert [found.sets[name].among for name in sets] == [0.5, 0.0, 0.5]
+    # Of the risen, the second is compared with the third alone, and the fourth is far from both; then all others.
+    inducing = found.sets["inducing"]
+    assert inducing.first == pytest.approx(0.3) and inducing.second == pytest.approx((0.4 + 0.6 + 0) / 3)
+    none = measured(some, lens, 7, replace(Still(), fired=fired, steady=change.steady), sets, listed)  # pyright: ignore[reportArgumentType]
+    assert none.risen == () and none.sets["toxic"].first is None and none.sets["toxic"].among == 0
+
+
+@dataclass(frozen=True)
+class Still:
+    """A change that raises nothing."""
+
+    mean: torch.Tensor = field(default_factory=lambda: -torch.ones(6))
+    moved: torch.Tensor = field(default_factory=lambda: torch.ones(6).double())
+    fired: torch.Tensor | None = None
+    steady: torch.Tensor | None = None
+    size: float = 1.0
 
 
 def test_texts_of_files_and_of_the_organism_s_personas_are_read_at_the_answer(tmp_path: Path):
