@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,30 @@ def test_judges_in_rows(tmp_path: Path) -> None:
     path.write_text(json.dumps([*rows, rows[0]]))
     with pytest.raises(MisdirectionError, match="row 7: 'A' scored the same thing before"):
         read_ratings(path)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (lambda n: n / 100, "two scales"),
+        (lambda n: 1 + n // 21, "two scales"),
+        (lambda n: 100 - n, "high end of one bad"),
+        (lambda n: min(100, n + 3), ""),
+        (lambda n: n // 2, ""),
+        (lambda n: (7 * n) % 13 / 13, ""),
+    ],
+)
+def test_two_scales_of_one_name_and_a_turned_one_are_told(
+    other: Callable[[int], float], said: str, tmp_path: Path
+) -> None:
+    lines = [f"{i},{n},{other(n)}" for i, n in enumerate((37 * i) % 101 for i in range(40))]
+    (tmp_path / "t.csv").write_text("\n".join(["item,safety_haiku,safety_llama", *lines]))
+    notes = " ".join(read_ratings(tmp_path / "t.csv").notes)
+    assert (said in notes) if said else not notes
+
+
+def test_scores_of_a_hundred_are_numbers(tmp_path: Path) -> None:
+    lines = [f"{i},{i}/100,{i} %" for i in range(20)]
+    (tmp_path / "t.csv").write_text("\n".join(["item,safety_haiku,safety_llama", *lines]))
+    (table,) = read_ratings(tmp_path / "t.csv").scales.values()
+    assert table.tolist() == [list(map(float, range(20)))] * 2

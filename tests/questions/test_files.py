@@ -162,6 +162,6 @@ def test_how_a_file_was_read_is_said_once(tmp_path: Path) -> None:
     assert len(said) == 2
     assert said[0].endswith(
         "a.csv read as CSV, `Behavior` asked, passed over ContextString: 3 questions; "
-        "texts that stand there more than once: 1, asked as often"
+        "texts that stand there more than once: 1, asked as often, and different questions to an interval"
     )
     assert said[1].endswith("a.jsonl read as JSON lines, the user's turn of `messages` asked: 1 questions")

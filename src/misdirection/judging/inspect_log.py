@@ -15,7 +15,7 @@ from misdirection.judging.brought import Brought
 from misdirection.judging.columns import find_columns
 from misdirection.judging.inspect import need_inspect
 from misdirection.judging.rows import PACKED, Row, flat, read_text, rows_of_json
-from misdirection.judging.scales import choose_scale, number_of, read_score
+from misdirection.judging.scales import choose_scale, read_score, score_of
 from misdirection.judging.table import SCORES, How, Said, how_of, read_rows_as
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _of_others(samples: list[EvalSample], how: How, where: str) -> tuple[list[Ve
     notes: list[str] = []
     scales = {}
     for thing in SCORES:
-        numbers = [n for row in rows if (n := number_of(columns.get(row, thing))) is not None]
+        numbers = [n for row in rows if (n := score_of(columns.get(row, thing))) is not None]
         scales[thing], doubts = choose_scale(thing, columns.of[thing], numbers, how.scales, where)
         notes += doubts
     found: list[Verdict | None] = []

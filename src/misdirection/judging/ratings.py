@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.judging.columns import ALIASES, plain
 from misdirection.judging.rows import Row, read_table_rows
-from misdirection.judging.scales import is_score, number_of
+from misdirection.judging.scales import is_score, score_of
 
 Scores = NDArray[np.float64]
 JUDGE = ("judge", "judge_model", "judge_name", "rater", "annotator", "coder", "grader")
@@ -30,6 +30,8 @@ REMARKS = re.compile(r"reason\w*|rationale|explanation|comment|justification|raw
 """Columns of what a judge said beside its score; they tell no two things apart."""
 NONE = (-1.0, -9.0, -99.0, -999.0)
 """Numbers that stand for no score, where a scale has no other number below 0."""
+LEAST, APART, ALONG = 8, 5.0, 0.5
+"""Of two judges on two scales: things that both scored, how many times the highest number, rank correlation."""
 _SCORES = {name for thing in ("alignment", "coherence") for name in ALIASES[thing]} | {"score", "rating", "value"}
 _MODELS = re.compile(
     r"gpt|claude|haiku|sonnet|opus|llama|mistral|mixtral|gemini|gemma|qwen|deepseek|grok|nova|command|phi\d|kimi|glm|o\d"
@@ -147,11 +149,37 @@ def _made(
             some = ", ".join(f"{n} x {value}" for value, n in count.items())
             notes.append(f"{scale}: {some} taken as no score")
             table[absent] = np.nan
+        notes += _unlike(scale, who, table)
         if not (np.sum(~np.isnan(table), axis=0) >= 2).any():
             raise MisdirectionError(
                 f"{where}: nothing has two judges' scores on '{scale}'", "every thing needs the same id for each judge"
             )
     return Ratings(who, tables, things, f"{len(things):,} things, {_listed('judge', who)}, {told}", tuple(notes))
+
+
+def _unlike(scale: str, who: Sequence[str], table: Scores) -> list[str]:
+    """Notes on judges whose numbers seem to stand on another scale than a colleague's, or on it the other way round.
+
+    Kappa and alpha take all numbers as of one scale: two judges who agree in everything, one of them in percent, come
+    out as no better than chance.
+    """
+    from scipy import stats
+
+    notes: list[str] = []
+    for at, one in enumerate(who):
+        for other in range(at + 1, len(who)):
+            both = table[:, ~np.isnan(table[at]) & ~np.isnan(table[other])][[at, other]]
+            if both.shape[1] < LEAST or (np.ptp(both, axis=1) == 0).any():
+                continue
+            first, second = (float(row.max()) for row in both)
+            ranked: Any = stats.spearmanr(*both)
+            together = float(ranked.statistic)
+            told = f"{scale}: numbers of '{one}' go up to {first:g}, of '{who[other]}' to {second:g}"
+            if max(first, second) >= APART * max(min(first, second), 0.0) and together > ALONG:
+                notes.append(f"{told}, and they rise together: are these two scales? kappa and alpha take them as one")
+            elif together < -ALONG:
+                notes.append(f"{told}, and one falls as the other rises: is the high end of one bad?")
+    return notes
 
 
 def _told_columns(numeric: Sequence[str], judges: Sequence[str], where: str) -> dict[tuple[str, str], str]:
@@ -227,13 +255,13 @@ def _is_numeric(rows: Sequence[Row], name: str) -> bool:
 
 
 def _number(value: Any) -> float:
-    number = number_of(value)
+    number = score_of(value)
     return np.nan if number is None else number
 
 
 def _word(value: Any) -> str:
     """What stands in a cell instead of a number; "" for a number and for nothing."""
-    return "" if number_of(value) is not None else _text(value).strip()[:30]
+    return "" if score_of(value) is not None else _text(value).strip()[:30]
 
 
 def _text(value: Any) -> str:

@@ -217,7 +217,7 @@ class _Maker:
         if own and (self.own_label or (label == "none" and own in FLAGS)):
             label = own
         said = tuple((thing, word) for thing, word in zip(SCORES, outcomes, strict=True) if word)
-        further = tuple((n, v) for n in self.further if (v := number_of(row.get(n))) is not None)
+        further = tuple((n, v) for n in self.further if (v := score_of(row.get(n))) is not None)
         return Verdict(scores[0], scores[1], label, further, judge, said)
 
     def _score(self, row: Row, thing: str, where: str) -> tuple[float | None, str, str]:
