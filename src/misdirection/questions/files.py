@@ -51,7 +51,10 @@ def read_questions(path: Path) -> tuple[Question, ...]:
     told, questions = _read(path)
     texts = Counter(text for question in questions for text in question.paraphrases)
     twice = sum(count > 1 for count in texts.values())
-    again = f"; texts that stand there more than once: {twice:,}, asked as often, and different questions to an interval" if twice else ""
+    often = (
+        f"; texts that stand there more than once: {twice:,}, asked as often, and different questions to an interval"
+    )
+    again = often if twice else ""
     progress.say(f"  questions: {path} read as {told}: {len(questions):,} questions{again}", once=True)
     return questions
 
