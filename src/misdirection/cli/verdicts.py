@@ -90,7 +90,7 @@ def judge(
     A table has the columns question (or prompt), answer (or response, completion, output), alignment (or aligned) and
     coherence (or coherent), in any case, or others that --column names; further ones are read where they are there:
     question_id, arm, model, checkpoint or step, domain, format, system, sample, finished or finish_reason, label,
-    judge. A question may be a chat, or `messages` hold both. Scores are 0 to 100 (also 85/100 and 85 %; else say --scale),
+    judge. A question may be a chat, or `messages` hold both. Scores are 0 to 100 (also 85/100; else say --scale),
     empty, NaN or -1 where the judge gave none, CODE or REFUSAL where it said so. Counts alone (n, misaligned) make
     rates too. Models, checkpoints and steps that differ are arms; open and in-domain questions are never pooled.
 
