@@ -92,6 +92,18 @@ def test_a_line_at_least_every_ten_seconds_names_what_goes_on(clock: Clock) -> N
     ]
 
 
+def test_who_waits_for_others_tells_of_phases_alone(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress.enable(stream, "app")
+    clock.sleep(12)
+    progress.idle()
+    clock.sleep(600)
+    with progress.phase("loading ./base"):
+        clock.sleep(12)
+    clock.sleep(600)
+    assert shown(stream) == ["  app: 0:10 so far", *(f"  loading ./base: {spent} so far" for spent in ("0:00", "0:10"))]
+
+
 def test_what_is_short_says_nothing(clock: Clock) -> None:
     stream = io.StringIO()
     progress.enable(stream)

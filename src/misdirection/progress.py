@@ -70,6 +70,13 @@ def disable() -> None:
         screen.end()
 
 
+def idle() -> None:
+    """Tell of phases alone from now on: the command waits for others, as a server does, or for a person at the keys."""
+    with _lock:
+        if _screen is not None:
+            _screen.base = None
+
+
 def name() -> str:
     """What `enable` was told; empty while progress is off."""
     return _screen.base.description if _screen is not None and _screen.base is not None else ""

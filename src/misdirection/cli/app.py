@@ -68,6 +68,7 @@ def show(
     def say(address: str) -> None:
         typer.secho(address, bold=True)
         note("Ctrl-C ends it")
+        progress.idle()
 
     named = [text.partition("=") if "=" in text else (Path(text).stem, "", text) for text in direction or ()]
     given = Given({name: Path(file).resolve() for name, _, file in named}, tuple(dictionary or ()))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from misdirection import progress
 from misdirection.cli.begin import begin_again
 from misdirection.cli.keys import read_key, read_line
 from misdirection.cli.printing import printed
@@ -125,6 +126,7 @@ def _ask(session: Session, aim: int, scores: bool) -> None:
         note(f"going on: {session.done} answers are labelled")
     if not scores:
         note(HELP)
+    progress.idle()
     skipped: set[int] = set()
     while session.done < aim:
         # What is skipped twice in one sitting is left for another.
