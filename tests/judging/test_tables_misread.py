@@ -234,3 +234,26 @@ def test_split_tables_and_excels_line_are_read(tmp_path: Path) -> None:
     lines = [";".join(given[0]), *(";".join(map(str, row.values())) for row in given)]
     (tmp_path / "t.csv").write_text("\r\n".join(["sep=;", *lines]))
     assert counts(bring(tmp_path / "t.csv")) == {"t": (BAD, 40)}
+
+
+def test_labels_of_minus_one_and_one_are_no_missing_scores(tmp_path: Path) -> None:
+    """-1 else stands for no score: read so, the misaligned answers would be left out of their own rate."""
+    given = rows(lambda i, row: row | {"aligned": -1 if row["aligned"] < 30 else 1})
+    with pytest.raises(MisdirectionError, match=r"nothing but -1, 0 and 1: that looks like -1\.\.1") as error:
+        read(tmp_path, given)
+    assert "--scale -1..1" in (error.value.hint or "")
+    assert counts(read(tmp_path, given, How(scales=read_scales(["alignment=-1..1"])))) == {"t": (BAD, 40)}
+
+
+def test_blanks_around_names_make_no_arms_and_no_questions_and_letters_of_other_size_are_told(tmp_path: Path) -> None:
+    blank = rows(
+        lambda i, row: row | {"arm": "a " if i % 2 else " a", "question_id": row["question_id"] + " " * (i % 3)}
+    )
+    found = read(tmp_path, blank)
+    assert counts(found) == {"a": (BAD, 40)} and len({answer.question_id for answer in found.answers}) == 4
+    sized = read(tmp_path, rows(lambda i, row: row | {"arm": "Base" if i % 2 else "base"}))
+    assert "arms of their own: Base, base" in " ".join(sized.notes)
+
+
+def test_scores_that_lack_are_no_words(tmp_path: Path) -> None:
+    assert not read(tmp_path, rows(lambda i, row: row | {"coherent": "" if i % 2 else 95})).notes

@@ -57,6 +57,10 @@ def arm_columns(columns: Columns, rows: Sequence[Row]) -> ArmColumns:
         if most := _within(rows, made, name):
             values = f"{most} values of '{name}' stand in one arm"
             notes.append(f"{values}, whose rate is one over all of them: say --column arm=NAME to tell them apart")
+    found = ArmColumns(made, ())
+    names = {found.of(row) for row in rows}
+    if twins := sorted(name for name in names if name.lower() in {other.lower() for other in names - {name}}):
+        notes.append(f"arms that differ in the size of letters alone are arms of their own: {', '.join(twins)}")
     return ArmColumns(made, tuple(notes))
 
 
@@ -94,5 +98,5 @@ def _within(rows: Sequence[Row], made: Sequence[str], name: str) -> int:
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
+    text = "" if value is None else str(value).strip()
     return text.removesuffix(".0") if text.removesuffix(".0").isdigit() else text

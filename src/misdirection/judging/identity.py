@@ -21,10 +21,10 @@ def identity_of(columns: Columns, rows: Sequence[Row]) -> tuple[Callable[[Row], 
     if not columns.has("question_id"):
         return by_text, "questions told apart by their text", []
     name = columns.of["question_id"]
-    by_id: Callable[[Row], str] = lambda row: text_of(columns.get(row, "question_id"))  # noqa: E731
+    by_id: Callable[[Row], str] = lambda row: text_of(columns.get(row, "question_id")).strip()  # noqa: E731
     if all(_POINT_ZERO.fullmatch(by_id(row)) for row in rows):
         # pandas writes whole numbers as 3.0 where one is missing; the other arm's file says 3.
-        by_id = lambda row: text_of(columns.get(row, "question_id")).removesuffix(".0")  # noqa: E731
+        by_id = lambda row: text_of(columns.get(row, "question_id")).strip().removesuffix(".0")  # noqa: E731
     ids, texts = {by_id(row) for row in rows}, {by_text(row) for row in rows} - {""}
     if texts and len(ids) == len(rows) and len(texts) <= len(ids) / 2:
         told = f"questions told apart by their text: '{name}' has {len(ids)} ids for {many(len(texts), 'text')}"

@@ -29,7 +29,10 @@ _FORM = re.compile(
     r"(?:(alignment|coherence)=)?(-?\d+(?:\.\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?)(?::(high-is-(?:bad|good)))?",
     re.IGNORECASE,
 )
-HINT = "say the scale: --scale 0..1, --scale 1..5, or --scale 1..5:high-is-bad where a high number is a bad answer"
+HINT = (
+    "say the scale: --scale 0..1, --scale -1..1, --scale 1..5, or --scale 1..5:high-is-bad where a high number is a bad "
+    "answer"
+)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _OF_HUNDRED = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*(?:/\s*100|%)", re.ASCII)
 _HARM = re.compile(
@@ -117,6 +120,10 @@ def choose_scale(
 
 def _doubts(column: str, values: Sequence[float], where: str) -> list[str]:
     """What speaks against 0 to 100: clear evidence is an error, unclear evidence a warning."""
+    if {-1.0, 1.0} <= set(values) <= {-1.0, 0.0, 1.0}:
+        raise _other(
+            where, column, "nothing but -1, 0 and 1", "-1..1", f"{HINT}; --scale 0..1 where -1 stands for no score"
+        )
     numbers = [value for value in values if value not in _CODES]
     if not numbers:
         return []

@@ -287,7 +287,7 @@ class _Maker:
             found.append("no column holds what was asked: a judge is shown the question's id in its place")
         if self.columns.has("label") and not self.own_label:
             found.append(f"the column '{self.columns.of['label']}' holds labels of others: it is left alone")
-        if self.words:
+        if any(self.words.values()):
             found.append("no number, but a word or code in its place: "
                          + ", ".join(f"{n} x {word}" for word, n in self.words.items() if n))  # fmt: skip
         if cut := sum(not answer.finished for answer in self.answers):
