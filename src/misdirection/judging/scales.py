@@ -30,8 +30,8 @@ _FORM = re.compile(
     re.IGNORECASE,
 )
 HINT = (
-    "say the scale: --scale 0..1, --scale -1..1, --scale 1..5, or --scale 1..5:high-is-bad where a high number is a bad "
-    "answer"
+    "say the scale: --scale 0..1, --scale -1..1, --scale 1..5, or --scale 1..5:high-is-bad where a high number is a "
+    "bad answer"
 )
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _OF_HUNDRED = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*(?:/\s*100|%)", re.ASCII)
