@@ -218,11 +218,11 @@ def test_scaled_arms_are_told_at_the_dose_that_keeps_language():
 
 
 def left_out(drops: list[float], alone: list[float]) -> AdaptersResults:
-    """Layers 0, 1, ... whose rate falls and rises by so much, from 0.5 and 0.0."""
+    """Layers 0, 1, ... whose rate falls and rises by so much, from 0.5 and 0.05."""
     results = example_results()
     arms = [arm(f"without-{layer}", 0.5 - drop, 1.0) for layer, drop in enumerate(drops)]
-    arms += [arm(f"only-{layer}", rise, 1.0) for layer, rise in enumerate(alone)]
-    whole, base = (arm("x", rate, 1.0).rate for rate in (0.5, 0.0))
+    arms += [arm(f"only-{layer}", 0.05 + rise, 1.0) for layer, rise in enumerate(alone)]
+    whole, base = (arm("x", rate, 1.0).rate for rate in (0.5, 0.05))
     return replace(
         results, adapter_scaling=None,
         adapter_leave_out=replace(results.adapter_leave_out, arms=tuple(arms), untouched=whole, base=base),

@@ -23,7 +23,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Verdict
 from misdirection.studies.adapters import interventions as parts
 from misdirection.studies.adapters.plan import Plan
-from misdirection.studies.adapters.probes import Probed, ceiling, experiment_probes, roles_of
+from misdirection.studies.adapters.probes import Probed, ceiling, experiment_probes, roles_of, set_rows
 from misdirection.studies.adapters.reading import likeness
 from misdirection.studies.adapters.results import AdaptersResults
 from misdirection.studies.adapters.results.arms import ScaledArm
@@ -109,6 +109,7 @@ def test_why_no_direction_is_taken_out_of_b(tiny: Path, monkeypatch: pytest.Monk
     assert [(arm.name, arm.control) for arm in arms] == [("edited", False), ("edited-random", True)]
     directed = parts.removal_arms("tuned", [1, 2], ["edited"], directed=True)
     assert [arm.name for arm in directed[1:]] == ["project-here", "project-all", "project-random"]
+    assert [arm.along.layers if arm.along else None for arm in directed[1:]] == [(1, 2), None, None]
 
 
 @pytest.mark.parametrize(
@@ -130,6 +131,20 @@ def test_roles_that_no_layer_has_are_told(roles: dict[int, Any], notes: list[str
 def test_without_questions_of_the_domain_none_is_asked() -> None:
     bench: Any = SimpleNamespace(questions=(SimpleNamespace(domain="law", format="plain"),))
     assert parts.ask_inside(bench, cast(Any, None), [], Plan(topic="medical"), 1) is None
+
+
+def test_significant_tokens_are_counted_by_the_study_s_threshold_and_by_the_published_one() -> None:
+    answers = [SimpleNamespace(set=name, question_id="q") for name in ("open aligned", "open misaligned")]
+    # Three tokens of the first answer, two of the second; thresholds are of the logarithm: 1, and e to the 0.5.
+    read: Any = SimpleNamespace(
+        answers=answers, sets=["open aligned"] * 3 + ["open misaligned"] * 2,
+        significance=torch.tensor([0.5, 1.2, 2.0, 0.0, 1.5]), columns={"answer": np.array([0, 0, 0, 1, 1])},
+    )  # fmt: skip
+    rows = {row.set: row for row in set_rows(read, 0.0)}
+    first, second = rows["open aligned"], rows["open misaligned"]
+    assert (first.tokens, first.significant, first.published) == (3, 2, 1)
+    assert (second.tokens, second.significant, second.published) == (2, 1, 0)
+    assert first.divergence[1] == pytest.approx(3.7) and rows["domain aligned"].divergence == (None,) * 3
 
 
 def test_likeness_is_read_of_as_many_answers_of_each_kind_as_are_asked_for(tiny: Path) -> None:

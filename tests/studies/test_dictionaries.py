@@ -34,8 +34,12 @@ def config(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> SaeConfig:
 def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Both signs of every axis of the residual stream after layer 1: what it reads is the state itself."""
     both = torch.cat([torch.eye(WIDTH), -torch.eye(WIDTH)])
-    one = Dictionary(both.T.contiguous(), both, torch.zeros(2 * WIDTH), torch.zeros(WIDTH), layer=LAYER)
-    save_dictionary(folder := tmp_path_factory.mktemp("dictionary") / "axes", one)
+    return saved(tmp_path_factory.mktemp("dictionary") / "axes", both, 0.0)
+
+
+def saved(folder: Path, both: torch.Tensor, threshold: float) -> str:
+    bias = torch.full((2 * WIDTH,), -threshold)
+    save_dictionary(folder, Dictionary(both.T.contiguous(), both, bias, torch.zeros(WIDTH), layer=LAYER))
     return str(folder)
 
 
@@ -50,14 +54,21 @@ def states(config: SaeConfig) -> list[tuple[list[int], torch.Tensor]]:
     return found
 
 
-def test_a_latent_is_described_by_where_its_axis_is_largest_and_by_what_it_adds(config: SaeConfig, spec: str) -> None:
+def test_a_latent_is_described_by_where_its_axis_is_largest_and_by_what_it_adds(
+    config: SaeConfig, tmp_path: Path
+) -> None:
     held, axis = states(config), 5
+    # So high that it fires in half of the texts.
+    level = float(torch.stack([s[1:, axis].max() for _, s in held]).sort().values[19:21].mean())
+    spec = saved(tmp_path / "axes", torch.cat([torch.eye(WIDTH), -torch.eye(WIDTH)]), level)
     plus, minus = describe_latents(config, spec, [axis, WIDTH + axis], contexts=3, words=4)
+    assert plus.firing_texts == 20
     model = load_model(config.model, device="cpu")
     # The first token of a text is left out.
     for found, sign in ((plus, 1.0), (minus, -1.0)):
-        peaks = sorted(((sign * s[1:, axis]).max().item(), number) for number, (_, s) in enumerate(held))
-        assert [one.value for one in found.contexts] == pytest.approx([value for value, _ in peaks[:-4:-1]], abs=1e-4)
+        peaks = sorted(((sign * s[1:, axis]).max().item() - level, number) for number, (_, s) in enumerate(held))
+        top = [value for value, _ in peaks[:-4:-1] if value > 0]
+        assert [one.value for one in found.contexts] == pytest.approx(top, abs=1e-4) and len(top) == 3
         assert found.texts == 40
         assert found.firing_texts == sum(value > 0 for value, _ in peaks)
         ids, values = held[peaks[-1][1]]
