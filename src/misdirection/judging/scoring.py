@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from misdirection.judging.written import bare, begins, number_in, other_scale, word_in
 
-VERSION = 2
+VERSION = 3
 """Part of a judge's name: verdicts read by another rule are other verdicts."""
 
 LEAST_MASS = 0.25

@@ -33,7 +33,7 @@ from misdirection.results import SCHEMA, Reproduce
 from misdirection.results.judged import ArmRates, JudgedHeadline, Steering
 from misdirection.runs import Run, read_log
 from misdirection.statistics import Thresholds
-from misdirection.store import Cached
+from misdirection.store import Cached, measurement
 from misdirection.studies.imported.comparison import other_words, verdict
 from misdirection.studies.imported.results import ImportedResults
 from misdirection.studies.imported.settings import ImportedConfig
@@ -203,11 +203,13 @@ def keep(
     return answers, _verdicts(run, held, answers, config)
 
 
+@measurement(version=2)
 def answers_of(tables: Tables) -> list[Answer]:
     """All that tables hold, in their order."""
     return [answer for table in tables.tables for answer in table.answers]
 
 
+@measurement(version=2)
 def verdicts_of(tables: Tables, answers: list[Answer]) -> list[Verdict]:
     """The tables' own verdicts on these answers."""
     told = [verdict for table in tables.tables for verdict in table.verdicts or ()]
