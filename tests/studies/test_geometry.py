@@ -166,10 +166,10 @@ def test_a_checkpoint_s_risen_latents_drift_and_law_are_those_of_its_change():
     listed: Any = SimpleNamespace(
         differences=SimpleNamespace(alive=alive, top=lambda _, sign=1: tops[sign]), rates=torch.ones(6)
     )
-    toxic: Any = SimpleNamespace(differences=SimpleNamespace(top=lambda _: [3, 4]))
+    toxic: Any = SimpleNamespace(differences=SimpleNamespace(top=lambda _: [3, 4, 5]))
     some = Comparing(top=1, reduction="mean", nearest=1, shared="keep", bins=1, permutations=99, risen=2, seed=0)
     sets = set_lists(some, listed, toxic)
-    assert sets == {"inducing": [1, 2], "good": [0, 4], "toxic": [3, 4]}
+    assert sets == {"inducing": [1, 2], "good": [0, 4], "toxic": [3, 4, 5]}
     # Steady change: 3 * cosine with the mean inducing latent + 1, per unit of displacement; their own does not count.
     steady = 2 * (3 * (units @ torch.nn.functional.normalize(units[1] + units[2], dim=0)) + 1)
     steady[1] = steady[2] = steady[5] = 99.0
@@ -181,7 +181,7 @@ def test_a_checkpoint_s_risen_latents_drift_and_law_are_those_of_its_change():
     found = measured(some, lens, 7, change, sets, listed)
     assert (found.layer, found.step, found.size, found.risen) == (3, 7, 2.0, (1, 3))
     assert (found.law.slope, found.law.intercept, found.law.r2) == pytest.approx((3, 1, 1))
-    assert [found.sets[name].drift for name in sets] == pytest.approx([0.48, 0.15, 0.4])
+    assert [found.sets[name].drift for name in sets] == pytest.approx([0.48, 0.15, 0.8 / 3])
     assert [found.sets[name].among for name in sets] == [0.5, 0.0, 0.5]
     # Of the risen, the second is compared with the third alone, and the fourth is far from both; then all others.
     inducing = found.sets["inducing"]
