@@ -31,11 +31,11 @@ from misdirection.studies.scaling.measures import (
     log_odds,
     surfaces,
 )
-from misdirection.studies.scaling.results import Scaling, ScalingResults
+from misdirection.studies.scaling.results import CorrelationRow, Scaling, ScalingResults
 from misdirection.studies.scaling.settings import SHIPPED, ScalingConfig
 from misdirection.studies.scaling.study import how_tuned, notes, scaling
 from misdirection.studies.scaling.table import Checkpoint, Point, read_table, write_table
-from misdirection.studies.scaling.verdict import sure, verdict
+from misdirection.studies.scaling.verdict import control_text, sure, verdict
 
 TINY = ScalingConfig(
     sizes=("1x16", "1x24"), budgets=(5, 10), seeds=1, batch=4, alignment_steps=2, steps=2, checkpoint_every=1, samples=1
@@ -312,6 +312,15 @@ def test_the_shipped_table_is_a_whole_grid() -> None:
     for one in points:
         assert 0 <= one.misaligned <= one.coherent <= one.n and 0 <= one.matched_misaligned <= one.matched_coherent
         assert one.n == one.base_n == one.matched_n > 0
+
+
+def test_a_correlation_that_cannot_be_computed_is_not_told_as_none_and_one_of_p_0_not_as_chance() -> None:
+    row = CorrelationRow(
+        outcome="rate", control=True, with_="tokens", fixed="parameters", kind="rank", value=None, low=None, high=None,
+        p=None, q=None, n=8, by_seed=(),
+    )  # fmt: skip
+    assert "(none can be computed)" in control_text(row)
+    assert "(+0.90, p < 0.001)" in control_text(replace(row, value=0.9, p=0.0))
 
 
 def test_what_is_said_of_the_fine_tune_goes_before_what_the_folder_recommends() -> None:

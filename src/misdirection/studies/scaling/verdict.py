@@ -120,8 +120,8 @@ def disagreements(found: Scaling) -> list[str]:
             alike = sure(row) == sure(other) and (not sure(row) or (row.value or 0) * (other.value or 0) > 0)
             if not alike:
                 said.append(
-                    f"Among coherent answers alone, {row.with_}: {other.value or 0:+.2f}, {p_text(other.p or 1.0)}; of "
-                    f"all answers {row.value or 0:+.2f}. A model that cannot speak well cannot be misaligned well."
+                    f"Among coherent answers alone, {row.with_}: {strength(other)}; of all answers "
+                    f"{strength(row)}. A model that cannot speak well cannot be misaligned well."
                 )
     return said
 
@@ -129,6 +129,11 @@ def disagreements(found: Scaling) -> list[str]:
 def control_text(row: CorrelationRow) -> str:
     """A correlation of the untouched base."""
     return (
-        f"Control: before any fine-tune the base's own rate goes with {row.with_} ({row.value or 0:+.2f}, "
-        f"{p_text(row.p or 1.0)}), {row.fixed} held fixed."
+        f"Control: before any fine-tune the base's own rate goes with {row.with_} ({strength(row)}), "
+        f"{row.fixed} held fixed."
     )
+
+
+def strength(row: CorrelationRow) -> str:
+    """A correlation and its p; where one side does not vary there is none, which is not 0."""
+    return "none can be computed" if row.value is None or row.p is None else f"{row.value:+.2f}, {p_text(row.p)}"
