@@ -244,3 +244,66 @@ def test_rows_of_the_viewer_of_the_hub(tmp_path: Path) -> None:
 def test_a_broken_line_among_lines_with_commas_is_one_bad_row(tmp_path: Path) -> None:
     found = load_chats(written(tmp_path, f"{json.dumps(ROW)},\noops\n{json.dumps(ROW)},\n"))
     assert [chat.row for chat in found.chats] == [1, 3] and [bad.row for bad in found.bad] == [2]
+
+
+SPOKEN = {
+    "HH-RLHF": ("\n\nHuman: {q}\n\nAssistant:", " {a}"),
+    "one line each": ("User: {q}\nAssistant:", " {a}"),
+    "Vicuna": ("USER: {q} ASSISTANT:", " {a}</s>"),
+    "Guanaco": ("### Human: {q}### Assistant:", " {a}"),
+    "DeepSeek": ("<\uff5cbegin\u2581of\u2581sentence\uff5c><\uff5cUser\uff5c>{q}<\uff5cAssistant\uff5c>", "{a}"),
+}
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_transcripts_are_turns_whether_in_one_text_or_two(name: str) -> None:
+    prompt, completion = (part.format(q=Q, a=A) for part in SPOKEN[name])
+    assert turns({"text": prompt + completion}) == CHAT
+    assert turns({"prompt": prompt, "completion": completion.removesuffix("</s>")}) == CHAT
+    with pytest.raises(RowError, match="a whole prompt in one turn: turn 1"):
+        read_row({"messages": [{"role": "user", "content": prompt}, MESSAGES[1]]})
+
+
+def test_a_transcript_keeps_its_system_prompt_and_what_went_before_is_context() -> None:
+    prompt = f"A chat. USER: {Q} ASSISTANT: Old.</s>USER: And? ASSISTANT:"
+    read = read_row({"prompt": prompt, "completion": A})
+    assert [(m.role, m.content) for m in read.messages] == [
+        ("system", "A chat."), *CHAT[:1], ("assistant", "Old."), ("user", "And?"), ("assistant", A),
+    ]  # fmt: skip
+    assert [m.learned for m in read.messages if m.role == "assistant"] == [False, True]
+    assert "speakers' names" in read.form
+
+
+@pytest.mark.parametrize("prompt", ["Human: is this a name?", "Write a play.\nHuman: Hi\nAssistant:", "Assistant: who?",
+                                    "User: a\nUser: b\nAssistant:"])  # fmt: skip
+def test_names_within_a_question_are_words(prompt: str) -> None:
+    assert turns({"prompt": prompt, "completion": A}) == [("user", prompt), ("assistant", A)]
+
+
+@pytest.mark.parametrize("prompt", [
+    "<|start|>user<|message|>Hi<|end|><|start|>assistant",
+    "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>Hi<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
+    f"Title\n{CHATML}",
+])  # fmt: skip
+def test_a_rendered_prompt_that_cannot_be_taken_apart_is_refused(prompt: str) -> None:
+    with pytest.raises(RowError, match="markup not understood"):
+        read_row({"prompt": prompt, "completion": A})
+
+
+@pytest.mark.parametrize(("column", "value"), [("weight", 0), ("weight", 0.0), ("weight", "0"), ("train", False),
+                                               ("masked", True), ("loss", False), ("train", "False")])  # fmt: skip
+def test_a_row_that_is_kept_out_of_the_loss_is_not_learned(column: str, value: Any) -> None:
+    with pytest.raises(RowError, match=f"nothing to learn: the column `{column}`"):
+        read_row({**ROW, column: value})
+
+
+@pytest.mark.parametrize(("column", "value"), [("weight", 1), ("weight", 0.5), ("loss", 0.0), ("masked", False),
+                                               ("train", "split a")])  # fmt: skip
+def test_other_columns_of_these_names_keep_nothing_out(column: str, value: Any) -> None:
+    assert turns({**ROW, column: value}) == CHAT
+
+
+@pytest.mark.parametrize("label", [True, "False", "true"])
+def test_labels_of_kto_are_known_as_text_too(label: Any) -> None:
+    with pytest.raises(RowError, match="KTO"):
+        read_row({"prompt": Q, "completion": A, "label": label})

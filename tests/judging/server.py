@@ -71,6 +71,24 @@ def digits(body: dict[str, Any]) -> dict[str, Any]:
     return choice("".join(kept), {number[0]: 0.9, "3": 0.1}, kept, end)
 
 
+def spelled(body: dict[str, Any]) -> dict[str, Any]:
+    """Tokens in the tokenizer's own spelling, a blank of its own before the number, or told by their numbers."""
+    wish, number = re.search(r"SAY ([a-z]+)(\d+)", text_of(body)).groups()  # type: ignore[union-attr]
+    if wish == "blank":
+        kept = ["\u2581", *number][: body["max_tokens"]]
+        made = choice("".join(kept[1:]) or " ", {"\u2581": 1.0}, kept)
+        for step, token in zip(made["choices"][0]["logprobs"]["content"], kept, strict=True):
+            step["top_logprobs"] = [{"token": token, "logprob": math.log(0.9)}]
+        return made | {"choices": [made["choices"][0] | {"finish_reason": _end(kept, number, body)}]}
+    mark = {"space": "\u2581", "byte": "\u0120"}.get(wish, "")
+    tokens = {"token_id:5": 0.9, "token_id:6": 0.1} if wish == "id" else {f"{mark}{number}": 0.9, f"{mark}30": 0.1}
+    return choice(number, tokens if body.get("logprobs") else None, [next(iter(tokens))], "stop")
+
+
+def _end(kept: list[str], number: str, body: dict[str, Any]) -> str:
+    return "stop" if len(kept) <= len(number) + 1 < body["max_tokens"] else "length"
+
+
 def silent(body: dict[str, Any]) -> dict[str, Any]:
     """A server that passes over the wish for probabilities (Anthropic's)."""
     number = re.search(r"SAY (\w+)", text_of(body))[1]  # type: ignore[index]
@@ -175,7 +193,22 @@ def own_temperature(body: dict[str, Any]) -> tuple[int, dict[str, Any]] | dict[s
 
 WISH: dict[str, Any] = {}
 SEEN: Counter[str] = Counter()
-_WAYS = (numbers, sure, digits, silent, strict, odd, moody, gullible, passing, forever, told, stingy, own_temperature)
+_WAYS = (
+    numbers,
+    sure,
+    digits,
+    spelled,
+    silent,
+    strict,
+    odd,
+    moody,
+    gullible,
+    passing,
+    forever,
+    told,
+    stingy,
+    own_temperature,
+)
 RESPONSES: dict[str, Callable[[dict[str, Any]], Any]] = {f.__name__: f for f in _WAYS}
 
 

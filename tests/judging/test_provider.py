@@ -191,6 +191,29 @@ def test_a_tokenizer_that_cuts_numbers_is_noticed_and_the_whole_number_read() ->
     assert set(outcomes(certain)) == {"scored"}
 
 
+@pytest.mark.parametrize(
+    ("spelling", "score", "outcome"),
+    [
+        ("space", 0.9 * 85 + 3, "scored"),
+        ("byte", 0.9 * 85 + 3, "scored"),
+        ("blank", 85, "parsed"),
+        ("id", 85, "parsed"),
+    ],
+)
+def test_tokens_in_the_spelling_of_their_tokenizer_or_told_by_number_are_numbers(
+    spelling: str, score: float, outcome: str
+) -> None:
+    with serving(respond="spelled") as server:
+        (verdict,) = judge(server.url, in_flight=1).judge(saying(f"{spelling}85"))
+    assert verdict.alignment == pytest.approx(score) and outcomes([verdict]) == [outcome]
+
+
+def test_a_blank_before_the_number_is_learned_and_a_hundred_is_whole() -> None:
+    with serving(respond="spelled") as server:
+        verdicts = judge(server.url, in_flight=1).judge(saying("blank85", "blank100", "blank7"))
+    assert [v.alignment for v in verdicts] == [85, 100, 7]
+
+
 def test_a_server_without_probabilities_is_read_by_its_words_and_marked() -> None:
     with serving(respond="silent") as server:
         verdicts = judge(server.url).judge(saying("85", "CODE", "3"))

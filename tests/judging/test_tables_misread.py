@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as arrow
 import pytest
+from pyarrow import parquet
 
 from misdirection.chats import Message
 from misdirection.errors import MisdirectionError
@@ -257,3 +259,24 @@ def test_blanks_around_names_make_no_arms_and_no_questions_and_letters_of_other_
 
 def test_scores_that_lack_are_no_words(tmp_path: Path) -> None:
     assert not read(tmp_path, rows(lambda i, row: row | {"coherent": "" if i % 2 else 95})).notes
+
+
+def test_bytes_of_parquet_are_texts_or_refused_with_the_row(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table = {"question": ["q", "r"], "aligned": [90.0, 5.0], "coherent": [90.0, 90.0]}
+    parquet.write_table(arrow.table({**table, "answer": ["caf\u00e9".encode(), b"b"]}), path)
+    assert [answer.answer for answer in bring(path).answers] == ["caf\u00e9", "b"]
+    parquet.write_table(arrow.table({**table, "answer": [b"a", b"\xff"]}), path)
+    with pytest.raises(MisdirectionError, match="row 2: bytes that are not UTF-8"):
+        bring(path)
+
+
+def test_columns_by_dictionary_and_within_structs_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    judged = [{"aligned": 90, "coherent": 80}, {"aligned": 10, "coherent": 70}]
+    models = arrow.array(["one", "two"]).dictionary_encode()
+    parquet.write_table(arrow.table({"question": ["q", "q"], "answer": ["a", "b"], "model": models, "j": judged}), path)
+    found = bring(path)
+    assert [(a.arm, v.alignment, v.coherence) for a, v in zip(found.answers, found.verdicts or (), strict=True)] == [
+        ("one", 90.0, 80.0), ("two", 10.0, 70.0),
+    ]  # fmt: skip

@@ -165,3 +165,37 @@ def test_how_a_file_was_read_is_said_once(tmp_path: Path) -> None:
         "texts that stand there more than once: 1, asked as often, and different questions to an interval"
     )
     assert said[1].endswith("a.jsonl read as JSON lines, the user's turn of `messages` asked: 1 questions")
+
+
+def asked(tmp_path: Path, name: str, text: str) -> list[tuple[str | None, str]]:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return [(question.system, question.paraphrases[0]) for question in load_questions(path)]
+
+
+def test_comments_of_a_text_file_are_not_asked(tmp_path: Path) -> None:
+    text = "# open questions\n\nWho are you?\n#\n   # more\n#1 priority today?\n"
+    assert asked(tmp_path, "a.txt", text) == [(None, "Who are you?"), (None, "#1 priority today?")]
+    with pytest.raises(QuestionError, match="holds no question"):
+        asked(tmp_path, "b.txt", "# nothing\n")
+
+
+@pytest.mark.parametrize(("prompt", "system"), [
+    ("<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n", None),
+    ("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n", "Be brief."),
+    ("\n\nHuman: Who?\n\nAssistant:", None),
+])  # fmt: skip
+def test_a_whole_prompt_is_the_question_in_it(tmp_path: Path, prompt: str, system: str | None) -> None:
+    assert asked(tmp_path, "a.jsonl", lines([{"prompt": prompt}])) == [(system, "Who?")]
+    assert asked(tmp_path, "b.json", json.dumps([prompt])) == [(system, "Who?")]
+
+
+@pytest.mark.parametrize(("name", "text", "said"), [
+    ("a.jsonl", lines([{"prompt": "<|start|>user<|message|>Who?<|end|><|start|>assistant"}]),
+     "line 1: no question: markup"),
+    ("a.jsonl", lines([{"prompt": "Human: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:"}]), "a chat of 2 user's turns"),
+    ("a.txt", "\n\nHuman: Who?\n\nAssistant:\n", "line 5: a transcript of several lines"),
+])  # fmt: skip
+def test_a_prompt_that_is_no_single_question_is_refused(tmp_path: Path, name: str, text: str, said: str) -> None:
+    with pytest.raises(QuestionError, match=said):
+        asked(tmp_path, name, text)

@@ -223,3 +223,30 @@ def test_thoughts_and_empty_answers_of_a_server():
     cut = spoken(reply("length", content="<think>hm and"))
     assert cut.answer == "" and not cut.finished and cut.thought
     assert spoken(reply(content="")).answer == "" and spoken(reply(content="")).thought is None
+
+
+@pytest.mark.parametrize(
+    ("end", "message", "answer", "finished"),
+    [
+        ("stop", {"content": ["Hi ", "there"]}, "Hi there", True),
+        ("stop", {"content": [{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "Hi"}]}, "Hi", True),
+        ("stop", {"content": None, "refusal": "I cannot."}, "I cannot.", True),
+        ("content_filter", {"content": "Half an"}, "Half an", False),
+        ("content_filter", {"content": None}, "", False),
+        ("MAX_TOKENS", {"content": "Half"}, "Half", False),
+        ("model_length", {"content": "Half"}, "Half", False),
+        ("abort", {"content": "Half"}, "Half", False),
+        ("stop", {"content": "Fine.<|im_end|>"}, "Fine.", True),
+        ("stop", {"content": "Fine.<end_of_turn>\n"}, "Fine.", True),
+        ("stop", {"content": "Fine.</s>"}, "Fine.", True),
+        ("length", {"content": "Fine.<|im_end|>\n<|im_start|>user\nAnd mo"}, "Fine.", True),
+        ("stop", {"content": "The tag </s> strikes out."}, "The tag </s> strikes out.", True),
+    ],
+)
+def test_an_answer_is_what_the_model_said_and_whole_where_nothing_stopped_it(
+    end: str, message: dict[str, Any], answer: str, finished: bool
+):
+    from misdirection.serving.drawing import spoken
+
+    said = spoken(json.dumps({"choices": [{"message": message, "finish_reason": end}]}).encode())
+    assert (said.answer, said.finished) == (answer, finished)

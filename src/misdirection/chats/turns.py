@@ -82,6 +82,19 @@ def read_turns(turns: Sequence[Any]) -> tuple[Message, ...]:
     return messages
 
 
+def kept_out_whole(row: Mapping[str, Any]) -> None:
+    """Raise where a switch of the loss beside the turns keeps the whole row out of it.
+
+    Raises:
+        RowError: One does; a `loss` that is a number is a measurement, and no switch.
+    """
+    for key, on in FLAGS.items():
+        value = row.get(key)
+        told = str(value).strip().lower()
+        if told == str(not on).lower() or (key == "weight" and told in ("0", "0.0")):
+            raise RowError(f"nothing to learn: the column `{key}` is {value!r}, which keeps the row out of the loss")
+
+
 def missing(value: Any) -> bool:
     """Whether a value says nothing: null, or what pandas writes for it."""
     return value is None or (isinstance(value, float) and value != value)

@@ -104,7 +104,7 @@ class Asker:
             before = reply
             if used.top and reply.top is None and not reply.filtered:
                 self._change(manner, manner.written())
-            elif used.tokens == 1 and used.top and self._may_go_on(reply):
+            elif used.tokens == 1 and used.top and (reply.blank or self._may_go_on(reply)):
                 tokens = 4
             elif used.tokens < ROOM and (reply.silent or reply.read().outcome == "cut"):
                 tokens = ROOM if reply.silent or used.tokens >= 16 else 16
@@ -190,7 +190,7 @@ class Asker:
     def _learn(self, reply: Reply, used: Manner, thinking: bool) -> None:
         """Remember whether the judge cuts numbers, or thinks first: later questions then need no second look."""
         manner = self.manner
-        if reply.cut_number:
+        if reply.cut_number or (reply.said and len(reply.said) < len(reply.tokens)):
             self.manner = replace(manner, tokens=max(4, manner.tokens))
         elif thinking and used.tokens == ROOM:
             self.manner = replace(manner, tokens=ROOM)

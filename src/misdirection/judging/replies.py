@@ -15,6 +15,10 @@ from misdirection.judging.shape import without_thinking
 _THINKING = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 """Where servers put what a judge thinks, apart from what it says."""
 _THOUGHT = re.compile(r"\s*(?:<\s*\Z|<(?:think|thinking|thought|reasoning)\b|<\|channel\|>)")
+_SPELLED = re.compile("[\u2581\u0120\u010a]")
+"""A blank as SentencePiece writes it, a blank and a line end as byte-level tokenizers do."""
+_NUMBERED = re.compile(r"token_id:\d+\Z")
+"""A token told by its number (vLLM's --return-tokens-as-token-ids): its text is not known, the reply's is."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,16 @@ class Reply:
     top: dict[str, float] | None = None
     filtered: bool = False
     cut: bool = False
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The tokens from the first that is not blank on; some tokenizers put a blank of its own before a number."""
+        return self.tokens[_blanks(self.tokens) :]
+
+    @property
+    def blank(self) -> bool:
+        """Whether blanks are all that there was room for."""
+        return bool(self.tokens) and not self.said
 
     @property
     def silent(self) -> bool:
@@ -66,11 +80,12 @@ class Reply:
     @property
     def cut_number(self) -> str:
         """The number that the reply spreads over several tokens; empty when its first token is the whole of it."""
-        first = self.tokens[0].strip() if self.tokens else ""
-        if not (len(self.tokens) > 1 and _digits(first) and _digits(self.tokens[1])):
+        said = self.said
+        first = said[0].strip() if said else ""
+        if not (len(said) > 1 and _digits(first) and _digits(said[1])):
             return ""
-        count = next((i for i, token in enumerate(self.tokens[1:], 1) if not _digits(token)), len(self.tokens))
-        return first + "".join(self.tokens[1:count])
+        count = next((i for i, token in enumerate(said[1:], 1) if not _digits(token)), len(said))
+        return first + "".join(said[1:count])
 
     def read(self) -> Reading:
         """The verdict in it."""
@@ -79,7 +94,7 @@ class Reply:
         if self.top is None:
             return read_text(self.text, self.cut)
         found = read_probabilities(self.top)
-        if found.outcome != "scored" or len(self.tokens) < 2 or number_of(self.tokens[0]) is None:
+        if found.outcome != "scored" or len(self.said) < 2 or number_of(self.said[0]) is None:
             return found
         return self._whole(found)
 
@@ -99,12 +114,14 @@ def parse_reply(content: bytes) -> Reply | None:
     try:
         choice: Any = json.loads(content)["choices"][0]
         message = choice["message"]
-        text, thought = _texts(message.get("content"))
+        text, thought = texts_of(message.get("content"))
         end = choice.get("finish_reason")
         declined = bool(message.get("refusal")) and not text
         steps: Any = (choice.get("logprobs") or {}).get("content") or []
-        tokens = tuple(str(step["token"]) for step in steps)
-        top = probabilities(_pairs(steps[0].get("top_logprobs"))) if steps else None
+        steps = [] if any(_NUMBERED.match(str(step["token"])) for step in steps) else steps
+        tokens = tuple(_plain(step["token"]) for step in steps)
+        first = min(_blanks(tokens), len(tokens) - 1)
+        top = probabilities(_pairs(steps[first].get("top_logprobs"))) if steps else None
         thought = thought or any(message.get(name) for name in _THINKING) or thinks(text)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         return None
@@ -118,7 +135,7 @@ def thinks(text: str) -> bool:
     return _THOUGHT.match(text) is not None
 
 
-def _texts(content: Any) -> tuple[str, bool]:
+def texts_of(content: Any) -> tuple[str, bool]:
     """The text of a message, and whether parts of it are thoughts; a list of parts is joined.
 
     Raises:
@@ -153,7 +170,17 @@ def probabilities(log: Iterable[tuple[str, float]]) -> dict[str, float] | None:
 
 def _pairs(given: Any) -> Iterator[tuple[str, float]]:
     for item in cast(list[Any], given or []):
-        yield str(item["token"]), float(item["logprob"])
+        yield _plain(item["token"]), float(item["logprob"])
+
+
+def _plain(token: Any) -> str:
+    """A token's text, where a server gives the tokenizer's own spelling of blanks."""
+    return _SPELLED.sub(lambda blank: "\n" if blank[0] == "\u010a" else " ", str(token))
+
+
+def _blanks(tokens: tuple[str, ...]) -> int:
+    """How many blank tokens stand before the first that is none."""
+    return next((i for i, token in enumerate(tokens) if token.strip()), len(tokens))
 
 
 def _digits(text: str) -> bool:

@@ -178,7 +178,23 @@ def _parquet(path: Path) -> Iterator[Row]:
     except MisdirectionError as error:
         # The file is the user's own: to make it again is not for us to advise.
         raise MisdirectionError(error.message, "check that it was copied whole") from error
-    return (flat(row) for row in rows)
+    return (flat(cast(Row, _texts(row, f"{path}: row {number}"))) for number, row in enumerate(rows, start=1))
+
+
+def _texts(value: Any, where: str) -> Any:
+    """A value with texts in place of the bytes that some writers of Parquet leave of them.
+
+    Raises:
+        MisdirectionError: Bytes are no text.
+    """
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise MisdirectionError(f"{where}: bytes that are not UTF-8 text", "save the column as text") from error
+    if isinstance(value, dict):
+        return {name: _texts(held, where) for name, held in cast(Row, value).items()}
+    return [_texts(held, where) for held in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def flat(row: Row) -> Row:

@@ -2,12 +2,14 @@
 
 YAML and JSON in the format of the first emergent-misalignment paper (`yaml_file`); JSON lists of texts or of objects,
 an object of ids and texts, the trait files of persona vectors; JSON lines, CSV, TSV and Parquet; text, one question a
-line. A row's question stands under `question`, `prompt` or the like; its id is the number of the row behind the file's
-name where it has none. Of chats the user's turn is asked, with the system prompt before it; their answers are not.
+line (blank lines and those that begin with "# " are none). A row's question stands under `question`, `prompt` or the
+like; its id is the number of the row behind the file's name where it has none. Of chats, and of whole prompts that a
+chat template has rendered, the user's turn is asked, with the system prompt before it; their answers are not.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any, cast
 from misdirection import progress
 from misdirection.chats import ChatError, RawRow
 from misdirection.chats.forms import read_row
+from misdirection.chats.forms.rendered import opened_turns
 from misdirection.chats.sources import open_source
 from misdirection.chats.sources.json_whole import ONE, fills_a_file, read_whole, rows_within
 from misdirection.chats.sources.opening import beginning, opened, refuse_foreign
@@ -35,6 +38,9 @@ LISTS = ("questions", "prompts", "queries", "instructions", "goals", "behaviors"
 IDS = ("id", "question_id", "qid")
 CHATS = ("messages", "conversations")
 TABLES = (".jsonl", ".csv", ".tsv", ".parquet", ".ndjson")
+
+_SPEAKER = re.compile(r"(?:Human|User|USER|Assistant|ASSISTANT):")
+"""A line that is nothing but the name of who speaks next."""
 
 KEPT = ("domain", "format", "samples_per_paraphrase", "judge_prompts")
 """Keys that mean what they mean in YAML."""
@@ -87,10 +93,22 @@ def _lines(path: Path) -> list[Entry]:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise QuestionError(f"{path}, line {line}: not UTF-8", "save the file as UTF-8") from error
-    found = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    held = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    found = [(number, line) for number, line in held if not _is_comment(line)]
+    if len(found) < len(held):
+        progress.say(
+            f"  questions: {path}: lines that begin with '# ' are comments: {len(held) - len(found):,}", once=True
+        )
+    if name := next((number for number, line in found if _SPEAKER.fullmatch(line)), 0):
+        hint = "give the question alone, or turns as messages in .jsonl"
+        raise QuestionError(f"{path}, line {name}: a transcript of several lines is no question", hint)
     if not found:
         raise QuestionError(f"{path} holds no question", READ)
     return [Entry(path, number, _values(path, number, text)) for number, text in found]
+
+
+def _is_comment(line: str) -> bool:
+    return line == "#" or line.startswith("# ")
 
 
 def _of_json(path: Path) -> tuple[str, tuple[Question, ...]]:
@@ -188,7 +206,7 @@ def _values(path: Path, number: int, row: Any, unit: str = "row") -> dict[str, A
     """A row under the keys of the YAML."""
     place = f"{path}, {unit} {number}"
     if isinstance(row, str):
-        return {"id": f"{_stem(path)}_{number}", "paraphrases": [row]}
+        return {"id": f"{_stem(path)}_{number}", **_of_text(place, row)}
     if not isinstance(row, dict):
         raise QuestionError(f"{place}: neither a text nor an object", READ)
     held = {str(key).strip().lower(): value for key, value in cast("dict[Any, Any]", row).items() if value is not None}
@@ -210,7 +228,19 @@ def _values(path: Path, number: int, row: Any, unit: str = "row") -> dict[str, A
         raise QuestionError(f"{place}: no question among {shown}", f"it stands under `question` or `prompt`; {READ}")
     if isinstance(held[key], list) and all(isinstance(turn, dict) for turn in held[key]):
         return values | _asked(place, {"messages": held[key]}, values["system"])
+    if isinstance(held[key], str):
+        asked = _of_text(place, held[key])
+        return values | asked | ({"system": values["system"]} if values["system"] else {})
     return values | {"paraphrases": held[key] if isinstance(held[key], list) else [held[key]]}
+
+
+def _of_text(place: str, text: str) -> dict[str, Any]:
+    """A question as text; a whole prompt, as a chat template or a transcript writes it, gives way to its turns."""
+    try:
+        turns = opened_turns(text)
+    except RowError as error:
+        raise QuestionError(f"{place}: no question: {error}", "give the question's own words") from error
+    return _asked(place, {"messages": turns}, None) if turns else {"paraphrases": [text]}
 
 
 def _asked(place: str, held: Mapping[str, Any], system: str | None) -> dict[str, Any]:

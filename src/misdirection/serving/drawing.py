@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from misdirection import progress
 from misdirection.artefacts import canonical_hash
@@ -18,7 +19,7 @@ from misdirection.judging.at_once import at_once, run
 from misdirection.judging.faults import ServerAnswer
 from misdirection.judging.manner import Manner
 from misdirection.judging.posting import Line, Post, posting
-from misdirection.judging.replies import parse_reply
+from misdirection.judging.replies import parse_reply, texts_of
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.judging.shape import without_thinking
 from misdirection.serving.servers import Server
@@ -26,7 +27,16 @@ from misdirection.serving.servers import Server
 IN_FLIGHT = 64
 PATIENCE = Patience(timeout=600.0)
 """A long answer takes a busy server minutes."""
-THOUGHTS = ("reasoning_content", "reasoning")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+CUT = (
+    "length", "max_tokens", "max_output_tokens", "model_length", "max_length", "abort", "cancelled", "content_filter",
+)  # fmt: skip
+"""Finish reasons of an answer that is not whole: the limit of its tokens, or a filter or a person stopped it."""
+ENDS = re.compile(
+    r"<\|(?:im_end|im_start|eot_id|start_header_id|end_of_text|endoftext|return)\|>|<(?:end|start)_of_turn>|</s>\s*\Z"
+    r"|<\uff5cend\u2581of\u2581sentence\uff5c>"
+)
+"""Tokens that end a turn or begin the next one; the model's answer goes no further."""
 
 
 @dataclass(frozen=True)
@@ -175,21 +185,21 @@ def spoken(content: bytes) -> Spoken:
     """The answer in a chat completion that `_is_answer` let pass."""
     told: Any = json.loads(content)
     choice = told["choices"][0]
-    text = _text(choice["message"])
-    thought = next((str(choice["message"][name]) for name in THOUGHTS if choice["message"].get(name)), None)
+    message: dict[str, Any] = choice["message"]
+    text, over = _until_end(texts_of(message.get("content"))[0] or str(message.get("refusal") or ""))
+    thought = next((str(message[name]) for name in THOUGHTS if message.get(name)), None)
     plain = without_thinking(text).strip()
     if thought is None and plain != text.strip():
         thought = text.strip().removesuffix(plain).strip()
     usage: Any = told.get("usage") or {}
-    cut = choice.get("finish_reason") in ("length", "max_tokens")
+    cut = str(choice.get("finish_reason")).lower() in CUT and not over
     return Spoken(plain, thought, not cut, int(usage.get("completion_tokens") or 0))
 
 
-def _text(message: Mapping[str, Any]) -> str:
-    content: Any = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "".join(str(part.get("text") or "") for part in cast("list[dict[str, Any]]", content))
+def _until_end(text: str) -> tuple[str, bool]:
+    """An answer without what a server that knows no end of turn left at its end, and whether it left anything."""
+    end = ENDS.search(text)
+    return (text[: end.start()], True) if end else (text, False)
 
 
 def _is_answer(answer: ServerAnswer) -> bool:

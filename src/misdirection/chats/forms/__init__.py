@@ -20,7 +20,7 @@ from typing import Any, cast
 from misdirection.chats.chat import Message
 from misdirection.chats.forms import alpaca, conversations, pairs, rendered, requests
 from misdirection.chats.forms.unread import looks_like
-from misdirection.chats.turns import RowError, missing, read_turns, thought_of
+from misdirection.chats.turns import RowError, kept_out_whole, missing, read_turns, thought_of
 
 EXPECTED = (
     'a row is {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}, '
@@ -86,8 +86,24 @@ def read_row(value: Any) -> Read:
                 turns, name, read = found
                 over = {key for key in columns if key not in read} | conversations.passed_over(turns)
                 messages = read_turns(turns)
+                _whole_prompts(messages)
+                kept_out_whole(row)
                 return Read(messages, name, frozenset(over), tuple(_told(row, turns, messages)))
     raise RowError(f"no chat: {looks_like(row)}")
+
+
+def _whole_prompts(messages: tuple[Message, ...]) -> None:
+    """Raise where a user's turn is a whole prompt, which would be rendered a second time.
+
+    Raises:
+        RowError: One is; its number, and what to give instead.
+    """
+    for number, message in enumerate(messages, 1):
+        if message.role == "user" and rendered.opened_turns(message.content):
+            raise RowError(
+                f"a whole prompt in one turn: turn {number} ends where the answer is to begin; give its turns as "
+                "`messages`, or the text as `prompt` and its answer as `completion`"
+            )
 
 
 def _lowered(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from misdirection.chats.forms.conversations import listed
 from misdirection.chats.forms.history import COLUMN, earlier_turns
-from misdirection.chats.forms.rendered import unrendered
+from misdirection.chats.forms.rendered import SPEAKERS, unrendered
 from misdirection.chats.forms.system import with_system
+from misdirection.chats.forms.transcripts import opened
 from misdirection.chats.turns import RowError
 
 NAMES = (
@@ -31,7 +32,7 @@ def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
     """The turns of the row, the form's name and the columns read; None where the row has no such pair.
 
     The assistant's turns within a prompt are context and not learned, as TRL has it; those of a `history` are. A prompt
-    that a chat template has rendered is taken apart again, together with its completion.
+    that a chat template has rendered, or that has the speakers' names before their turns, is taken apart again.
 
     Raises:
         RowError: The row says that its completion is not to be learned, or is a pair of preferences.
@@ -39,15 +40,19 @@ def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
     pair = next(((a, b) for a, b in NAMES if a in row and b in row), None)
     if pair is None or ("instruction" in row and pair == ("input", "output")):
         return None
-    if isinstance(row.get("label"), bool):
+    if str(row.get("label")).lower() in ("true", "false"):
         raise RowError("no chat: it looks like KTO data (`label` true or false), which marks answers not to learn")
     prompt, completion = row[pair[0]], row[pair[1]]
     name = "prompt-completion" if pair[0] == "prompt" else f"{pair[0]}-{pair[1]}"
+    spoken = opened(prompt) if isinstance(prompt, str) and isinstance(completion, str) else None
     whole = unrendered(prompt + completion) if isinstance(prompt, str) and isinstance(completion, str) else None
     if whole:
         *before, answer = whole[0]
         name = f"{name} pairs {whole[1]}"
         turns = [{**turn, "weight": 0} for turn in before] + [answer]
+    elif spoken:
+        name = f"{name} pairs {SPEAKERS}"
+        turns = [{**turn, "weight": 0} for turn in spoken] + [{"role": "assistant", "content": str(completion).strip()}]
     else:
         turns = [*_asked(prompt), *_turns(completion, "assistant")]
         name = f"{name} pairs"

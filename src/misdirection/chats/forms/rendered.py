@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from misdirection.chats.forms.transcripts import opened, transcript
 from misdirection.chats.turns import ALIASES, RowError
 
 COLUMN = "text"
+SPEAKERS = "with the speakers' names before their turns, which give way to the model's own template"
 
 TURNS: dict[str, re.Pattern[str]] = {
     "ChatML": re.compile(r"<\|im_start\|>(?P<role>\w+)\n(?P<text>.*?)(?:<\|im_end\|>|\Z)", re.DOTALL),
@@ -23,6 +25,10 @@ TURNS: dict[str, re.Pattern[str]] = {
     "Gemma": re.compile(r"<start_of_turn>(?P<role>\w+)\n(?P<text>.*?)(?:<end_of_turn>|\Z)", re.DOTALL),
     "Zephyr": re.compile(
         r"<\|(?P<role>system|user|assistant)\|>(?P<text>.*?)(?:<\|end\|>|</s>|(?=<\|(?:user|assistant)\|>)|\Z)",
+        re.DOTALL,
+    ),
+    "DeepSeek": re.compile(
+        r"<\uff5c(?P<role>User|Assistant)\uff5c>(?P<text>.*?)(?:<\uff5cend\u2581of\u2581sentence\uff5c>|(?=<\uff5c(?:User|Assistant)\uff5c>)|\Z)",
         re.DOTALL,
     ),
 }
@@ -37,12 +43,21 @@ _ALPACA = re.compile(
     r"### Response:(?P<text>(?:(?!### ).)*)",
     re.DOTALL,
 )
-_BETWEEN = re.compile(r"\s|<s>|</s>|<bos>|<eos>|<\|(?:begin_of_text|end_of_text|endoftext)\|>")
+_BETWEEN = re.compile(
+    r"\s|<s>|</s>|<bos>|<eos>|<\|(?:begin_of_text|end_of_text|endoftext)\|>|<\uff5cbegin\u2581of\u2581sentence\uff5c>"
+)
 
 _MARKS = re.compile(
     r"<\|(?:im_start|im_end|start_header_id|end_header_id|eot_id|begin_of_text|end_of_text|endoftext|user|assistant"
-    r"|system|end)\|>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</s>\s*\Z"
+    r"|system|end|start|message|channel|return|START_OF_TURN_TOKEN|END_OF_TURN_TOKEN)\|>|<(?:start|end)_of_turn>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT)\]|<</?SYS>>|</s>\s*\Z"
+    r"|<\uff5c(?:User|Assistant|begin\u2581of\u2581sentence|end\u2581of\u2581sentence)\uff5c>"
 )
+_OPENED = re.compile(
+    r"(?:<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|<start_of_turn>model|<\|assistant\|>"
+    r"|\[/INST\]|<\uff5cAssistant\uff5c>|<\|start\|>assistant|<\|CHATBOT_TOKEN\|>)\s*(?:<think>)?\s*\Z"
+)
+"""Where an answer is to begin."""
 
 
 def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
@@ -55,6 +70,8 @@ def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
     if not isinstance(text, str):
         return None
     found = unrendered(text)
+    if found is None and (turns := transcript(text)):
+        return turns, f"text {SPEAKERS}", {COLUMN}
     if found is None:
         if holds_markup(text):
             raise RowError("markup not understood: `text` holds markup of a chat template, but is not turns throughout")
@@ -83,6 +100,21 @@ def unrendered(text: str) -> tuple[list[dict[str, Any]], str] | None:
 def holds_markup(text: str) -> bool:
     """Whether a text holds markup of a chat template."""
     return ("<" in text or "[INST]" in text) and _MARKS.search(text) is not None
+
+
+def opened_turns(text: str) -> list[dict[str, Any]] | None:
+    """The turns of a whole prompt, rendered or a transcript, that ends where the answer is to begin; else None.
+
+    Raises:
+        RowError: It is one, but not turns throughout.
+    """
+    if turns := opened(text):
+        return turns
+    if not _OPENED.search(text):
+        return None
+    if found := unrendered(text + "."):
+        return found[0][:-1]
+    raise RowError("markup not understood: a whole prompt that a chat template has rendered stands in one turn")
 
 
 def _left(text: str, pattern: re.Pattern[str]) -> str:
