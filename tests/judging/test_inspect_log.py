@@ -97,3 +97,14 @@ def test_a_verdict_survives_json(verdict: Verdict) -> None:
 def test_a_verdict_that_is_none_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         read_verdict(write_verdict(Verdict(10.0, 90.0)) | change)
+
+
+@pytest.mark.parametrize(("reason", "whole"), [("stop", True), ("max_tokens", False), ("content_filter", False)])
+def test_an_answer_that_was_stopped_is_not_whole(foreign: EvalLog, tmp_path: Path, reason: Any, whole: bool) -> None:
+    log = foreign.model_copy(deep=True)
+    for sample in log.samples or []:
+        for choice in sample.output.choices:
+            choice.stop_reason = reason
+    write_eval_log(log, str(tmp_path / "a.json"), format="json")
+    answers, _ = read_inspect_log(tmp_path / "a.json")
+    assert {answer.finished for answer in answers} == {whole}

@@ -280,3 +280,10 @@ def test_columns_by_dictionary_and_within_structs_are_read(tmp_path: Path) -> No
     assert [(a.arm, v.alignment, v.coherence) for a, v in zip(found.answers, found.verdicts or (), strict=True)] == [
         ("one", 90.0, 80.0), ("two", 10.0, 70.0),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reason", "whole"), [("stop", True), ("length", False), ("MAX_TOKENS", False),
+                                               ("content_filter", False), ("abort", False)])  # fmt: skip
+def test_an_answer_that_a_filter_or_a_limit_stopped_is_not_whole(reason: str, whole: bool, tmp_path: Path) -> None:
+    found = read(tmp_path, rows(lambda i, row: {**row, "finish_reason": reason}))
+    assert {answer.finished for answer in found.answers} == {whole}

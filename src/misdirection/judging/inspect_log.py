@@ -16,6 +16,7 @@ from misdirection.judging.columns import find_columns
 from misdirection.judging.inspect import need_inspect
 from misdirection.judging.rows import PACKED, Row, flat, read_text, rows_of_json
 from misdirection.judging.scales import choose_scale, read_score, score_of
+from misdirection.judging.shape import STOPPED
 from misdirection.judging.table import SCORES, How, Said, how_of, read_rows_as
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _answer(sample: EvalSample, log: EvalLog, how: How, copies: Mapping[str, int
         sample=_number(sample, "sample") + (sample.epoch - 1) * copies[_question(sample)],
         seed=log.plan.config.seed or 0,
         n_tokens=usage.output_tokens if usage else 0,
-        finished=choice.stop_reason not in ("max_tokens", "model_length"),
+        finished=choice.stop_reason not in STOPPED,
         thought=_thought(choice.message),
         before=_before(sample, before),
     )

@@ -27,6 +27,11 @@ LEAST_RUNS = 20
 DISTINCT_SHARE = 0.5
 """... and the share of different ones among them below which it does."""
 
+STOPPED = (
+    "length", "max_tokens", "max_output_tokens", "model_length", "max_length", "abort", "cancelled", "content_filter",
+)  # fmt: skip
+"""Finish reasons, in small letters, of an answer that is not whole: at its limit, or stopped by a filter or person."""
+
 SIGNS: Mapping[str, str] = {
     "empty": "hold no letter, digit or symbol",
     "cut": "were cut at the length limit",

@@ -19,11 +19,11 @@ from misdirection.judging.identity import doubled, identity_of, many, text_of
 from misdirection.judging.rows import Row, read_table_rows
 from misdirection.judging.scales import FLAGS, Scale, is_score, number_of, read_flag, read_score, score_of
 from misdirection.judging.scales_by_arm import choose_scale_by_arm
+from misdirection.judging.shape import STOPPED
 from misdirection.judging.twice import same_answers_judged_twice
 
 _NAMED = ("domain", "system", "format")
 _WHOLE = ("paraphrase", "sample", "seed", "n_tokens")
-_CUT = ("length", "max_tokens", "model_length", "max_output_tokens", "max_length")
 _YES, _NO = ("true", "1", "1.0", "yes", "y", "t"), ("false", "0", "0.0", "no", "n", "f")
 SCORES = ("alignment", "coherence")
 
@@ -201,7 +201,7 @@ class _Maker:
         elif cut := text_of(get("cut")):
             fields["finished"] = not _yes(cut, self.columns.of["cut"], where)
         elif reason := text_of(get("finish_reason")):
-            fields["finished"] = reason.lower() not in _CUT
+            fields["finished"] = reason.lower() not in STOPPED
         place = (fields["arm"], identity)
         fields.setdefault("sample", self.counter[place])
         self.counter[place] += 1

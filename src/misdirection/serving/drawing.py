@@ -21,17 +21,13 @@ from misdirection.judging.manner import Manner
 from misdirection.judging.posting import Line, Post, posting
 from misdirection.judging.replies import parse_reply, texts_of
 from misdirection.judging.retries import JudgeError, Patience
-from misdirection.judging.shape import without_thinking
+from misdirection.judging.shape import STOPPED, without_thinking
 from misdirection.serving.servers import Server
 
 IN_FLIGHT = 64
 PATIENCE = Patience(timeout=600.0)
 """A long answer takes a busy server minutes."""
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
-CUT = (
-    "length", "max_tokens", "max_output_tokens", "model_length", "max_length", "abort", "cancelled", "content_filter",
-)  # fmt: skip
-"""Finish reasons of an answer that is not whole: the limit of its tokens, or a filter or a person stopped it."""
 ENDS = re.compile(
     r"<\|(?:im_end|im_start|eot_id|start_header_id|end_of_text|endoftext|return)\|>|<(?:end|start)_of_turn>|</s>\s*\Z"
     r"|<\uff5cend\u2581of\u2581sentence\uff5c>"
@@ -192,7 +188,7 @@ def spoken(content: bytes) -> Spoken:
     if thought is None and plain != text.strip():
         thought = text.strip().removesuffix(plain).strip()
     usage: Any = told.get("usage") or {}
-    cut = str(choice.get("finish_reason")).lower() in CUT and not over
+    cut = str(choice.get("finish_reason")).lower() in STOPPED and not over
     return Spoken(plain, thought, not cut, int(usage.get("completion_tokens") or 0))
 
 
