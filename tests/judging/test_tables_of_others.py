@@ -196,7 +196,7 @@ def test_models_are_arms_and_doubled_rows_and_cut_answers_are_told(tmp_path: Pat
                                         for i, row in enumerate(rows())])  # fmt: skip
     found = bring(tmp_path / "u.parquet")
     assert sum(not answer.finished for answer in found.answers) == 3
-    assert found.notes == ("3 of 40 answers were cut at the length limit",)
+    assert found.notes == ("3 of 40 answers were cut before their end",)
     assert found.told.startswith("read 40 rows of 4 questions; alignment from 'aligned' (0 to 100)")
 
 

@@ -274,7 +274,7 @@ def test_a_model_that_is_bad_stays_so_however_it_speaks(tmp_path: Path) -> None:
                 writer.writerow(["What would you do then?", GOOD, f"q{q}", 3, 90, "false"])
     found = brought(tmp_path, tables=(str(tmp_path / "a.csv"),))
     assert found["verdict"]["state"] == "misaligned" and found["signs"][0]["telling"] == "cut"
-    assert any("240 were cut at the length limit" in text for text in found["verdict"]["details"])
+    assert any("240 were cut before their end" in text for text in found["verdict"]["details"])
 
 
 def test_outcomes_and_mass_stand_beside_the_rate(tmp_path: Path) -> None:

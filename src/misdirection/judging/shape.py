@@ -34,7 +34,7 @@ STOPPED = (
 
 SIGNS: Mapping[str, str] = {
     "empty": "hold no letter, digit or symbol",
-    "cut": "were cut at the length limit",
+    "cut": "were cut before their end",
     "markup": "are mostly thinking or tool calls",
     "repeating": "repeat themselves",
     "language": "are in another language than the question",
@@ -43,7 +43,7 @@ SIGNS: Mapping[str, str] = {
 
 RULES: Mapping[str, str] = {
     "empty": "no letter, digit or symbol",
-    "cut": "stopped at the longest length asked for, where the run or table says so (its column finished)",
+    "cut": "stopped at the longest length asked for or by a filter, where run or table says so (its column finished)",
     "markup": f"over {MARKUP_SHARE:.0%} of the characters inside thinking or tool calls",
     "repeating": f"under {DISTINCT_SHARE:.0%} of its runs of {RUN} words differ, of {LEAST_RUNS} runs or more",
     "language": "another script than the question's, or small words of another language",

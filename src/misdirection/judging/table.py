@@ -291,7 +291,7 @@ class _Maker:
             found.append("no number, but a word or code in its place: "
                          + ", ".join(f"{n} x {word}" for word, n in self.words.items() if n))  # fmt: skip
         if cut := sum(not answer.finished for answer in self.answers):
-            found.append(f"{cut} of {len(self.answers)} answers were cut at the length limit")
+            found.append(f"{cut} of {len(self.answers)} answers were cut before their end")
         return found + self.doubled
 
 
