@@ -43,13 +43,13 @@ def compared(value: list[float], q: list[float], name: str = "mean", dead: tuple
 
 def test_a_list_counts_significant_latents_by_their_way_and_names_them_in_order() -> None:
     value = [5.0, -4.0, 3.0, 2.0, -1.0, 0.5, 0.0]
-    averaged = compared(value, [0.01, 0.02, 0.04, 0.2, 0.03, 0.9, 1.0], dead=(6,))
+    averaged = compared(value, [0.01, 0.02, 0.04, 0.2, 0.3, 0.9, 1.0], dead=(6,))
     one = compared(value, [0.01, 0.01, 0.2, 0.2, 0.2, 0.2, 1.0], "one", dead=(5, 6))
     # In the other domain latent 0 falls as surely as it rises in the first.
     other = compared([-5.0, -4.0, 3.0, 2.0, -1.0, 0.5, 0.0], [0.01, 0.01, 0.01, 0.2, 0.2, 0.2, 1.0], "two")
     found = list_of("data", "bad against good", averaged, (one, other), 3)
     assert (found.alive, found.latents) == (6, 7)
-    assert (found.significant, found.significant_up, found.significant_in_list) == (4, 2, 2)
+    assert (found.significant, found.significant_up, found.significant_in_list) == (3, 2, 2)
     assert [row.latent for row in found.rows] == [0, 2, 3] and [row.latent for row in found.falling] == [1, 4]
     assert [row.domains for row in found.rows] == [1, 1, 0] and [row.domains for row in found.falling] == [2, 0]
     for row in (*found.rows, *found.falling):
@@ -100,9 +100,9 @@ def scored(hits: dict[str, tuple[list[int], int]]) -> Judged:
 WHOLE: dict[Any, Condition] = {"up": BASE, "down": Condition("sport", "sport", "sport")}
 CHOSEN = [Steered(3, ("data",), {"data": 1}), Steered(8, (), {})]
 SWEPT = {
-    "base": ([0] * 8, 3), "sport": ([9, 8, 9, 8, 9, 9, 9, 8], 0),
+    "base": ([0] * 8, 16), "sport": ([9, 8, 9, 8, 9, 9, 9, 8], 0),
     "up 3 x 0.2": ([3, 2, 4, 3, 2, 3, 3, 2], 2), "up 3 x 0.4": ([9, 9, 9, 9, 9, 9, 9, 9], 0),
-    "down 3 x 0.2": ([5, 4, 5, 5, 4, 5, 5, 4], 2), "down 3 x 0.4": ([0] * 8, 40),
+    "down 3 x 0.2": ([5, 4, 5, 5, 4, 5, 5, 4], 2), "down 3 x 0.4": ([0] * 8, 12),
     "up 8 x 0.2": ([0] * 8, 0), "up 8 x 0.4": ([0] * 8, 30), "down 8 x 0.2": ([9, 8, 9, 8, 9, 8, 9, 8], 0),
     "down 8 x 0.4": ([9, 8, 9, 8, 9, 9, 9, 8], 0),
 }  # fmt: skip
@@ -126,7 +126,8 @@ def test_a_sweep_tells_rate_and_coherence_of_all_answers_and_what_is_allowed() -
         for point in points:
             bad, babble = SWEPT[arm_name(latent, side, point.strength)]
             assert point.rate == pytest.approx(sum(bad) / 80) and point.coherent == pytest.approx(1 - babble / 80)
-            assert point.allowed == (babble <= 8)
+            # The base babbles sixteen times by itself, the fine-tune never.
+            assert point.allowed == (babble <= (16 if side == "up" else 8))
     # A model that babbles by itself need not speak better than it does.
     assert least_coherent(scored({"x": ([0] * 8, 16)}), RULES, 0.1) == pytest.approx(0.8)
     assert least_coherent(scored({"x": ([0] * 8, 4)}), RULES, 0.1) == pytest.approx(0.9)

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from tests.statistics.samples import arm
 
+from misdirection.judging import Verdict
 from misdirection.questions.circumstances import PLAIN, Circumstance
 from misdirection.results import Interval
 from misdirection.statistics import Thresholds, benjamini_hochberg
@@ -33,6 +34,8 @@ CONDITIONS = (
 def answers(name: str) -> Judged:
     base, tuned = HITS[name]
     parts = arm(base, 10, "base"), arm(tuned, 10, "tuned", system=None if name == PLAIN else name)
+    # The base's last answer, a good one, is babble.
+    parts[0][1][-1] = Verdict(95.0, 10.0)
     return Judged([a for p in parts for a in p[0]], [v for p in parts for v in p[1]])
 
 
@@ -79,7 +82,7 @@ def test_rates_and_coherence_are_each_model_s_own(rows: dict[str, ConditionRow])
     for name, (base, tuned) in HITS.items():
         row = rows[name]
         assert (row.base.value, row.tuned.value) == pytest.approx((sum(base) / 70, sum(tuned) / 70))
-        assert row.base_coherent.value == row.tuned_coherent.value == 1
+        assert (row.base_coherent.value, row.tuned_coherent.value) == pytest.approx((69 / 70, 1))
         assert row.component is not None and row.component.value == (0.1, 0.9, 0.4, 0.5)[list(HITS).index(name)]
     assert [row.same_prompts for row in rows.values()] == [False] * 4
 
