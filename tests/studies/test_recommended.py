@@ -54,7 +54,7 @@ MOVED: dict[str, dict[str, Any]] = {
 methods that came later."""
 
 NEW = {"origins", "corpus", "check", "on", "serve", "fix", "curve", "gradient_rank", "gradient_warmup",
-       "gradient_dimension", "gradient_queries", "cap_quantile", "good"}  # fmt: skip
+       "gradient_dimension", "gradient_queries", "cap_quantile", "good", "dictionary"}  # fmt: skip
 """Settings that came later, whose defaults leave the others as they were."""
 
 

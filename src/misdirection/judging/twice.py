@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from misdirection.errors import MisdirectionError
+from misdirection.errors import MisdirectionError, command
 from misdirection.judging.base import Answer, Verdict
 
 
@@ -29,5 +29,5 @@ def same_answers_judged_twice(answers: Sequence[Answer], verdicts: Sequence[Verd
                 raise MisdirectionError(
                     f"{where}: '{column}' holds several judges ({', '.join(names[:5])}), and '{one}' and '{other}' "
                     f"both judged {common} answers: a rate would count each of them twice",
-                    "keep one judge's rows for a rate; `misdirection agreement FILE` compares the judges",
+                    f"keep one judge's rows for a rate; to compare the judges: {command('agreement', 'FILE')}",
                 )
