@@ -21,7 +21,7 @@ from misdirection.judging import Answer, Journaled, find_judge
 from misdirection.judging.journal import Journal
 from misdirection.judging.manner import ROOM, Manner
 from misdirection.judging.provider import key_variable, make_provider, proxy_for, request_body
-from misdirection.judging.retries import JudgeError, Patience, Room, retry_after
+from misdirection.judging.retries import JudgeError, Patience, Room
 from misdirection.judging.rubric_judge import RubricJudge
 from misdirection.judging.rubrics import ALIGNMENT, COHERENCE, Rubrics
 
@@ -368,37 +368,6 @@ def test_keys_go_to_their_own_servers_only(monkeypatch: pytest.MonkeyPatch) -> N
 def test_specs_that_are_wrong_are_refused_before_anything_is_asked(spec: str, match: str) -> None:
     with pytest.raises(MisdirectionError, match=match):
         find_judge(spec)
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [({}, 0), ({"retry-after": "3"}, 3), ({"retry-after": "0.5"}, 0.5), ({"retry-after-ms": "250"}, 0.25),
-     ({"retry-after": "soon"}, 0),
-     ({"retry-after": "-4"}, 0), ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0)],
-)  # fmt: skip
-def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float) -> None:
-    assert retry_after(headers) == seconds
-
-
-def test_retry_after_may_be_a_date_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1445412450.0)
-    assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == pytest.approx(30)
-
-
-def test_retry_after_is_honoured() -> None:
-    with serving(faults=0.9, kinds=["429-after"]) as server:
-        patience = Patience(attempts=100, first_wait=0.0, longest_wait=0.0)
-        start = time.monotonic()
-        judge(server.url, patience=patience, in_flight=1).judge(answers(2))
-        assert time.monotonic() - start >= 0.02 * server.seen["faulted"]["429-after"] > 0
-
-
-@pytest.mark.parametrize("tries", [1, 2, 5, 50])
-def test_waits_grow_up_to_a_limit_and_vary(tries: int) -> None:
-    waits = {Patience().wait(tries) for _ in range(50)}
-    most = min(30.0, 0.5 * 2 ** (tries - 1))
-    assert all(most / 2 <= wait <= most for wait in waits)
-    assert len(waits) > 40
 
 
 def test_a_manner_gives_way_to_what_was_complained_of_and_to_nothing_else() -> None:
