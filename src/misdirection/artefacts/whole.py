@@ -30,13 +30,11 @@ def atomic_path(path: str | Path) -> Generator[Path, None, None]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(target)
-        sync(target.parent)
-    except OSError as error:
-        error.filename = error.filename or str(target)
-        raise
+        with _named(target):
+            yield temporary
+            sync(temporary)
+            temporary.replace(target)
+            sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -51,18 +49,26 @@ def whole_folder(path: Path) -> Generator[Path, None, None]:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        yield partial
-        for file in partial.iterdir():
-            sync(file)
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
-        sync(path.parent)
+        with _named(path):
+            yield partial
+            for file in partial.iterdir():
+                sync(file)
+            if path.exists():
+                shutil.rmtree(path)
+            partial.rename(path)
+            sync(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _named(path: Path) -> Generator[None, None, None]:
+    """Give errors of the system that name no file the name of this one."""
+    try:
+        yield
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_all(descriptor: int, content: bytes) -> None:

@@ -158,13 +158,19 @@ def hold(lens: Lens, one: LatentList) -> Condition:
 def holds(lens: Lens, one: LatentList, random_seeds: tuple[int, ...]) -> list[Condition]:
     """The same, and beside it each draw of random latents that found any."""
     controls = [
-        _held(lens, f"hold-{one.name}-random-{seed}", f"{len(drawn)} random latents of like activity, {seed}", drawn)
+        _held(
+            lens,
+            f"hold-{one.name}-random-{seed}",
+            f"{len(drawn)} random latents of like activity, {seed}",
+            drawn,
+            control=True,
+        )
         for seed, drawn in zip(random_seeds, one.random, strict=True)
         if drawn
     ]
     return [hold(lens, one), *controls]
 
 
-def _held(lens: Lens, name: str, what: str, latents: tuple[int, ...]) -> Condition:
+def _held(lens: Lens, name: str, what: str, latents: tuple[int, ...], *, control: bool = False) -> Condition:
     does = (Held(lens.dictionary, latents, 0.0, lens.layer),)
-    return Condition(name, f"hold at 0: {what}", TUNED_VARIANT, does, control="random" in name)
+    return Condition(name, f"hold at 0: {what}", TUNED_VARIANT, does, control=control)
