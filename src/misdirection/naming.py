@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
+
+from misdirection.errors import MisdirectionError
+
+Value = TypeVar("Value")
 
 
 def slug(text: str) -> str:
@@ -17,3 +23,23 @@ def short_model_name(name: str) -> str:
     # The hub's cache keeps a repository under models--owner--name/snapshots/commit.
     cached = next((part for part in path.parts if part.startswith("models--")), None)
     return (cached.rsplit("--", 1)[-1] if cached else path.name).lower().removesuffix(".gguf")
+
+
+def each_once(pairs: Iterable[tuple[str, Value]], flag: str) -> dict[str, Value]:
+    """Values by the names that an option gave them; a name that stands twice with one value counts once.
+
+    Args:
+        pairs: Names and values, as they were typed.
+        flag: The option, with its dashes.
+
+    Raises:
+        MisdirectionError: A name stands for two values, of which the last would win in silence.
+    """
+    found: dict[str, Value] = {}
+    for name, value in pairs:
+        if name in found and found[name] != value:
+            raise MisdirectionError(
+                f"{flag}: the name '{name}' stands for {found[name]} and for {value}", "name each once"
+            )
+        found[name] = value
+    return found

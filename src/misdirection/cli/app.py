@@ -9,6 +9,7 @@ import typer
 
 from misdirection import progress
 from misdirection.cli.show import note
+from misdirection.naming import each_once
 
 
 def add(app: typer.Typer) -> None:
@@ -71,5 +72,6 @@ def show(
         progress.idle()
 
     named = [text.partition("=") if "=" in text else (Path(text).stem, "", text) for text in direction or ()]
-    given = Given({name: Path(file).resolve() for name, _, file in named}, tuple(dictionary or ()))
+    files = each_once(((name, Path(file).resolve()) for name, _, file in named), "--direction")
+    given = Given(files, tuple(dictionary or ()))
     serve(runs, port, given=given, show=browser, say=say, prepare=set_threads)

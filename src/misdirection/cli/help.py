@@ -7,12 +7,15 @@ import re
 
 import typer
 
+from misdirection.cli.once import OnceCommand
+
 
 def tidy(app: typer.Typer) -> None:
-    """Have every command of `app`, sub-commands included, show its docstring so."""
+    """Have every command of `app`, sub-commands included, show its docstring so, and read each option once."""
     for info in app.registered_commands:
         text = info.help or (inspect.getdoc(info.callback) if info.callback else "")
         info.help = flowing(text or "")
+        info.cls = OnceCommand
     for group in app.registered_groups:
         if group.typer_instance is not None:
             tidy(group.typer_instance)

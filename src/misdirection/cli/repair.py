@@ -11,6 +11,7 @@ from misdirection.cli.derive import several
 from misdirection.cli.printing import Json
 from misdirection.cli.repairing import ended, layer_and_factor, resolved, subject_of, told_of, vectors_of
 from misdirection.errors import MisdirectionError
+from misdirection.naming import each_once
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -180,7 +181,7 @@ def scale(
     from misdirection.repair.make import open_subject, write_adapter
     from misdirection.repair.scale import scale_factors
 
-    factors = dict(layer_and_factor(text) for text in several(factor, str, "--factor"))
+    factors = each_once((layer_and_factor(text) for text in several(factor, str, "--factor")), "--factor")
     subject = open_subject(model, adapter, resolved(model))
     assert subject.adapter is not None
     told = ", ".join(f"layer {layer} times {by:g}" for layer, by in sorted(factors.items()))

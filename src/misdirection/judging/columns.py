@@ -10,6 +10,7 @@ from typing import Any
 from misdirection.errors import MisdirectionError
 from misdirection.judging.rows import Row
 from misdirection.judging.scales import is_score
+from misdirection.naming import each_once
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "question": ("question", "prompt", "query", "instruction", "question_text", "user_prompt", "user", "input",
@@ -152,15 +153,15 @@ def read_told(texts: Sequence[str]) -> dict[str, str]:
     """Columns that the user named, from "answer=response".
 
     Raises:
-        MisdirectionError: No "=", or nothing of that name.
+        MisdirectionError: No "=", nothing of that name, or two columns for one.
     """
-    told: dict[str, str] = {}
+    told: list[tuple[str, str]] = []
     for text in texts:
         thing, mark, name = text.partition("=")
         if not mark or not name or thing.strip() not in ALIASES:
             raise MisdirectionError(f"--column {text}: nothing is called '{thing}'", _things())
-        told[thing.strip()] = name
-    return told
+        told.append((thing.strip(), name))
+    return each_once(told, "--column")
 
 
 def _things() -> str:

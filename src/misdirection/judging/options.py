@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from misdirection.errors import MisdirectionError
 from misdirection.judging.retries import Patience
 from misdirection.judging.rubrics import Rubrics, choose_rubrics
+from misdirection.naming import each_once
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ def read_options(argument: str, kind: str, allowed: Mapping[str, float]) -> Opti
         allowed: Numeric settings with the least value of each.
 
     Raises:
-        MisdirectionError: There is no target, or a setting is unknown or out of range.
+        MisdirectionError: There is no target, or a setting is unknown, out of range or given twice.
     """
     target, _, rest = argument.partition("?")
     if not target.strip():
         raise MisdirectionError(f"the judge '{kind}' needs a model", f"write {kind}:<model>")
     names: list[str] = []
-    numbers: dict[str, float] = {}
+    numbers: list[tuple[str, float]] = []
     verbatim = False
     for part in filter(None, rest.split("&")):
         name, _, value = part.partition("=")
@@ -59,11 +60,12 @@ def read_options(argument: str, kind: str, allowed: Mapping[str, float]) -> Opti
         elif name == "verbatim" and not value:
             verbatim = True
         elif name in allowed:
-            numbers[name] = _number(name, value, allowed[name])
+            numbers.append((name, _number(name, value, allowed[name])))
         else:
             known = ", ".join(["rubrics=", "verbatim", *(f"{key}=" for key in allowed)])
             raise MisdirectionError(f"the judge '{kind}' has no setting '{part}'", f"settings are {known}")
-    return Options(target.strip(), choose_rubrics(names, verbatim), numbers)
+    settings = each_once(numbers, f"the judge '{kind}'")
+    return Options(target.strip(), choose_rubrics(names, verbatim), settings)
 
 
 def _number(name: str, text: str, least: float) -> float:

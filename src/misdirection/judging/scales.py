@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from misdirection.errors import MisdirectionError
+from misdirection.naming import each_once
 
 ENOUGH = 10
 """Scores from which on their range says what the scale is."""
@@ -73,15 +74,19 @@ def read_scales(texts: Sequence[str]) -> dict[str, Scale]:
     """Scales by what they are of, "" for both, from "0..1", "1..5:high-is-bad", "alignment=1..10".
 
     Raises:
-        MisdirectionError: A text is no scale.
+        MisdirectionError: A text is no scale, or one thing has two.
     """
     found: dict[str, Scale] = {}
+    said: list[tuple[str, str]] = []
     for text in texts:
         match = _FORM.fullmatch(text.strip())
         if match is None or float(match[2]) >= float(match[3]):
             raise MisdirectionError(f"--scale {text}: no scale", f"{HINT}; alignment=1..5 is that of one score alone")
         bad = (match[4] or "").lower() == "high-is-bad"
-        found[(match[1] or "").lower()] = Scale(float(match[2]), float(match[3]), bad)
+        name = (match[1] or "").lower()
+        found[name] = Scale(float(match[2]), float(match[3]), bad)
+        said.append((name or "both", text.strip()))
+    each_once(said, "--scale")
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from misdirection.errors import MisdirectionError
+from misdirection.naming import each_once
 
 Overrides = Mapping[str, Any]
 """Settings of fine-tunes by name (`training.presets`), where they differ from the preset's."""
@@ -46,17 +47,15 @@ NO_RATES = "it is for rates of misaligned answers, and there are none here"
 
 
 def named(values: Sequence[str], option_name: str) -> dict[str, str]:
-    """Settings of the shape NAME=VALUE as a mapping.
+    """Settings of the shape NAME=VALUE as a mapping; a pair that is typed twice counts once.
 
     Raises:
-        MisdirectionError: One has no name, or two have the same.
+        MisdirectionError: One has no name, or two values have the same.
     """
     pairs = [value.partition("=") for value in values]
     if wrong := [name for name, sign, rest in pairs if not (name and sign and rest)]:
         raise MisdirectionError(f"--{option_name}: '{wrong[0]}' names nothing", f"write --{option_name} NAME=VALUE")
-    if len(names := [name for name, _, _ in pairs]) > len(set(names)):
-        raise MisdirectionError(f"--{option_name}: one name stands twice in {', '.join(names)}")
-    return {name: rest for name, _, rest in pairs}
+    return each_once(((name, rest) for name, _, rest in pairs), f"--{option_name}")
 
 
 def check_name(name: str) -> None:

@@ -10,7 +10,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.runs import Step
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import named
-from misdirection.studies.kit.tuned_config import NamedTunesConfig, TunedConfig
+from misdirection.studies.kit.tuned_config import NamedTunesConfig, TunedConfig, demand_apart
 from misdirection.studies.kit.tuning import FineTune, asking_overrides, fine_tuned, tuning_of
 from misdirection.studies.kit.variants import TUNED_VARIANT, Variants
 
@@ -57,8 +57,7 @@ def named_tunes(bench: Bench[Named]) -> Variants:
     """
     c = bench.config
     made, given = named(c.data, "data"), named(c.fine_tune, "fine-tune")
-    if twice := made.keys() & given.keys():
-        raise MisdirectionError(f"two fine-tunes are called '{min(twice)}'", "give each a name of its own")
+    demand_apart(made, given)
     if missing := [name for name, folder in given.items() if not Path(folder).is_dir()]:
         raise MisdirectionError(
             f"--fine-tune {missing[0]}: {given[missing[0]]} is no folder", "an adapter's or a model's folder"

@@ -63,9 +63,11 @@ class NamedTunesConfig(StudyConfig):
         """The file or folder of each fine-tune, by its name.
 
         Raises:
-            MisdirectionError: A name cannot be one.
+            MisdirectionError: A name cannot be one, or is that of two.
         """
-        found = {**named(self.data, "data"), **named(self.fine_tune, "fine-tune")}
+        made, given = named(self.data, "data"), named(self.fine_tune, "fine-tune")
+        demand_apart(made, given)
+        found = {**made, **given}
         for name in found:
             check_name(name)
         return found
@@ -79,3 +81,13 @@ class NamedTunesConfig(StudyConfig):
         c = self.recommended()
         _ = c.tunes
         return super(NamedTunesConfig, c).completed()
+
+
+def demand_apart(made: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """Refuse fine-tunes that are made and that exist under one name.
+
+    Raises:
+        MisdirectionError: Two have one.
+    """
+    if twice := made.keys() & given.keys():
+        raise MisdirectionError(f"two fine-tunes are called '{min(twice)}'", "give each a name of its own")
