@@ -15,6 +15,7 @@ from misdirection.statistics import Thresholds, compare
 from misdirection.studies.comparison.figures import _difference, compare_figures
 from misdirection.studies.comparison.rates import compare_arms
 from misdirection.studies.comparison.reading import Side
+from misdirection.studies.comparison.results import SAMPLE
 from misdirection.studies.kit.judged import Judged
 
 RULES = Thresholds(30, 50)
@@ -103,3 +104,40 @@ def test_answers_in_another_order_are_paired_by_their_draws() -> None:
     turned = whole.at(list(range(len(answers)))[::-1])
     (row,) = compare_arms(side("one", whole), side("two", turned)).arms
     assert (row.difference.value, row.only_first, row.only_second, row.same, row.pairs) == (0.0, 0, 0, 24, 24)
+
+
+def test_what_is_bad_in_one_run_alone_is_told_of_that_run() -> None:
+    """Of twenty pairs five are bad in the first run alone and two in the second alone."""
+    answers = [Answer(f"q{q}", "?", f"{q} {s}", arm="tuned", sample=s, ids=(q, s)) for q in range(4) for s in range(5)]
+    marks = [(5.0, 95.0)] * 5 + [(95.0, 5.0)] * 2 + [(5.0, 5.0)] * 3 + [(95.0, 95.0)] * 10
+    one, two = (Judged(answers, [Verdict(mark[k], 90.0) for mark in marks]) for k in (0, 1))
+    (row,) = compare_arms(side("one", one), side("two", two)).arms
+    assert (row.only_first, row.only_second, row.first.misaligned, row.second.misaligned) == (5, 2, 8, 5)
+    (turned,) = compare_arms(side("two", two), side("one", one)).arms
+    assert (turned.only_first, turned.only_second) == (2, 5)
+
+
+def test_questions_that_each_run_has_of_its_own_do_not_undo_the_pairs_of_the_others() -> None:
+    def draws(questions: tuple[int, ...], system: str | None = None) -> Judged:
+        answers = [
+            Answer(f"q{q}", "?", f"{q} {s}", arm="tuned", sample=s, ids=(q, s), system=system)
+            for q in questions
+            for s in range(4)
+        ]
+        return Judged(answers, [Verdict(5.0 if a.sample else 95.0, 90.0) for a in answers])
+
+    found = compare_arms(side("one", draws((0, 1, 2))), side("two", draws((1, 2, 3))))
+    (row,) = found.arms
+    assert (row.paired, row.pairs, row.same, row.unmatched, found.notes) == (SAMPLE, 8, 8, (0, 0), ())
+    other = compare_arms(side("one", draws((0, 1))), side("two", draws((0, 1), "Be kind.")))
+    assert other.notes == ("main, open, plain, tuned: asked under different system prompts",)
+
+
+def test_runs_without_answers_have_no_rates_and_runs_without_an_arm_in_common_are_refused() -> None:
+    full, empty = side("one", judged([1, 2])), Side("two", {}, None, {}, False, RULES, {})
+    assert compare_arms(full, empty).arms == ()
+    assert compare_arms(full, empty).notes == ("no judged answers in two: no rates are compared",)
+    assert compare_arms(empty, empty).notes == ("no judged answers in two, two: no rates are compared",)
+    answers, verdicts = arm([1, 2], 10, "tuned", "json")
+    with pytest.raises(MisdirectionError, match=r"one: tuned, asked plain-0, plain-1; two: tuned, asked json-0"):
+        compare_arms(full, side("two", Judged(answers, verdicts)))
