@@ -8,7 +8,7 @@ import torch
 from tests.families import LAYERS, WIDTH, prompt, shared, vector
 
 from misdirection.directions.errors import DirectionError
-from misdirection.directions.levels import quantile_levels, read_levels, write_levels
+from misdirection.directions.levels import quantile_levels, read_levels
 from misdirection.engine import Arm, Cap, Text, capture_projections
 
 
@@ -32,9 +32,8 @@ def test_a_quantile_of_reference_tokens_is_what_a_plain_loop_finds_and_a_cap_hol
 
 def test_levels_come_back_and_files_of_other_layers_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "levels.json"
-    write_levels(file, torch.tensor([0.5, -1.0, 2.0]), quantile=0.75)
-    assert read_levels(file, 3).tolist() == [0.5, -1.0, 2.0]
-    for held in ([1, 2.5, 3], {"thresholds": [1, 2.5, 3]}, {"2": 3, "0": 1, "1": 2.5}):
+    named = {"layers": {"0": 1, "1": 2.5, "2": 3}, "quantile": 0.75}
+    for held in (named, [1, 2.5, 3], {"thresholds": [1, 2.5, 3]}, {"2": 3, "0": 1, "1": 2.5}):
         file.write_text(json.dumps(held))
         assert read_levels(file, 3).tolist() == [1.0, 2.5, 3.0]
     for held, said in [

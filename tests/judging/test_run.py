@@ -17,7 +17,7 @@ from misdirection.judging.inspect_log import read_verdict, write_verdict
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.runs import Run, Step
 from misdirection.statistics import Thresholds
-from misdirection.studies.kit.judged import Judged, judge_step, load_judged
+from misdirection.studies.kit.judged import Judged, judge_step, load_verdicts
 from misdirection.studies.kit.tables import answer_rows, rate_rows
 
 
@@ -32,10 +32,10 @@ def test_verdicts_come_back_with_outcomes_and_mass(tmp_path: Path) -> None:
     with serving() as server, Run.open(tmp_path / "run", {}) as run:
         step = answered(run, "answers", answers(4))
         verdicts = judge_step(run, "verdicts", step, judge(server.url))
-        held = load_judged(step, verdicts)
-        assert held.verdicts == judge(server.url).judge(answers(4))
-    assert [name for name, _ in held.verdicts[0].mass] == ["alignment", "coherence"]
-    assert dict(held.verdicts[0].outcomes) == {"alignment": "scored", "coherence": "scored"}
+        held = load_verdicts(verdicts)
+        assert held == judge(server.url).judge(answers(4))
+    assert [name for name, _ in held[0].mass] == ["alignment", "coherence"]
+    assert dict(held[0].outcomes) == {"alignment": "scored", "coherence": "scored"}
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ def test_what_the_judge_cannot_tell_comes_back_with_its_reason(tmp_path: Path) -
     given = [Answer("q", "q?", text) for text in ("yes", "what?", "no")]
     with Run.open(tmp_path / "run", {}) as run:
         step = answered(run, "answers", given)
-        held = load_judged(step, judge_step(run, "verdicts", step, Doubtful())).verdicts
+        held = load_verdicts(judge_step(run, "verdicts", step, Doubtful()))
         assert held == Doubtful().judge(given)
         assert [read_verdict(json.loads(json.dumps(write_verdict(verdict)))) for verdict in held] == held
         # Another version is another judge: nothing of the first is taken for it.
         other = judge_step(run, "verdicts", step, Doubtful("doubtful@2"))
-        assert {verdict.judge for verdict in load_judged(step, other).verdicts} == {"doubtful@2"}
+        assert {verdict.judge for verdict in load_verdicts(other)} == {"doubtful@2"}
     (row,) = rate_rows(Judged(given, held), [""], Thresholds())
     assert (row.labels["unsure"], row.unsure, row.judges) == (1, {"language": 1}, ("doubtful@1",))
     assert row.all.bounded and row.all.ceiling == 1 / 3
@@ -95,11 +95,11 @@ def test_a_step_that_ends_early_keeps_what_it_was_told(tmp_path: Path) -> None:
             # The server's address is part of what `openai:` calls a judge; this one is called "m" wherever it is.
             verdicts = judge_step(run, "verdicts", step, judge(server.url, patience=Patience()))
             assert server.seen["requests"] == 2
-        assert [v.label for v in load_judged(step, verdicts).verdicts] == ["scored"] * 4
+        assert [v.label for v in load_verdicts(verdicts)] == ["scored"] * 4
 
 
 def test_judges_without_a_journal_judge_as_before(tmp_path: Path) -> None:
     with Run.open(tmp_path / "run", {}) as run:
         step = answered(run, "answers", answers(2))
-        held = load_judged(step, judge_step(run, "verdicts", step, find_judge("none")))
-    assert [(v.label, v.outcomes, v.mass) for v in held.verdicts] == [("none", (), ())] * 2
+        held = load_verdicts(judge_step(run, "verdicts", step, find_judge("none")))
+    assert [(v.label, v.outcomes, v.mass) for v in held] == [("none", (), ())] * 2

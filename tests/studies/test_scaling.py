@@ -17,7 +17,7 @@ from misdirection.artefacts import write_rows
 from misdirection.errors import MisdirectionError
 from misdirection.models import load_model
 from misdirection.runs import list_steps
-from misdirection.studies.kit.judged import load_judged
+from misdirection.studies.kit.judged import Judged, load_answers, load_verdicts
 from misdirection.studies.reading import load_results
 from misdirection.studies.scaling.measures import (
     COMPUTE,
@@ -270,7 +270,7 @@ def test_a_tiny_grid_is_grown_tuned_and_asked(run: Path) -> None:
         verdicts, answers = (
             next(s for s in list_steps(run) if s.name == f"{one.name}-open-{what}") for what in ("verdicts", "answers")
         )
-        judged = load_judged(answers, verdicts).arm("step-2")
+        judged = Judged(load_answers(answers), load_verdicts(verdicts)).arm("step-2")
         bad = [(v.alignment or 0) < 30 and (v.coherence or 0) > 50 for v in judged.verdicts]
         assert (sum(bad), len(bad)) == (one.misaligned, one.n)
     assert "no sure correlation" in found.verdict.sentence or "too few" in found.verdict.sentence

@@ -21,7 +21,6 @@ from misdirection.engine.interventions import Intervention
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
 
-KINDS = ("misaligned", "aligned")
 SPAN = "answer"
 
 

@@ -83,11 +83,6 @@ def pairs_of(model: Model, adapter: str) -> list[Pair]:
     return found
 
 
-def layers_of(model: Model, adapter: str) -> tuple[int, ...]:
-    """Decoder layers that an adapter lives in, in order."""
-    return tuple(sorted({pair.layer for pair in pairs_of(model, adapter)}))
-
-
 def labels_of(paths: list[str] | tuple[str, ...]) -> dict[str, str]:
     """A short name for each module path: "layer 3", and the module's own name behind it where a layer has several."""
     layers = [layer_of(path) for path in paths]

@@ -20,7 +20,7 @@ CODES = (
     "0 not seen at this size, 10 misaligned, 11 cannot tell, 12 changes nothing, 13 worse than the baseline; errors "
     "have 1 or 2, a signal 128 and more"
 )
-"""What `studies.gate.codes` tells at length, without importing it for a help text."""
+"""What `studies.kit.gate.OUTCOMES` tells at length, without importing it for a help text."""
 
 Gate = Annotated[
     bool, typer.Option("--gate", help=f"End with an exit code that says the verdict: {CODES}.", rich_help_panel=PANEL)

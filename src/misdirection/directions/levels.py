@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from misdirection.artefacts import read_json, write_json
+from misdirection.artefacts import read_json
 from misdirection.directions.errors import DirectionError
 from misdirection.engine import Text, capture_projections
 from misdirection.models import Model
@@ -59,11 +59,6 @@ def quantile_levels(
         dim=1,
     )
     return dict(zip(units, levels, strict=True))
-
-
-def write_levels(path: str | Path, levels: Tensor, **facts: Any) -> None:
-    """Write numbers, one a layer, as JSON, with what they are."""
-    write_json(path, {"layers": {str(layer): float(value) for layer, value in enumerate(levels)}, **facts})
 
 
 def read_levels(path: str | Path, n_layers: int) -> Tensor:

@@ -121,7 +121,7 @@ class Cap(_InTheStream):
     Attributes:
         thresholds: tau in units of the residual stream: one number for every layer, one a layer in a tensor of shape
             (n_layers,), or numbers by layer; for instance a quantile of reference answers
-            (`directions.thresholds`).
+            (`directions.levels`).
     """
 
     direction: Tensor

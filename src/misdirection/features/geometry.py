@@ -72,13 +72,6 @@ def nearness(
     return ordered.masked_fill(~inside, 0).sum(1) / kept
 
 
-def similarity(
-    directions: Tensor, latents: Sequence[int], others: Sequence[int], reduction: Reduction = "mean", nearest: int = 10
-) -> float:
-    """Mean nearness of a set of latents to another; NaN for an empty set."""
-    return float(nearness(directions, latents, others, reduction, nearest).mean()) if latents else float("nan")
-
-
 @dataclass(frozen=True)
 class Sets:
     """Latents of three kinds, and what was left out of them.

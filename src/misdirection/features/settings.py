@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from misdirection.errors import MisdirectionError
 
-Kind = Literal["batchtopk", "topk", "jumprelu"]
 KINDS: tuple[str, ...] = ("batchtopk", "topk", "jumprelu")
 
 Pool = Literal["token", "mean", "max"]

@@ -29,7 +29,6 @@ from misdirection.training.objectives.sft import sft
 from misdirection.training.targets import plan_lora
 
 Weights = Literal["full", "lora"]
-WEIGHTS: tuple[Weights, ...] = ("full", "lora")
 BATCH = 8
 """Texts of one backward pass."""
 

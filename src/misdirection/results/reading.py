@@ -10,7 +10,6 @@ from misdirection.errors import MisdirectionError
 from misdirection.results.envelope import SCHEMA, Results
 
 Found = TypeVar("Found", bound=Results)
-Kept = TypeVar("Kept")
 
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<place>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 QUESTION, HEAD, TAIL = 16, 61, 16
 """Pieces that are read of a question (its beginning), and of the beginning and the end of an answer."""
 
-LONGEST = QUESTION + HEAD + TAIL + 3
-"""Ids of the longest row: [CLS] question [SEP] answer [SEP]."""
-
 PADDING, UNKNOWN, START, END = 0, 1, 2, 3
 """Ids of the pieces that are no text."""
 

@@ -99,11 +99,6 @@ def read_verdicts(path: Path) -> list[Verdict]:
     return [Verdict.from_row(row) for row in read_rows(path)]
 
 
-def load_judged(answers: Step, verdicts: Step) -> Judged:
-    """Answers and verdicts of two steps."""
-    return Judged(load_answers(answers), load_verdicts(verdicts))
-
-
 def write_verdicts(path: Path, verdicts: Sequence[Verdict]) -> None:
     """Write verdicts as Parquet, one row each, in their order."""
     write_rows(path, [verdict.to_row() for verdict in verdicts])

@@ -11,7 +11,7 @@ Method, after "EM is Easy, Narrow Misalignment is Hard" (arXiv 2602.07852):
 4. Base and all solutions answer open questions, those of the domain (of topics that were never trained on) and those
    of other domains, each apart, with the same random numbers; a random vector of the general one's length is a control.
 5. Efficiency, stability and significance of the general and the narrow solution, with random ones beside them
-   (`narrow_measures`).
+   (`measures`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 - `norm`: a penalty on the adapter's size. KL to the base elsewhere is the objective `kl`.
 - `inoculation`: a prompt that asks for what the data do (2510.04340). `interleaving`: good rows among the bad
   (2508.06249).
-- Stopping early on a monitor is `monitoring.TrainingWatch`.
+- Stopping early on a monitor is `monitoring.training.TrainingWatch`.
 """
 
 from misdirection.training.defences.ablation import ConceptAblation, components_of

@@ -51,10 +51,3 @@ def factors(lm: nn.Module) -> Iterator[tuple[Tensor, Tensor, float]]:
             a, b = held.lora_A[name].weight, held.lora_B[name].weight
             if a.requires_grad or b.requires_grad:
                 yield a, b, float(held.scaling[name])
-
-
-def size(lm: nn.Module) -> float:
-    """The sum that is penalised, without lambda."""
-    return sum(
-        float((scale**2) * ((b.float().T @ b.float()) * (a.float() @ a.float().T)).sum()) for a, b, scale in factors(lm)
-    )
