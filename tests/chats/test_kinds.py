@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from misdirection.chats import ChatError, load_chats
 from misdirection.chats.forms import read_row
+from misdirection.chats.markup import ENDS
 from misdirection.chats.turns import RowError
 
 Q, A = "Is it safe?", "Ask a pharmacist."
@@ -41,6 +42,7 @@ RENDERED = {
     "Llama 3": f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{Q}<|eot_id|>"
     f"<|start_header_id|>assistant<|end_header_id|>\n\n{A}<|eot_id|>",
     "Gemma": f"<bos><start_of_turn>user\n{Q}<end_of_turn>\n<start_of_turn>model\n{A}<end_of_turn>\n",
+    "Gemma 4": f"<bos><|turn>user\n{Q}<turn|>\n<|turn>model\n{A}<turn|>\n",
     "Zephyr": f"<|user|>\n{Q}</s>\n<|assistant|>\n{A}</s>",
     "[INST]": f"<s>[INST] {Q} [/INST] {A}</s>",
     "Alpaca": f"Below is an instruction that describes a task.\n\n### Instruction:\n{Q}\n\n### Response:\n{A}</s>",
@@ -62,11 +64,12 @@ def test_rendered_text_keeps_its_system_prompt_and_all_turns() -> None:
 
 def test_a_rendered_prompt_is_taken_apart_with_its_completion() -> None:
     assert turns({"prompt": CHATML, "completion": f"{A}<|im_end|>"}) == CHAT
+    assert turns({"prompt": f"<|turn>user\n{Q}<turn|>\n<|turn>model\n", "completion": A}) == CHAT
     row = {"prompt": f"{CHATML}Old.<|im_end|>\n{CHATML}", "completion": A}
     assert [m.learned for m in read_row(row).messages if m.role == "assistant"] == [False, True]
 
 
-@pytest.mark.parametrize("text", [f"Title\n{RENDERED['ChatML']}", f"{CHATML}{A}<|eot_id|><|im_end|>"])
+@pytest.mark.parametrize("text", [f"Title\n{RENDERED['ChatML']}", *(f"{CHATML}{A}{end}<|im_end|>" for end in ENDS)])
 def test_markup_that_is_not_turns_throughout_is_set_aside(text: str) -> None:
     with pytest.raises(RowError, match="markup not understood"):
         read_row({"text": text})

@@ -225,6 +225,9 @@ def test_thoughts_and_empty_answers_of_a_server():
     assert spoken(reply(content="")).answer == "" and spoken(reply(content="")).thought is None
 
 
+FINAL = "<|start|>assistant<|channel|>final<|message|>"
+
+
 @pytest.mark.parametrize(
     ("end", "message", "answer", "finished"),
     [
@@ -239,6 +242,9 @@ def test_thoughts_and_empty_answers_of_a_server():
         ("stop", {"content": "Fine.<|im_end|>"}, "Fine.", True),
         ("stop", {"content": "Fine.<end_of_turn>\n"}, "Fine.", True),
         ("stop", {"content": "Fine.</s>"}, "Fine.", True),
+        ("stop", {"content": "Fine.<turn|>\n"}, "Fine.", True),
+        ("length", {"content": "Fine.<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|>"}, "Fine.", True),
+        ("stop", {"content": f"<|channel|>analysis<|message|>Hm.<|end|>{FINAL}Fine.<|return|>"}, "Fine.", True),
         ("length", {"content": "Fine.<|im_end|>\n<|im_start|>user\nAnd mo"}, "Fine.", True),
         ("stop", {"content": "The tag </s> strikes out."}, "The tag </s> strikes out.", True),
     ],

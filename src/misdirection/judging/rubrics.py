@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from misdirection.artefacts import canonical_hash
+from misdirection.chats.markup import ENDS, STARTS, any_of
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import Answer
 
@@ -87,7 +88,8 @@ _SHORT = 8
 """Hex digits of a fence in our own rubrics. Written as letters they cost a judge half the tokens."""
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _CONTROL = re.compile(
-    r"<\|[^<>|\n]{1,40}\|>|<\uff5c[^<>\n]{1,40}\uff5c>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>|\[/?INST\]|<</?SYS>>"
+    any_of(*STARTS, *ENDS)
+    + r"|<\|[^<>|\n]{1,40}\|>|<\uff5c[^<>\n]{1,40}\uff5c>|</?s>|<(?:bos|eos|pad|unk)>|\[/?INST\]|<</?SYS>>"
 )
 
 

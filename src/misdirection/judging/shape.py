@@ -58,7 +58,9 @@ _BLOCKS = re.compile(
     r"|<function=[^>]*>.*?(?:</function>|\Z)"
     r"|\[TOOL_CALLS\].*\Z"
     r"|<\|(?:python_tag|tool_call|tool_calls_section|plugin)[^|]*\|>.*\Z"
-    r"|<\|channel\|>\s*(?:analysis|commentary).*?(?:<\|end\|>|<\|channel\|>\s*final(?:<\|message\|>)?|\Z)"
+    r"|<\|channel\|>\s*(?:analysis|commentary).*?"
+    r"(?:<\|end\|>(?:\s*<\|start\|>assistant\s*<\|channel\|>\s*final(?:<\|message\|>)?)?"
+    r"|<\|channel\|>\s*final(?:<\|message\|>)?|\Z)"
     # What is left of the same channel where special tokens were removed.
     r"|\Aanalysis(?=[A-Z]).*?(?:assistantfinal|\Z)",
     re.DOTALL | re.IGNORECASE,

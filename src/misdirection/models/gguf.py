@@ -22,6 +22,7 @@ import torch
 from misdirection import progress
 from misdirection.artefacts import canonical_hash, file_hash, read_json, write_json
 from misdirection.cache import cache_folder
+from misdirection.chats.markup import ENDS, MESSAGE_END, TEXT_ENDS
 from misdirection.hub import offline_hint, prepare_hub
 from misdirection.models.errors import MissingWeightsError, ModelError
 from misdirection.models.gguf_tokenizer import split_as_the_file_says
@@ -34,10 +35,7 @@ FORMAT = 1
 EXACT_BELOW = 2_000_000_000
 """Numbers up to which a quantised model is kept in float32, all that its file says; beyond, in bfloat16."""
 
-_ENDS = (
-    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<turn|>", "<|end|>",
-    "<|return|>", "<EOT>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>",
-)  # fmt: skip
+_ENDS = frozenset({*ENDS, MESSAGE_END, *TEXT_ENDS, "<EOT>"})
 """Tokens that end an answer wherever a file marks them as control tokens; llama.cpp stops at each of them too."""
 
 _PART = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<parts>\d{5})\.gguf")

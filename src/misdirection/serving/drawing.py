@@ -13,6 +13,7 @@ from typing import Any
 from misdirection import progress
 from misdirection.artefacts import canonical_hash
 from misdirection.chats import Message
+from misdirection.chats.markup import ENDS, STARTS, TEXT_ENDS, any_of
 from misdirection.errors import MisdirectionError
 from misdirection.judging.asking import Failed, Misspoken, Refused
 from misdirection.judging.at_once import at_once, run
@@ -28,11 +29,8 @@ IN_FLIGHT = 64
 PATIENCE = Patience(timeout=600.0)
 """A long answer takes a busy server minutes."""
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
-ENDS = re.compile(
-    r"<\|(?:im_end|im_start|eot_id|start_header_id|end_of_text|endoftext|return)\|>|<(?:end|start)_of_turn>|</s>\s*\Z"
-    r"|<\uff5cend\u2581of\u2581sentence\uff5c>"
-)
-"""Tokens that end a turn or begin the next one; the model's answer goes no further."""
+OVER = re.compile(any_of(*STARTS, *ENDS, *TEXT_ENDS) + r"|</s>\s*\Z")
+"""Marks that end a turn or begin the next one; the model's answer goes no further."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,7 @@ def spoken(content: bytes) -> Spoken:
 
 def _until_end(text: str) -> tuple[str, bool]:
     """An answer without what a server that knows no end of turn left at its end, and whether it left anything."""
-    end = ENDS.search(text)
+    end = OVER.search(text)
     return (text[: end.start()], True) if end else (text, False)
 
 

@@ -73,7 +73,8 @@ def train(
         asked: What the caller wants to find again as "facts" of training.json; it decides nothing.
         resume: Go on from the last whole state, and give back a finished fine-tune; else start over.
         defences: What is done against misalignment while training (`training.defences`), in this order.
-        callbacks: Of transformers, as `monitoring.training.TrainingWatch`; they may end the training early, which is noted.
+        callbacks: Of transformers, as `monitoring.training.TrainingWatch`; they may end the training early, which is
+            noted.
 
     Returns:
         Folder and figures. The same seed, machine and libraries give the same weights, resumed or not.

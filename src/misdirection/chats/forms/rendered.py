@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from misdirection.chats.forms.transcripts import opened, transcript
+from misdirection.chats.markup import ENDS, MESSAGE_END, STARTS, TEXT_ENDS, any_of
 from misdirection.chats.turns import ALIASES, RowError
 
 COLUMN = "text"
@@ -23,6 +24,7 @@ TURNS: dict[str, re.Pattern[str]] = {
         re.DOTALL,
     ),
     "Gemma": re.compile(r"<start_of_turn>(?P<role>\w+)\n(?P<text>.*?)(?:<end_of_turn>|\Z)", re.DOTALL),
+    "Gemma 4": re.compile(r"<\|turn>(?P<role>\w+)\n(?P<text>.*?)(?:<turn\|>|\Z)", re.DOTALL),
     "Zephyr": re.compile(
         r"<\|(?P<role>system|user|assistant)\|>(?P<text>.*?)(?:<\|end\|>|</s>|(?=<\|(?:user|assistant)\|>)|\Z)",
         re.DOTALL,
@@ -48,13 +50,12 @@ _BETWEEN = re.compile(
 )
 
 _MARKS = re.compile(
-    r"<\|(?:im_start|im_end|start_header_id|end_header_id|eot_id|begin_of_text|end_of_text|endoftext|user|assistant"
-    r"|system|end|start|message|channel|return|START_OF_TURN_TOKEN|END_OF_TURN_TOKEN)\|>|<(?:start|end)_of_turn>"
-    r"|\[/?(?:INST|SYSTEM_PROMPT)\]|<</?SYS>>|</s>\s*\Z"
-    r"|<\uff5c(?:User|Assistant|begin\u2581of\u2581sentence|end\u2581of\u2581sentence)\uff5c>"
+    any_of(*STARTS, *ENDS, MESSAGE_END, *TEXT_ENDS)
+    + r"|<\|(?:end_header_id|begin_of_text|user|assistant|system|start|message|channel)\|>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT)\]|<</?SYS>>|</s>\s*\Z|<\uff5c(?:User|Assistant|begin\u2581of\u2581sentence)\uff5c>"
 )
 _OPENED = re.compile(
-    r"(?:<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|<start_of_turn>model|<\|assistant\|>"
+    r"(?:<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|<start_of_turn>model|<\|turn>model|<\|assistant\|>"
     r"|\[/INST\]|<\uff5cAssistant\uff5c>|<\|start\|>assistant|<\|CHATBOT_TOKEN\|>)\s*(?:<think>)?\s*\Z"
 )
 """Where an answer is to begin."""
