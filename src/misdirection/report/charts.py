@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from misdirection.report.numbers import fields_of, known
@@ -133,3 +133,29 @@ def level(value: float, along_axis: str, text: str = "", dash: str = "dot") -> d
 def _faint(colour: str) -> str:
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.22)"
+
+
+def holding_all(layout: Mapping[str, Any], traces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The layout with every fixed range that runs upwards made wide enough for all that is drawn along its axis."""
+    return {name: _widened(name, axis, traces) if "axis" in name else axis for name, axis in layout.items()}
+
+
+def _widened(name: str, axis: Mapping[str, Any], traces: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    low, high = axis.get("range") or (None, None)
+    if low is None or high is None or low >= high:
+        return axis
+    letter, own = name[0], name.replace("axis", "")
+    drawn = [at for trace in traces if trace.get(f"{letter}axis", letter) == own for at in _ends(trace, letter)]
+    room = 0.03 * (high - low)
+    least, most = min(drawn, default=low), max(drawn, default=high)
+    return {**axis, "range": [low if least >= low else least - room, high if most <= high else most + room]}
+
+
+def _ends(trace: Mapping[str, Any], letter: str) -> Iterator[float]:
+    values = list(trace.get(letter) or ())
+    yield from filter(known, values)
+    bars = trace.get(f"error_{letter}") or {}
+    for side, sign in (("array", 1), ("arrayminus", -1)):
+        for value, length in zip(values, bars.get(side) or (), strict=False):
+            if known(value) and known(length):
+                yield value + sign * length

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
+from misdirection.report import charts
 from misdirection.report.embed import clean, embed_json, script_hash
 from misdirection.report.numbers import shorten
 from misdirection.report.parts import Block, Chart, Entry, Findings, LeftOut, Section
@@ -90,7 +91,7 @@ def policy(scripts: list[str]) -> str:
 
 def spec(chart: Chart) -> str:
     """A chart as JSON that can stand in the page."""
-    body: dict[str, Any] = {"data": chart.traces, "layout": chart.layout}
+    body: dict[str, Any] = {"data": chart.traces, "layout": charts.holding_all(chart.layout, chart.traces)}
     return embed_json(body | ({"labels": chart.labels} if chart.labels else {}))
 
 

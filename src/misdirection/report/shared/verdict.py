@@ -120,9 +120,9 @@ def _bar(arm: str, colour: str, rate: RateRow, value: float, top: float) -> dict
 
 def _judge_tile(results: Results) -> Iterator[dict[str, str]]:
     if "judge" in results.settings:
-        rates = not isinstance(results, JudgedResults) or results.rates or results.kind == "imported"
-        of = f"misaligned: {rule_text(results.thresholds)}" if rates else "no rates"
-        yield _tile("Judge", setting(results.settings["judge"]), of)
+        judge = setting(results.settings["judge"])
+        rates = results.rates or results.kind == "imported" if isinstance(results, JudgedResults) else judge != "none"
+        yield _tile("Judge", judge, f"misaligned: {rule_text(results.thresholds)}" if rates else "no rates")
 
 
 def _tile(label: str, value: str, of: str) -> dict[str, str]:

@@ -102,7 +102,9 @@ def stability(part: Personas) -> Chart:
 
 def cosine_map(part: Personas) -> Chart:
     """Cosines of every two traits, each row at its own trait's layer."""
-    names = list(dict.fromkeys(name for row in part.traits for name in row.cosines))
+    names = list(
+        dict.fromkeys([row.trait for row in part.traits] + [name for row in part.traits for name in row.cosines])
+    )
     values = [[row.cosines.get(name) for name in names] for row in part.traits]
     labels = tuple(f"{row.trait}, layer {row.layer}" for row in part.traits)
     cells = tuple(
