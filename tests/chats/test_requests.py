@@ -39,6 +39,12 @@ LOGS = {
     "messages beside the response": {"messages": [U], "response": said("Hello.")},
     "choices beside the messages": {**ASKED, **said("Hello.")},
     "a stream": {"request": {**ASKED, "stream": True}, "response": CHUNKS},
+    "a stream as it went over the wire": {
+        "request": ASKED, "response": "".join(f"data: {json.dumps(c)}\n\n" for c in CHUNKS) + "data: [DONE]\n\n",
+    },
+    "a stream of a server that names no objects": {
+        "request": ASKED, "response": [{"choices": chunk["choices"]} for chunk in CHUNKS],
+    },
     "responses": {"request": {"model": "m", "input": "Hi?"}, "response": ITEMS},
     "responses, turns": {
         "request": {"input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi?"}]}]},

@@ -12,6 +12,7 @@ import yaml
 from tests.cli.conftest import Cli
 from tests.cli.test_errors import two_lines
 
+from misdirection import progress
 from misdirection.artefacts import read_json
 from misdirection.cli.main import app
 from misdirection.cli.studies import TUNING, split_training
@@ -88,6 +89,24 @@ def test_the_settings_of_a_fine_tune_stand_under_training(tmp_path: Path) -> Non
     assert parsed(["study", "narrow"], file_without_preset(tmp_path)).params["samples"] == 4
 
 
+def test_values_are_read_as_they_would_be_typed(tmp_path: Path) -> None:
+    """After YAML 1.1 on and off are booleans and 010 is 8; as an option each is what stands there."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("thinking: on\nlayers: [010, 3]\nlr: 1e-4\ndate: 2024-07-26\nstrict: yes\ndry-run: off\n")
+    params = parsed(["audit"], file).params
+    assert (params["thinking"], params["layers"], params["lr"]) == ("on", ["010", "3"], 1e-4)
+    assert (params["date"], params["strict"], params["dry_run"]) == ("2024-07-26", True, False)
+
+
+def test_what_was_recommended_by_preset_is_passed_over_and_said(tmp_path: Path, capsys) -> None:
+    progress.enable()
+    try:
+        parsed(["study", "narrow"], file_without_preset(tmp_path))
+    finally:
+        progress.disable()
+    assert "'training' of a preset (vector) is passed over" in capsys.readouterr().err
+
+
 def file_without_preset(folder: Path) -> Path:
     file = folder / "narrow.yaml"
     file.write_text("samples: 4\ntraining: {vector: {lr: 0.02}}\n")
@@ -136,6 +155,13 @@ def test_a_study_trains_as_it_was_told(cli: Cli, tiny: Path, tmp_path: Path) -> 
         ("a: [1", ("line 2 is no YAML", "settings.yaml")),
         ("max-new-tokens: 3\nmax_new_tokens: 4", ("sets 'max_new_tokens' twice", "settings.yaml")),
         ("samples: many", ("--samples", "valid integer")),
+        ("samples: 3\nsamples: 4", ("line 2 is no YAML: the key 'samples' stands twice", "settings.yaml")),
+        ("seed: true", ("--seed", "valid integer")),
+        ("samples: 2.7", ("--samples", "valid integer")),
+        ("temperature: 1:30", ("--temperature", "valid number")),
+        ("training: 3", ("'training' holds no names and values", "training: {lr: 1e-4}")),
+        ("training: {lrr: 0.1}", ("sets 'lrr', which is no option here", "did you mean 'lr'?")),
+        ("training: {lr: 0.1, sampels: 3}", ("sets 'sampels', which is no option here", "did you mean 'samples'?")),
     ],
 )
 def test_what_cannot_be_read_is_said(cli: Cli, tmp_path: Path, text: str, said: tuple[str, ...]) -> None:

@@ -121,3 +121,24 @@ def test_a_fine_tune_is_watched_beside_its_control_and_stopped(cli: Cli, place: 
     two_lines(
         cli("train", "--data", "organism:bad-medical", "--watch-stop", "--out", tmp_path / "x"), "--watch-stop is"
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--calibration", "typo.json"), ("there is no file typo.json", "--benign FILE makes it")),
+        (("--direction", "bad.npz", "--calibration", "typo.json"), ("there is no file typo.json", "--benign")),
+        (("--calibration", "monitor.json", "--rate", "0.2"), ("--rate is for thresholds that are set", "--benign")),
+        (("--calibration", "monitor.json", "--statistic", "peak"), ("--statistic is what the calibration says", "")),
+        (("--calibration", "monitor.json", "--turns", "all"), ("--turns is what the calibration says", "--direction")),
+        (("--calibration", "monitor.json", "--layer", "3"), ("--layer is what the calibration says", "--direction")),
+    ],
+)
+def test_what_is_typed_is_never_passed_over(cli: Cli, tmp_path: Path, more: tuple[str, ...], said: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip  # noqa: E501
+    """A peak was asked for and the mean was told; a calibration that is not there left everything without an alarm."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("monitor.json", "bad.npz", "new.jsonl"):
+        (tmp_path / name).write_text("{}")
+    done = cli("monitor", "new.jsonl", *more, "--out", tmp_path / "run")
+    assert done.code == 2 and all(part in done.err for part in said), done.err
+    assert not (tmp_path / "run").exists()

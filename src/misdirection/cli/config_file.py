@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from misdirection import progress
 from misdirection.errors import MisdirectionError, did_you_mean
 
 CONFIG = "config"
@@ -43,13 +44,11 @@ def _read(quiet: Mapping[str, Any], context: typer.Context, file: Path) -> Path:
 
     known: dict[str, Any] = {str(one.name): one for one in context.command.params if one.name not in (CONFIG, "help")}
     held = read_settings(file)
-    training = held.pop("training", None) or {}
-    # Elsewhere they are what the model's folder recommends, and it will again.
-    held |= training if known.keys() & training.keys() else {}
+    held |= _training(held.pop("training", None), file)
     found: dict[str, Any] = {}
     for name, value in held.items():
         if name in known and value is not None:
-            found[name] = _as_typed(value, bool(known[name].multiple))
+            found[name] = [str(one) for one in _several(value)] if known[name].multiple else _joined(value)
         elif name not in known and not (name in quiet and _alike(value, quiet[name])):
             flags = sorted(key.replace("_", "-") for key in known)
             flag = name.replace("_", "-")
@@ -60,15 +59,41 @@ def _read(quiet: Mapping[str, Any], context: typer.Context, file: Path) -> Path:
     return file
 
 
+def _training(held: Any, file: Path) -> Mapping[str, Any]:
+    """Settings of fine-tunes, which stand under a name of their own.
+
+    Raises:
+        MisdirectionError: They are no names and values.
+    """
+    if held is None:
+        return {}
+    if not isinstance(held, Mapping):
+        raise MisdirectionError(f"--config: {file}: 'training' holds no names and values", "as training: {lr: 1e-4}")
+    parts = {str(name).replace("-", "_"): value for name, value in cast(Mapping[Any, Any], held).items()}
+    # Files of older runs had what the model's folder recommends by preset, and it will again.
+    if by_preset := [name for name, value in parts.items() if isinstance(value, Mapping)]:
+        progress.say(
+            f"  --config: {file}: 'training' of a preset ({', '.join(by_preset)}) is passed over; the model's folder "
+            "recommends such, and what is to hold stands there without a preset's name"
+        )
+    return {name: value for name, value in parts.items() if name not in by_preset}
+
+
 def _alike(value: Any, default: Any) -> bool:
-    return value is None or value == (list(cast(tuple[Any, ...], default)) if isinstance(default, tuple) else default)
+    """Whether a value says no more than the default, which stands there as a run writes it."""
+    import yaml
+
+    from misdirection.artefacts import plain
+    from misdirection.yaml_text import read_yaml_text
+
+    return value is None or value == read_yaml_text(yaml.safe_dump(plain(default)), as_typed=True)
 
 
-def _as_typed(value: Any, several: bool) -> Any:
+def _several(value: Any) -> list[Any]:
+    """The values of an option that may be repeated."""
+    return cast(list[Any], value) if isinstance(value, list) else [value]
+
+
+def _joined(value: Any) -> str:
     """A value as the command line would hold it."""
-    if several:
-        values = cast(list[Any], value) if isinstance(value, list) else [value]
-        return [str(one) for one in values]
-    if isinstance(value, list):
-        return ",".join(map(str, cast(list[Any], value)))
-    return value if isinstance(value, bool) else str(value)
+    return ",".join(map(str, _several(value)))

@@ -12,6 +12,7 @@ import typer
 
 from misdirection.cli.begin import tell
 from misdirection.cli.derive import several, with_options
+from misdirection.cli.recall import typed
 from misdirection.cli.show import link, note, onward, table
 from misdirection.errors import MisdirectionError, command
 from misdirection.studies.kit.config import ModelConfig
@@ -28,6 +29,9 @@ CALIBRATION = "monitor.json"
 """Name of a calibration beside its directions."""
 
 READ = "What is read"
+SHAPE = ("span", "statistic", "window", "turns", "layer", "below")
+"""Options that a calibration holds."""
+
 THRESHOLDS = "When the alarm is raised"
 
 
@@ -37,6 +41,7 @@ def add(app: typer.Typer) -> None:
 
 
 def monitor(
+    context: typer.Context,
     chats: Annotated[
         str | None,
         typer.Argument(
@@ -159,6 +164,7 @@ def monitor(
     place = _place_of(calibration, given)
     target = out or (STREAM if chats == STREAM else "runs/monitor")
     _check(chats, given, benign, place, target, append)
+    _check_thresholds(typed(context, context.params), given, benign, thresholds)
     folder = Path(target) if chats and target != STREAM else None
     tell({"model": config.model, "adapter": adapter, "data": [one for one in (chats, *(benign or ())) if one]}, folder)
     from misdirection.cli.threads import set_threads
@@ -194,6 +200,22 @@ def _check(
     for path in (*(benign or ()), *([chats] if chats and chats != STREAM else ())):
         if "/" in path and not Path(path).exists() and path.count("/") != 1:
             raise MisdirectionError(f"{path}: no such file or folder", "check the path")
+
+
+def _check_thresholds(said: Mapping[str, Any], given: tuple[str, ...], benign: list[str] | None, used: bool) -> None:
+    """Refuse what is typed and would be passed over, and thresholds that are named and not there."""
+    place: Path | None = said.get("calibration")
+    if benign:
+        return
+    if place is not None and used and not place.is_file():
+        raise MisdirectionError(f"--calibration: there is no file {place}", "--benign FILE makes it, of harmless chats")
+    if "rate" in said:
+        raise MisdirectionError("--rate is for thresholds that are set", "--benign FILE sets them, of harmless chats")
+    if not given and (fixed := [name for name in SHAPE if name in said]):
+        raise MisdirectionError(
+            f"--{fixed[0]} is what the calibration says, where no direction is named",
+            "--direction FILE too, which is held against the calibration, or thresholds set anew with --benign FILE",
+        )
 
 
 def _place_of(calibration: Path | None, given: tuple[str, ...]) -> Path | None:

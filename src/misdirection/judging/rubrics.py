@@ -256,8 +256,10 @@ def _read(path: Path, verbatim: bool) -> tuple[tuple[Rubric, ...], dict[str, tup
     """Rubrics for all answers, and those by question, of a file of judge prompts or of questions."""
     import yaml
 
+    from misdirection.yaml_text import read_yaml_text
+
     try:
-        root: Any = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        root: Any = read_yaml_text(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MisdirectionError(f"{path}: cannot be read as YAML ({error})", "give a file of judge prompts") from error
     if isinstance(root, list):

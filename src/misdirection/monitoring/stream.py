@@ -25,6 +25,7 @@ from misdirection.locks import Lock
 from misdirection.models import Model
 from misdirection.monitoring.calibration import Calibration, demand_fitting, model_facts
 from misdirection.monitoring.errors import MonitorError
+from misdirection.monitoring.grown import demand_grown, marks
 from misdirection.monitoring.incoming import STDIN, Incoming, arrived, incoming
 from misdirection.monitoring.scoring import BASE, Reading, Unread, read_chats
 from misdirection.monitoring.summary import Summary
@@ -36,6 +37,9 @@ ROWS = 128
 
 WAIT = 0.25
 """Seconds that a row of standard input waits for company."""
+
+FILES = "files"
+"""Under which a folder's settings hold what its source's files are known by."""
 
 TOKENS = ("none", "alarms", "all")
 """Whose tokens are written out: nobody's, those of answers that raise the alarm, everybody's."""
@@ -104,14 +108,14 @@ def monitor_to(
         append: Of standard input, which cannot be rewound: what comes now follows what is there.
 
     Raises:
-        MonitorError: The folder holds results of something else.
+        MonitorError: The folder holds results of something else, or the source's files were written anew since.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     lock = Lock.take(folder / ".lock")
     try:
         summary = Summary(calibration)
-        _demand_same(folder, _settings(model, source, watch, calibration, arm, tokens))
+        _demand_same(folder, _settings(model, source, watch, calibration, arm, tokens), source)
         live = str(source) == STDIN
         done = _go_on(folder, summary, watch.statistic, live)
         if live and done and not append:
@@ -236,17 +240,16 @@ def _settings(
     })  # fmt: skip
 
 
-def _demand_same(folder: Path, settings: dict[str, Any]) -> None:
-    """Whoever goes on with a folder must mean the same by it."""
+def _demand_same(folder: Path, settings: dict[str, Any], source: str | Path) -> None:
+    """Whoever goes on with a folder must mean the same by it, and by the source of the name what was read."""
     told = folder / "settings.json"
-    if not told.exists():
-        write_json(told, settings)
-        return
-    before = read_json(told)
+    before = read_json(told) if told.exists() else settings
     if wrong := [name for name in settings if before.get(name) != settings[name]]:
         raise MonitorError(
             f"{folder} holds scores of another {wrong[0]}", "give another folder with --out, or remove this one"
         )
+    demand_grown(before.get(FILES, []), source)
+    write_json(told, settings | {FILES: marks(source)})
 
 
 def _go_on(folder: Path, summary: Summary, statistic: str, live: bool) -> int:

@@ -71,12 +71,14 @@ def load_circumstances(spec: str | Path, domain: str = "") -> tuple[Circumstance
     """
     import yaml
 
+    from misdirection.yaml_text import read_yaml_text
+
     sets = sorted(path.stem for path in _SETS.glob("*.yaml"))
     file = _SETS / f"{spec}.yaml" if str(spec) in sets else Path(spec)
     if not file.is_file():
         raise QuestionError(f"there are no conditions '{spec}'", did_you_mean(str(spec), sets, "known") + ", or a file")
     try:
-        held: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        held: Any = read_yaml_text(file.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise QuestionError(f"{file} is no YAML: {error}", "a list of conditions") from error
     if not isinstance(held, list) or not held:

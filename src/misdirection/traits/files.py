@@ -102,15 +102,27 @@ def _of_file(path: Path) -> tuple[Trait, ...]:
 def _parsed(path: Path) -> dict[str, Any]:
     import yaml
 
+    from misdirection.yaml_text import read_yaml_text
+
     try:
         text = path.read_text(encoding="utf-8-sig")
-        root: Any = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        root: Any = (
+            json.loads(text, object_pairs_hook=_once) if path.suffix.lower() == ".json" else read_yaml_text(text)
+        )
     except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
         told = " ".join(str(error).split())
         raise TraitError(f"{path} cannot be read: {told}", f"{READ}; a text with ? or : stands in quotes") from error
     if not isinstance(root, dict) or not root:
         raise TraitError(f"{path} holds no trait", READ)
     return {str(key): value for key, value in cast("dict[Any, Any]", root).items()}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key '{next(name for name in names if names.count(name) > 1)}' stands twice")
+    return held
 
 
 def _trait(path: Path, held: Mapping[str, Any]) -> Trait:
@@ -143,10 +155,13 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def _list(where: str, key: str, value: Any) -> tuple[str, ...]:
-    texts = cast("list[Any]", value) if isinstance(value, list) else [None]
-    if not all(isinstance(text, str) for text in texts):
+    if not isinstance(value, list):
         raise TraitError(f"{where}: '{key}' is no list of texts", "a question a line, each in quotes")
-    return tuple(str(text) for text in texts)
+    texts = cast("list[Any]", value)
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            raise TraitError(f"{where}: number {number} of '{key}' is no text but {text!r}", "put it in quotes")
+    return tuple(map(str, texts))
 
 
 def _contrasts(where: str, value: Any, keys: tuple[str, str]) -> Iterator[Contrast]:

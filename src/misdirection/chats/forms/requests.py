@@ -173,9 +173,22 @@ def _texts(content: Any) -> str:
 
 
 def _chunks(value: Any) -> list[dict[str, Any]]:
-    """The chunks of a streamed response, [] where it is none."""
+    """The chunks of a streamed response, [] where it is none; as a list, or as the text that went over the wire."""
+    if isinstance(value, str):
+        value = [line.removeprefix("data:").strip() for line in value.splitlines() if line.startswith("data:")]
+        value = [line for line in value if line != "[DONE]"]
     held = [chunk for chunk in map(_object, cast("list[Any]", value)) if chunk] if isinstance(value, list) else []
-    return held if held and all("chunk" in str(chunk.get("object")) for chunk in held) else []
+    # The last one may hold the count of tokens and no choice.
+    whole = all("choices" in chunk or "chunk" in str(chunk.get("object")) for chunk in held)
+    return held if whole and any(map(_is_chunk, held)) else []
+
+
+def _is_chunk(held: Mapping[str, Any]) -> bool:
+    if "chunk" in str(held.get("object")):
+        return True
+    choices = held.get("choices")
+    inner = map(_object, cast("list[Any]", choices)) if isinstance(choices, list) else ()
+    return any(choice is not None and "delta" in choice for choice in inner)
 
 
 def _assembled(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -70,16 +70,18 @@ def settings_of(config: Any) -> dict[str, Any]:
 
 
 def read_settings(file: str | Path) -> dict[str, Any]:
-    """What stands in a file of settings, by the names of fields.
+    """What stands in a file of settings, by the names of fields; values as texts, as they would be typed.
 
     Raises:
         MisdirectionError: There is no such file, or it is no YAML mapping of option names.
     """
     import yaml
 
+    from misdirection.yaml_text import read_yaml_text
+
     hint = "a YAML file of option names and values, as settings.yaml in each run's folder"
     try:
-        held: Any = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        held: Any = read_yaml_text(Path(file).read_text(encoding="utf-8-sig"), as_typed=True)
     except (OSError, UnicodeDecodeError) as error:
         raise MisdirectionError(f"--config: {file} cannot be read: {error}", hint) from error
     except yaml.YAMLError as error:
