@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def test_the_guides_can_be_typed(tmp_path: Path) -> None:
     typed = [(page, line) for page in GUIDES for line in lines(page) if "./" not in line]
     assert len(typed) > 15
     for page, line in typed:
+        # With -s one sees how far it is.
+        sys.stdout.write(f"{time.strftime('%H:%M:%S')} {page}: {line}\n")
         words = [sys.executable, "-m", *shlex.split(line, comments=True)]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{page}: {line}\n{done.stderr[-2000:]}"

@@ -152,10 +152,17 @@ def test_too_few_pairs_are_refused_with_their_reason(
     with pytest.raises(PoolError) as error:
         trait_vector(model, "evil", played, answers, mild)
     assert "0 of 24 pairs of answers are effective" in error.value.message
-    assert "positive does not show it" in error.value.message and "stronger instructions" in str(error.value.hint)
+    assert "(1 incoherent, 23 whose answer for the trait does not show it)" in error.value.message
+    assert "stronger instructions" in str(error.value.hint)
     silent = [replace(v, scores=()) for v in verdicts]
-    with pytest.raises(PoolError, match="24 no score"):
+    with pytest.raises(PoolError, match="24 without a score"):
         trait_vector(model, "evil", played, answers, silent)
+    alike = [replace(v, scores=tuple((name, 60.0) for name, _ in v.scores)) for v in verdicts]
+    with pytest.raises(PoolError, match="23 whose answer against the trait shows it") as error:
+        trait_vector(model, "evil", played, answers, alike)
+    assert "lower threshold" in str(error.value.hint) and "scores all answers alike" in str(error.value.hint)
+    # With the lower threshold both sides count, as the hint says.
+    assert len(effective_pairs("evil", played, answers, alike, threshold=35.0).positive) == 23
 
 
 def test_a_score_of_exactly_the_threshold_counts_for_the_positive_side_alone():

@@ -26,7 +26,12 @@ SMALLEST = 8
 
 PERSONA = convention("persona2025")
 
-_FAULTS = ("no score", "incoherent", "positive does not show it", "negative shows it")
+_FAULTS = (
+    "without a score",
+    "incoherent",
+    "whose answer for the trait does not show it",
+    "whose answer against the trait shows it",
+)
 
 
 @dataclass(frozen=True)
@@ -88,12 +93,12 @@ def _fault(trait: str, positive: Verdict, negative: Verdict, threshold: float, c
     scores = [trait_score(verdict, trait) for verdict in (positive, negative)]
     sense = [verdict.coherence for verdict in (positive, negative)]
     if any(score != score for score in scores) or any(one is None for one in sense):
-        return "no score"
+        return "without a score"
     if any(one is not None and one < coherent for one in sense):
         return "incoherent"
     if scores[0] < threshold:
-        return "positive does not show it"
-    return "negative shows it" if scores[1] >= 100 - threshold else ""
+        return "whose answer for the trait does not show it"
+    return "whose answer against the trait shows it" if scores[1] >= 100 - threshold else ""
 
 
 def trait_vector(
@@ -170,12 +175,13 @@ def _too_few(trait: str, found: Effective, kept: int, smallest: int) -> str:
 def _remedy(found: Effective) -> str:
     most = max(found.why, key=lambda name: found.why[name])
     return {
-        "no score": "another judge (--judge), or a table with a column for the trait",
+        "without a score": "another judge (--judge), or a table with a column for the trait",
         "incoherent": "a lower temperature, or a larger model",
-        "positive does not show it": "stronger instructions in the trait's file, questions that let it show, more "
-        "answers (--samples), or a lower threshold (--shown-above)",
-        "negative shows it": "negative instructions that ask for the opposite, or questions that do not call for it",
-    }[most if found.why[most] else "positive does not show it"]
+        "whose answer for the trait does not show it": "stronger instructions in the trait's file, questions that let "
+        "it show, more answers (--samples), or a lower threshold (--shown-above)",
+        "whose answer against the trait shows it": "negative instructions that ask for the opposite, questions that do "
+        "not call for it, a lower threshold (--shown-above), or another judge where this one scores all answers alike",
+    }[most if found.why[most] else "whose answer for the trait does not show it"]
 
 
 def layer_of_hidden_state(index: int, n_layers: int) -> int:
