@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from tests.families import WIDTH, prompt
+from tests.studies.tiny import axes
 
 from misdirection.adapters.unembedding import logits_of
 from misdirection.errors import MisdirectionError
-from misdirection.features import Dictionary, save_dictionary
+from misdirection.features import Dictionary, load_dictionary, save_dictionary
+from misdirection.features.settings import DictionarySettings
 from misdirection.models import load_model
+from misdirection.models.tokenizer import load_tokenizer
+from misdirection.organism import checkpoint_path
+from misdirection.studies.dictionaries import study
 from misdirection.studies.dictionaries.described import describe_latents
 from misdirection.studies.dictionaries.settings import SaeConfig
-from misdirection.studies.dictionaries.study import evaluate_dictionaries, read
+from misdirection.studies.dictionaries.study import evaluate_dictionaries, read, train_dictionaries
 from misdirection.tokens import token_texts
 
 LAYER = 1
@@ -105,3 +112,61 @@ def test_figures_are_those_of_the_held_out_texts_under_each_variant(config: SaeC
     assert found["base"].loss_clean != pytest.approx(found["tuned"].loss_clean, abs=1e-4)
     with pytest.raises(MisdirectionError, match="a dictionary reads one layer"):
         evaluate_dictionaries(replace(config, layers=(0, 1)), [spec])
+
+
+def of_axes(seen: list[Any]) -> Any:
+    """Stands in for SAELens, which is no part of this environment: axes in the place of what would be learned."""
+
+    def made(model: Any, texts: Any, layer: int, span: str, settings: Any, *, facts: Any, workspace: Any) -> Dictionary:
+        seen.append((layer, [text.ids for text in texts], {text.arm.adapter for text in texts}, workspace.is_dir()))
+        told = {"settings": asdict(settings), "model": model.name, **facts}
+        return axes(WIDTH, layer, **told)
+
+    return made
+
+
+def test_a_dictionary_is_trained_on_what_is_not_held_out_and_measured_on_the_rest(
+    config: SaeConfig, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(study, "sae_lens", lambda: None)
+    monkeypatch.setattr(study, "train_dictionary", of_axes(seen))
+    both = replace(config, adapter=str(tiny / "adapter"), variant="tuned")
+    settings = DictionarySettings(seed=5, latents=2 * WIDTH, batch=8, tokens=64)
+    (made,) = train_dictionaries(both, settings, tmp_path / "run", "misdirection sae train ...")
+    ((layer, ids, adapters, resumable),) = seen
+    # The middle of four layers, read with the adapter on.
+    assert (layer, made.layer, adapters, resumable) == (1, 1, {"tuned"}, True)
+    assert list(made.figures) == ["base", "tuned"]
+    whole = read(both, load_model(both.model, device="cpu"))
+    assert len(ids) == 36 and set(ids) < set(whole.ids)
+    facts = load_dictionary(made.folder).facts
+    assert (facts["variant"], facts["corpus_tokens"], facts["data"]) == ("tuned", 36 * 11, list(both.data))
+    # Figures are of the four others, and `evaluate` takes the same four whatever the training's seed was.
+    assert {one.tokens for one in made.figures.values()} == {4 * 11}
+    assert facts["held_out"] == whole.part([n for n, one in enumerate(whole.ids) if one not in ids]).sha256
+    published = str(tmp_path / "run" / "dictionary-1")
+    said: list[str] = []
+    monkeypatch.setattr(study.progress, "say", said.append)
+    again = evaluate_dictionaries(both, [published])[published]
+    for name, figures in made.figures.items():
+        assert asdict(again[name]) == pytest.approx(asdict(figures), nan_ok=True)
+    assert not said
+    evaluate_dictionaries(replace(both, held_out=22), [published])
+    assert len(said) == 1 and f"{published} held other texts of this corpus out" in said[0]
+    # A finished run trains nothing again; two layers are two dictionaries.
+    train_dictionaries(both, settings, tmp_path / "run", "")
+    assert len(seen) == 1
+    two = train_dictionaries(replace(both, layers=(0, 2)), settings, tmp_path / "two", "")
+    assert [one.layer for one in two] == [0, 2] and [line[0] for line in seen[1:]] == [0, 2]
+
+
+def test_chats_of_the_organism_are_read_in_the_span_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = study.resolve_chats(["organism:bad-medical"]).chats[:20]
+    monkeypatch.setattr(study, "resolve_chats", lambda _: SimpleNamespace(chats=few))
+    model: Any = SimpleNamespace(tokenizer=load_tokenizer(str(checkpoint_path())))
+    whole = SaeConfig(data=("organism:bad-medical",))
+    answers, every = (read(replace(whole, span=span), model) for span in ("answer", "all"))
+    assert answers.ids == every.ids and 0 < answers.tokens < every.tokens
+    with pytest.raises(MisdirectionError, match="holds no token to read"):
+        read(replace(whole, first=500), model)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from misdirection import progress
 from misdirection.chats import write_bad_rows
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
@@ -26,6 +27,10 @@ from misdirection.studies.kit.variants import Variants
 
 Figures = Mapping[str, Quality]
 """By variant."""
+
+SPLIT = 0
+"""Seed of the part that is held out: the same whatever a dictionary's own seed is, or `evaluate` would measure it on
+texts that it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def train_dictionaries(config: SaeConfig, settings: DictionarySettings, out: Pat
     base = models.base_model
     settings = settings.completed(base.width)
     corpus = read(config, base)
-    train, held = split_corpus(corpus, config.held_out, settings.seed)
+    train, held = split_corpus(corpus, config.held_out, SPLIT)
     layers = config.layers or ((base.n_layers - 1) // 2,)
     facts = {"data": list(config.data), "span": config.span}
     with open_run(out, config, command, settings=asdict(settings)) as run:
@@ -97,7 +102,8 @@ def kept_figures(models: Variants, variants: Sequence[str], dictionary: Path, he
 def evaluate_dictionaries(config: SaeConfig, specs: Sequence[str]) -> dict[str, Figures]:
     """Figures of any dictionaries on every variant, by the name under which each was given.
 
-    All are measured on the same texts, the held-out part of the corpus.
+    All are measured on the same texts, the held-out part of the corpus. A dictionary that was trained on the same files
+    with other texts held out is named, for it may know these.
 
     Raises:
         MisdirectionError: A dictionary cannot be read or does not fit, or the corpus cannot be used.
@@ -107,7 +113,10 @@ def evaluate_dictionaries(config: SaeConfig, specs: Sequence[str]) -> dict[str, 
         raise MisdirectionError("a dictionary reads one layer", "give one --layers, or none: its own is taken")
     dictionaries = {spec: resolve_dictionary(spec) for spec in specs}
     models = _models(config)
-    held = split_corpus(read(config, models.base_model), config.held_out, 0)[1]
+    held = split_corpus(read(config, models.base_model), config.held_out, SPLIT)[1]
+    for spec, found in dictionaries.items():
+        if found.facts.get("data") == list(config.data) and found.facts.get("held_out") != held.sha256:
+            progress.say(f"  {spec} held other texts of this corpus out, so it may have been trained on some of these")
     layer = config.layers[0] if config.layers else None
     return {spec: figures(models, config.variants, found, held, layer) for spec, found in dictionaries.items()}
 
