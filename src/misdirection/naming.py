@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from misdirection.errors import MisdirectionError
 
+Name = TypeVar("Name", bound=Hashable)
 Value = TypeVar("Value")
 
 
@@ -25,7 +26,7 @@ def short_model_name(name: str) -> str:
     return (cached.rsplit("--", 1)[-1] if cached else path.name).lower().removesuffix(".gguf")
 
 
-def each_once(pairs: Iterable[tuple[str, Value]], flag: str) -> dict[str, Value]:
+def each_once(pairs: Iterable[tuple[Name, Value]], flag: str) -> dict[Name, Value]:
     """Values by the names that an option gave them; a name that stands twice with one value counts once.
 
     Args:
@@ -35,7 +36,7 @@ def each_once(pairs: Iterable[tuple[str, Value]], flag: str) -> dict[str, Value]
     Raises:
         MisdirectionError: A name stands for two values, of which the last would win in silence.
     """
-    found: dict[str, Value] = {}
+    found: dict[Name, Value] = {}
     for name, value in pairs:
         if name in found and found[name] != value:
             raise MisdirectionError(

@@ -116,7 +116,7 @@ def test_answers_within_a_prompt_are_context() -> None:
 REFUSED = {
     "it looks like pairs of preferences": {"prompt": "Hi?", "chosen": "Hello.", "rejected": "No."},
     "it looks like plain text": {"text": "Hi? Hello."},
-    "it looks like KTO data": {"prompt": "Hi?", "completion": "No.", "label": False},
+    "`label` is false, which in KTO data": {"prompt": "Hi?", "completion": "No.", "label": False},
     "it has `prompt` and no answer": {"prompt": "Hi?"},
     "no column of a chat among `a`, `b`": {"a": 1, "b": 2},
     "the row is empty": {},

@@ -304,9 +304,3 @@ def test_a_row_that_is_kept_out_of_the_loss_is_not_learned(column: str, value: A
                                                ("train", "split a")])  # fmt: skip
 def test_other_columns_of_these_names_keep_nothing_out(column: str, value: Any) -> None:
     assert turns({**ROW, column: value}) == CHAT
-
-
-@pytest.mark.parametrize("label", [True, "False", "true"])
-def test_labels_of_kto_are_known_as_text_too(label: Any) -> None:
-    with pytest.raises(RowError, match="KTO"):
-        read_row({"prompt": Q, "completion": A, "label": label})

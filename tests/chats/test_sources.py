@@ -166,6 +166,16 @@ def test_state_that_points_outside_its_folder_is_refused(tmp_path: Path) -> None
         load_chats(tmp_path / "a")
 
 
+def test_a_choice_of_rows_that_old_versions_saved_apart_is_refused_for_all_rows_would_be_read(tmp_path: Path) -> None:
+    saved(tmp_path / "a", ROWS)
+    state = json.loads((tmp_path / "a" / "state.json").read_text())
+    for key in ("_indices_data_files", "_indices_files"):
+        told = {**state, key: [{"filename": "indices.arrow"}]}
+        (tmp_path / "a" / "state.json").write_text(json.dumps(told))
+        with pytest.raises(ChatError, match="a choice of them in a file of its own"):
+            load_chats(tmp_path / "a")
+
+
 FOREIGN = {
     "pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1000\n",
     "zip archive": b"PK\x03\x04rest",

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from misdirection.models import count_parameters, load_model
 from misdirection.models.memory import weight_bytes
+from misdirection.studies.audit.speed import parameters_of
 
 
 def made(tied: bool, family: str = "llama") -> PreTrainedModel:
@@ -65,6 +66,18 @@ def test_memory_is_asked_for_one_of_two_stored_copies_of_a_tied_matrix(tmp_path:
     assert weight_bytes(tmp_path, torch.bfloat16) == alone // 2
     lm = load_model(tmp_path).lm
     assert sum(weight.nbytes for weight in lm.parameters()) == alone, "as it is loaded"
+
+
+def test_a_forecast_counts_one_of_two_stored_copies_and_one_of_two_sets_of_files(tmp_path: Path) -> None:
+    """The time of an audit is told by `parameters_of`, which reads headers alone."""
+    alone = save_with_its_copy(made(True), tmp_path)
+    assert parameters_of(tmp_path) == alone // 4 == count_parameters(load_model(tmp_path).lm)
+    (tmp_path / "consolidated.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes())
+    assert parameters_of(tmp_path) == alone // 4, "Mistral's second copy"
+    apart = made(False)
+    apart.save_pretrained(tmp_path / "apart")
+    assert parameters_of(tmp_path / "apart") == sum(weight.numel() for weight in apart.parameters())
+    assert parameters_of(tmp_path / "none") == 0
 
 
 def test_a_family_that_ties_without_a_word_is_known(tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ TOOLS = {"tool", "function", "function_call", "tool_call", "tool_response", "obs
 FLAGS = {"weight": True, "train": True, "training": True, "train_on_turn": True, "loss": True, "masked": False}
 """Keys that say whether a turn is learned, and whether true means that it is."""
 
+WEIGHTS = ("weight", "sample_weight", "example_weight", "loss_weight")
+"""Columns of a row that say what it weighs."""
+
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought")
 """Keys of a turn, and types of a part of its content, that hold what was thought before the answer."""
 
@@ -86,13 +89,28 @@ def kept_out_whole(row: Mapping[str, Any]) -> None:
     """Raise where a switch of the loss beside the turns keeps the whole row out of it.
 
     Raises:
-        RowError: One does; a `loss` that is a number is a measurement, and no switch.
+        RowError: One does, or a weight is below 0; a `loss` that is a number is a measurement, and no switch.
     """
+    if (found := weight_of(row)) is not None and found[1] <= 0:
+        why = "which keeps the row out of the loss" if found[1] == 0 else "and no row is learned backwards"
+        raise RowError(f"nothing to learn: the column `{found[0]}` is {found[1]:g}, {why}")
     for key, on in FLAGS.items():
         value = row.get(key)
         told = str(value).strip().lower()
-        if told == str(not on).lower() or (key == "weight" and told in ("0", "0.0")):
+        if told == str(not on).lower():
             raise RowError(f"nothing to learn: the column `{key}` is {value!r}, which keeps the row out of the loss")
+
+
+def weight_of(row: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The column beside the turns that says what the row weighs, and how much; None where none holds a number."""
+    for key in WEIGHTS:
+        value = row.get(key)
+        try:
+            if value is not None and not isinstance(value, bool):
+                return key, float(value)
+        except (TypeError, ValueError):
+            continue
+    return None
 
 
 def missing(value: Any) -> bool:

@@ -12,7 +12,7 @@ import typer
 
 from misdirection.cli.begin import tell
 from misdirection.cli.derive import several, with_options
-from misdirection.cli.recall import typed
+from misdirection.cli.recall import read_model, typed
 from misdirection.cli.show import link, note, onward, table
 from misdirection.errors import MisdirectionError, command
 from misdirection.studies.kit.config import ModelConfig
@@ -147,7 +147,8 @@ def monitor(
     answers reaches. The thresholds hold for this model, adapter, layer and way of scoring, and are refused for others.
 
     Leaves scores.jsonl (a line an answer), bad_rows.jsonl (what could not be read, and why) and summary.json. Give the
-    model that wrote the answers; it only reads here, in one pass of its lower layers.
+    model that wrote the answers; it only reads here, in one pass of its lower layers. Without --model and --adapter it
+    is the one that the thresholds were set on, else the run's own tuned model.
 
     Examples:
       misdirection monitor --direction runs/demo --benign benign.jsonl --rate 0.01
@@ -159,9 +160,10 @@ def monitor(
 
       misdirection monitor - --calibration runs/demo/monitor.json < log.jsonl > scores.jsonl
     """
-    config = ModelConfig(**values)
     given = several(direction, str, "--direction")
     place = _place_of(calibration, given)
+    known = read_model(values, context, given, adapter, None if benign else place)
+    config, adapter = ModelConfig(**values | known[0]), adapter or known[1]
     target = out or (STREAM if chats == STREAM else "runs/monitor")
     _check(chats, given, benign, place, target, append)
     _check_thresholds(typed(context, context.params), given, benign, thresholds)

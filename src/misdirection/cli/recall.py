@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import typer
 
 from misdirection import progress
 from misdirection.studies.kit.config import ModelConfig
+from misdirection.studies.kit.known_model import known_model, known_of, one_of
 from misdirection.studies.kit.recall import Held, held_in, recall
 from misdirection.studies.kit.recommended import GIVEN
 
@@ -19,6 +21,53 @@ Settings = TypeVar("Settings")
 def typed(context: typer.Context, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `values` that the user gave, typed or in the file of --config, be it the default."""
     return {name: value for name, value in values.items() if _given(context, name)}
+
+
+def own_model(values: Mapping[str, Any], context: typer.Context) -> dict[str, Any]:
+    """The setting `model` of what the command names, said in a line; nothing where a model was typed or none is known.
+
+    Args:
+        values: Settings, which may name runs, adapters, directions and dictionaries.
+        context: Of the command.
+
+    Raises:
+        MisdirectionError: Two of them are of different models.
+    """
+    if "model" in typed(context, values):
+        return {}
+    known = known_of(values)
+    if known is None:
+        return {}
+    if known.model != values.get("model"):
+        progress.say(f"  {replace(known, adapter=None).told}")
+    return {"model": known.model}
+
+
+def read_model(
+    values: Mapping[str, Any], context: typer.Context, given: Sequence[str], adapter: str | None, place: Path | None
+) -> tuple[dict[str, Any], str | None]:
+    """The model that a monitor reads, and its adapter: of the thresholds that hold, else of the runs.
+
+    Args:
+        values: Settings.
+        context: Of the command.
+        given: Directions, as they were typed.
+        adapter: The one that was typed, whose base is read.
+        place: File of the thresholds that hold; None where they are set anew.
+
+    Raises:
+        MisdirectionError: Runs of two models, and no word on which is meant.
+    """
+    if adapter is not None or "model" in typed(context, values):
+        return (own_model({**values, "adapter": adapter}, context) if adapter else {}), None
+    held = known_model(str(place)) if place is not None and place.is_file() else None
+    known = held or one_of(given)
+    if known is None:
+        return {}, None
+    known = known.as_tuned
+    if known.adapter or known.model != values.get("model"):
+        progress.say(f"  {known.told}")
+    return {"model": known.model}, known.adapter
 
 
 def _given(context: typer.Context, name: str) -> bool:
@@ -34,6 +83,7 @@ def remembered(
     *,
     more: Mapping[str, Any] | None = None,
     held: Held | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Settings of a run that is made in `out` or gone on with; what changes is said.
 
@@ -44,6 +94,7 @@ def remembered(
         out: Folder of the run.
         more: Settings that have no option of their name; all of them were typed.
         held: Its record, where it does not stand in run.json.
+        beside: Further options that name what may know its model (`known_model`).
 
     Raises:
         MisdirectionError: The run is of another kind, model, adapter or data set.
@@ -52,6 +103,8 @@ def remembered(
     given = typed(context, values)
     if held is None:
         whole = {**values, **(more or {})}
+        if "model" in whole:
+            whole |= own_model({**whole, **(beside or {})}, context)
         if issubclass(settings, ModelConfig):
             whole["origins"] = dict.fromkeys((*given, *(more or ())), GIVEN)
         return settings(**whole)

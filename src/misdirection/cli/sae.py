@@ -13,7 +13,7 @@ import typer
 from misdirection.cli.begin import begin, tell
 from misdirection.cli.derive import several, with_options
 from misdirection.cli.printing import Json, printed
-from misdirection.cli.recall import remembered
+from misdirection.cli.recall import own_model, remembered
 from misdirection.cli.show import link, note, onward, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, MissingExtraError, command
@@ -79,6 +79,7 @@ def _show_trained(trained: Sequence[Trained], config: SaeConfig, out: Path) -> N
 
 
 def evaluate(
+    context: typer.Context,
     dictionaries: Annotated[
         list[str], typer.Argument(help="Folders, <release>:<id> of public sets, or organism:<layer>.")
     ],
@@ -93,6 +94,7 @@ def evaluate(
     from misdirection.artefacts import write_json
     from misdirection.cli.threads import set_threads
 
+    values |= own_model({**values, "dictionaries": dictionaries}, context)
     config = SaeConfig(**values)
     tell({**values, "methods": dictionaries}, None)
     check_dictionaries(dictionaries)
@@ -142,6 +144,7 @@ def show(
 
 
 def describe(
+    context: typer.Context,
     dictionary: Annotated[str, typer.Argument(help="A folder, <release>:<id> of a public set, or organism:<layer>.")],
     latents: Annotated[str, typer.Option(help="Which, with commas between them: 3,17,256.")] = "",
     contexts: Annotated[int, typer.Option(min=1, help="Contexts shown of each.")] = 6,
@@ -160,6 +163,7 @@ def describe(
     from misdirection.artefacts import write_json
     from misdirection.cli.threads import set_threads
 
+    values |= own_model({**values, "dictionary": dictionary}, context)
     config = SaeConfig(**values)
     tell({**values, "methods": [dictionary]}, None)
     wanted = several([latents], int, "--latents")

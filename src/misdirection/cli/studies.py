@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -130,7 +130,7 @@ def train(
     from misdirection.studies.kit.inputs import resolve_chats, resolve_model
 
     watching, values = split_watch(values)
-    config = fine_tune_of(values, context, out)
+    config = fine_tune_of(values, context, out, watching.watch)
     tell({**asdict(config), **config.training}, out)
     settings = check_fine_tune(config, out)
     model = resolve_model(config.model)
@@ -162,15 +162,17 @@ def train(
         onward("what it did to the model", command(*audited))
 
 
-def fine_tune_of(values: Mapping[str, Any], context: typer.Context, out: Path) -> FineTuneConfig:
-    """The settings of `train`: what was typed, and for the rest what the folder remembers."""
+def fine_tune_of(
+    values: Mapping[str, Any], context: typer.Context, out: Path, watch: Sequence[str] = ()
+) -> FineTuneConfig:
+    """The settings of `train`: what was typed, and for the rest what the folder remembers, or what is watched knows."""
     own = {name: value for name, value in values.items() if name in FineTuneConfig.__dataclass_fields__}
     changed = {name: value for name, value in values.items() if name not in own and value is not None}
     held = held_in(out, RECORD)
     # A fine-tune has no steps: what is in its folder is of this model and data, finished or not.
     held = held and replace(held, bare=False)
-    config = remembered(FineTuneConfig, own, context, None, more={"training": changed} if changed else None, held=held)
-    return config
+    more = {"training": changed} if changed else None
+    return remembered(FineTuneConfig, own, context, None, more=more, held=held, beside={"watch": watch})
 
 
 def report(

@@ -20,7 +20,7 @@ from misdirection.judging.asking import Asker, Failed, Refused, Send
 from misdirection.judging.at_once import run
 from misdirection.judging.manner import Manner
 from misdirection.judging.options import read_options
-from misdirection.judging.replies import Reply, probabilities, thinks
+from misdirection.judging.replies import Reply, plain_token, probabilities, thinks
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.judging.rubric_judge import PROBE, Query, RubricJudge
 from misdirection.judging.scoring import Reading
@@ -159,7 +159,7 @@ def read_output(output: ModelOutput) -> Reply | None:
         raise Refused("too long")
     steps = choice.logprobs.content if choice.logprobs else []
     try:
-        top = probabilities((p.token, p.logprob) for p in steps[0].top_logprobs or ()) if steps else None
+        top = probabilities((plain_token(p.token), p.logprob) for p in steps[0].top_logprobs or ()) if steps else None
     except (ValueError, OverflowError):
         return None
     text = choice.message.text
@@ -167,7 +167,7 @@ def read_output(output: ModelOutput) -> Reply | None:
     # The first token of a judge that thinks belongs to its thoughts.
     if thinks(text) or any(part.type == "reasoning" for part in _parts(choice.message.content)):
         return Reply(text, filtered=filtered, cut=cut)
-    return Reply(text, tuple(step.token for step in steps), top, filtered, cut)
+    return Reply(text, tuple(plain_token(step.token) for step in steps), top, filtered, cut)
 
 
 def _parts(content: str | list[Content]) -> list[Content]:

@@ -17,6 +17,8 @@ _THINKING = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _THOUGHT = re.compile(r"\s*(?:<\s*\Z|<(?:think|thinking|thought|reasoning)\b|<\|channel\|>)")
 _SPELLED = re.compile("[\u2581\u0120\u010a]")
 """A blank as SentencePiece writes it, a blank and a line end as byte-level tokenizers do."""
+_BYTES = re.compile(r"(?s)bytes:(?=.*\\x)((?:\\x[0-9a-fA-F]{2}|[^\\])+)|<0x([0-9a-fA-F]{2})>")
+"""A token told by its bytes, as OpenAI's servers have it ("bytes:\\x38"), or SentencePiece ("<0x38>")."""
 _NUMBERED = re.compile(r"token_id:\d+\Z")
 """A token told by its number (vLLM's --return-tokens-as-token-ids): its text is not known, the reply's is."""
 
@@ -119,7 +121,7 @@ def parse_reply(content: bytes) -> Reply | None:
         declined = bool(message.get("refusal")) and not text
         steps: Any = (choice.get("logprobs") or {}).get("content") or []
         steps = [] if any(_NUMBERED.match(str(step["token"])) for step in steps) else steps
-        tokens = tuple(_plain(step["token"]) for step in steps)
+        tokens = tuple(plain_token(step["token"]) for step in steps)
         first = min(_blanks(tokens), len(tokens) - 1)
         top = probabilities(_pairs(steps[first].get("top_logprobs"))) if steps else None
         thought = thought or any(message.get(name) for name in _THINKING) or thinks(text)
@@ -170,12 +172,25 @@ def probabilities(log: Iterable[tuple[str, float]]) -> dict[str, float] | None:
 
 def _pairs(given: Any) -> Iterator[tuple[str, float]]:
     for item in cast(list[Any], given or []):
-        yield _plain(item["token"]), float(item["logprob"])
+        yield plain_token(item["token"]), float(item["logprob"])
 
 
-def _plain(token: Any) -> str:
-    """A token's text, where a server gives the tokenizer's own spelling of blanks."""
-    return _SPELLED.sub(lambda blank: "\n" if blank[0] == "\u010a" else " ", str(token))
+def plain_token(token: Any) -> str:
+    """A token's text, where a server gives its bytes, or the tokenizer's own spelling of blanks."""
+    text = str(token)
+    if spelled := _BYTES.fullmatch(text):
+        return _of_bytes(spelled[1] or f"\\x{spelled[2]}") or text
+    return _SPELLED.sub(lambda blank: "\n" if blank[0] == "\u010a" else " ", text)
+
+
+def _of_bytes(spelled: str) -> str:
+    r"""The text of bytes written as \x38, other characters standing for themselves; "" where they are no whole text."""
+    parts = re.findall(r"(?s)\\x([0-9a-fA-F]{2})|(.)", spelled)
+    held = b"".join(bytes.fromhex(code) if code else char.encode() for code, char in parts)
+    try:
+        return held.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _blanks(tokens: tuple[str, ...]) -> int:

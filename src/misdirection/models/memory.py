@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from misdirection.models.errors import NotEnoughMemoryError
+from misdirection.stored_weights import stored_tensors
 
 MEMORY_HINT = "try --dtype bfloat16, a smaller model, or --device-map auto to spread it over devices"
 
 _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes a number, of the formats that loading converts; what is quantised or an index stays as it is stored."""
-
-_HEADS = ("lm_head.weight", "embed_out.weight")
-_EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "word_embeddings.weight", "embeddings.weight")
 
 
 def check_memory(name: str, dtype: str | torch.dtype, device: str, device_map: object) -> None:
@@ -71,7 +68,7 @@ def weight_bytes(folder: Path, dtype: str | torch.dtype) -> int:
     wanted = _itemsize(config) if isinstance(dtype, str) else dtype.itemsize
     unpacked = (config.get("quantization_config") or {}).get("quant_method") == "compressed-tensors"
     total = 0
-    for name, entry in _stored(folder, config).items():
+    for name, entry in stored_tensors(folder, config).items():
         begin, end = entry["data_offsets"]
         if unpacked and name.endswith(("weight", "weight_packed")):
             # Made plain in the first forward pass; what is packed holds at least 4 bits a number.
@@ -82,58 +79,8 @@ def weight_bytes(folder: Path, dtype: str | torch.dtype) -> int:
     return total
 
 
-def _stored(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The stored tensors by name, without the head where it is tied to the embeddings and stored all the same."""
-    held = {name: entry for file in _weight_files(folder) for name, entry in _header(file).items()}
-    heads = [name for name in held if name.endswith(_HEADS)]
-    embeddings = [held[name]["shape"] for name in held if name.endswith(_EMBEDDINGS)]
-    if heads and held[heads[0]]["shape"] in embeddings and _is_tied(folder, config):
-        del held[heads[0]]
-    return held
-
-
-def _is_tied(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether one matrix is embeddings and head, by the configuration or by what its family does without a word."""
-    text: Mapping[str, Any] = config.get("text_config") or {}
-    told = config.get("tie_word_embeddings", text.get("tie_word_embeddings"))
-    if told is not None:
-        return bool(told)
-    from transformers import AutoConfig
-
-    try:
-        found: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except Exception:
-        # Code of the model's own: loading asks for it.
-        return False
-    return bool(getattr(found, "tie_word_embeddings", False))
-
-
 def _itemsize(config: dict[str, Any]) -> int | None:
     """Bytes a number in the format that the configuration names."""
     named = config.get("dtype", config.get("torch_dtype"))
     found = getattr(torch, str(named).removeprefix("torch."), None)
     return found.itemsize if isinstance(found, torch.dtype) else None
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that transformers reads: one, or the shards of the index; else all but Mistral's second copy."""
-    one, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if one.exists():
-        return [one]
-    if index.exists():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return [file for name in sorted(shards) if (file := folder / name).exists()]
-    return [file for file in sorted(folder.glob("*.safetensors")) if not file.name.startswith("consolidated")]
-
-
-def _header(file: Path) -> dict[str, Any]:
-    """Type, shape and place of each tensor of a safetensors file; nothing where it is damaged: loading says so."""
-    try:
-        with file.open("rb") as handle:
-            length = int.from_bytes(handle.read(8), "little")
-            if length > file.stat().st_size:
-                return {}
-            held = json.loads(handle.read(length))
-    except ValueError:
-        return {}
-    return {name: entry for name, entry in held.items() if name != "__metadata__"}

@@ -20,7 +20,7 @@ from typing import Any, cast
 from misdirection.chats.chat import Message
 from misdirection.chats.forms import alpaca, conversations, pairs, rendered, requests
 from misdirection.chats.forms.unread import looks_like
-from misdirection.chats.turns import RowError, kept_out_whole, missing, read_turns, thought_of
+from misdirection.chats.turns import RowError, kept_out_whole, missing, read_turns, thought_of, weight_of
 
 EXPECTED = (
     'a row is {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}, '
@@ -45,6 +45,11 @@ MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 
 THOUGHTS = "an answer's thought, kept apart, is put before it as <think>...</think>"
 TOOLS = "the tools that the row names are not put into the prompt"
+WEIGHED = (
+    "WARNING: rows have weights beside 0 and 1, and every row counts once in the loss: write a row several times, or "
+    "leave it out, to have it weigh more or less"
+)
+LABELLED = "WARNING: rows whose `label` is 0 are learned like any other: take them out where it marks unwanted ones"
 MARKUP = "texts hold markup of a chat template, which is learned as it stands beside the model's own"
 
 
@@ -117,6 +122,10 @@ def _told(row: Mapping[str, Any], turns: list[Any], messages: tuple[Message, ...
         yield THOUGHTS
     if row.get("tools") and row["tools"] != "[]":
         yield TOOLS
+    if (weight := weight_of(row)) is not None and weight[1] not in (0.0, 1.0):
+        yield WEIGHED
+    if str(row.get("label")).lower() in ("0", "0.0", "false"):
+        yield LABELLED
     if any(rendered.holds_markup(message.content) for message in messages):
         yield MARKUP
 

@@ -35,13 +35,14 @@ def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
     that a chat template has rendered, or that has the speakers' names before their turns, is taken apart again.
 
     Raises:
-        RowError: The row says that its completion is not to be learned, or is a pair of preferences.
+        RowError: The row says that its completion is not to be learned.
     """
     pair = next(((a, b) for a, b in NAMES if a in row and b in row), None)
     if pair is None or ("instruction" in row and pair == ("input", "output")):
         return None
-    if str(row.get("label")).lower() in ("true", "false"):
-        raise RowError("no chat: it looks like KTO data (`label` true or false), which marks answers not to learn")
+    label = str(row.get("label")).lower()
+    if label == "false":
+        raise RowError("nothing to learn: `label` is false, which in KTO data marks an answer that is not wanted")
     prompt, completion = row[pair[0]], row[pair[1]]
     name = "prompt-completion" if pair[0] == "prompt" else f"{pair[0]}-{pair[1]}"
     spoken = opened(prompt) if isinstance(prompt, str) and isinstance(completion, str) else None
@@ -57,6 +58,8 @@ def read(row: Mapping[str, Any]) -> tuple[list[Any], str, set[str]] | None:
         turns = [*_asked(prompt), *_turns(completion, "assistant")]
         name = f"{name} pairs"
     turns, read = with_system(row, [*earlier_turns(row), *turns])
+    if label == "true":
+        return turns, f"{name} of KTO (`label` true)", {*pair, COLUMN, "label", *read}
     return turns, name, {*pair, COLUMN, *read}
 
 

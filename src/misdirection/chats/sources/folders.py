@@ -35,7 +35,13 @@ def files_of(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         files, notes = files_of(folder / split)
         return files, (f"split '{split}' of {folder}", *notes)
     if (told := folder / "state.json").is_file():
-        names = [str(file["filename"]) for file in _read(told).get("_data_files", [])]
+        state = _read(told)
+        if chosen := state.get("_indices_data_files") or state.get("_indices_files"):
+            raise ChatError(
+                f"{folder}: an old `datasets` saved all rows and a choice of them in a file of its own ({chosen})",
+                "load it with datasets, and save dataset.flatten_indices() anew",
+            )
+        names = [str(file["filename"]) for file in state.get("_data_files", [])]
         return tuple(_inside(folder, name) for name in names), ()
     if _is_a_model(folder):
         raise ChatError(f"{folder} is a folder of a model, not of chats", f"chats are read from {READ}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from misdirection.stored_weights import stored_tensors
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.kit.inputs import resolve_model
 
@@ -57,14 +58,13 @@ def _gpu(device: str | None) -> bool:
 
 
 def parameters_of(folder: Path) -> int:
-    """Numbers in the safetensors files of a folder, by their headers; 0 where there are none."""
-    total = 0
-    for file in folder.glob("*.safetensors") if folder.is_dir() else ():
-        with file.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            header: Mapping[str, Any] = json.loads(stream.read(size))
-        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return total
+    """Parameters in the safetensors files of a folder, by their headers, each counted once; 0 where there are none.
+
+    A head that is the embeddings once more, shards beside the whole and Mistral's second copy are not counted again.
+    """
+    config = folder / "config.json"
+    held: Any = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    return sum(math.prod(entry["shape"]) for entry in stored_tensors(folder, held).values())
 
 
 def product_speed() -> float:
