@@ -114,7 +114,7 @@ class Reply:
 def parse_reply(content: bytes) -> Reply | None:
     """The first choice of a chat completion, None when the bytes are no such thing."""
     try:
-        choice: Any = json.loads(content)["choices"][0]
+        choice = first_choice(json.loads(content))
         message = choice["message"]
         text, thought = texts_of(message.get("content"))
         end = choice.get("finish_reason")
@@ -130,6 +130,17 @@ def parse_reply(content: bytes) -> Reply | None:
     filtered, cut = end == "content_filter" or declined, end in ("length", "max_tokens")
     # The first token of a judge that thinks belongs to its thoughts.
     return Reply(text, filtered=filtered, cut=cut) if thought else Reply(text, tokens, top, filtered, cut)
+
+
+def first_choice(told: Any) -> Any:
+    """The choice of index 0 among those of a chat completion, which may stand in any order; else the one in front.
+
+    Raises:
+        LookupError: There is none.
+    """
+    choices: list[Any] = told["choices"]
+    numbers: list[Any] = [choice.get("index") if isinstance(choice, dict) else None for choice in choices]
+    return choices[numbers.index(0) if 0 in numbers else 0]
 
 
 def thinks(text: str) -> bool:

@@ -20,9 +20,10 @@ from misdirection.judging.at_once import at_once, run
 from misdirection.judging.faults import ServerAnswer
 from misdirection.judging.manner import Manner
 from misdirection.judging.posting import Line, Post, posting
-from misdirection.judging.replies import parse_reply, texts_of
+from misdirection.judging.replies import first_choice, parse_reply, texts_of
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.judging.shape import STOPPED, without_thinking
+from misdirection.serving.echo import behind_rendered, without_echo
 from misdirection.serving.servers import Server
 
 IN_FLIGHT = 64
@@ -142,7 +143,7 @@ def draw(
                 ) from error
             except JudgeError as error:
                 raise MisdirectionError(f"--serve: {error.message}", error.hint) from error
-    return [held[key] for key in keys]
+    return _heard(server, requests, [held[key] for key in keys])
 
 
 class _Round:
@@ -166,7 +167,8 @@ class _Round:
         while True:
             manner = self.manner
             try:
-                return spoken(await post(request.body(self.line.model, manner)))
+                reply = await post(request.body(self.line.model, manner))
+                return spoken(reply, request.messages[-1].content)
             except Refused as refusal:
                 other = manner.without(refusal.complaint)
                 if other is None or not other.temperature or (other.seed, other.limit) == (manner.seed, manner.limit):
@@ -175,12 +177,28 @@ class _Round:
                     self.manner = other
 
 
-def spoken(content: bytes) -> Spoken:
-    """The answer in a chat completion that `_is_answer` let pass."""
+def _heard(server: Server, requests: Sequence[Request], answers: list[Spoken]) -> list[Spoken]:
+    """The answers, without the prompts of a server that writes them before each."""
+    whole = [(place, said) for place, said in enumerate(answers) if said.answer]
+    asked = [requests[place].messages for place, _ in whole]
+    found = without_echo([said.answer for _, said in whole], asked)
+    if found is None:
+        return answers
+    progress.say(
+        f"  WARNING: {server.told} writes the prompt before each of {len(whole):,} answers; they are read without it"
+    )
+    for (place, said), text in zip(whole, found, strict=True):
+        answers[place] = replace(said, answer=text.strip())
+    return answers
+
+
+def spoken(content: bytes, question: str = "") -> Spoken:
+    """The answer in a chat completion that `_is_answer` let pass; `question` is the last user's turn."""
     told: Any = json.loads(content)
-    choice = told["choices"][0]
+    choice = first_choice(told)
     message: dict[str, Any] = choice["message"]
-    text, over = _until_end(texts_of(message.get("content"))[0] or str(message.get("refusal") or ""))
+    said = texts_of(message.get("content"))[0] or str(message.get("refusal") or "")
+    text, over = _until_end(behind_rendered(said, question))
     thought = next((str(message[name]) for name in THOUGHTS if message.get(name)), None)
     plain = without_thinking(text).strip()
     if thought is None and plain != text.strip():
