@@ -15,7 +15,14 @@ from misdirection.studies.kit.judged import Judged
 from misdirection.studies.personas import study
 from misdirection.studies.personas.results import CorrelationRow, MatrixRow, Personas, PersonasResults, TunedRow
 from misdirection.studies.personas.settings import PersonasConfig
-from misdirection.studies.personas.verdict import matrix_text, moved_text, turned_text, verdict, watched_text
+from misdirection.studies.personas.verdict import (
+    chance_text,
+    matrix_text,
+    moved_text,
+    turned_text,
+    verdict,
+    watched_text,
+)
 from misdirection.traits import Trait
 from misdirection.traits.steering import trait_of
 
@@ -86,6 +93,8 @@ def test_the_dose_that_moves_most_is_one_that_keeps_answers_coherent(part: Perso
     )  # fmt: skip
     held = replace(part, doses=doses, coherent_share=0.75)
     assert turned_text(held, "x") == "x goes up from 5 to 50 (a random direction: 12)"
+    sure = replace(held, doses=(dose(0, 5), replace(dose(2, 0), score=interval(50, 20, 80))))
+    assert turned_text(sure, "x") == "x goes up from 5 to 50 (20 to 80) (no random direction was tried)"
     # Without the answers that got no dose there is nothing to go up from.
     assert turned_text(replace(held, doses=doses[1:]), "x") == ""
     nothing = verdict(replace(held, doses=()))
@@ -137,3 +146,16 @@ def test_what_the_settings_leave_out_is_said() -> None:
     assert said(data=("a=x", "b=y"), fine_tune=("c=z",)) == said(data=("a=x",), judge="none") == []
     bench: Any = SimpleNamespace(config=PersonasConfig())
     assert study.follow(bench, SimpleNamespace(fine_tunes={}), (), None, {}) == ((), ())  # pyright: ignore[reportArgumentType]
+
+
+def test_directions_that_may_be_chance_are_named(part: Personas) -> None:
+    row = replace(part.traits[0], layer=1, norm=(0.0, 3.0), shuffled_norm=(9.0, 2.0), stability=(0.0, 0.7))
+    assert chance_text(replace(part, traits=(row,))) == ""
+    short = replace(row, trait="short", shuffled_norm=(0.0, 3.0), stability=(1.0, 0.1))
+    loose = replace(row, trait="loose", stability=(1.0, 0.02))
+    unknown = replace(row, trait="unknown", stability=(1.0, None))
+    assert chance_text(replace(part, traits=(row, short, loose, unknown))) == (
+        "No longer than directions of shuffled labels: short. Not steady, by the cosine of the directions of two "
+        "halves of the answers: loose 0.02. So what is said of them may be chance."
+    )
+    assert chance_text(replace(part, traits=(row, loose))) in verdict(replace(part, traits=(row, loose))).details

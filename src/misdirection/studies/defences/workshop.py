@@ -20,6 +20,7 @@ from misdirection.studies.defences.tuning import Tuned, defended, moved_latents,
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_dictionary, resolve_model
+from misdirection.studies.kit.sentences import STEADY
 from misdirection.studies.kit.steps import direction_of, refusal, vector_of
 from misdirection.studies.kit.variants import Variants
 
@@ -28,9 +29,6 @@ PLAIN = Arm(NONE, NONE)
 
 MIXED = Arm("none, mixed data", NONE)
 """No defence, on the mixed data."""
-
-STEADY = 0.5
-"""Cosine of the directions of two halves of the answers below which a direction may be chance."""
 
 Fits = Mapping[str, Sequence[Cached[Tuned]]]
 """Fine-tunes by the key of their arm, one a seed."""

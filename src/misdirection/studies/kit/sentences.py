@@ -32,6 +32,9 @@ STATES = {
 }
 """The state of a verdict, by the sign that more than half of the answers show."""
 
+STEADY = 0.5
+"""Cosine of the directions of two halves of the answers below which a direction may be chance."""
+
 
 def counted(number: int, noun: str) -> str:
     """A number with its noun: 1 answer, 2 answers."""

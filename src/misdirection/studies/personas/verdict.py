@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from misdirection.results import Headline
 from misdirection.results.rows import Interval
-from misdirection.studies.kit.sentences import p_text
+from misdirection.studies.kit.sentences import STEADY, p_text
 from misdirection.studies.personas.results import DoseRow, Personas, TunedRow
 
 MOST = 3
@@ -42,11 +42,19 @@ def unjudged(found: Personas) -> Headline:
 
 
 def chance_text(found: Personas) -> str:
-    """Traits whose direction is no longer than one of shuffled labels."""
-    names = [row.trait for row in found.traits if row.norm[row.layer] <= row.shuffled_norm[row.layer]]
-    if not names:
-        return ""
-    return f"No longer than directions of shuffled labels, so that they may be chance: {', '.join(names)}."
+    """Traits whose direction is no longer than one of shuffled labels, or another one by each half of the answers."""
+    short = [row.trait for row in found.traits if row.norm[row.layer] <= row.shuffled_norm[row.layer]]
+    halves = [(row.trait, row.stability[row.layer]) for row in found.traits if row.trait not in short]
+    loose = [f"{trait} {cosine:.2f}" for trait, cosine in halves if cosine is not None and cosine < STEADY]
+    told = [
+        f"{word}: {', '.join(names)}"
+        for word, names in (
+            ("No longer than directions of shuffled labels", short),
+            ("Not steady, by the cosine of the directions of two halves of the answers", loose),
+        )
+        if names
+    ]
+    return f"{'. '.join(told)}. So what is said of them may be chance." if told else ""
 
 
 def _gaps(found: Personas) -> str:
@@ -158,7 +166,10 @@ def matrix_text(found: Personas) -> str:
 
 
 def _score(score: Interval) -> str:
-    return "an unknown score" if score.value is None else f"{score.value:.0f}"
+    if score.value is None:
+        return "an unknown score"
+    ends = "" if score.low is None or score.high is None else f" ({score.low:.0f} to {score.high:.0f})"
+    return f"{score.value:.0f}{ends}"
 
 
 def _r(r: Interval) -> str:
