@@ -12,7 +12,7 @@ from misdirection.chats import Message
 from misdirection.errors import MisdirectionError
 from misdirection.judging.base import LABELS, Answer, Verdict
 from misdirection.judging.brought import Brought
-from misdirection.judging.columns import find_columns
+from misdirection.judging.columns import ALIASES, find_columns, plain, rivals
 from misdirection.judging.inspect import need_inspect
 from misdirection.judging.rows import PACKED, Row, flat, read_text, rows_of_json
 from misdirection.judging.scales import choose_scale, read_score, score_of
@@ -107,13 +107,13 @@ def read_json_log(path: str | Path, how: How | None = None) -> Brought:
 def _of_others(samples: list[EvalSample], how: How, where: str) -> tuple[list[Verdict | None], str, list[str]]:
     """Verdicts of scorers of others, by their names: two numbers named as alignment and coherence are."""
     rows: list[Row] = [flat({name: score.value for name, score in (s.scores or {}).items()}) for s in samples]
-    told = {thing: name for thing, name in how.columns.items() if thing in SCORES}
+    told = _of_one_scorer(rows, {t: name for t, name in how.columns.items() if t in SCORES}, where)
     columns = find_columns(rows, told, where)
     if not columns.has(*SCORES):
         names = ", ".join(columns.names)
         text = f"no scores named alignment and coherence; its scorers give {names}" if names else "no scores"
         return [None] * len(samples), f"{text} (say which: --column alignment=NAME)" if names else text, []
-    notes: list[str] = []
+    notes = rivals(columns, rows, told, where)
     scales = {}
     for thing in SCORES:
         numbers = [n for row in rows if (n := score_of(columns.get(row, thing))) is not None]
@@ -133,6 +133,29 @@ def _of_others(samples: list[EvalSample], how: How, where: str) -> tuple[list[Ve
         found.append(Verdict(read[0][0], read[1][0], label, judge="the log's scorers", outcomes=words))
     parts = [f"{thing} from '{columns.of[thing]}' ({scales[thing]})" for thing in SCORES]
     return found, "; ".join(parts), notes
+
+
+def _of_one_scorer(rows: list[Row], told: Mapping[str, str], where: str) -> dict[str, str]:
+    """Columns of alignment and coherence that one scorer gave, as "judge.alignment"; those that were told go first.
+
+    Raises:
+        MisdirectionError: Several scorers gave both, and differ.
+    """
+    held: dict[str, dict[str, str]] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        scorer, _, last = name.rpartition(".")
+        for thing in SCORES:
+            if plain(last) in ALIASES[thing]:
+                held.setdefault(scorer, {}).setdefault(thing, name)
+    whole = [columns for columns in held.values() if len(columns) == len(SCORES)]
+    if told:
+        return next((c for c in whole if any(c[t] == name for t, name in told.items())), {}) | dict(told)
+    if len({str([[row.get(c[thing]) for thing in SCORES] for row in rows]) for c in whole}) > 1:
+        names = " and ".join(", ".join(columns.values()) for columns in whole)
+        first = " ".join(f"--column {thing}={name}" for thing, name in whole[0].items())
+        raise MisdirectionError(f"{where}: several scorers give alignment and coherence, and differ: {names}",
+                                f"say which: {first}")  # fmt: skip
+    return whole[0] if whole else {}
 
 
 def _log(path: Path) -> EvalLog:
@@ -156,6 +179,11 @@ def _tell(log: EvalLog, kept: list[EvalSample], path: str | Path) -> None:
     if lost:
         some = ", ".join(lost[:5]) + (" ..." if len(lost) > 5 else "")
         progress.say(f"  {path}: {len(lost)} of {len(lost) + len(kept)} samples have no answer: {some}")
+    if broken := [f"{sample.id} (epoch {sample.epoch})" for sample in kept if sample.error is not None]:
+        some = ", ".join(broken[:5]) + (" ..." if len(broken) > 5 else "")
+        progress.say(
+            f"  {path}: {len(broken)} samples ended in an error behind their answer, with what scores they had: {some}"
+        )
     if log.status != "success":
         progress.say(f"  {path}: the evaluation did not end well ({log.status}); {len(kept)} answers are there")
 
@@ -233,16 +261,29 @@ def _optional(value: Any) -> str | None:
 
 
 def _verdict(sample: EvalSample, path: str | Path) -> Verdict | None:
-    for score in (sample.scores or {}).values():
+    """The verdict of our scorer on a sample.
+
+    Raises:
+        MisdirectionError: It cannot be read, or several of our judges gave verdicts that differ.
+    """
+    where = f"{path}: sample {sample.id}, epoch {sample.epoch}"
+    found: dict[str, Verdict] = {}
+    for name, score in (sample.scores or {}).items():
         if score.metadata and VERDICT in score.metadata:
             try:
-                return read_verdict(score.metadata[VERDICT])
+                found[name] = read_verdict(score.metadata[VERDICT])
             except (KeyError, TypeError, ValueError) as error:
                 raise MisdirectionError(
-                    f"{path}: sample {sample.id}, epoch {sample.epoch}: the verdict cannot be read ({error})",
+                    f"{where}: the verdict cannot be read ({error})",
                     "was the log changed by hand? score it again with inspect score",
                 ) from error
-    return None
+    first = next(iter(found.values()), None)
+    if any(verdict != first for verdict in found.values()):
+        raise MisdirectionError(
+            f"{where}: several judges gave verdicts, and differ: {', '.join(found)}",
+            "keep one of them in the log: inspect score --action overwrite",
+        )
+    return first
 
 
 def read_verdict(row: Any) -> Verdict:
