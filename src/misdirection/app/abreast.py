@@ -13,6 +13,7 @@ from misdirection.app.opening import OpenRun
 from misdirection.app.rows import row
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
+from misdirection.report.embed import clean
 from misdirection.report.numbers import bounds, decimal, percent, rate_text
 
 DRAWS = 12
@@ -132,4 +133,4 @@ def add(site: FastAPI, runs: Sequence[OpenRun], page: Callable[..., str]) -> Non
 def _answer(runs: Sequence[OpenRun], column: Column, at: int) -> dict[str, Any]:
     held = runs[column.run].main
     assert held is not None
-    return row((column.run, held.name, at), runs) | {"full": held.answers[at].answer}
+    return row((column.run, held.name, at), runs) | {"full": clean(held.answers[at].answer)}

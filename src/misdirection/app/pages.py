@@ -1,4 +1,4 @@
-"""Templates to pages: everything that a model or a user wrote is escaped."""
+"""Templates to pages: everything that a model or a user wrote is escaped, and what no page can hold is replaced."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
 from misdirection.report.context import CLASSES
+from misdirection.report.embed import clean
 from misdirection.report.numbers import bounds, counts, decimal, percent, rate_value, shorten
 
 if TYPE_CHECKING:
@@ -35,13 +36,19 @@ def static_file(name: str) -> tuple[str, str]:
     return files(package).joinpath(path).read_text(encoding="utf-8"), kind
 
 
+def _shown(value: Any) -> Any:
+    """A value as it goes into a page: one answer that UTF-8 cannot hold would cost the whole page."""
+    return clean(value) if type(value) is str else value
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader
 
     made: Any = Environment(
-        loader=PackageLoader("misdirection.app"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+        loader=PackageLoader("misdirection.app"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        finalize=_shown,
+    )  # fmt: skip
     shown = (percent, decimal, rate_value, bounds, counts, shorten)
     made.globals |= {one.__name__: one for one in shown} | {"kinds": CLASSES}
     return cast("Environment", made)

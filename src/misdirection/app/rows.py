@@ -11,6 +11,7 @@ from misdirection.app.answers import AnswerSet, Query, matching
 from misdirection.app.opening import OpenRun
 from misdirection.errors import MisdirectionError
 from misdirection.report.context import classify
+from misdirection.report.embed import clean
 from misdirection.report.numbers import decimal, shorten
 
 WINDOW = 120
@@ -98,11 +99,11 @@ def window(asked: Asked, runs: Sequence[OpenRun], first: int, count: int) -> dic
 
 
 def row(place: Place, runs: Sequence[OpenRun]) -> dict[str, Any]:
-    """An answer as the list shows it; plain text, nothing of it is markup."""
+    """An answer as the list shows it; plain text that every page can hold, nothing of it is markup."""
     run, name, at = place
     held = runs[run].set_called(name)
     answer, verdict = held.answers[at], held.verdicts[at]
-    return {
+    return clean({
         "path": f"/answers/{run}/{name}/{at}",
         "place": at,
         "run": runs[run].name if len(runs) > 1 else "",
@@ -112,7 +113,7 @@ def row(place: Place, runs: Sequence[OpenRun]) -> dict[str, Any]:
         "label": "" if verdict.label in ("scored", "none") else verdict.label,
         "question": shorten(answer.question, 160),
         "answer": shorten(answer.answer, SHOWN),
-    }
+    })  # fmt: skip
 
 
 def around(asked: Asked, runs: Sequence[OpenRun], place: Place) -> tuple[Place | None, Place | None, str]:

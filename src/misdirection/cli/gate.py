@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as encoder
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from misdirection.cli.printing import json_text
 from misdirection.errors import MisdirectionError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Ending:
 
         against = compare_with(self.baseline, run, found, rule_of(run)) if self.baseline else None
         if self.json:
-            typer.echo(encoder.dumps(as_json(found, against), indent=1, ensure_ascii=False, allow_nan=False))
+            typer.echo(json_text(as_json(found, against)))
         else:
             for note in against.notes if against else ():
                 typer.echo(f"  note: {note}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from misdirection import progress
 from misdirection.cli.begin import begin_again
 from misdirection.cli.keys import read_key, read_line
 from misdirection.cli.printing import printed
-from misdirection.cli.show import checked_table, link, note, onward
+from misdirection.cli.show import checked_table, harmless, link, note, onward
 from misdirection.cli.stopping import works_in
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
@@ -202,12 +201,6 @@ def _block(name: str, text: str, width: int) -> None:
         indent = line[: len(line) - len(line.lstrip())][: width // 2]
         for part in textwrap.wrap(line, width, subsequent_indent=indent) or [""]:
             typer.echo(f"  {part}")
-
-
-def harmless(text: str) -> str:
-    """A text without what a terminal obeys: control characters, and those that turn the direction of writing."""
-    kept = text.replace("\r\n", "\n").replace("\t", "    ")
-    return "".join(c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "\ufffd" for c in kept)
 
 
 def _told(session: Session, rules: Thresholds, aim: int, table: Path | None, json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_lib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from misdirection.cli.begin import tell
 from misdirection.cli.derive import several, with_options
+from misdirection.cli.printing import json_text
 from misdirection.cli.recall import read_model, typed
 from misdirection.cli.show import link, note, onward, table
 from misdirection.errors import MisdirectionError, command
@@ -326,7 +326,7 @@ def _run(
 def _show(summary: Summary, watch: Watch, target: str, json: bool) -> None:
     facts = summary.facts()
     if json:
-        typer.echo(json_lib.dumps(facts, ensure_ascii=False), err=target == STREAM)
+        typer.echo(json_text(facts, indent=None), err=target == STREAM)
         return
     if target == STREAM:
         typer.echo(f"  {_counts(facts)}", err=True)

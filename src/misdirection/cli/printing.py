@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json as encoder
+import re
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
+
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and no tables.")]
 """The option of every command that prints a table; those with a verdict have one that says more (`gate.Json`)."""
@@ -25,4 +28,10 @@ def printed(found: object, json: bool, tables: Callable[[], object]) -> None:
         return
     from misdirection.artefacts import plain
 
-    typer.echo(encoder.dumps(plain(found), indent=1, ensure_ascii=False, allow_nan=False))
+    typer.echo(json_text(plain(found)))
+
+
+def json_text(found: object, indent: int | None = 1) -> str:
+    """JSON as it is printed: readable in every language, and half of a surrogate pair, which UTF-8 has not, escaped."""
+    text = encoder.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,17 @@ _COLOURS = {
 }
 
 
+def harmless(text: str) -> str:
+    """A text without what a terminal obeys: control characters, and those that turn the direction of writing."""
+    if text.isascii() and text.isprintable():
+        return text
+    kept = text.replace("\r\n", "\n").replace("\t", "    ")
+    return "".join(c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "\ufffd" for c in kept)
+
+
 def note(text: str) -> None:
-    """One line."""
-    typer.echo(f"  {text}")
+    """One line; it may hold what a model wrote."""
+    typer.echo(f"  {harmless(text)}")
 
 
 def link(what: str, path: Path) -> None:
@@ -50,9 +59,10 @@ def percent(rate: Mapping[str, Any]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table with its columns aligned."""
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    for row in [head, *rows]:
+    """A plain table with its columns aligned; names in it may be anybody's."""
+    lines = [[harmless(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in lines) for column in range(len(head))]
+    for row in lines:
         typer.echo("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
