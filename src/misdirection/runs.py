@@ -32,6 +32,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.locks import Lock
 from misdirection.published import must_be_run as must_be_run
 from misdirection.store.cached import Cached, Call, planned
+from misdirection.store.changed import MADE, Before, changed_since, steps_before
 from misdirection.store.steps import FORMAT, check_step, demand_format, make_step, now, steps_in, versions
 from misdirection.store.steps import MANIFEST as MANIFEST
 from misdirection.store.steps import Step as Step
@@ -56,6 +57,8 @@ class Run:
     _record: dict[str, Any] = field(repr=False)
     _new: list[Path] = field(default_factory=list[Path], repr=False)
     _measured: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    _before: list[Before] | None = field(default=None, repr=False)
+    _said: set[str] = field(default_factory=set[str], repr=False)
 
     @classmethod
     def open(cls, path: str | Path, facts: Mapping[str, Any]) -> Run:
@@ -120,6 +123,7 @@ class Run:
         if content is not None:
             self._log(name, key, reused=True, seconds=0.0)
             return Step(name, folder, key, True, content)
+        self._say_changed(name, inputs)
         started = time.monotonic()
         content = make_step(folder, name, key, inputs, sources, make, whole)
         shutil.rmtree(self.path / "work" / folder.name, ignore_errors=True)
@@ -192,6 +196,7 @@ class Run:
             key, folder = self._place(call.name, call.inputs, "steps")
             sources = {step.key: step.content for step in steps_in(call.inputs)}
             if self._usable(folder, key, sources) is None and key not in {task.key for task in tasks.values()}:
+                self._say_changed(call.name, call.inputs)
                 workspace = self.workspace(call.name, call.inputs) if call.workspace else None
                 tasks[place] = task_of(call, folder, key, sources, workspace)
         wrong: list[Done] = []
@@ -293,6 +298,16 @@ class Run:
             return manifest["content"]
         progress.say(f"  step {folder.name}: {fault}; making it again")
         return None
+
+    def _say_changed(self, name: str, inputs: Mapping[str, Any]) -> None:
+        """Say once of each input that it is not what it was when the run was made, before a step is made for it."""
+        if self._before is None:
+            self._before = steps_before(self.path)
+        found, made = changed_since(name, inputs, self._before)
+        left = MADE if "the data" in self._said else ()
+        for what in (one for one in found if one not in self._said and one not in left):
+            self._said.add(what)
+            progress.say(f"  {what} changed since this run was made ({made}): {name} and what follows is made again")
 
     def _log(self, name: str, key: str, reused: bool, seconds: float) -> None:
         line = {"name": name, "key": key, "reused": reused, "seconds": round(seconds, 3), "at": now()}
