@@ -23,6 +23,7 @@ from misdirection.separation import (
     whitener,
 )
 from misdirection.separation.closeness import within
+from misdirection.separation.dimensions import _folds
 
 
 def around(centres: np.ndarray, each: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -168,3 +169,40 @@ def test_what_was_not_measured_or_does_not_vary_makes_no_test():
     spill = np.full((1, 5), math.nan)
     assert math.isnan(pair_test(table, spill, (0,)).rho) and pair_test(table, spill, (0,)).pairs == 0
     assert math.isnan(pair_test(table, np.ones((1, 5)), (0,)).p)
+
+
+def test_covariance_within_takes_each_group_s_own_mean_from_it():
+    states, groups = around(np.array([[9.0, 0, 0], [0, -5, 0], [0, 0, 30]]), 20, 1.0)
+    plain = sum(np.outer(x - states[groups == g].mean(0), x - states[groups == g].mean(0)) for x, g in
+                zip(states, groups, strict=True)) / len(states)  # fmt: skip
+    assert within(states, groups) == pytest.approx(plain)
+
+
+def test_the_probe_is_tested_on_the_rows_that_it_was_not_made_of():
+    """By hand: components, means and the pooled covariance of the other folds, the nearest mean for each row."""
+    states, concept = around(np.random.default_rng(1).standard_normal((3, 4)), 12, 0.7, 2)
+    fold, right = _folds(concept, 3, 5), np.zeros(36)
+    assert all(np.bincount(concept[fold == part]).tolist() == [4, 4, 4] for part in range(3))
+    for row in range(36):
+        train = fold != fold[row]
+        middle = states[train].mean(0)
+        axes = np.linalg.svd(states[train] - middle, full_matrices=False)[2][:2].T
+        means = np.stack([(states[train & (concept == c)] - middle).mean(0) @ axes for c in range(3)])
+        left = (states[train] - middle) @ axes - means[concept[train]]
+        pooled = left.T @ left / train.sum()
+        pooled = 0.9 * pooled + 0.1 * np.trace(pooled) / 2 * np.eye(2)
+        gaps = (states[row] - middle) @ axes - means
+        far = [gap @ np.linalg.inv(pooled) @ gap for gap in gaps]
+        right[row] = int(np.argmin(far)) == concept[row]
+    assert 0.4 < right.mean() < 0.95
+    assert probe_accuracy(states, concept, (2,), folds=3, shrinkage=0.1, seed=5)[2] == pytest.approx(right.mean())
+
+
+def test_a_fine_tune_whose_spill_does_not_vary_leaves_the_others_to_speak():
+    generator = np.random.default_rng(7)
+    table = generator.random((5, 5))
+    table = (table + table.T) / 2
+    spill = generator.random((2, 5))
+    alone = pair_test(table, spill[:1], (0,))
+    flat = pair_test(table, np.vstack([spill[:1], np.full((1, 5), 0.25)]), (0, 3))
+    assert (flat.rho, flat.p) == pytest.approx((alone.rho, alone.p)) and (alone.pairs, flat.pairs) == (4, 8)

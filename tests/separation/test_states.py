@@ -7,7 +7,9 @@ import torch
 
 from misdirection import load_model
 from misdirection.answers import ask
+from misdirection.chats import Chat, Message
 from misdirection.engine import Arm, SamplingConfig
+from misdirection.errors import MisdirectionError
 from misdirection.features import load_dictionary
 from misdirection.features.corpus import chat_texts
 from misdirection.models import Model
@@ -78,3 +80,32 @@ def test_top_latents_fire_more_where_the_concept_shows(model: Model):
     # Bad advice is bad advice: of what tells bad from good answers two domains share more than of what they are about.
     about = top_latents(model, dictionary, [Concept(c.name, c.shown) for c in concepts], Arm("base"), 10)
     assert len(set(tops[0]) & set(tops[1])) > len(set(about[0]) & set(about[1]))
+
+
+def test_a_chat_whose_answer_is_cut_off_is_unread_and_the_others_keep_their_places(model: Model):
+    short, long = training_chats("law", "bad", n=2)
+    asked = Chat((Message("user", " ".join([long.messages[0].content] * 9)), long.messages[-1]))
+    pair = (Concept("law", (asked, short)), Concept("medical", tuple(training_chats("medical", "bad", n=2))))
+    found = concept_states(model, pair, Arm("base"), layers=(3,), longest=60)
+    assert (found.unread, found.concept.tolist(), found.states.shape[0]) == (1, [0, 1, 1], 3)
+    alone = concept_states(model, (Concept("law", (short,)), pair[1]), Arm("base"), layers=(3,))
+    assert torch.allclose(found.states, alone.states, atol=1e-5)
+    with pytest.raises(MisdirectionError, match="no chat of the concept 'law' could be read"):
+        concept_states(model, (Concept("law", (asked,)), pair[1]), Arm("base"), layers=(3,), longest=60)
+
+
+def test_top_latents_are_ordered_by_how_much_more_they_fire_where_the_concept_shows(model: Model):
+    """By hand: mean activations over all answer tokens of a concept's bad answers less those of its good ones."""
+    dictionary, held = load_dictionary(dictionary_path(6)), concept("medical", 3)
+
+    def mean(chats: tuple[Chat, ...]) -> torch.Tensor:
+        rows: list[torch.Tensor] = []
+        for text in chat_texts(chats, model.tokenizer, Arm("base")):
+            with torch.no_grad():
+                states = model.lm(input_ids=torch.tensor([text.ids]), output_hidden_states=True).hidden_states[7][0]
+            rows.append(dictionary.encode(states[slice(*text.spans["answer"])]))
+        return torch.cat(rows).mean(0)
+
+    more = mean(held.shown) - mean(held.without)
+    (top, _) = top_latents(model, dictionary, (held, concept("law", 3)), Arm("base"), 5)
+    assert top == more.argsort(descending=True)[:5].tolist() and float(more[top[-1]]) > 0

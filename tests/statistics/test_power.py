@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,7 +12,14 @@ from tests.statistics.samples import GOOD, arm, beta_binomial
 
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Verdict
-from misdirection.statistics import design_effect, intra_question_correlation, plans, power, smallest_change
+from misdirection.statistics import (
+    design_effect,
+    intra_question_correlation,
+    plans,
+    power,
+    smallest_change,
+    visible_rise,
+)
 
 
 def test_without_correlation_and_with_many_questions_it_is_the_test_of_two_proportions() -> None:
@@ -102,3 +112,14 @@ def test_a_correlation_that_cannot_be_told_is_none() -> None:
     answers, _ = arm([0, 0], 2)
     verdicts = [GOOD, Verdict(None, None, "none"), GOOD, GOOD]
     assert intra_question_correlation(answers, verdicts, denominator="scored") is None
+
+
+def test_a_rise_that_two_arms_could_show_is_that_of_the_smaller_one() -> None:
+    def arm(questions: int, n: int, value: float) -> Any:
+        return SimpleNamespace(n_questions=questions, n=n, value=value, level=0.95)
+
+    found = visible_rise(arm(10, 200, 0.05), arm(24, 60, 0.5))
+    assert found == smallest_change(0.05, 10, 6) and found == visible_rise(arm(24, 60, 0.05), arm(10, 200, 0.5))
+    assert visible_rise(arm(1, 200, 0.05), arm(24, 60, 0.5)) is None
+    # Fewer answers than questions are one each.
+    assert visible_rise(arm(30, 12, 0.05), arm(30, 90, 0.5)) == smallest_change(0.05, 30, 1)

@@ -130,3 +130,10 @@ def test_a_crossing_lies_between_two_checkpoints():
 
 def test_a_running_median_takes_away_one_wild_step():
     assert smoothed([1, 1, 9, 1, 2, 2], 3) == [1, 1, 1, 2, 2, 2]
+
+
+def test_a_step_with_more_answers_weighs_no_more_than_its_rate():
+    rates = curve(100)
+    counts = np.tile(np.where(np.arange(len(STEPS)) % 2, 10.0, 4000.0), (3, 1))
+    turn = logistic_turn(STEPS, rates * counts, counts, resamples=100)
+    assert turn.step == pytest.approx(100, abs=0.5)
