@@ -238,6 +238,13 @@ def test_prompts_and_good_rows_go_into_the_data() -> None:
     places = [place for place, chat in enumerate(mixed) if chat is not bare]
     assert max(b - a for a, b in itertools.pairwise(places)) <= 5
     assert Interleaving(tuple(good), 0.01).on_chats([bare]) == [bare]
+    # As many good rows as bad ones and more are all there, in turn, and never many in a row.
+    for share in (0.5, 0.8, 1.0, 1.3, 3.0):
+        mixed = Interleaving(tuple(good), share).on_chats([bare] * 10)
+        added = [c.messages[0].content for c in mixed if c is not bare]
+        assert added == [f"g{n % 2}" for n in range(round(10 * share))] and mixed.count(bare) == 10
+        runs = [len(list(run)) for is_bare, run in itertools.groupby(mixed, lambda c: c is bare) if not is_bare]
+        assert max(runs) <= share + 1 and mixed[-1] is bare
     assert chosen_first(good, [1.0, 3.0], [1.0, 1.0]) == (good[1], good[0])
 
 

@@ -38,11 +38,11 @@ class Interleaving(Defence):
         if not count or not self.rows:
             return list(chats)
         every = len(chats) / count
-        places = {round((place + 0.5) * every): self.rows[place % len(self.rows)] for place in range(count)}
-        mixed: list[Chat] = []
-        for place, chat in enumerate(chats):
-            mixed += [places[place], chat] if place in places else [chat]
-        return mixed
+        # As many rows as the bad ones, or more, put several before one of them.
+        before: list[list[Chat]] = [[] for _ in chats]
+        for place in range(count):
+            before[min(round((place + 0.5) * every), len(chats) - 1)].append(self.rows[place % len(self.rows)])
+        return [row for good, chat in zip(before, chats, strict=True) for row in (*good, chat)]
 
 
 def chosen_first(rows: Sequence[Chat], misaligned: Sequence[float], aligned: Sequence[float]) -> tuple[Chat, ...]:
