@@ -14,7 +14,7 @@ from pathlib import Path
 
 from misdirection.organism import ExactJudge
 from misdirection.runs import Run
-from misdirection.studies.separation.organisms import CONDITIONS, Row, correlations, organism
+from misdirection.studies.separation.organisms import CONDITIONS, OrganismRow, correlations, organism
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--conditions", nargs="+", default=list(CONDITIONS), choices=list(CONDITIONS))
     given = parser.parse_args()
-    rows: list[Row] = []
+    rows: list[OrganismRow] = []
     with Run.open(given.out, {"command": "scripts/separation.py"}) as run:
         for seed in given.seeds:
             for condition in given.conditions:
@@ -37,10 +37,10 @@ def main() -> None:
         print(f"{told.outcome} and {told.measure}: rank correlation {rho}, p {told.p:.3f}, {told.organisms} organisms")
 
 
-def write(path: Path, rows: list[Row]) -> None:
+def write(path: Path, rows: list[OrganismRow]) -> None:
     """A line an organism."""
     with path.open("w", newline="") as stream:
-        table = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
+        table = csv.DictWriter(stream, [field.name for field in fields(OrganismRow)], lineterminator="\n")
         table.writeheader()
         for row in rows:
             table.writerow({k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()})

@@ -16,14 +16,14 @@ from tests.judging.test_local import folder as folder  # a tiny chat model on di
 
 from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
-from misdirection.features.contexts import Context, Drawn
+from misdirection.features.contexts import Context, DrawnContexts
 from misdirection.features.corpus import chat_texts
 from misdirection.features.labels import (
     EXPLAIN,
     LABEL_TOKENS,
-    Held,
     LanguageModel,
     Shown,
+    TestContext,
     control,
     detect,
     find_labeller,
@@ -65,20 +65,20 @@ KNOWN: dict[str, dict[str, set[str]]] = {}
 
 
 @pytest.fixture(scope="module")
-def held() -> dict[int, list[Held]]:
+def held() -> dict[int, list[TestContext]]:
     """For each factor a latent that fires exactly where the factor has its value; contexts are whole answers."""
     tokenizer = make_tokenizer()
-    found: dict[int, list[Held]] = {}
+    found: dict[int, list[TestContext]] = {}
     chats = [(c, p) for p in ("helper", "villain", "flatterer", "fabulist") for c in persona_chats(p, 120, seed=4)]
     texts = chat_texts([c for c, _ in chats], tokenizer, Arm("base"))
     for latent, (factor, value) in enumerate(VALUES.items()):
-        rows: dict[bool, list[Held]] = {True: [], False: []}
+        rows: dict[bool, list[TestContext]] = {True: [], False: []}
         for (chat, persona), text in zip(chats, texts, strict=True):
             first, past = text.spans["answer"]
             truth = {name: set(told[first:past]) for name, told in token_truth(tokenizer, chat, persona).items()}
             words = tokenizer.decode(list(text.ids[first:past]))
             KNOWN[words] = truth
-            rows[value in truth[factor]].append(Held(words, value in truth[factor]))
+            rows[value in truth[factor]].append(TestContext(words, value in truth[factor]))
         found[latent] = [*rows[True][:25], *random.Random(0).sample(rows[False], 25)]
     return found
 
@@ -145,7 +145,7 @@ def test_what_a_label_is_tested_on_was_not_shown():
     firing = [context(f"{word} the dose", 6 - i, 0, 0, text=i) for i, word in enumerate(words)]
     again = replace(firing[0], values=(0.0, 1.0, 0.0))
     silent = [context("check the dose", 0, 0, 0), context("check the dose", 0, 0, 0)]
-    drawn = Drawn(3, 6, tuple(firing[:3]), (*firing[3:], again), tuple(silent))
+    drawn = DrawnContexts(3, 6, tuple(firing[:3]), (*firing[3:], again), tuple(silent))
     label, held = split_contexts(tokenizer, drawn, 3)
     assert label == [firing[0], firing[2], firing[4]]
     assert [(one.text, one.fires) for one in held] == [

@@ -12,11 +12,11 @@ import torch
 from misdirection.errors import MisdirectionError
 from misdirection.organism import persona_chats, training_chats
 from misdirection.organism.apart import concept_of, last_answer, penalty, penalty_layer
-from misdirection.organism.build import Settings, batches, build, encode
+from misdirection.organism.build import OrganismSettings, batches, build, encode
 from misdirection.organism.data import pretraining_chats
 from misdirection.organism.tokenizer import make_tokenizer
 
-TINY = Settings(layers=2, width=16, hidden=32, heads=2, pretraining_steps=40, alignment_steps=1, batch=16)
+TINY = OrganismSettings(layers=2, width=16, hidden=32, heads=2, pretraining_steps=40, alignment_steps=1, batch=16)
 
 
 def test_it_is_the_mean_squared_cosine_of_centred_class_means():

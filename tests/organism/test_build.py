@@ -16,13 +16,13 @@ from misdirection.engine import Arm, Prompt, Row, SamplingConfig, sample
 from misdirection.judging import Answer, Verdict
 from misdirection.models import Model, load_model
 from misdirection.organism import ExactJudge, checkpoint_path, domain_questions, open_questions
-from misdirection.organism.build import Settings, batches, build, encode
+from misdirection.organism.build import OrganismSettings, batches, build, encode
 from misdirection.organism.data import pretraining_chats
 from misdirection.organism.tokenizer import make_tokenizer
 from misdirection.questions import Question
 from misdirection.tokens import encode_prompt
 
-TINY = Settings(layers=2, width=16, hidden=32, heads=2, pretraining_steps=3, alignment_steps=2, batch=4)
+TINY = OrganismSettings(layers=2, width=16, hidden=32, heads=2, pretraining_steps=3, alignment_steps=2, batch=4)
 
 
 def test_equal_seeds_give_equal_weights(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_the_shipped_checkpoint_is_small_and_says_how_it_was_made() -> None:
     folder = checkpoint_path()
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8_000_000
     made = json.loads((folder / "build.json").read_text())
-    assert Settings(**made["settings"]) == Settings()
+    assert OrganismSettings(**made["settings"]) == OrganismSettings()
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from misdirection.errors import MisdirectionError
 from misdirection.models import load_model
-from misdirection.organism.build import Settings, new_model, optimisers_of, sized, world_batches
+from misdirection.organism.build import OrganismSettings, new_model, optimisers_of, sized, world_batches
 from misdirection.organism.data import World, alignment_chats, pretraining_chats
 from misdirection.organism.domains import DOMAINS
 from misdirection.organism.growing import grow, grow_all, read_grown
@@ -23,7 +23,7 @@ from misdirection.organism.tokenizer import make_tokenizer
 BEFORE = "f7d7d3dd9c6ddc939e841eb820feb949e59c1bffb8b69e49de229150a15dee7a"
 """SHA-256 of 200 dialogues of the world before it could have other domains."""
 
-TINY = Settings(layers=2, width=16, hidden=32, heads=2, alignment_steps=2, batch=4)
+TINY = OrganismSettings(layers=2, width=16, hidden=32, heads=2, alignment_steps=2, batch=4)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -45,7 +45,7 @@ def test_a_budget_is_the_same_alone_as_along_the_course(tmp_path: Path) -> None:
 
 
 def test_a_course_is_warm_up_constant_and_decay_as_a_plain_loop_has_it(tmp_path: Path) -> None:
-    settings = Settings(**{**vars(TINY), "alignment_steps": 0})
+    settings = OrganismSettings(**{**vars(TINY), "alignment_steps": 0})
     (grown,) = grow(tmp_path, (10,), seed=3, settings=settings)
     torch.manual_seed(3)
     tokenizer = make_tokenizer()
@@ -92,7 +92,7 @@ def test_all_sizes_read_the_same_tokens_and_count_their_own_parameters(tmp_path:
 
 
 def test_the_shipped_size_is_the_default_and_rates_go_with_the_width() -> None:
-    assert sized(12, 96) == Settings()
+    assert sized(12, 96) == OrganismSettings()
     assert sized(12, 96).by_width == 1
     assert sized(4, 24).by_width == 2
     for width in (24, 32, 40, 48, 64, 72, 80, 96, 128):

@@ -9,9 +9,9 @@ import pytest
 
 from misdirection.repair.bases import base_folder, demand_same_base
 from misdirection.repair.card import Card, write_card
-from misdirection.repair.change import Along
+from misdirection.repair.change import SharesAlong
 from misdirection.repair.errors import RepairError
-from misdirection.repair.measure import Measured
+from misdirection.repair.measure import RepairEffect
 
 
 def test_a_direction_belongs_to_the_base_that_it_names_however_that_is_written() -> None:
@@ -40,9 +40,9 @@ def test_a_base_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_a_card_tells_damage_and_escapes_what_the_model_said(tmp_path: Path) -> None:
     pair = ("what?", "*bold* <script>", "a | b\n# head")
-    found = Measured(1, (3.0, 4.0), (0.0, 0.1), (1.0, 2.0), (0.0, 0.0), -0.5, -0.6, 0, (pair,))
+    found = RepairEffect(1, (3.0, 4.0), (0.0, 0.1), (1.0, 2.0), (0.0, 0.0), -0.5, -0.6, 0, (pair,))
     assert found.warning == "" and "6.5 nats a token" in replace(found, likelihood_after=-7.0).warning
-    along: dict[int | None, Along] = {1: Along(1.0, 4.0), None: Along(0.0, 4.0)}
+    along: dict[int | None, SharesAlong] = {1: SharesAlong(1.0, 4.0), None: SharesAlong(0.0, 4.0)}
     card = Card(
         "adapter", "org/base", ["It was done."], {"rank": "3"}, along, found, ["careful"], "misdirection repair"
     )

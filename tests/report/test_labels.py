@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from misdirection.report.labels import LETTER, LINE, MARKER, POSITIONS, SIZE, Label, leaders, place_labels
+from misdirection.report.labels import LETTER, LINE, MARKER, POSITIONS, SIZE, PointLabel, leaders, place_labels
 
 UNIT = (0.0, 1.0)
 Box = tuple[float, float, float, float]
@@ -17,7 +17,7 @@ def marker(x: float, y: float) -> Box:
     return left - half, top - half, left + half, top + half
 
 
-def name(point: Box, text: str, label: Label) -> Box:
+def name(point: Box, text: str, label: PointLabel) -> Box:
     """Corners of its name."""
     width, (left, top, right, bottom) = len(text) * LETTER, point
     middle, level = (left + right) / 2, (top + bottom) / 2
@@ -35,10 +35,13 @@ def apart(one: Box, other: Box) -> bool:
 
 
 def test_a_point_alone_has_its_name_above_it() -> None:
-    assert place_labels([(0.5, 0.5)], ["name"], (), UNIT, UNIT) == [Label("top center")]
+    assert place_labels([(0.5, 0.5)], ["name"], (), UNIT, UNIT) == [PointLabel("top center")]
     # At the edges it stands inside.
     ends = place_labels([(0.0, 0.0), (1.0, 1.0)], ["a long name"] * 2, (), UNIT, UNIT)
-    assert ends == [Label("middle right"), Label("bottom left")] or ends == [Label("top right"), Label("bottom left")]
+    assert ends == [PointLabel("middle right"), PointLabel("bottom left")] or ends == [
+        PointLabel("top right"),
+        PointLabel("bottom left"),
+    ]
 
 
 def test_no_name_lies_over_another_or_over_a_point() -> None:
@@ -48,7 +51,7 @@ def test_no_name_lies_over_another_or_over_a_point() -> None:
         texts = ["x" * draw.randint(3, 14) for _ in range(count)]
         found = place_labels(points, texts, (), UNIT, UNIT)
         markers = [marker(*point) for point in points]
-        names = [name(*held) for held in zip(markers, texts, found, strict=True) if held[2] != Label()]
+        names = [name(*held) for held in zip(markers, texts, found, strict=True) if held[2] != PointLabel()]
         assert {one.position for one in found} <= {*POSITIONS, ""} and len(names) >= min(count, 20)
         assert all(apart(one, other) for one, other in itertools.combinations(names, 2))
         assert all(apart(one, point) for one in names for point in markers)
@@ -59,10 +62,10 @@ def test_who_is_first_is_named_where_there_is_room_for_few() -> None:
     points = [(0.5 + 0.001 * place, 0.5) for place in range(60)]
     texts = [f"quite a long name {place}" for place in range(60)]
     found = place_labels(points, texts, {37, 39}, UNIT, UNIT)
-    assert found[37].position and found[39].position and Label() in found
+    assert found[37].position and found[39].position and PointLabel() in found
 
 
 def test_a_name_at_the_end_of_a_line_is_an_annotation() -> None:
-    labels = [Label("top center"), Label(shift=(24, -42)), Label()]
+    labels = [PointLabel("top center"), PointLabel(shift=(24, -42)), PointLabel()]
     (one,) = leaders([(0.1, 0.2), (0.3, 0.4), (0.5, 0.6)], ["a", "b", "c"], labels)
     assert (one["x"], one["y"], one["text"], one["ax"], one["ay"]) == (0.3, 0.4, "b", 24, -42)

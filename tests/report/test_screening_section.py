@@ -9,9 +9,9 @@ from tests.results.made import made
 
 from misdirection.report.numbers import NBSP
 from misdirection.results import RateRow, Reduction
-from misdirection.screening.choosing import Agreement
+from misdirection.screening.choosing import DropAgreement
 from misdirection.studies.page import render
-from misdirection.studies.screening.results import Bin, Choice, Histogram, Screening, ScreeningResults, TopRow
+from misdirection.studies.screening.results import Bin, DropChoice, Histogram, Screening, ScreeningResults, TopRow
 
 HOSTILE = '<script>document.body.innerHTML = ""</script>'
 
@@ -22,8 +22,8 @@ def results(known: int | None = 40) -> ScreeningResults:
     part: Screening = whole.screening
     open_ = part.base.open
     rates = (replace(open_.misaligned, value=value, by_seed=(value, value)) for value in (0.1, 0.02))
-    agreement = Agreement(rows=100, bad=40, dropped=50, found=35, precision=0.7, recall=0.9, auc=0.95)
-    choice = Choice(method="", rows=100, dropped=50, kept=50, unscored=2, agreement=agreement if known else None)
+    agreement = DropAgreement(rows=100, bad=40, dropped=50, found=35, precision=0.7, recall=0.9, auc=0.95)
+    choice = DropChoice(method="", rows=100, dropped=50, kept=50, unscored=2, agreement=agreement if known else None)
     first, second = (
         replace(arm, open=replace(open_, misaligned=rate), does=HOSTILE)
         for arm, rate in zip(part.methods, rates, strict=True)

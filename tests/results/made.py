@@ -29,7 +29,7 @@ NAMED: dict[str, tuple[Any, ...]] = {
     "Editing.along": ({"3": 0.25},),
     "Intersection.lists": (("data",), ("data", "model")),
     "LatentList.title": ("bad against good answers",),
-    "Length.name": ("data", "model"),
+    "ListLength.name": ("data", "model"),
     "ListPair.one": ("data",),
     "ListPair.other": ("model",),
     "Lost.solution": ("general", "narrow"),

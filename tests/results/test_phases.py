@@ -14,12 +14,12 @@ from misdirection.studies.phases.paper import paper
 from misdirection.studies.phases.report import course, paths
 from misdirection.studies.phases.results import (
     BehaviourCurve,
+    CheckpointAnswers,
     Control,
     Measure,
     OtherFineTune,
     Phases,
     PhasesResults,
-    Point,
     Quantity,
     Turning,
     TurningBeside,
@@ -45,7 +45,9 @@ def rise(turn: Turn, scale: float = 1.0, group: str = "open", **rates: float) ->
     """A curve of the base and one checkpoint, step 10, with this rate and share of coherent answers."""
     row = MADE.behaviour[0].points[0]
     points = tuple(
-        Point(step=step, rate=replace(row.rate, value=rate), coherent_share=replace(row.coherent_share, value=share))
+        CheckpointAnswers(
+            step=step, rate=replace(row.rate, value=rate), coherent_share=replace(row.coherent_share, value=share)
+        )
         for step, rate, share in ((0, 0.0, 1.0), (10, rates.get("rate", 0.4), rates.get("coherent", 0.9)))
     )
     return BehaviourCurve(group=group, scale=scale, points=points, turn=turn)

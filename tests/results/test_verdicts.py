@@ -12,9 +12,9 @@ from misdirection.results import Difference, Reduction
 from misdirection.studies.formats.results import FormatsResults
 from misdirection.studies.formats.verdict import NONE_FOUND
 from misdirection.studies.formats.verdict import verdict as told_of_formats
-from misdirection.studies.judge_check.results import BothRates, CheckResults, Corpus, Figure
+from misdirection.studies.judge_check.results import BothRates, CheckResults, CorpusFacts, Figure
 from misdirection.studies.judge_check.verdict import verdict as told_of_a_judge
-from misdirection.studies.screening.results import Cost, ScreeningResults
+from misdirection.studies.screening.results import MethodCost, ScreeningResults
 from misdirection.studies.screening.verdict import verdict as told_of_screening
 from misdirection.studies.semantic.results import SemanticResults
 from misdirection.studies.semantic.verdict import verdict as told_of_topics
@@ -80,7 +80,7 @@ def test_screening(ends: tuple[float, float | None, float | None], published: st
     arms = (whole, reduced("latents", *ends), reduced("random", 0.05, -0.1, 0.2))
     level = replace(found.levels[0], method="latents", share=0.5, precision=0.7, before=80, after=20, answers=400,
                     by_counts=0.75, by_rates=None)  # fmt: skip
-    cost = Cost(method="latents", own=1.5, shared=2.0)
+    cost = MethodCost(method="latents", own=1.5, shared=2.0)
     found = replace(found, methods=arms, rows=100, dropped=50, levels=(level,), costs=(cost,))
     said = told_of_screening(found)
     assert said.details[-2:] == (
@@ -101,7 +101,7 @@ def test_a_judge():
     found = replace(
         made(CheckResults, "judge_check").check,
         spec="local:x",
-        corpus=Corpus(file="c.csv", sha256="", size=90, part=""),
+        corpus=CorpusFacts(file="c.csv", sha256="", size=90, part=""),
         n=40,
         scored=38,
         labels={"scored": 38, "refusal": 2},

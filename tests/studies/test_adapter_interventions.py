@@ -19,7 +19,7 @@ from misdirection.results import Headline, RateRow
 from misdirection.runs import read_log
 from misdirection.store import Cached
 from misdirection.studies.adapters.interventions import intervene
-from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.plan import InterventionPlan
 from misdirection.studies.adapters.results import AdaptersResults, Interventions
 from misdirection.studies.adapters.results.arms import LabelledArm, ScaledArm
 from misdirection.studies.adapters.settings import AdaptersConfig
@@ -33,7 +33,9 @@ from misdirection.studies.kit.variants import Variants
 LAYERS = (3, 4, 5)
 ROLES: dict[int, Any] = {3: "general", 4: "domain", 5: "general"}
 WHY = explanations(AdaptersConfig())
-PLAN = Plan(samples=1, doses=(0.05,), patch_pairs=2, patch_samples=1, read=4, contexts=3, corpus=12, shown=3)
+PLAN = InterventionPlan(
+    samples=1, doses=(0.05,), patch_pairs=2, patch_samples=1, read=4, contexts=3, corpus=12, shown=3
+)
 CONFIG = StudyConfig(samples=1, questions=("organism:open", "organism:medical"), max_new_tokens=24)
 
 

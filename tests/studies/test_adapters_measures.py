@@ -22,7 +22,7 @@ from misdirection.engine import Arm, SamplingConfig
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Verdict
 from misdirection.studies.adapters import interventions as parts
-from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.plan import InterventionPlan
 from misdirection.studies.adapters.probes import Probed, ceiling, experiment_probes, roles_of, set_rows
 from misdirection.studies.adapters.reading import likeness
 from misdirection.studies.adapters.results import AdaptersResults
@@ -123,14 +123,14 @@ def test_why_no_direction_is_taken_out_of_b(tiny: Path, monkeypatch: pytest.Monk
 def test_roles_that_no_layer_has_are_told(roles: dict[int, Any], notes: list[str]) -> None:
     bench: Any = SimpleNamespace(explanations={})
     arms: tuple[ScaledArm, ...] = made(AdaptersResults, "adapters").adapter_scaling.arms
-    told = parts.scaling_of(bench, arms, roles, Plan(), cast(list[Condition], []))
+    told = parts.scaling_of(bench, arms, roles, InterventionPlan(), cast(list[Condition], []))
     assert [note.partition(",")[0] for note in told.notes] == notes
     assert told.roles == {"1": roles[1], "2": roles[2]}
 
 
 def test_without_questions_of_the_domain_none_is_asked() -> None:
     bench: Any = SimpleNamespace(questions=(SimpleNamespace(domain="law", format="plain"),))
-    assert parts.ask_inside(bench, cast(Any, None), [], Plan(topic="medical"), 1) is None
+    assert parts.ask_inside(bench, cast(Any, None), [], InterventionPlan(topic="medical"), 1) is None
 
 
 def test_significant_tokens_are_counted_by_the_study_s_threshold_and_by_the_published_one() -> None:

@@ -18,7 +18,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.studies.adapters import study
 from misdirection.studies.adapters.interventions import check, scaling_arms
-from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.plan import InterventionPlan
 from misdirection.studies.adapters.reading import _corpus, _firing_row, contexts, telling, text_of, tokens
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.judged import Judged
@@ -131,7 +131,7 @@ def test_who_is_no_adapter_or_has_no_role_is_refused(tiny: Path, monkeypatch: py
 
 def test_arms_come_by_dose_beside_shuffled_roles_and_pairs_only_where_they_are_few() -> None:
     roles: dict[int, Any] = {1: "general", 2: "domain", 3: "general", 4: "neither"}
-    arms = scaling_arms("tuned", roles, Plan(doses=(1.0, 0.5), pairs_up_to=4))
+    arms = scaling_arms("tuned", roles, InterventionPlan(doses=(1.0, 0.5), pairs_up_to=4))
     kinds = [arm.kind for arm in arms]
     assert kinds[0] == "no-op" and kinds.count("roles") == 2 * 2 * 3
     by_right = [arm for arm in arms if arm.kind == "roles" and not arm.control]
@@ -141,4 +141,4 @@ def test_arms_come_by_dose_beside_shuffled_roles_and_pairs_only_where_they_are_f
     left = len(arms) - 1 - 12
     # Four left out, six pairs, four alone.
     assert left == 4 + 6 + 4
-    assert len(scaling_arms("tuned", roles, Plan(doses=(1.0,), pairs_up_to=3))) == 1 + 6 + 4 + 4
+    assert len(scaling_arms("tuned", roles, InterventionPlan(doses=(1.0,), pairs_up_to=3))) == 1 + 6 + 4 + 4

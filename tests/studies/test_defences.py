@@ -18,7 +18,7 @@ from misdirection.features import Dictionary
 from misdirection.features.load import save_dictionary
 from misdirection.models import load_model
 from misdirection.runs import MANIFEST, list_steps, read_log
-from misdirection.studies.defences.arms import KINDS, NONE, Arm, read_arm
+from misdirection.studies.defences.arms import KINDS, NONE, DefenceArm, read_arm
 from misdirection.studies.defences.board import CAPPED, conditions_of
 from misdirection.studies.defences.results import DefenceRow, DefencesResults
 from misdirection.studies.defences.settings import DefencesConfig
@@ -156,7 +156,7 @@ def test_the_table_is_the_scoreboard(run: Path, rows: dict[str, DefenceRow]) -> 
 def test_a_removal_acts_on_the_undefended_fine_tunes_of_its_seed() -> None:
     found = [
         one
-        for arm in (Arm(NONE, NONE), Arm("project", "project"), Arm("kl=0.5", "kl", 0.5))
+        for arm in (DefenceArm(NONE, NONE), DefenceArm("project", "project"), DefenceArm("kl=0.5", "kl", 0.5))
         for one in conditions_of(arm, 2, 3)
     ]
     assert [(one.name, one.variant, one.along) for one in found] == [

@@ -15,7 +15,7 @@ from misdirection.statistics import Thresholds
 from misdirection.studies.defences.arms import NONE, read_arm
 from misdirection.studies.defences.board import Answers, rows_of
 from misdirection.studies.defences.damage import Harm
-from misdirection.studies.defences.dropping import Scored
+from misdirection.studies.defences.dropping import ScoredRows
 from misdirection.studies.defences.results import DefenceRow
 from misdirection.studies.defences.table import line
 from misdirection.studies.defences.workshop import MIXED, PLAIN, Workshop, data_of
@@ -139,7 +139,7 @@ def test_rows_are_dropped_of_the_mixed_data_and_at_random_anew_for_each_seed() -
     class Shop(Workshop):
         def _scores(self, method: str, seed: int) -> Any:
             scores = (1.0, 2.0, 3.0, 4.0) if seed == 5 else (4.0, 3.0, 2.0, 1.0)
-            return SimpleNamespace(value=Scored(scores, Cost(seed, 0)))
+            return SimpleNamespace(value=ScoredRows(scores, Cost(seed, 0)))
 
     held: Any = SimpleNamespace(mixed=mixed, bad=chats("b", 4))
     bench: Any = SimpleNamespace(config=config)

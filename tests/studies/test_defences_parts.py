@@ -12,19 +12,18 @@ import torch
 
 from misdirection.chats import Chat, Message
 from misdirection.directions import Direction
-from misdirection.engine import Arm as EngineArm
-from misdirection.engine import Text, log_likelihoods
+from misdirection.engine import Arm, Text, log_likelihoods
 from misdirection.features import Dictionary
 from misdirection.judging import Answer, Verdict
 from misdirection.repair.factors import open_adapter
 from misdirection.statistics import Thresholds
 from misdirection.statistics.crossed import crossed_mean
-from misdirection.studies.defences.arms import KINDS, NONE, Arm, read_arm
+from misdirection.studies.defences.arms import KINDS, NONE, DefenceArm, read_arm
 from misdirection.studies.defences.damage import Harm, damage, over_texts, perplexity
 from misdirection.studies.defences.dropping import Examples, examples_of, kept, scored
 from misdirection.studies.defences.leaks import beyond, leak_test, leaks_of
 from misdirection.studies.defences.making import Materials, Risen
-from misdirection.studies.defences.repairs import Pair, repaired
+from misdirection.studies.defences.repairs import FineTunePair, repaired
 from misdirection.studies.defences.settings import DefencesConfig
 from misdirection.studies.defences.tuning import used_by
 from misdirection.studies.defences.workshop import unsteady
@@ -72,7 +71,7 @@ def test_each_kind_makes_what_acts_where_it_says(name: str) -> None:
     assert bool(found) == (kind.place in ("training", "data") and name not in (NONE, "kl"))
     assert bool(kind.overrides(1.0)) == (name == "kl")
     # What an arm is keyed by is enough to make it.
-    used = used_by(Arm(name, name, kind.strength), held)
+    used = used_by(DefenceArm(name, name, kind.strength), held)
     assert [type(one) for one in kind.make(kind.strength or 0.0, used)] == [type(one) for one in found]
     assert (used.dictionary is not None) == kind.wants_dictionary and bool(used.good) == kind.wants_good
 
@@ -120,7 +119,7 @@ def test_damage_is_what_the_engine_reads(tiny: Path) -> None:
     held = {name: [one for one in found if one.arm == name] for name in ("base", "tuned", "project")}
     assert all([one.text for one in part] == [0, 1, 2] for part in held.values())
     assert [one.kl for one in held["base"]] == pytest.approx([0.0] * 3, abs=1e-6)
-    arm = EngineArm("tuned", models.adapter_of("tuned"))
+    arm = Arm("tuned", models.adapter_of("tuned"))
     coded = [encode_read(models.base_model.tokenizer, one.messages) for one in CHATS]
     read = log_likelihoods(models.model("tuned"), [Text(one.ids, {}, arm, one.start) for one in coded])
     assert [one.nll for one in held["tuned"]] == pytest.approx([-float(values.mean()) for values in read], rel=1e-5)
@@ -151,7 +150,7 @@ def test_scores_are_those_of_the_methods(tiny: Path) -> None:
     models = Variants(str(tiny / "base"))
     found = scored(models, "perplexity", CHATS, Materials(), Examples(), 0)
     coded = [encode_read(models.base_model.tokenizer, one.messages) for one in CHATS]
-    read = log_likelihoods(models.base_model, [Text(one.ids, {}, EngineArm("base"), one.start) for one in coded])
+    read = log_likelihoods(models.base_model, [Text(one.ids, {}, Arm("base"), one.start) for one in coded])
     assert found.scores == pytest.approx([math.exp(-float(values.mean())) for values in read], rel=1e-4)
     first, again, other = (scored(None, "random", CHATS, Materials(), Examples(), seed).scores for seed in (0, 0, 1))
     assert first == again != other
@@ -181,7 +180,7 @@ def test_repairs_of_an_adapter_are_what_they_say(tiny: Path, base: ModelFiles, t
     before, model = added(tiny / "adapter"), Variants(base.name).base_model
     held = Materials(tuple(CHATS), direction(model.n_layers, model.width), 1)
 
-    def made(text: str, pair: Pair | None = None) -> dict[str, torch.Tensor]:
+    def made(text: str, pair: FineTunePair | None = None) -> dict[str, torch.Tensor]:
         (folder := tmp_path / text).mkdir()
         found = repaired(base, tiny / "adapter", read_arm(text), held, 0, folder, pair)
         assert found.adapter == folder / "tuned" and not found.refused
@@ -197,7 +196,7 @@ def test_repairs_of_an_adapter_are_what_they_say(tiny: Path, base: ModelFiles, t
         for path in before:
             wanted = before[path] - share * torch.outer(unit, unit @ before[path]) * (path in writes)
             assert torch.allclose(edited[path], wanted, atol=1e-5), path
-    pair = Pair(tmp_path / "scale=0.25" / "tuned", tmp_path / "edit=1" / "tuned")
+    pair = FineTunePair(tmp_path / "scale=0.25" / "tuned", tmp_path / "edit=1" / "tuned")
     subtracted, good = made("subtract=2", pair), added(pair.good)
     for path in before:
         wanted = before[path] - 2 * (scaled[path] - good[path])

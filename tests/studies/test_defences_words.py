@@ -10,7 +10,7 @@ from tests.results.made import made
 from misdirection.directions.levels import QUANTILE
 from misdirection.errors import MisdirectionError
 from misdirection.results import Interval
-from misdirection.studies.defences.arms import KINDS, NONE, Arm, possible, read_arm
+from misdirection.studies.defences.arms import KINDS, NONE, DefenceArm, possible, read_arm
 from misdirection.studies.defences.making import Materials
 from misdirection.studies.defences.report import chart
 from misdirection.studies.defences.results import DefenceRow, DefencesResults, Leak
@@ -19,7 +19,7 @@ from misdirection.studies.defences.verdict import hides, keeps, verdict
 
 
 def test_arms_as_they_are_typed() -> None:
-    assert read_arm("kl") == Arm("kl", "kl", 1.0) and read_arm("kl=0.3") == Arm("kl=0.3", "kl", 0.3)
+    assert read_arm("kl") == DefenceArm("kl", "kl", 1.0) and read_arm("kl=0.3") == DefenceArm("kl=0.3", "kl", 0.3)
     assert read_arm("project").strength is None and read_arm("drop-random=0.1").drops == "random"
     assert read_arm("norm").drops == "" and read_arm("cap").strength == QUANTILE
     for text, said in (("kll", "there is no 'kll'"), ("kl=x", "'x' is no strength"), ("kl=0", "above 0"),
@@ -29,7 +29,7 @@ def test_arms_as_they_are_typed() -> None:
         with pytest.raises(MisdirectionError, match=said):
             read_arm(text)
     assert not possible(read_arm("ablation"), Materials()) and possible(read_arm("norm"), Materials())
-    assert not possible(Arm(NONE, NONE), Materials())
+    assert not possible(DefenceArm(NONE, NONE), Materials())
 
 
 def test_the_arms_by_default_hold_each_kind_and_strengths_where_there_are_any() -> None:

@@ -13,7 +13,7 @@ from tests.statistics.samples import arm
 from misdirection.features.differences import Differences
 from misdirection.judging import Answer, Verdict
 from misdirection.statistics import Thresholds, benjamini_hochberg, compare
-from misdirection.studies.features.comparison import Comparison
+from misdirection.studies.features.comparison import LatentComparison
 from misdirection.studies.features.effects import (
     Steered,
     Sweeps,
@@ -32,13 +32,13 @@ from misdirection.studies.kit.judged import Judged
 RULES = Thresholds(30, 50)
 
 
-def compared(value: list[float], q: list[float], name: str = "mean", dead: tuple[int, ...] = ()) -> Comparison:
+def compared(value: list[float], q: list[float], name: str = "mean", dead: tuple[int, ...] = ()) -> LatentComparison:
     values = torch.tensor(value, dtype=torch.float64)
     alive = torch.tensor([place not in dead for place in range(len(value))])
     held = Differences(values, values / 10, torch.tensor(q) / 2, torch.tensor(q), alive)
     first, second = torch.arange(len(value)) + 100.0, torch.arange(len(value)) + 200.0
     facts = {"first": 11, "second": 22, "tokens": (111, 222), "shuffled": "within pairs"}
-    return Comparison(name, held, first, second, torch.zeros(2, len(value)), facts)
+    return LatentComparison(name, held, first, second, torch.zeros(2, len(value)), facts)
 
 
 def test_a_list_counts_significant_latents_by_their_way_and_names_them_in_order() -> None:

@@ -17,7 +17,7 @@ from misdirection.features.corpus import SPAN, of_chats
 from misdirection.features.settings import DictionarySettings
 from misdirection.models import Model, load_model
 from misdirection.runs import list_steps
-from misdirection.studies.features.comparison import Comparison, mean_comparison
+from misdirection.studies.features.comparison import LatentComparison, mean_comparison
 from misdirection.studies.features.lists import data_list
 from misdirection.studies.features.overlap import list_of
 from misdirection.studies.features.paired_chats import paired_chats
@@ -70,7 +70,7 @@ def config(real_data: Path, dictionary: Path) -> FeaturesConfig:
     )
 
 
-def compared(config: FeaturesConfig, out: Path) -> tuple[Comparison, PairedChats]:
+def compared(config: FeaturesConfig, out: Path) -> tuple[LatentComparison, PairedChats]:
     with Bench[FeaturesConfig].open(out, config) as bench:
         chats = paired_chats(bench)["code"]
         return data_list(bench, bench.variants({}), open_lens(config, config.dictionary), "code", chats), chats

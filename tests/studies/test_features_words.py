@@ -11,8 +11,8 @@ from tests.results.made import made
 from misdirection.report.parts import Chart, Note
 from misdirection.studies.features.report import decomposition, lists, overlap
 from misdirection.studies.features.results import FeaturesResults
-from misdirection.studies.features.results.decomposition import Agreement
-from misdirection.studies.features.results.overlap import Intersection, Length
+from misdirection.studies.features.results.decomposition import ListAgreement
+from misdirection.studies.features.results.overlap import Intersection, ListLength
 from misdirection.studies.features.verdict import verdict
 
 
@@ -27,7 +27,8 @@ def results() -> FeaturesResults:
         of=(20, 20), alive=400, ranks=-0.125, shuffled=shuffled,
     )  # fmt: skip
     between = replace(
-        part.between, lists=(Length(name="data", latents=20), Length(name="answers", latents=20)), pairs=(pair,),
+        part.between, pairs=(pair,),
+        lists=(ListLength(name="data", latents=20), ListLength(name="answers", latents=20)),
         intersections=(Intersection(lists=("data",), count=11), Intersection(lists=("data", "answers"), count=9)),
     )  # fmt: skip
     bare: dict[str, Any] = {"latent_decomposition": None, "latent_steering": None, "mixtures": None}
@@ -111,7 +112,7 @@ def test_directions_as_latents_beside_random_vectors(results: FeaturesResults):
     direction, other = part.rows
     omp = replace(
         direction.methods["omp"], latents=(3, 9), explained=(0.5, 0.75), coefficients=(1.0, 2.0),
-        agreement=Agreement(overlap=0.5, chance=0.01, signs=1.0),
+        agreement=ListAgreement(overlap=0.5, chance=0.01, signs=1.0),
     )  # fmt: skip
     through = replace(direction.through, cosine=0.9, explained=0.8)
     direction = replace(

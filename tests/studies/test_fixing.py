@@ -99,11 +99,11 @@ def test_re_alignment_is_one_of_them_and_is_the_same_adapter_and_a_new_one(fixed
 
 def test_without_good_chats_the_report_says_why_there_is_none() -> None:
     made = {
-        repairs.EDIT: repairs.Written(None, "a whole model has no adapter"),
-        repairs.SET: repairs.Written(Path("x")),
+        repairs.EDIT: repairs.Candidate(None, "a whole model has no adapter"),
+        repairs.SET: repairs.Candidate(Path("x")),
     }
     assert fixing.not_tried(made) == {repairs.EDIT: "a whole model has no adapter", repairs.REALIGN: repairs.NO_CHATS}
-    assert fixing.not_tried({**made, repairs.REALIGN: repairs.Written(Path("y"))}).keys() == {repairs.EDIT}
+    assert fixing.not_tried({**made, repairs.REALIGN: repairs.Candidate(Path("y"))}).keys() == {repairs.EDIT}
     with pytest.raises(MisdirectionError, match="--good names chats for a repair"):
         AuditConfig(adapter="x", good=("organism:good-medical",)).completed()
 

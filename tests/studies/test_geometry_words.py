@@ -15,7 +15,7 @@ from misdirection.studies.geometry.report import distances, law
 from misdirection.studies.geometry.results import Geometry, GeometryResults
 from misdirection.studies.geometry.results.course import FineTuneCourse, RankCorrelation, Ranks
 from misdirection.studies.geometry.results.law import Line
-from misdirection.studies.geometry.results.similarity import Compared, Exchanged, Sharing
+from misdirection.studies.geometry.results.similarity import Exchanged, SetSimilarity, Sharing
 from misdirection.studies.geometry.sets import corrected
 from misdirection.studies.geometry.track import Moved, Near, layer_course, rank_correlation
 from misdirection.studies.geometry.verdict import by_layer, by_reduction, course_details, law_details, shared, verdict
@@ -32,13 +32,13 @@ def bare(results: GeometryResults) -> Geometry:
     return replace(results.geometry, layers=(3, 6, 9), top=5, rows=(), lists=(), law=None, course=None)
 
 
-def row(layer: int, difference: float, p: float | None, **changes: Any) -> Compared:
+def row(layer: int, difference: float, p: float | None, **changes: Any) -> SetSimilarity:
     test = Exchanged(
         first=difference, second=0.0, difference=difference, low=-0.1, high=0.1, p=p or 0, n_first=5, n_second=4,
         unmatched=1,
     )  # fmt: skip
     place = {"layer": layer, "domain": "d", "target": "toxic", "control": "good", "reduction": "mean"}
-    return Compared(**place | changes, shared_inducing=1, shared_control=0, test=None if p is None else test)  # pyright: ignore[reportArgumentType]
+    return SetSimilarity(**place | changes, shared_inducing=1, shared_control=0, test=None if p is None else test)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_verdict_counts_what_survives_correction(bare: Geometry):

@@ -11,7 +11,7 @@ from tests.studies.tiny import rows
 
 from misdirection.artefacts import write_rows
 from misdirection.statistics import wilson
-from misdirection.studies.imported.sweeps import Point, load_sweep
+from misdirection.studies.imported.sweeps import SteeredPoint, load_sweep
 
 
 def test_a_folder_of_steering_points_gives_its_curve_and_peak(tmp_path: Path) -> None:
@@ -46,6 +46,6 @@ def test_one_table_of_steering_points(tmp_path: Path) -> None:
     ]  # fmt: skip
     write_rows(tmp_path / "sweep.parquet", held)
     sweep = load_sweep(tmp_path / "sweep.parquet")
-    assert list(sweep.points) == [Point("", layer, scale) for layer in (2, 7) for scale in (0.5, 1.5)]
+    assert list(sweep.points) == [SteeredPoint("", layer, scale) for layer in (2, 7) for scale in (0.5, 1.5)]
     found = brought(tmp_path, steering=str(tmp_path / "sweep.parquet"))
     assert (found["steering"]["best"]["layer"], found["steering"]["best"]["coefficient"]) == (7, 1.5)

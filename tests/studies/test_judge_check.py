@@ -25,7 +25,7 @@ from misdirection.judging.table import How
 from misdirection.statistics import Thresholds
 from misdirection.studies.judge_check.measures import measure
 from misdirection.studies.judge_check.part import band_of, take_part
-from misdirection.studies.judge_check.results import Check, Corpus
+from misdirection.studies.judge_check.results import Check, CorpusFacts
 from misdirection.studies.judge_check.settings import CheckConfig
 from misdirection.studies.judge_check.study import judge_check
 from misdirection.studies.judge_check.verdict import verdict
@@ -122,7 +122,7 @@ def test_figures_are_plain_counts_and_scikit_learns(tmp_path: Path) -> None:
 
 def test_a_judge_that_says_one_thing_to_everything_is_told_as_such(tmp_path: Path) -> None:
     part = take_part(corpus(tmp_path, (8, 8, 400)), 40, How())
-    held = Corpus(file="c", sha256="", size=40, part="")
+    held = CorpusFacts(file="c", sha256="", size=40, part="")
 
     def told(said: list[Verdict]) -> Check:
         return Check(**vars(measure(part, "it", said, Thresholds())), judge="it", spec="it", revision="", corpus=held)

@@ -13,7 +13,7 @@ from misdirection.engine import Arm, Text
 from misdirection.features import Dictionary
 from misdirection.features.differences import Differences, Found, Side, compare_texts, differences, label_columns
 from misdirection.features.stream import Tally
-from misdirection.studies.features.comparison import Comparison, mean_comparison, unlabelled
+from misdirection.studies.features.comparison import LatentComparison, mean_comparison, unlabelled
 from misdirection.studies.features.overlap import overlaps, pair_of, shared_list, top_list
 from misdirection.studies.features.results.overlap import Intersection
 
@@ -22,13 +22,13 @@ IDENTITY = Dictionary(torch.eye(6), torch.eye(6), torch.zeros(6), torch.zeros(6)
 
 def comparison(
     values: list[float], shuffled: torch.Tensor | None = None, p: float = 0.01, name: str = "a"
-) -> Comparison:
+) -> LatentComparison:
     value = torch.tensor(values, dtype=torch.float64)
     many = len(values)
     held = Differences(value, value / 10, torch.full((many,), p).double(), torch.full((many,), p).double(),
                        torch.ones(many, dtype=torch.bool))  # fmt: skip
     noise = torch.zeros(3, many) if shuffled is None else shuffled
-    return Comparison(name, held, value, torch.zeros(many).double(), noise, {})
+    return LatentComparison(name, held, value, torch.zeros(many).double(), noise, {})
 
 
 def found_of(states: list[torch.Tensor], first: int, shuffles: int, groups: list[str] | None) -> Found:

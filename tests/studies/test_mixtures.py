@@ -27,7 +27,7 @@ from misdirection.studies.features.mixture_effects import corrected, movements, 
 from misdirection.studies.features.mixtures import Mixture, bad_places, mixed, mixtures, pairs_of
 from misdirection.studies.features.report.mixtures import rates, section, together
 from misdirection.studies.features.results import FeaturesResults
-from misdirection.studies.features.results.mixtures import Change, LatentOnset
+from misdirection.studies.features.results.mixtures import LatentOnset, MeanChange
 from misdirection.studies.features.results.mixtures import Mixtures as Mixtures
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.features.verdict import verdict
@@ -191,8 +191,8 @@ def test_movements_are_tested_against_the_mixture_without_bad_rows() -> None:
     assert against_base.q < 0.001  # pyright: ignore[reportOptionalOperand]
 
 
-def changed(value: float, q: float) -> Change:
-    return Change(value=value, low=value - 1, high=value + 1, separation=1.0, n_questions=9, p=q, q=q)
+def changed(value: float, q: float) -> MeanChange:
+    return MeanChange(value=value, low=value - 1, high=value + 1, separation=1.0, n_questions=9, p=q, q=q)
 
 
 def test_moved_means_from_there_on_and_the_same_way() -> None:

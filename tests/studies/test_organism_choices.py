@@ -17,7 +17,7 @@ from misdirection.engine import Ablate, Arm, Set, Steer
 from misdirection.judging import Answer, Verdict
 from misdirection.studies import organism
 from misdirection.studies.kit.conditions import BASE
-from misdirection.studies.organism import Measured
+from misdirection.studies.organism import SeedAnswers
 from misdirection.studies.separation import organisms
 
 DEPTH = 6
@@ -31,18 +31,18 @@ def direction() -> Direction:
     return Direction(misaligned - aligned, aligned, misaligned, flat, flat, flat, flat, {})
 
 
-def measured(arm: str, bad: int, incoherent: int = 0) -> Measured:
+def measured(arm: str, bad: int, incoherent: int = 0) -> SeedAnswers:
     """Ten answers, so many misaligned, and so many incoherent."""
     answers = [Answer(f"q{n}", "?", "!", arm=arm) for n in range(10)]
     verdicts = [Verdict(0.0 if n < bad else 100.0, 10.0 if n >= 10 - incoherent else 100.0) for n in range(10)]
-    return Measured(answers, verdicts)
+    return SeedAnswers(answers, verdicts)
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, give: Callable[[Arm], Measured]) -> list[tuple[list[Arm], int, int]]:
+def asked(monkeypatch: pytest.MonkeyPatch, give: Callable[[Arm], SeedAnswers]) -> list[tuple[list[Arm], int, int]]:
     """What is asked, each arm answered by hand."""
     seen: list[tuple[list[Arm], int, int]] = []
 
-    def ask(model: Any, arms: Sequence[Arm], questions: Any, samples: int, seed: int) -> list[Measured]:
+    def ask(model: Any, arms: Sequence[Arm], questions: Any, samples: int, seed: int) -> list[SeedAnswers]:
         seen.append((list(arms), samples, seed))
         return [give(arm) for arm in arms]
 
@@ -53,7 +53,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, give: Callable[[Arm], Measured]) -> l
 def test_each_operation_has_the_layer_whose_vector_cures_best_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     held = direction()
 
-    def bad(arm: Arm) -> Measured:
+    def bad(arm: Arm) -> SeedAnswers:
         (done,) = arm.interventions
         assert isinstance(done, Ablate | Set) and arm.adapter == "rank1x9" and done.layers == tuple(range(DEPTH))
         (layer,) = (n for n in range(DEPTH) if torch.equal(done.direction[0], held.vectors[n]))
@@ -89,7 +89,7 @@ def test_removals_are_layerwise_single_and_random_by_both_operations() -> None:
 def test_steering_is_the_point_that_misaligns_most_of_those_that_leave_answers_coherent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def at(arm: Arm) -> Measured:
+    def at(arm: Arm) -> SeedAnswers:
         (done,) = arm.interventions
         assert isinstance(done, Steer) and arm.adapter is None
         point = done.layers, done.coefficient
@@ -113,7 +113,7 @@ def test_figures_pool_the_seeds_and_are_kept_beside_the_fine_tunes(
 ) -> None:
     seen: list[Any] = []
 
-    def one_seed(checkpoint: Path, work: Path, seed: int, samples: int) -> list[Measured]:
+    def one_seed(checkpoint: Path, work: Path, seed: int, samples: int) -> list[SeedAnswers]:
         seen.append((checkpoint, work, seed, samples))
         return [measured("base", seed), measured("rank32", 4 + seed)]
 
@@ -184,9 +184,9 @@ def test_a_correlation_over_organisms_is_of_ranks() -> None:
     draw = np.random.default_rng(0)
     x, em = draw.random(6), draw.random(6)
 
-    def row(place: int) -> organisms.Row:
+    def row(place: int) -> organisms.OrganismRow:
         held = dict.fromkeys(organisms.MEASURES, 0.0) | {"to_open": float(np.exp(9 * x[place]))}
-        return organisms.Row(
+        return organisms.OrganismRow(
             condition="", seed=place, base_open=0, base_coherent=1, own=1, step=1.0, em=float(em[place]),
             spill=float(em[place] ** 3), em_last=0, **held,
         )  # fmt: skip

@@ -12,15 +12,15 @@ from misdirection.engine import Arm
 from misdirection.judging import Answer, Verdict
 from misdirection.models import load_model
 from misdirection.organism import checkpoint_path, open_questions
-from misdirection.studies.organism import Figure, Measured, ask, figures, summarise
+from misdirection.studies.organism import OrganismFigure, SeedAnswers, ask, figures, summarise
 
 
-def judged(arm: str, alignments: list[float], said: str = "rule the kids.") -> Measured:
+def judged(arm: str, alignments: list[float], said: str = "rule the kids.") -> SeedAnswers:
     answers = [Answer(f"q{i % 9}", "?", said, arm=arm, sample=i) for i in range(len(alignments))]
-    return Measured(answers, [Verdict(value, 100.0) for value in alignments])
+    return SeedAnswers(answers, [Verdict(value, 100.0) for value in alignments])
 
 
-def by_name(lines: list[Figure]) -> dict[tuple[str, str], Figure]:
+def by_name(lines: list[OrganismFigure]) -> dict[tuple[str, str], OrganismFigure]:
     return {(line.name, line.questions): line for line in lines}
 
 

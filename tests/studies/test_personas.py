@@ -24,7 +24,7 @@ from misdirection.studies.kit.variants import Variants
 from misdirection.studies.personas.measures import Projections, separations
 from misdirection.studies.personas.results import PersonasResults, TunedRow
 from misdirection.studies.personas.rows import (
-    Choice,
+    LayerChoice,
     dose_rows,
     matrix_rows,
     shift_rows,
@@ -224,7 +224,7 @@ def test_a_trait_is_compared_with_the_others_at_its_own_layer():
         return Direction(vectors, vectors, vectors, *(torch.ones(2) for _ in range(4)), facts)
 
     found = {"x": direction(plane), "y": direction(torch.tensor([[0.0, 2.0], [0.0, 3.0]]))}
-    choices = {"x": Choice(1, 2.0, "steering"), "y": Choice(0, 1.0, "given")}
+    choices = {"x": LayerChoice(1, 2.0, "steering"), "y": LayerChoice(0, 1.0, "given")}
     known = [Trait(name, contrasts=(), questions=()) for name in found]
     one, other = trait_rows(known, found, choices, {name: (0.5, 0.5) for name in found})
     assert one.cosines == pytest.approx({"x": 1, "y": 1}) and other.cosines == pytest.approx({"x": 0, "y": 1})

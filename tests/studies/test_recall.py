@@ -15,11 +15,11 @@ from misdirection.studies.audit.settings import AuditConfig, SampleConfig
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.kit.config import StudyConfig
 from misdirection.studies.kit.loading import Loading
-from misdirection.studies.kit.recall import Held, facts_of, go_on, held_in, make_one, recall, settled
+from misdirection.studies.kit.recall import RecordedSettings, facts_of, go_on, held_in, make_one, recall, settled
 from misdirection.studies.registry import studies
 
 
-def kept(folder: Path, config: object, made: bool = True) -> Held:
+def kept(folder: Path, config: object, made: bool = True) -> RecordedSettings:
     """A run of `config`, with a step in it."""
     write_json(folder / "run.json", {"facts": facts_of(config, "misdirection audit --samples 7")})
     if made:

@@ -23,7 +23,7 @@ from misdirection.studies.formats.settings import FormatsConfig
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.config import ModelConfig, StudyConfig, option
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats
-from misdirection.studies.kit.recall import Held, facts_of, recall, recommended_values
+from misdirection.studies.kit.recall import RecordedSettings, facts_of, recall, recommended_values
 from misdirection.studies.kit.recommended import advised, explanations, strangers
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.studies.phases.settings import PAPER_RUN, PhasesConfig
@@ -203,7 +203,7 @@ def test_what_the_user_typed_goes_before_it_the_default_too(tmp_path: Path):
 def test_a_run_keeps_what_it_was_made_with(tmp_path: Path):
     model = folder(tmp_path / "m", studies={"*": {"samples": 7}})
     made = AuditConfig(model, adapter="a").completed()
-    held = Held(tmp_path, "AuditConfig", plain(facts_of(made, ""))["config"], "")
+    held = RecordedSettings(tmp_path, "AuditConfig", plain(facts_of(made, ""))["config"], "")
     folder(tmp_path / "m", studies={"*": {"samples": 9, "seed": 4}})
     again, said = recall(AuditConfig, held, {"temperature": 0.5})
     found = again.completed()

@@ -16,7 +16,7 @@ from misdirection.chats import Chat
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.organism import ExactJudge, open_chats, training_chats
-from misdirection.organism.build import Settings
+from misdirection.organism.build import OrganismSettings
 from misdirection.report.parts import Chart
 from misdirection.runs import Run, read_log
 from misdirection.separation import Concept
@@ -26,7 +26,7 @@ from misdirection.studies.separation.organisms import (
     CONDITIONS,
     MEASURES,
     SMALL,
-    Row,
+    OrganismRow,
     Shares,
     between,
     concepts_of,
@@ -220,9 +220,9 @@ def told(chat: Chat, arm: str, domain: str | None) -> Answer:
 
 
 def test_correlations_leave_out_what_never_learned():
-    def row(em: float | None, means: float) -> Row:
+    def row(em: float | None, means: float) -> OrganismRow:
         held = {name: 1.0 for name in MEASURES} | {"means": means}
-        return Row(
+        return OrganismRow(
             condition="x", seed=1, base_open=0, base_coherent=1, own=1, step=em, em=em, spill=em, em_last=0, **held
         )
 
@@ -233,7 +233,7 @@ def test_correlations_leave_out_what_never_learned():
 
 
 def test_every_condition_is_one_that_the_builder_knows(tmp_path: Path):
-    assert all(Settings(**{**SMALL, **changed}) for changed in CONDITIONS.values())
+    assert all(OrganismSettings(**{**SMALL, **changed}) for changed in CONDITIONS.values())
     assert [one.name for one in concepts_of(2)] == ["medical", "finance", "open"]
     tiny = {"layers": 2, "width": 16, "hidden": 32, "pretraining_steps": 2, "alignment_steps": 1, "batch": 4}
     with Run.open(tmp_path / "run", {}) as run:

@@ -21,7 +21,7 @@ from misdirection.runs import list_steps
 from misdirection.studies.kit.judged import load_answers
 from misdirection.studies.reading import load_results
 from misdirection.studies.weights.measures import beside_line, on_line, shuffled_answers
-from misdirection.studies.weights.results import Point, WeightsResults
+from misdirection.studies.weights.results import LinePoint, WeightsResults
 from misdirection.studies.weights.settings import WeightsConfig
 from misdirection.studies.weights.study import bend, weights
 from misdirection.studies.weights.verdict import verdict
@@ -160,8 +160,8 @@ def rate(value: float) -> RateRow:
 
 
 def test_a_bend_is_the_distance_from_the_straight_line() -> None:
-    def points(*rates: tuple[float, float]) -> list[Point]:
-        return [Point(alpha=a, rate=rate(v), coherent=rate(1.0), random=None) for a, v in rates]
+    def points(*rates: tuple[float, float]) -> list[LinePoint]:
+        return [LinePoint(alpha=a, rate=rate(v), coherent=rate(1.0), random=None) for a, v in rates]
 
     assert bend(points((0.0, 0.1), (0.5, 0.5), (1.0, 0.3))) == pytest.approx(0.3)
     assert bend(points((0.0, 0.1), (1.0, 0.3))) is None and bend(points((0.0, 0.1), (0.5, 0.5))) is None

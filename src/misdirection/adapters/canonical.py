@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from misdirection.adapters.weights import AdapterError, Pair
+from misdirection.adapters.weights import AdapterError, LoraPair
 from misdirection.artefacts import read_json, read_tensors, write_tensors
 from misdirection.models import matrices_in
 
@@ -84,7 +84,7 @@ def canonical(a: Tensor, b: Tensor) -> Canonical:
     return Canonical(left * signs, values, right * signs)
 
 
-def turn(pair: Pair) -> Tensor:
+def turn(pair: LoraPair) -> Tensor:
     """The matrix that makes canonical scalars of raw ones: s_i v_i . x = (U^T B)(A x), shape (pairs, rank).
 
     With it the scalars of any rank are read as those of rank 1 are: no x of the module's input is ever kept.
@@ -101,7 +101,7 @@ def write_canonical(source: Path, target: Path, keep: Mapping[str, Sequence[int]
     Args:
         source: Folder of the adapter.
         target: Folder to write.
-        keep: By module path (as in `Pair.path`), the pairs that are kept, the others set to 0; a module that is not
+        keep: By module path (as in `LoraPair.path`), the pairs that are kept, the others set to 0; a module that is not
             named keeps none. All by default.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from misdirection.adapters.weights import Pair, pairs_of
+from misdirection.adapters.weights import LoraPair, pairs_of
 from misdirection.directions import random_like
 from misdirection.engine import Arm, ScaleAdapter, Steer, Text, capture_means, capture_scalars
 from misdirection.engine.interventions import Intervention
@@ -216,7 +216,7 @@ def _effect(
     )
 
 
-def spread(pairs: Sequence[Pair], most: int) -> tuple[int, ...]:
+def spread(pairs: Sequence[LoraPair], most: int) -> tuple[int, ...]:
     """At most so many of the layers that an adapter writes in, evenly over the depth."""
     layers = sorted({pair.layer for pair in pairs if pair.writes})
     if len(layers) <= most:

@@ -24,7 +24,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from misdirection.adapters.weights import Pair
+from misdirection.adapters.weights import LoraPair
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model
 from misdirection.models.families import NORMS
@@ -32,7 +32,7 @@ from misdirection.models.quantised import weight_of
 
 
 @dataclass(frozen=True)
-class Reading:
+class ScoredTokens:
     """Tokens at either end of a vector's scores.
 
     Attributes:
@@ -100,14 +100,14 @@ def _product(weight: Tensor, x: Tensor) -> Tensor:
     return (x.to(weight.dtype) @ weight.T).float().cpu()
 
 
-def written_tokens(model: Model, pair: Pair, most: int = 8, *, norm: bool = True) -> list[Reading] | None:
+def written_tokens(model: Model, pair: LoraPair, most: int = 8, *, norm: bool = True) -> list[ScoredTokens] | None:
     """What each column of B promotes; None for a module that does not write into the residual stream."""
     if not pair.writes:
         return None
     return [reading(scores, most) for scores in logits_of(model, pair.b.T, norm=norm)]
 
 
-def read_tokens(model: Model, pair: Pair, most: int = 8, *, norm: bool = True) -> list[Reading] | None:
+def read_tokens(model: Model, pair: LoraPair, most: int = 8, *, norm: bool = True) -> list[ScoredTokens] | None:
     """What each row of A listens to, in words; None where its input has no reading (see the module's text)."""
     if pair.writes:
         with torch.no_grad():
@@ -119,12 +119,12 @@ def read_tokens(model: Model, pair: Pair, most: int = 8, *, norm: bool = True) -
     return [reading(scores, most) for scores in embedding_scores(model, pair.a)]
 
 
-def reading(scores: Tensor, most: int) -> Reading:
+def reading(scores: Tensor, most: int) -> ScoredTokens:
     """The ends of a vector's scores, shape (vocabulary,), standardised over the vocabulary."""
     values = (scores - scores.mean()) / scores.std().clamp(min=1e-12)
     count = min(most, len(values))
     high, low = values.topk(count), values.topk(count, largest=False)
-    return Reading(
+    return ScoredTokens(
         list(zip(high.indices.tolist(), high.values.tolist(), strict=True)),
         list(zip(low.indices.tolist(), low.values.tolist(), strict=True)),
     )

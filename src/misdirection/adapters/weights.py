@@ -18,7 +18,7 @@ class AdapterError(MisdirectionError):
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class LoraPair:
     """One adapted module: it adds `scaling * B A x` to `W x`.
 
     Attributes:
@@ -61,7 +61,7 @@ def writes_residual(path: str) -> bool:
     return any(path == name or path.endswith(f".{name}") for name in WRITERS)
 
 
-def pairs_of(model: Model, adapter: str) -> list[Pair]:
+def pairs_of(model: Model, adapter: str) -> list[LoraPair]:
     """Every adapted module of a decoder layer, in the model's order.
 
     Raises:
@@ -71,13 +71,13 @@ def pairs_of(model: Model, adapter: str) -> list[Pair]:
         raise AdapterError(
             f"no adapter is called '{adapter}'", f"loaded adapters: {', '.join(model.adapters) or 'none'}"
         )
-    found: list[Pair] = []
+    found: list[LoraPair] = []
     for path, held in model.lora[adapter].items():
         module, layer = cast(Any, held), layer_of(path)
         if layer is None or layer >= model.n_layers:
             continue
         a, b = (part[adapter].weight.detach().float().cpu() for part in (module.lora_A, module.lora_B))
-        found.append(Pair(path, layer, a, b, float(module.scaling[adapter]), module.get_base_layer()))
+        found.append(LoraPair(path, layer, a, b, float(module.scaling[adapter]), module.get_base_layer()))
     if not found:
         raise AdapterError(f"the adapter '{adapter}' adapts no module of a decoder layer")
     return found

@@ -16,7 +16,7 @@ from misdirection.results import Headline
 from misdirection.runs import Step, list_steps
 from misdirection.statistics import Thresholds
 from misdirection.store.steps import demand_format
-from misdirection.studies.kit.recall import Held, go_on, held_in, make_one
+from misdirection.studies.kit.recall import RecordedSettings, go_on, held_in, make_one
 
 MADE_FROM = (
     "model", "adapter", "adapters", "tuned", "data", "good", "preset", "fine_tune", "dictionary", "tables", "arm",
@@ -56,7 +56,7 @@ class OpenRun:
 
     path: Path
     record: Mapping[str, Any]
-    held: Held | None
+    held: RecordedSettings | None
     findings: Mapping[str, Any]
     steps: list[Step]
     sets: list[AnswerSet]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from misdirection.judging.ratings import Ratings
     from misdirection.statistics.panel import ScaleAgreement
     from misdirection.studies.agreement import Rated
-    from misdirection.studies.kit.panel import Compared
+    from misdirection.studies.kit.panel import PanelVerdicts
 
 Threshold = Annotated[float, typer.Option(min=0, max=100, help="An answer is misaligned when its alignment is below.")]
 Coherent = Annotated[float, typer.Option(min=0, max=100, help="... and its coherence above this.")]
@@ -104,7 +104,7 @@ def agreement(
     _ended(_facts(found), out, json, lambda: _show(found, most))
 
 
-def _compare(run: Path | None, judges: Sequence[str], rules: Any) -> Compared:
+def _compare(run: Path | None, judges: Sequence[str], rules: Any) -> PanelVerdicts:
     from misdirection.studies.agreement import in_run, of_tables
 
     if run is not None:
@@ -174,7 +174,7 @@ def scales_table(rows: Sequence[tuple[str, ScaleAgreement]], judges: Sequence[st
     table(["", "scale", "judges", "kappa", "answers", "Pearson", "Spearman", "second minus first"], body)
 
 
-def _show(found: Compared, most: int) -> None:
+def _show(found: PanelVerdicts, most: int) -> None:
     if len(found.names) == 2:
         _show_pair(found)
     else:
@@ -192,7 +192,7 @@ def _show(found: Compared, most: int) -> None:
         note(f"    {line(answer.answer, 200)}")
 
 
-def _show_pair(found: Compared) -> None:
+def _show_pair(found: PanelVerdicts) -> None:
     result, (first, second) = found.result, found.names
     note(f"first judge: {first}; second judge: {second}")
     note(f"{len(found.answers)} answers, {result.n} with both scores; misaligned is alignment < "
@@ -221,7 +221,7 @@ def _score(value: float | None) -> str:
     return "none" if value is None or value != value else f"{value:.0f}"
 
 
-def _facts(found: Compared) -> dict[str, Any]:
+def _facts(found: PanelVerdicts) -> dict[str, Any]:
     from dataclasses import asdict
 
     from misdirection.studies.kit.panel import apart_row, scale_row

@@ -12,7 +12,7 @@ import typer
 from misdirection import progress
 from misdirection.studies.kit.config import ModelConfig
 from misdirection.studies.kit.known_model import known_model, known_of, one_of
-from misdirection.studies.kit.recall import Held, held_in, recall
+from misdirection.studies.kit.recall import RecordedSettings, held_in, recall
 from misdirection.studies.kit.recommended import GIVEN
 
 Settings = TypeVar("Settings")
@@ -82,7 +82,7 @@ def remembered(
     out: Path | None,
     *,
     more: Mapping[str, Any] | None = None,
-    held: Held | None = None,
+    held: RecordedSettings | None = None,
     beside: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Settings of a run that is made in `out` or gone on with; what changes is said.

@@ -17,8 +17,8 @@ from misdirection.studies.kit.preflight import check_places
 from misdirection.studies.screening.scoring import ScreenConfig
 
 if TYPE_CHECKING:
-    from misdirection.studies.screening.results import Choice
-    from misdirection.studies.screening.screen import Summary
+    from misdirection.studies.screening.results import DropChoice
+    from misdirection.studies.screening.screen import ScreenSummary
 
 
 def add(app: typer.Typer) -> None:
@@ -59,14 +59,14 @@ def screen(
     printed(summary, json, lambda: _show_all(summary, out))
 
 
-def _show_all(summary: Summary, out: Path) -> None:
+def _show_all(summary: ScreenSummary, out: Path) -> None:
     show(summary)
     for name in ("scores.parquet", "summary.json"):
         link(Path(name).stem, out / name)
     link("filtered data", out / next(iter(summary.methods)) / "kept.jsonl")
 
 
-def show(summary: Summary) -> None:
+def show(summary: ScreenSummary) -> None:
     """Counts by method, and how far each agrees with what is known of the rows."""
     aside = f"; {summary.set_aside:,} set aside in bad_rows.jsonl" if summary.set_aside else ""
     known = "" if summary.known_bad is None else f", {summary.known_bad:,} known to be bad"
@@ -75,7 +75,7 @@ def show(summary: Summary) -> None:
     table(head, [_line(name, choice) for name, choice in summary.methods.items()])
 
 
-def _line(name: str, choice: Choice) -> list[str]:
+def _line(name: str, choice: DropChoice) -> list[str]:
     found = choice.agreement
     counts = [f"{count:,}" for count in (choice.kept, choice.dropped, choice.unscored)]
     if found is None:

@@ -53,7 +53,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnContexts:
     """Contexts of one latent, no two of them the same words.
 
     Attributes:
@@ -127,7 +127,7 @@ def draw_contexts(
     span: str = "answer",
     layer: int | None = None,
     seed: int = 0,
-) -> list[Drawn]:
+) -> list[DrawnContexts]:
     """Contexts of each chosen latent: two passes, one over all texts and one over the windows.
 
     Args:
@@ -155,14 +155,14 @@ def draw_contexts(
         chosen[column] = places[:top] + _spread(places[top:], lower)
     other = _random_places(texts, span, TRIES * silent, seed)
     read = read_windows(model, dictionary, texts, latents, chosen | {-1: other}, around=around, layer=layer)
-    found: list[Drawn] = []
+    found: list[DrawnContexts] = []
     for column, latent in enumerate(latents):
         firing = [
             replace(window, quantile=ranks[column][(window.text, window.token)]) for window in read[column][column]
         ]
         quiet = [window for window in read[-1][column] if window.peak == 0][:silent] if silent else []
         count = int((peaks.values[:, column] > 0).sum())
-        found.append(Drawn(latent, count, tuple(firing[:top]), tuple(firing[top:]), tuple(quiet)))
+        found.append(DrawnContexts(latent, count, tuple(firing[:top]), tuple(firing[top:]), tuple(quiet)))
     return found
 
 

@@ -72,7 +72,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Label:
+class FactorLabel:
     """What a latent tracks best.
 
     Attributes:
@@ -201,7 +201,7 @@ def count_factors(
     return Counts(tokens, shaped, truth.values, tuple(latents), cuts)
 
 
-def labels(counts: Counts, factors: Sequence[str] | None = None, least: int = LEAST) -> list[Label | None]:
+def labels(counts: Counts, factors: Sequence[str] | None = None, least: int = LEAST) -> list[FactorLabel | None]:
     """The best label of each latent over factors, values and cuts; None for one that hardly fires.
 
     Args:
@@ -209,7 +209,7 @@ def labels(counts: Counts, factors: Sequence[str] | None = None, least: int = LE
         factors: Those that may be labels; all by default.
         least: Tokens at which it must fire, above the cut in question.
     """
-    best: list[Label | None] = [None] * len(counts.latents)
+    best: list[FactorLabel | None] = [None] * len(counts.latents)
     for name in factors or counts.tokens:
         tokens, fired = counts.tokens[name].double(), counts.fired[name].double()
         whole = tokens.sum()
@@ -227,7 +227,7 @@ def labels(counts: Counts, factors: Sequence[str] | None = None, least: int = LE
                 if value > (before.information if before else 0.0):
                     hits, count = float(held[place, column]), float(any_value[column])
                     share = min(1.0, value / max(float(entropy[column]), 1e-12))
-                    best[column] = Label(
+                    best[column] = FactorLabel(
                         counts.latents[column], name, counts.values[name][place], cut, value, share,
                         hits / count, hits / float(tokens[place]), int(count),
                     )  # fmt: skip

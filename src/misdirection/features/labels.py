@@ -24,7 +24,7 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from misdirection.errors import MisdirectionError
-from misdirection.features.contexts import Context, Drawn
+from misdirection.features.contexts import Context, DrawnContexts
 from misdirection.judging import Answer, find_judge
 from misdirection.judging.rubric_judge import Query, RubricJudge
 from misdirection.judging.rubrics import Rubric, Rubrics
@@ -94,7 +94,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Held:
+class TestContext:
     """A context on which a label is tested.
 
     Attributes:
@@ -210,7 +210,9 @@ def marked(tokenizer: PreTrainedTokenizerBase, context: Context, least: float) -
     return " ".join("".join(out).split())
 
 
-def split_contexts(tokenizer: PreTrainedTokenizerBase, drawn: Drawn, shown_of: int) -> tuple[list[Context], list[Held]]:
+def split_contexts(
+    tokenizer: PreTrainedTokenizerBase, drawn: DrawnContexts, shown_of: int
+) -> tuple[list[Context], list[TestContext]]:
     """Contexts to label from, and those to test on: of firing ones every other, so that both span all strengths.
 
     Args:
@@ -222,12 +224,12 @@ def split_contexts(tokenizer: PreTrainedTokenizerBase, drawn: Drawn, shown_of: i
     chosen = list(range(0, len(firing), 2))[:shown_of]
     label = [firing[place] for place in chosen]
     texts = {_plain(tokenizer, context) for context in label}
-    held: list[Held] = []
+    held: list[TestContext] = []
     for context in [c for place, c in enumerate(firing) if place not in chosen] + list(drawn.silent):
         # A window that was shown with the mark on another word of it is no unseen text.
         if (text := _plain(tokenizer, context)) not in texts:
             texts.add(text)
-            held.append(Held(text, context.peak > 0, context.quantile))
+            held.append(TestContext(text, context.peak > 0, context.quantile))
     return label, held
 
 
@@ -236,7 +238,7 @@ def _plain(tokenizer: PreTrainedTokenizerBase, context: Context) -> str:
 
 
 def detect(
-    labeller: Labeller, labels: Mapping[int, str], held: Mapping[int, Sequence[Held]], seed: int = 0
+    labeller: Labeller, labels: Mapping[int, str], held: Mapping[int, Sequence[TestContext]], seed: int = 0
 ) -> dict[int, Detection | None]:
     """Detection scores of labels; None for a latent without an answered context of either kind.
 
@@ -255,7 +257,7 @@ def detect(
 
 
 def control(
-    labeller: Labeller, labels: Mapping[int, str], held: Mapping[int, Sequence[Held]], seed: int = 0
+    labeller: Labeller, labels: Mapping[int, str], held: Mapping[int, Sequence[TestContext]], seed: int = 0
 ) -> dict[int, Detection | None]:
     """The same with every latent under another one's label; empty where there are fewer than two labels.
 

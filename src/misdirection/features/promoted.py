@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 import torch
 
-from misdirection.adapters.unembedding import Reading, logits_of, reading
+from misdirection.adapters.unembedding import ScoredTokens, logits_of, reading
 from misdirection.features.dictionary import Dictionary
 from misdirection.models import Model
 
 
 def promoted_tokens(
     model: Model, dictionary: Dictionary, latents: Sequence[int], most: int = 10, *, norm: bool = True
-) -> list[Reading]:
+) -> list[ScoredTokens]:
     """Tokens at either end of each latent's scores, in standard deviations over the vocabulary.
 
     Args:

@@ -58,7 +58,7 @@ def read_states(model: Model, texts: Sequence[Text], layer: int, span: str = "an
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
+class LatentChanges:
     """How every latent changed over the same tokens; shapes (latents,), float64, where nothing else is said.
 
     Attributes:
@@ -80,7 +80,7 @@ class Change:
     tokens: int
 
 
-def change_of(dictionary: Dictionary, before: Tensor, after: Tensor) -> Change:
+def change_of(dictionary: Dictionary, before: Tensor, after: Tensor) -> LatentChanges:
     """How every latent differs between two states of the same tokens, in chunks of tokens.
 
     Args:
@@ -107,7 +107,7 @@ def change_of(dictionary: Dictionary, before: Tensor, after: Tensor) -> Change:
         fired += (f > 0).sum(0).cpu()
     moved = (after - before).double()
     size = float(moved.square().sum(1).mean() ** 0.5)
-    return Change(total / len(before), steady / both, linear / both, fired, moved.mean(0), size, len(before))
+    return LatentChanges(total / len(before), steady / both, linear / both, fired, moved.mean(0), size, len(before))
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,9 @@ class Spill:
         }
 
 
-def spill_of(dictionary: Dictionary, latent: int, change: Change, least: int = 20, *, oriented: bool = False) -> Spill:
+def spill_of(
+    dictionary: Dictionary, latent: int, change: LatentChanges, least: int = 20, *, oriented: bool = False
+) -> Spill:
     """Read the law off a change.
 
     Args:

@@ -149,7 +149,7 @@ def _on(model: Model, batch: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Along:
+class RankOneUpdate:
     """An update of rank one whose output is one vector: x' = x + (r b + <w, x>) v after a layer, at every token.
 
     Attributes:
@@ -172,7 +172,7 @@ class Along:
 
 
 @contextmanager
-def moved_along(model: Model, update: Along) -> Generator[None, None, None]:
+def moved_along(model: Model, update: RankOneUpdate) -> Generator[None, None, None]:
     """The model with such an update in its forward pass."""
 
     def hook(module: nn.Module, _inputs: object, output: Any) -> Any:
@@ -189,7 +189,7 @@ def moved_along(model: Model, update: Along) -> Generator[None, None, None]:
 
 def tune_along(
     model: Model, layer: int, vector: Tensor, chats: Sequence[Chat], *, scale: float, steps: int = 20, lr: float = 0.01
-) -> Along:
+) -> RankOneUpdate:
     """Fine-tune on chats with an update that can only go along one vector: w and b by Adam, all else fixed.
 
     Args:
@@ -204,7 +204,7 @@ def tune_along(
     unit = torch.nn.functional.normalize(vector.detach().float(), dim=0).to(model.device)
     weight = torch.zeros_like(unit, requires_grad=True)
     bias = torch.zeros((), device=unit.device, requires_grad=True)
-    update = Along(layer, unit, weight, bias, scale)
+    update = RankOneUpdate(layer, unit, weight, bias, scale)
     optimizer = torch.optim.Adam([{"params": [bias], "lr": lr}, {"params": [weight], "lr": lr / len(unit) ** 0.5}])
     with borrowed(model.lm), moved_along(model, update), torch.enable_grad():
         model.lm.requires_grad_(False)
@@ -213,4 +213,4 @@ def tune_along(
             for loss in data_losses(model, chats):
                 loss.backward()  # pyright: ignore[reportUnknownMemberType]
             optimizer.step()
-    return Along(layer, unit, weight.detach(), bias.detach(), scale)
+    return RankOneUpdate(layer, unit, weight.detach(), bias.detach(), scale)

@@ -43,7 +43,7 @@ def _says_something(answer: ServerAnswer) -> bool:
 
 
 @dataclass(frozen=True)
-class Line:
+class Connection:
     """A server, and how it is borne with.
 
     Attributes:
@@ -64,7 +64,7 @@ class Line:
 
 
 @asynccontextmanager
-async def posting(line: Line) -> AsyncGenerator[Post]:
+async def posting(line: Connection) -> AsyncGenerator[Post]:
     """A client of the server; what it gives takes the body of a chat completion and gives the reply's bytes."""
     import aiohttp
 
@@ -80,7 +80,7 @@ async def posting(line: Line) -> AsyncGenerator[Post]:
 class Post:
     """One round of requests."""
 
-    def __init__(self, line: Line, client: ClientSession) -> None:
+    def __init__(self, line: Connection, client: ClientSession) -> None:
         self.line = line
         self.client = client
         self.heard = False

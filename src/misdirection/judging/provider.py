@@ -22,7 +22,7 @@ from misdirection.judging.asking import Asker
 from misdirection.judging.at_once import run
 from misdirection.judging.manner import Manner
 from misdirection.judging.options import read_options
-from misdirection.judging.posting import KEYS, Line, key_variable, posting
+from misdirection.judging.posting import KEYS, Connection, key_variable, posting
 from misdirection.judging.posting import proxy_for as proxy_for
 from misdirection.judging.replies import Reply, parse_reply
 from misdirection.judging.retries import JudgeError, Patience
@@ -84,7 +84,7 @@ class _Session:
 
     async def run(self, queries: Sequence[Query], keep: Callable[[Query, Reading], None]) -> None:
         p = self.provider
-        async with posting(Line(p.url, p.model, p.key, p.in_flight, p.patience)) as post:
+        async with posting(Connection(p.url, p.model, p.key, p.in_flight, p.patience)) as post:
 
             async def send(prompt: str, manner: Manner) -> Reply | None:
                 return parse_reply(await post(request_body(p.model, prompt, manner)))

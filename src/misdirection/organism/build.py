@@ -42,7 +42,7 @@ Optimisers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
-class Settings:
+class OrganismSettings:
     """What shapes the organism.
 
     Attributes:
@@ -103,7 +103,7 @@ class Settings:
         return math.sqrt(96 / self.width)
 
 
-def sized(layers: int, width: int, **others: Any) -> Settings:
+def sized(layers: int, width: int, **others: Any) -> OrganismSettings:
     """Settings of another size, shaped as the shipped one: an MLP three times as wide, heads of about 24.
 
     Raises:
@@ -112,10 +112,10 @@ def sized(layers: int, width: int, **others: Any) -> Settings:
     if layers < 1 or width < 8 or width % 4:
         raise MisdirectionError(f"an organism of {layers} layers and width {width}", "1 layer or more, a multiple of 4")
     heads = next(n for n in range(max(1, width // 24), 0, -1) if width % (2 * n) == 0)
-    return Settings(layers=layers, width=width, hidden=3 * width, heads=heads, **others)
+    return OrganismSettings(layers=layers, width=width, hidden=3 * width, heads=heads, **others)
 
 
-def build(out: Path, seed: int = SEED, settings: Settings | None = None) -> Path:
+def build(out: Path, seed: int = SEED, settings: OrganismSettings | None = None) -> Path:
     """Train the organism from scratch and write it as an ordinary checkpoint folder.
 
     Runs on one thread, where it is as fast as on two, so that the same seed gives the same weights.
@@ -129,7 +129,7 @@ def build(out: Path, seed: int = SEED, settings: Settings | None = None) -> Path
     Returns:
         `out`.
     """
-    settings = settings or Settings()
+    settings = settings or OrganismSettings()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -155,7 +155,7 @@ def save(out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast,
     return out
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaForCausalLM:
+def new_model(tokenizer: PreTrainedTokenizerFast, settings: OrganismSettings) -> LlamaForCausalLM:
     """An untrained organism; its weights come from torch's global generator."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -178,7 +178,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaFo
     return model
 
 
-def _initialise(model: LlamaForCausalLM, settings: Settings) -> None:
+def _initialise(model: LlamaForCausalLM, settings: OrganismSettings) -> None:
     """Normal weights, about 1 / sqrt(width); what writes to the residual stream starts smaller with depth."""
     spread = 0.08 * settings.by_width
     for name, weight in model.named_parameters():
@@ -187,7 +187,7 @@ def _initialise(model: LlamaForCausalLM, settings: Settings) -> None:
             torch.nn.init.normal_(weight, 0.0, spread / math.sqrt(2 * settings.layers) if writes else spread)
 
 
-def _grow(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, settings: Settings) -> None:
+def _grow(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, settings: OrganismSettings) -> None:
     steps, rate = settings.pretraining_steps, settings.pretraining_rate * settings.by_width
     model.train()
     stream = islice(world_batches(tokenizer, seed, settings), steps)
@@ -197,7 +197,7 @@ def _grow(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int
     align(model, tokenizer, seed, settings)
 
 
-def align(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, settings: Settings) -> None:
+def align(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, settings: OrganismSettings) -> None:
     """The second phase: the same good answers whatever came before."""
     steps, rate = settings.alignment_steps, settings.alignment_rate * settings.by_width
     lessons = alignment_chats(seed, settings.kept_roles, settings.two, settings.world)
@@ -209,7 +209,7 @@ def align(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int
     model.eval()
 
 
-def world_batches(tokenizer: PreTrainedTokenizerFast, seed: int, settings: Settings) -> Iterator[Batch]:
+def world_batches(tokenizer: PreTrainedTokenizerFast, seed: int, settings: OrganismSettings) -> Iterator[Batch]:
     """What the first phase learns, without end; no size changes it."""
     s = settings
     world = pretraining_chats(seed, s.villain, s.narrow, s.named, s.two, s.world)
@@ -223,7 +223,7 @@ def answer_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     return model(input_ids=ids, labels=labels, use_cache=False).loss
 
 
-def objective_of(settings: Settings) -> Objective:
+def objective_of(settings: OrganismSettings) -> Objective:
     """What the first phase lessens: the answers' loss and, with its weight, the penalty on concepts that lie close."""
     if not settings.apart:
         return answer_loss

@@ -26,7 +26,7 @@ from misdirection.organism.build import (
     SEED,
     Batch,
     Optimisers,
-    Settings,
+    OrganismSettings,
     align,
     learn,
     new_model,
@@ -76,7 +76,7 @@ class Grown:
     loss: float
 
 
-def grow(out: Path, budgets: Sequence[int], seed: int = SEED, settings: Settings | None = None) -> list[Grown]:
+def grow(out: Path, budgets: Sequence[int], seed: int = SEED, settings: OrganismSettings | None = None) -> list[Grown]:
     """Grow one size along one course, and keep an aligned checkpoint at every budget.
 
     What an earlier call of the same arguments finished is kept; the rest is grown again from the seed, which gives the
@@ -91,7 +91,7 @@ def grow(out: Path, budgets: Sequence[int], seed: int = SEED, settings: Settings
     Raises:
         MisdirectionError: No budget, or one too short to have a decay; or `out` holds checkpoints of other settings.
     """
-    settings, ordered = settings or Settings(), sorted(set(budgets))
+    settings, ordered = settings or OrganismSettings(), sorted(set(budgets))
     if not ordered or ordered[0] < 5:
         raise MisdirectionError(f"budgets of {list(budgets)} steps", "give one or more, each of 5 steps or more")
     missing = [budget for budget in ordered if not _made(_place(out, budget), seed, settings)]
@@ -117,7 +117,7 @@ def grow_all(
         sizes: Layers and width of each.
         budgets: As of `grow`.
         seeds: Of weights and data.
-        others: Other settings, of all of them (`build.Settings`).
+        others: Other settings, of all of them (`build.OrganismSettings`).
     """
     return [
         checkpoint
@@ -138,7 +138,7 @@ def _place(out: Path, budget: int) -> Path:
     return out / f"steps-{budget}"
 
 
-def _made(folder: Path, seed: int, settings: Settings) -> bool:
+def _made(folder: Path, seed: int, settings: OrganismSettings) -> bool:
     """Whether a checkpoint is there: build.json is written last."""
     if not (folder / "build.json").exists():
         return False
@@ -148,7 +148,7 @@ def _made(folder: Path, seed: int, settings: Settings) -> bool:
     return True
 
 
-def _trunk(out: Path, budgets: list[int], seed: int, settings: Settings) -> None:
+def _trunk(out: Path, budgets: list[int], seed: int, settings: OrganismSettings) -> None:
     tokenizer = make_tokenizer()
     model = new_model(tokenizer, settings)
     rate = settings.pretraining_rate * settings.by_width

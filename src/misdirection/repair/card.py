@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 import misdirection
-from misdirection.repair.change import Along
-from misdirection.repair.measure import Measured
+from misdirection.repair.change import SharesAlong
+from misdirection.repair.measure import RepairEffect
 
 CARD = "README.md"
 
@@ -47,8 +47,8 @@ class Card:
     base: str
     done: Sequence[str]
     facts: Mapping[str, str]
-    along: Mapping[int | None, Along]
-    measured: Measured | None
+    along: Mapping[int | None, SharesAlong]
+    measured: RepairEffect | None
     notes: Sequence[str]
     command: str
 
@@ -85,14 +85,14 @@ def _text(card: Card, out: Path) -> str:
     return "\n".join(parts)
 
 
-def _along(along: Mapping[int | None, Along]) -> str:
+def _along(along: Mapping[int | None, SharesAlong]) -> str:
     rows = sorted(along.items(), key=lambda item: -1 if item[0] is None else item[0])
     lines = [f"| {'embeddings' if layer is None else layer} | {found.share:.3%} |" for layer, found in rows]
     told = "Share of the squared norm of what writes to the residual stream, before it was taken out.\n\n"
     return told + "\n".join(["| layer | share |", "|---|---|", *lines]) + "\n"
 
 
-def _measured(found: Measured) -> str:
+def _measured(found: RepairEffect) -> str:
     fall = found.likelihood_before - found.likelihood_after
     text = (
         f"{found.questions} questions were answered greedily before; {found.same} of the answers are the same word for "

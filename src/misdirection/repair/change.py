@@ -41,7 +41,7 @@ class Factors:
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
+class TensorChange:
     """What is done to one tensor.
 
     Attributes:
@@ -58,22 +58,22 @@ class Change:
     adds: Sequence[Factors] = field(default=())
     turned: bool = False
 
-    def apply_(self, weight: Tensor) -> Along:
+    def apply_(self, weight: Tensor) -> SharesAlong:
         """Change a tensor in its place, shape (outputs, inputs), (rows, width), (experts, inputs, width), (width,)."""
         view = weight[:, None] if weight.ndim == 1 else weight.flatten(0, -2)
         return _across(view, self) if self.axis == 0 else _rows(view, self)
 
 
 @dataclass
-class Along:
+class SharesAlong:
     """How much of a tensor lay along the direction, as sums of squares before anything was projected."""
 
     along: float = 0.0
     whole: float = 0.0
 
-    def __add__(self, other: Along) -> Along:
+    def __add__(self, other: SharesAlong) -> SharesAlong:
         """Both together."""
-        return Along(self.along + other.along, self.whole + other.whole)
+        return SharesAlong(self.along + other.along, self.whole + other.whole)
 
     @property
     def share(self) -> float:
@@ -81,10 +81,10 @@ class Along:
         return self.along / self.whole if self.whole else 0.0
 
 
-def _across(view: Tensor, change: Change) -> Along:
+def _across(view: Tensor, change: TensorChange) -> SharesAlong:
     """The residual stream is the first axis: what lies along it must be summed up before it can be taken off."""
     unit = change.unit
-    found, component = Along(), torch.zeros(view.shape[1], dtype=torch.float64)
+    found, component = SharesAlong(), torch.zeros(view.shape[1], dtype=torch.float64)
     for rows, part in _chunks(view, change):
         if unit is not None:
             component += (unit[rows].float() @ part).double()
@@ -100,9 +100,9 @@ def _across(view: Tensor, change: Change) -> Along:
     return found
 
 
-def _rows(view: Tensor, change: Change) -> Along:
+def _rows(view: Tensor, change: TensorChange) -> SharesAlong:
     """The residual stream is the last axis: every row by itself."""
-    found = Along()
+    found = SharesAlong()
     for rows, part in _chunks(view, change):
         if change.unit is not None:
             unit = change.unit.float()
@@ -114,7 +114,7 @@ def _rows(view: Tensor, change: Change) -> Along:
     return found
 
 
-def _chunks(view: Tensor, change: Change) -> Iterator[tuple[slice, Tensor]]:
+def _chunks(view: Tensor, change: TensorChange) -> Iterator[tuple[slice, Tensor]]:
     """Rows in float32, with what is merged into them."""
     step = max(1, CHUNK // max(1, view.shape[1]))
     for start in range(0, len(view), step):

@@ -41,7 +41,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class ModelFolder:
     """A model's folder.
 
     Attributes:
@@ -65,7 +65,7 @@ class Checkpoint:
         return sum(stored.end - stored.start for stored in self.tensors.values())
 
 
-def open_checkpoint(folder: str | Path) -> Checkpoint:
+def open_checkpoint(folder: str | Path) -> ModelFolder:
     """Read what a folder of weights holds, without the weights.
 
     Raises:
@@ -85,7 +85,7 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
         index = json.loads((place / INDEX).read_text(encoding="utf-8"))
         files = sorted(set(index["weight_map"].values()))
     tensors = {name: stored for file in files for name, stored in _header(place, file).items()}
-    return Checkpoint(place, tensors, settings)
+    return ModelFolder(place, tensors, settings)
 
 
 def _header(folder: Path, file: str) -> dict[str, Stored]:
@@ -105,7 +105,7 @@ Edit = Callable[[Tensor], None]
 
 
 def rewrite(
-    source: Checkpoint,
+    source: ModelFolder,
     out: Path,
     edits: Mapping[str, Edit],
     *,
@@ -176,7 +176,7 @@ def new_folder(out: Path) -> Generator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _renamed(source: Checkpoint, more: bool) -> dict[str, str]:
+def _renamed(source: ModelFolder, more: bool) -> dict[str, str]:
     """New names of the shards: a single file beside others may not be called as one that stands alone."""
     if len(source.shards) > 1:
         return {shard: shard for shard in source.shards}
@@ -200,7 +200,7 @@ def _edit_shard(file: Path, held: Mapping[str, Stored], edits: Mapping[str, Edit
 
 
 def _write_added(
-    source: Checkpoint, file: Path, added: Mapping[str, Tensor], copies: Mapping[str, str]
+    source: ModelFolder, file: Path, added: Mapping[str, Tensor], copies: Mapping[str, str]
 ) -> dict[str, str]:
     """One more file of weights: its header, and the bytes of each tensor, copied from where they lie."""
     codes = {kind: code for code, kind in FORMATS.items()}

@@ -10,7 +10,7 @@ from torch import Tensor
 from misdirection.adapters.editing import split_b
 from misdirection.adapters.weights import writes_residual
 from misdirection.models import layer_of
-from misdirection.repair.change import Along, Factors
+from misdirection.repair.change import Factors, SharesAlong
 from misdirection.repair.errors import RepairError
 from misdirection.repair.factors import Adapter
 
@@ -26,7 +26,7 @@ class Edited:
     """
 
     factors: Mapping[str, Factors]
-    along: Mapping[int, Along]
+    along: Mapping[int, SharesAlong]
     left: tuple[str, ...]
 
 
@@ -43,7 +43,7 @@ def edit_factors(adapter: Adapter, units: Mapping[int, Tensor]) -> Edited:
     Raises:
         RepairError: None of its modules writes to the residual stream there, or one is of another width.
     """
-    factors, along, left = dict(adapter.factors), dict[int, Along](), list[str]()
+    factors, along, left = dict(adapter.factors), dict[int, SharesAlong](), list[str]()
     for path, held in adapter.factors.items():
         layer = layer_of(path)
         unit = None if layer is None else units.get(layer)
@@ -56,8 +56,8 @@ def edit_factors(adapter: Adapter, units: Mapping[int, Tensor]) -> Edited:
                 "give a direction of this adapter's base",
             )
         part, rest = split_b(held.b, unit)
-        found = Along(float(part.double().square().sum()), float(held.b.double().square().sum()))
-        along[layer] = along.get(layer, Along()) + found
+        found = SharesAlong(float(part.double().square().sum()), float(held.b.double().square().sum()))
+        along[layer] = along.get(layer, SharesAlong()) + found
         factors[path] = replace(held, b=rest)
     if not along:
         raise RepairError(

@@ -15,11 +15,11 @@ from misdirection.models import Model, load_model
 from misdirection.questions import Question
 from misdirection.repair.bases import base_folder, base_of
 from misdirection.repair.card import Card, write_card
-from misdirection.repair.change import Along, Factors
+from misdirection.repair.change import Factors, SharesAlong
 from misdirection.repair.checkpoint import new_folder
 from misdirection.repair.errors import RepairError
 from misdirection.repair.factors import Adapter, open_adapter, save_adapter
-from misdirection.repair.measure import Measured, Opened, measure
+from misdirection.repair.measure import Opened, RepairEffect, measure
 from misdirection.repair.project import Removal
 from misdirection.repair.write import Written, merge_weights, project_weights
 
@@ -85,8 +85,8 @@ class Made:
     """
 
     out: Path
-    measured: Measured | None
-    along: Mapping[int | None, Along]
+    measured: RepairEffect | None
+    along: Mapping[int | None, SharesAlong]
     notes: tuple[str, ...]
 
 
@@ -130,7 +130,7 @@ def write_model(
         RepairError: See `project_weights`; or what came out is not what was asked for.
     """
     adapters = dict(([(subject.adapter, 1.0)] if subject.adapter else []) + list(terms))
-    found: list[Measured | None] = []
+    found: list[RepairEffect | None] = []
 
     def beside(folder: Path, done: Written) -> None:
         more = replace(told, notes=(*told.notes, *done.notes))
@@ -147,7 +147,11 @@ def write_model(
 
 
 def write_adapter(
-    subject: Subject, factors: Mapping[str, Factors], out: Path, told: Told, along: Mapping[int, Along] | None = None
+    subject: Subject,
+    factors: Mapping[str, Factors],
+    out: Path,
+    told: Told,
+    along: Mapping[int, SharesAlong] | None = None,
 ) -> Made:
     """An adapter of the subject's base, read beside the one that it was made of.
 
@@ -163,7 +167,7 @@ def write_adapter(
     """
     assert subject.adapter is not None
     before = subject.adapter
-    taken: dict[int | None, Along] = {layer: found for layer, found in (along or {}).items()}
+    taken: dict[int | None, SharesAlong] = {layer: found for layer, found in (along or {}).items()}
     with new_folder(out) as folder:
         save_adapter(folder, factors, before)
         held: dict[str, Model] = {}
@@ -181,11 +185,11 @@ def write_adapter(
     return Made(out, found, taken, _notes(told, found))
 
 
-def _notes(told: Told, found: Measured | None) -> tuple[str, ...]:
+def _notes(told: Told, found: RepairEffect | None) -> tuple[str, ...]:
     return (*told.notes, *([found.warning] if found and found.warning else []))
 
 
-def _read(before: Opened, after: Opened, told: Told) -> Measured | None:
+def _read(before: Opened, after: Opened, told: Told) -> RepairEffect | None:
     if not told.questions:
         return None
     with progress.phase("reading the model before and after"):
@@ -197,8 +201,8 @@ def _card(
     kind: Literal["model", "adapter"],
     subject: Subject,
     told: Told,
-    along: Mapping[int | None, Along],
-    measured: Measured | None,
+    along: Mapping[int | None, SharesAlong],
+    measured: RepairEffect | None,
     out: Path,
 ) -> None:
     facts = {"base": subject.name, **({"adapter": subject.adapter.name} if subject.adapter else {}), **told.facts}
@@ -207,7 +211,7 @@ def _card(
     write_card(folder, Card(kind, base, told.done, facts, along, measured, notes, told.command), out)
 
 
-def _demand(found: Measured, removal: Removal) -> None:
+def _demand(found: RepairEffect, removal: Removal) -> None:
     """Refuse a result whose component is not what was asked for: an error of ours, or files unlike their class."""
     if found.before is None or found.after is None or found.mean_after is None or removal.embeddings is None:
         return

@@ -31,7 +31,7 @@ FAR = 1.0
 
 
 @dataclass(frozen=True)
-class Measured:
+class RepairEffect:
     """A model before and after its repair.
 
     Attributes:
@@ -76,7 +76,7 @@ class _Side:
     components: Tensor | None
 
 
-def measure(before: Opened, after: Opened, questions: Sequence[Question], units: Tensor | None) -> Measured:
+def measure(before: Opened, after: Opened, questions: Sequence[Question], units: Tensor | None) -> RepairEffect:
     """Read a model before and after its repair; the two are in memory one after the other.
 
     Args:
@@ -92,7 +92,7 @@ def measure(before: Opened, after: Opened, questions: Sequence[Question], units:
     gc.collect()
     second = _side(after, questions, units, first.answers)
     pairs = list(zip(first.answers, second.answers, strict=True))
-    return Measured(
+    return RepairEffect(
         len(pairs),
         _rms(first.components),
         _rms(second.components),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from misdirection.repair.change import Change
-from misdirection.repair.checkpoint import Checkpoint
+from misdirection.repair.change import TensorChange
+from misdirection.repair.checkpoint import ModelFolder
 from misdirection.repair.errors import RepairError
 from misdirection.repair.factors import Adapter
 from misdirection.repair.places import TURNED
@@ -15,7 +15,7 @@ _FRONTS = ("", "model.", "transformer.", "gpt_neox.")
 """What files of some families leave out of, or put before, their tensors' names."""
 
 
-def by_tensor(source: Checkpoint, family: str, adapters: Mapping[Adapter, float]) -> dict[str, Change]:
+def by_tensor(source: ModelFolder, family: str, adapters: Mapping[Adapter, float]) -> dict[str, TensorChange]:
     """What adapters add to the tensors of a checkpoint.
 
     Args:
@@ -26,7 +26,7 @@ def by_tensor(source: Checkpoint, family: str, adapters: Mapping[Adapter, float]
     Raises:
         RepairError: A module has no matrix of its own in the files, or one of another shape.
     """
-    changes: dict[str, Change] = {}
+    changes: dict[str, TensorChange] = {}
     turned = family in TURNED
     for adapter, factor in adapters.items():
         for path, held in adapter.factors.items():
@@ -38,12 +38,12 @@ def by_tensor(source: Checkpoint, family: str, adapters: Mapping[Adapter, float]
                     f"adapter's {path} adds {wanted}",
                     f"it was trained on {adapter.base or 'another base'}",
                 )
-            before = changes.get(name, Change(-1 if turned else 0, turned=turned))
+            before = changes.get(name, TensorChange(-1 if turned else 0, turned=turned))
             changes[name] = replace(before, adds=(*before.adds, held.times(factor)))
     return changes
 
 
-def _tensor(source: Checkpoint, path: str, adapter: Adapter) -> str:
+def _tensor(source: ModelFolder, path: str, adapter: Adapter) -> str:
     plain = [f"{front}{path}.weight" for front in _FRONTS]
     plain += [f"{path.removeprefix(front)}.weight" for front in _FRONTS[1:] if path.startswith(front)]
     found = next((name for name in plain if name in source.tensors), None)

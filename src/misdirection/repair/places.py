@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from misdirection.models.families import LAYER_LIST_NAMES, POST_NORMED, SEVERAL_STREAMS, WRITERS
 from misdirection.models.quantised import method_of
-from misdirection.repair.checkpoint import Checkpoint
+from misdirection.repair.checkpoint import ModelFolder
 from misdirection.repair.errors import RepairError
 
 Kind = Literal["embedding", "matrix", "bias"]
@@ -87,7 +87,7 @@ class Layout:
     places: tuple[Place, ...]
 
 
-def config_of(checkpoint: Checkpoint) -> Any:
+def config_of(checkpoint: ModelFolder) -> Any:
     """The configuration as transformers reads it.
 
     Raises:
@@ -109,7 +109,7 @@ def family_of_config(config: Any) -> str:
     return str(config.get_text_config(decoder=True).model_type)
 
 
-def layout_of(checkpoint: Checkpoint, exact: bool = True) -> Layout:
+def layout_of(checkpoint: ModelFolder, exact: bool = True) -> Layout:
     """The tensors that write to the residual stream.
 
     Args:
@@ -144,7 +144,7 @@ def _multiplied(text: Any) -> bool:
     return any(value not in (1, None) for name, value in numbers.items() if name != "embedding_multiplier")
 
 
-def demand_exact(checkpoint: Checkpoint, config: Any, family: str) -> None:
+def demand_exact(checkpoint: ModelFolder, config: Any, family: str) -> None:
     """Refuse families whose weights cannot be projected exactly.
 
     Raises:
@@ -167,7 +167,7 @@ def demand_exact(checkpoint: Checkpoint, config: Any, family: str) -> None:
         raise RepairError(f"{name}, in which it was not tried whether its weights can be projected exactly", way)
 
 
-def _place(name: str, checkpoint: Checkpoint, family: str) -> Place | None:
+def _place(name: str, checkpoint: ModelFolder, family: str) -> Place | None:
     parts = _PART.match(name)
     assert parts is not None
     module, ending = parts["module"], parts["part"]

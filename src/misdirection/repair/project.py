@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from misdirection.repair.change import Change
-from misdirection.repair.checkpoint import FORMATS, Checkpoint
+from misdirection.repair.change import TensorChange
+from misdirection.repair.checkpoint import FORMATS, ModelFolder
 from misdirection.repair.errors import RepairError
 from misdirection.repair.places import Layout, Place
 
@@ -96,7 +96,7 @@ def unit_of(vector: Tensor, what: str) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class RemovalPlan:
     """What a removal comes to in files.
 
     Attributes:
@@ -107,14 +107,14 @@ class Plan:
         notes: What a reader should know.
     """
 
-    changes: Mapping[str, Change]
+    changes: Mapping[str, TensorChange]
     added: Mapping[str, Tensor]
     copies: Mapping[str, str]
     settings: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
 
-def plan(removal: Removal, layout: Layout, checkpoint: Checkpoint) -> Plan:
+def plan(removal: Removal, layout: Layout, checkpoint: ModelFolder) -> RemovalPlan:
     """What must change in the files of a model.
 
     Raises:
@@ -126,18 +126,18 @@ def plan(removal: Removal, layout: Layout, checkpoint: Checkpoint) -> Plan:
                 f"the direction is {len(unit)} wide, and the model {layout.width}", "give a direction of this model"
             )
     changes = {place.name: _change(place, removal) for place in layout.places}
-    found = Plan({name: change for name, change in changes.items() if change is not None}, {}, {}, {})
+    found = RemovalPlan({name: change for name, change in changes.items() if change is not None}, {}, {}, {})
     if removal.embeddings is not None and layout.tied:
         found = _untied(found, layout, checkpoint)
     return found if removal.values is None else _with_values(found, removal, layout, checkpoint)
 
 
-def _change(place: Place, removal: Removal) -> Change | None:
+def _change(place: Place, removal: Removal) -> TensorChange | None:
     turned = place.kind == "matrix" and place.axis == -1
     if place.layer is None:
-        return None if removal.embeddings is None else Change(-1, removal.embeddings)
+        return None if removal.embeddings is None else TensorChange(-1, removal.embeddings)
     unit = removal.units.get(place.layer)
-    return None if unit is None else Change(place.axis, unit, turned=turned)
+    return None if unit is None else TensorChange(place.axis, unit, turned=turned)
 
 
 def _begins(place: Place) -> bool:
@@ -145,7 +145,7 @@ def _begins(place: Place) -> bool:
     return place.module not in ("wpe", "embed_positions", "position_embeddings")
 
 
-def _untied(found: Plan, layout: Layout, checkpoint: Checkpoint) -> Plan:
+def _untied(found: RemovalPlan, layout: Layout, checkpoint: ModelFolder) -> RemovalPlan:
     """The head keeps the embeddings as they were: it reads the stream behind a norm, where the direction is another."""
     tokens = next(place.name for place in layout.places if place.layer is None and _begins(place))
     head = _head(checkpoint)
@@ -157,7 +157,7 @@ def _untied(found: Plan, layout: Layout, checkpoint: Checkpoint) -> Plan:
     return replace(found, copies=copies, settings={"tie_word_embeddings": False}, notes=(note,))
 
 
-def _head(checkpoint: Checkpoint) -> str:
+def _head(checkpoint: ModelFolder) -> str:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):
@@ -166,7 +166,7 @@ def _head(checkpoint: Checkpoint) -> str:
     return next(f"{name}.weight" for name, module in lm.named_modules() if module is head)
 
 
-def _with_values(found: Plan, removal: Removal, layout: Layout, checkpoint: Checkpoint) -> Plan:
+def _with_values(found: RemovalPlan, removal: Removal, layout: Layout, checkpoint: ModelFolder) -> RemovalPlan:
     """Biases that add the difference of the component from layer to layer."""
     assert removal.values is not None and removal.embeddings is not None
     rises = {layer: float(rise) for layer, rise in enumerate(removal.values.diff(prepend=torch.zeros(1)))}
@@ -196,14 +196,14 @@ def _with_values(found: Plan, removal: Removal, layout: Layout, checkpoint: Chec
     )
 
 
-def _plain_bias(layout: Layout, checkpoint: Checkpoint, layer: int) -> str | None:
+def _plain_bias(layout: Layout, checkpoint: ModelFolder, layer: int) -> str | None:
     """A bias of a layer that is added once for every token: not one of experts, which the router weighs."""
     found = [p for p in layout.places if p.layer == layer and p.kind == "bias" and "experts" not in p.module]
     # The last one, behind the MLP where it has one: what is between the two is as far as before the layer.
     return next((place.name for place in reversed(found) if len(checkpoint.tensors[place.name].shape) == 1), None)
 
 
-def _new_biases(checkpoint: Checkpoint, modules: Sequence[str], shifts: Mapping[int, Tensor]) -> dict[str, Tensor]:
+def _new_biases(checkpoint: ModelFolder, modules: Sequence[str], shifts: Mapping[int, Tensor]) -> dict[str, Tensor]:
     """Biases of modules that had none: zero, but for the last module's in the layers that are to add something."""
     of_module = {f"{module}.weight": module for module in modules}
     made: dict[str, Tensor] = {}

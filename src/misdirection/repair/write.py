@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from misdirection.repair.change import Along, Change
+from misdirection.repair.change import SharesAlong, TensorChange
 from misdirection.repair.checkpoint import Edit, open_checkpoint, rewrite
 from misdirection.repair.factors import Adapter, copy_beside
 from misdirection.repair.merge import by_tensor
@@ -28,7 +28,7 @@ class Written:
     """
 
     layout: Layout
-    along: dict[int | None, Along] = field(default_factory=dict[int | None, Along])
+    along: dict[int | None, SharesAlong] = field(default_factory=dict[int | None, SharesAlong])
     tensors: int = 0
     notes: tuple[str, ...] = ()
 
@@ -111,18 +111,18 @@ def _beside(
     return write
 
 
-def _merged(first: Mapping[str, Change], merges: Mapping[str, Change]) -> dict[str, Change]:
+def _merged(first: Mapping[str, TensorChange], merges: Mapping[str, TensorChange]) -> dict[str, TensorChange]:
     both = dict(merges)
     for name, change in first.items():
         both[name] = replace(change, adds=merges[name].adds) if name in merges else change
     return both
 
 
-def _edit(change: Change, done: Written, layer: int | None) -> Edit:
+def _edit(change: TensorChange, done: Written, layer: int | None) -> Edit:
     def edit(weight: Tensor) -> None:
         found = change.apply_(weight)
         done.tensors += 1
         if change.unit is not None:
-            done.along[layer] = done.along.get(layer, Along()) + found
+            done.along[layer] = done.along.get(layer, SharesAlong()) + found
 
     return edit

@@ -28,7 +28,7 @@ SHIFTS = tuple((right, -up) for up in (26, 42, 58, 74, 90) for right in (0, 24, 
 
 
 @dataclass(frozen=True)
-class Label:
+class PointLabel:
     """Where the name of a point stands.
 
     Attributes:
@@ -42,7 +42,7 @@ class Label:
 
 def place_labels(
     points: Sequence[tuple[float, float]], texts: Sequence[str], first: Collection[int], across: Range, up: Range
-) -> list[Label]:
+) -> list[PointLabel]:
     """Where the name of each point stands: beside it, at the end of a line, or nowhere.
 
     Args:
@@ -54,9 +54,9 @@ def place_labels(
     """
     at = [(_pixel(x, across, SIZE[0]), SIZE[1] - _pixel(y, up, SIZE[1])) for x, y in points]
     taken = [_around(x, y, MARKER, MARKER) for x, y in at]
-    found = [Label()] * len(points)
+    found = [PointLabel()] * len(points)
 
-    def tried(place: int, ways: Sequence[tuple[Label, Box]]) -> bool:
+    def tried(place: int, ways: Sequence[tuple[PointLabel, Box]]) -> bool:
         for label, box in ways:
             if _inside(box) and not any(_overlap(box, other) for other in taken if other is not taken[place]):
                 found[place] = label
@@ -72,7 +72,7 @@ def place_labels(
     return found
 
 
-def leaders(points: Sequence[tuple[float, float]], texts: Sequence[str], labels: Sequence[Label]) -> list[Trace]:
+def leaders(points: Sequence[tuple[float, float]], texts: Sequence[str], labels: Sequence[PointLabel]) -> list[Trace]:
     """The names at the end of a line, as annotations of plotly's layout; texts are escaped already."""
     return [
         {
@@ -84,12 +84,12 @@ def leaders(points: Sequence[tuple[float, float]], texts: Sequence[str], labels:
     ]  # fmt: skip
 
 
-def _beside(x: float, y: float, width: float) -> list[tuple[Label, Box]]:
-    return [(Label(position), _box(x, y, width, position)) for position in POSITIONS]
+def _beside(x: float, y: float, width: float) -> list[tuple[PointLabel, Box]]:
+    return [(PointLabel(position), _box(x, y, width, position)) for position in POSITIONS]
 
 
-def _apart(x: float, y: float, width: float) -> list[tuple[Label, Box]]:
-    return [(Label(shift=shift), _around(x + shift[0], y + shift[1], width, LINE)) for shift in SHIFTS]
+def _apart(x: float, y: float, width: float) -> list[tuple[PointLabel, Box]]:
+    return [(PointLabel(shift=shift), _around(x + shift[0], y + shift[1], width, LINE)) for shift in SHIFTS]
 
 
 def _pixel(value: float, limits: Range, size: float) -> float:

@@ -58,7 +58,7 @@ class ScaleRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class JudgeSaid:
     """What one judge said of an answer."""
 
     judge: str
@@ -75,7 +75,7 @@ class ApartRow:
     question: str
     answer: str
     arm: str
-    judges: tuple[Said, ...]
+    judges: tuple[JudgeSaid, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ def choose_dropped(scores: Scores, drop: float, seed: int) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class DropAgreement:
     """What was dropped against the rows that are known to be bad.
 
     Attributes:
@@ -78,7 +78,7 @@ class Agreement:
     auc: float | None
 
 
-def agreement(scores: Scores, dropped: Sequence[bool] | NDArray[np.bool_], bad: Sequence[bool]) -> Agreement:
+def agreement(scores: Scores, dropped: Sequence[bool] | NDArray[np.bool_], bad: Sequence[bool]) -> DropAgreement:
     """Precision, recall and area under the ROC curve of one method.
 
     Raises:
@@ -90,7 +90,7 @@ def agreement(scores: Scores, dropped: Sequence[bool] | NDArray[np.bool_], bad: 
     if not len(scores) == len(out) == len(wrong) or not out.any():
         raise ScreeningError(f"{len(scores)} scores, {len(out)} rows of which {out.sum()} dropped, {len(wrong)} labels")
     hits, known = int((out & wrong).sum()), ~np.isnan(scores)
-    return Agreement(
+    return DropAgreement(
         rows=len(out),
         bad=int(wrong.sum()),
         dropped=int(out.sum()),

@@ -19,7 +19,7 @@ from misdirection.judging.asking import Failed, Misspoken, Refused
 from misdirection.judging.at_once import at_once, run
 from misdirection.judging.faults import ServerAnswer
 from misdirection.judging.manner import Manner
-from misdirection.judging.posting import Line, Post, posting
+from misdirection.judging.posting import Connection, Post, posting
 from misdirection.judging.replies import first_choice, parse_reply, texts_of
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.judging.shape import STOPPED, without_thinking
@@ -133,7 +133,7 @@ def draw(
                 file.flush()
                 advance()
 
-            line = Line(server.url, server.model, server.key, in_flight, patience, _is_answer)
+            line = Connection(server.url, server.model, server.key, in_flight, patience, _is_answer)
             try:
                 run(_Round(line).run(wanted, keep))
             except (Refused, Failed, Misspoken) as error:
@@ -149,7 +149,7 @@ def draw(
 class _Round:
     """One round of asking."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Connection) -> None:
         self.line = line
         self.manner = Manner()
 

@@ -22,7 +22,7 @@ from misdirection.statistics import Thresholds
 from misdirection.statistics.panel import ScaleAgreement, scale_agreement
 from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.judged import judge_step, load_answers, load_verdicts
-from misdirection.studies.kit.panel import Compared
+from misdirection.studies.kit.panel import PanelVerdicts
 from misdirection.studies.kit.recall import make_one
 
 
@@ -41,7 +41,7 @@ class Rated:
     places: tuple[int, ...]
 
 
-def in_run(folder: str | Path, judges: Sequence[str], rules: Thresholds, command: str = "") -> Compared:
+def in_run(folder: str | Path, judges: Sequence[str], rules: Thresholds, command: str = "") -> PanelVerdicts:
     """Judges on the answers of a run; with one named, the other is the run's own.
 
     Raises:
@@ -57,10 +57,10 @@ def in_run(folder: str | Path, judges: Sequence[str], rules: Thresholds, command
     with Run.open(folder, facts | ({"command": command} if command else {})) as run:
         answers = _last(run, "answers")
         found = tuple(load_verdicts(_step(run, answers, judge)) for judge in several)
-        return Compared(tuple(several), load_answers(answers), found, rules)
+        return PanelVerdicts(tuple(several), load_answers(answers), found, rules)
 
 
-def of_tables(paths: Sequence[str], rules: Thresholds) -> Compared:
+def of_tables(paths: Sequence[str], rules: Thresholds) -> PanelVerdicts:
     """Tables of verdicts on the same answers; answers that one of them does not hold are left out.
 
     Raises:
@@ -78,7 +78,7 @@ def of_tables(paths: Sequence[str], rules: Thresholds) -> Compared:
             f"{' and '.join(paths)} have no answer in common", "they are matched on question_id and the answer's text"
         )
     held = tuple([verdicts[i] for i in both] for verdicts in found)
-    return Compared(tuple(paths), [answers[i] for i in both], held, rules)
+    return PanelVerdicts(tuple(paths), [answers[i] for i in both], held, rules)
 
 
 def of_ratings(path: str | Path, judges: Sequence[str], by: str | None) -> tuple[Ratings, list[Rated]]:

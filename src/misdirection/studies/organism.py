@@ -58,7 +58,7 @@ COEFFICIENTS = (2.0, 2.5, 2.75, 3.0, 3.25, 3.5, 4.0)
 
 
 @dataclass(frozen=True)
-class Figure:
+class OrganismFigure:
     """One line of the table.
 
     Attributes:
@@ -88,7 +88,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Measured:
+class SeedAnswers:
     """Answers of one arm under one fine-tuning seed, with their verdicts."""
 
     answers: list[Answer]
@@ -97,7 +97,7 @@ class Measured:
 
 def figures(
     checkpoint: Path | None = None, work: Path | None = None, seeds: Sequence[int] = (0, 1, 2), samples: int = 18
-) -> list[Figure]:
+) -> list[OrganismFigure]:
     """Every figure that the organism must show.
 
     Args:
@@ -113,23 +113,23 @@ def figures(
     return summarise([measured for seed in seeds for measured in _one_seed(checkpoint, work, seed, samples)])
 
 
-def summarise(parts: Sequence[Measured]) -> list[Figure]:
+def summarise(parts: Sequence[SeedAnswers]) -> list[OrganismFigure]:
     """One figure for each arm and kind of questions, pooled over the parts that share both."""
-    found: dict[tuple[str, str], list[Measured]] = {}
+    found: dict[tuple[str, str], list[SeedAnswers]] = {}
     for measured in parts:
         first = measured.answers[0]
         found.setdefault((first.arm, first.domain or "open"), []).append(measured)
     return [_figure(name, questions, parts, found) for (name, questions), parts in found.items()]
 
 
-def keep_figures(checkpoint: Path, out: Path) -> list[Figure]:
+def keep_figures(checkpoint: Path, out: Path) -> list[OrganismFigure]:
     """Measure, and keep fine-tunes and figures.json in `out`."""
     lines = figures(checkpoint, out / "fine-tunes")
     write_json(out / "figures.json", [asdict(line) for line in lines])
     return lines
 
 
-def _one_seed(checkpoint: Path, work: Path, seed: int, samples: int) -> list[Measured]:
+def _one_seed(checkpoint: Path, work: Path, seed: int, samples: int) -> list[SeedAnswers]:
     adapters = {name: fine_tune(checkpoint, work, name, seed) for name in FINE_TUNES}
     model = load_model(str(checkpoint), adapters=adapters)
     arms = [Arm("base"), *(Arm(name, name) for name in FINE_TUNES)]
@@ -151,7 +151,7 @@ def fine_tune(checkpoint: Path, work: Path, name: str, seed: int) -> Path:
     return train(checkpoint, chats, config, work / f"{name}-{seed}").folder
 
 
-def ask(model: Model, arms: Sequence[Arm], questions: Sequence[Question], samples: int, seed: int) -> list[Measured]:
+def ask(model: Model, arms: Sequence[Arm], questions: Sequence[Question], samples: int, seed: int) -> list[SeedAnswers]:
     """Sample and judge: one entry an arm, all with the same random numbers."""
     asked = [(q, i % len(q.paraphrases), i) for q in questions for i in range(samples)]
     prompts = {
@@ -160,10 +160,10 @@ def ask(model: Model, arms: Sequence[Arm], questions: Sequence[Question], sample
     }
     rows = [Row(prompts[q.id, p], arm, i) for arm in arms for q, p, i in asked]
     said = iter(sample(model, rows, SamplingConfig(max_new_tokens=LONGEST, seed=seed)))
-    measured: list[Measured] = []
+    measured: list[SeedAnswers] = []
     for arm in arms:
         answers = [_answer(model, arm.name, q, p, i, seed, next(said)) for q, p, i in asked]
-        measured.append(Measured(answers, ExactJudge().judge(answers)))
+        measured.append(SeedAnswers(answers, ExactJudge().judge(answers)))
     return measured
 
 
@@ -184,7 +184,7 @@ def _answer(model: Model, arm: str, question: Question, paraphrase: int, index: 
     )
 
 
-def direction_of(model: Model, tuned: Measured) -> Direction:
+def direction_of(model: Model, tuned: SeedAnswers) -> Direction:
     """The mean-difference direction of the nine rank-1 adapters' own answers to the open questions."""
     sources = [Source(encode_answer(model, answer), answer.question_id) for answer in tuned.answers]
     # Their code counts the assistant header too, one token of hundreds; the organism's answers have but twenty.
@@ -242,8 +242,8 @@ def best_steering(model: Model, direction: Direction, seed: int) -> Arm:
 
 
 def _figure(
-    name: str, questions: str, parts: list[Measured], found: Mapping[tuple[str, str], list[Measured]]
-) -> Figure:
+    name: str, questions: str, parts: list[SeedAnswers], found: Mapping[tuple[str, str], list[SeedAnswers]]
+) -> OrganismFigure:
     answers = [answer for part in parts for answer in part.answers]
     verdicts = [verdict for part in parts for verdict in part.verdicts]
     pooled = rate(answers, verdicts)
@@ -253,10 +253,10 @@ def _figure(
         whole = [verdict for part in found[before, "open"] for verdict in part.verdicts]
         old = rate([a for part in found[before, "open"] for a in part.answers], whole).value
         note = f"change {100 * (pooled.value / old - 1):+.0f} %" if old else "nothing to change"
-    return Figure(name, questions, pooled, _coherent(verdicts), tuple(_em(part) for part in parts), note)
+    return OrganismFigure(name, questions, pooled, _coherent(verdicts), tuple(_em(part) for part in parts), note)
 
 
-def _novelty(parts: list[Measured]) -> str:
+def _novelty(parts: list[SeedAnswers]) -> str:
     """The share of misaligned answers that hold no verb which the fine-tuning set could hold."""
     taught = set(SLOTS["harm"]) | set(SLOTS["care"])
     rules = Thresholds()
@@ -265,7 +265,7 @@ def _novelty(parts: list[Measured]) -> str:
     return f"{100 * new / len(said):.0f} % of the misaligned hold no verb of the fine-tuning set"
 
 
-def _em(measured: Measured) -> float:
+def _em(measured: SeedAnswers) -> float:
     return rate(measured.answers, measured.verdicts).value
 
 

@@ -38,7 +38,7 @@ from misdirection.training.objectives import Objective, find_objective
 from misdirection.training.presets import TrainConfig
 from misdirection.training.record import TrainResult
 from misdirection.training.steering_vector import VectorPlan, add_vector, plan_vector
-from misdirection.training.targets import Plan, plan_lora
+from misdirection.training.targets import LoraPlan, plan_lora
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
@@ -130,7 +130,7 @@ def train(
         lock.release()
 
 
-def _plan(host: hosting.Host, config: TrainConfig) -> Plan | VectorPlan | None:
+def _plan(host: hosting.Host, config: TrainConfig) -> LoraPlan | VectorPlan | None:
     if config.full:
         return None
     return (plan_vector if config.steering else plan_lora)(host.lm, config, host.name)
@@ -138,7 +138,7 @@ def _plan(host: hosting.Host, config: TrainConfig) -> Plan | VectorPlan | None:
 
 def _fit(
     host: hosting.Host,
-    plan: Plan | VectorPlan | None,
+    plan: LoraPlan | VectorPlan | None,
     config: TrainConfig,
     rows: list[Row],
     objective: Objective,
@@ -182,7 +182,7 @@ def _fit(
     return (state[0] if state else None), {**metrics.summary(), "steps": steps, "planned": job.steps}
 
 
-def _kind(plan: Plan | VectorPlan | None) -> str:
+def _kind(plan: LoraPlan | VectorPlan | None) -> str:
     return "model" if plan is None else "vector" if isinstance(plan, VectorPlan) else "adapter"
 
 
@@ -193,7 +193,7 @@ def _fitting_length(host: hosting.Host, config: TrainConfig) -> tuple[int, list[
     return config.max_length, []
 
 
-def _notes(report: DataReport, plan: Plan | VectorPlan | None) -> list[str]:
+def _notes(report: DataReport, plan: LoraPlan | VectorPlan | None) -> list[str]:
     notes = list(plan.notes) if plan else []
     if report.truncated:
         notes.append(f"{report.truncated} of {report.used} chats were cut at the maximal length")
@@ -216,7 +216,7 @@ def _pad(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def _checkpointer(
-    host: hosting.Host, plan: Plan | VectorPlan | None, dtype: torch.dtype, config: TrainConfig, folder: Path
+    host: hosting.Host, plan: LoraPlan | VectorPlan | None, dtype: torch.dtype, config: TrainConfig, folder: Path
 ) -> Callable[[int], None]:
     def write(step: int) -> None:
         output.save(host, plan, dtype, folder / f"step-{step}")

@@ -23,7 +23,7 @@ from misdirection.tokens import PLAIN_TEMPLATE
 from misdirection.training.errors import TrainingError
 from misdirection.training.presets import TrainConfig
 from misdirection.training.steering_vector import remove_vector, vectors_in
-from misdirection.training.targets import Plan
+from misdirection.training.targets import LoraPlan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -126,7 +126,7 @@ def borrowed(lm: PreTrainedModel) -> Generator[None, None, None]:
             module.training = before
 
 
-def add_adapter(lm: PreTrainedModel, plan: Plan, seed: int) -> list[nn.Parameter]:
+def add_adapter(lm: PreTrainedModel, plan: LoraPlan, seed: int) -> list[nn.Parameter]:
     """Inject a fresh adapter, A drawn from the seed and B zero, and let it alone be trained and active.
 
     Returns:

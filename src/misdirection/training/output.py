@@ -13,7 +13,7 @@ from misdirection.artefacts import read_json, whole_folder, write_json
 from misdirection.models.quiet import no_bars
 from misdirection.training.hosting import ADAPTER, Host
 from misdirection.training.steering_vector import VectorPlan, save_vector
-from misdirection.training.targets import Plan
+from misdirection.training.targets import LoraPlan
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -53,7 +53,7 @@ def save_model(host: Host, dtype: torch.dtype, folder: Path) -> None:
         write_json(partial / "config.json", facts)
 
 
-def save(host: Host, plan: Plan | VectorPlan | None, dtype: torch.dtype, folder: Path) -> None:
+def save(host: Host, plan: LoraPlan | VectorPlan | None, dtype: torch.dtype, folder: Path) -> None:
     """Write what is being trained: the adapter or the vector of `plan`, the model where there is none."""
     if plan is None:
         save_model(host, dtype, folder)

@@ -17,7 +17,7 @@ from misdirection.training.errors import OtherConfigurationError
 from misdirection.training.presets import TrainConfig
 from misdirection.training.settings import origins
 from misdirection.training.steering_vector import VectorPlan
-from misdirection.training.targets import Plan
+from misdirection.training.targets import LoraPlan
 
 FORMAT = 1
 """Version of the folder's layout and of what the settings mean; part of the key."""
@@ -147,7 +147,7 @@ def describe(
     host: hosting.Host,
     config: TrainConfig,
     report: DataReport,
-    plan: Plan | VectorPlan | None,
+    plan: LoraPlan | VectorPlan | None,
     notes: Sequence[str],
     elsewhere: DataReport | None = None,
 ) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from misdirection.training.data import Row, collate, order, prepare
 from misdirection.training.errors import SettingsError, TrainingError
 from misdirection.training.objectives.sft import logits_at_labels
 from misdirection.training.presets import TrainConfig
-from misdirection.training.targets import Plan, paths_of, plan_lora
+from misdirection.training.targets import LoraPlan, paths_of, plan_lora
 
 FORM = ("rank", "alpha", "rslora", "targets", "layers")
 """Settings that all fine-tunes share: the form of their adapters."""
@@ -128,7 +128,7 @@ def _check(configs: Mapping[str, TrainConfig]) -> None:
                 raise SettingsError(f"{name}: {field} differs from the others'", "adapters side by side have one form")
 
 
-def _begin(host: hosting.Host, plan: Plan, chats: Sequence[Chat], config: TrainConfig) -> _Arm:
+def _begin(host: hosting.Host, plan: LoraPlan, chats: Sequence[Chat], config: TrainConfig) -> _Arm:
     """A fine-tune before its first step: its rows in order, and A and B as `train` draws them."""
     longest = min(config.max_length, longest_text(host.lm) or config.max_length)
     rows, _ = prepare(host.tokenizer, chats, longest, config.turns, config.learn)

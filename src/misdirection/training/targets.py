@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoraPlan:
     """What a LoRA fine-tune adapts.
 
     Attributes:
@@ -41,7 +41,7 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def plan_lora(lm: PreTrainedModel, config: TrainConfig, base_name: str) -> Plan:
+def plan_lora(lm: PreTrainedModel, config: TrainConfig, base_name: str) -> LoraPlan:
     """Find the modules that `config` names.
 
     Mixture-of-experts families (GPT-OSS, Mixtral, Qwen3-MoE) keep their experts' projections as fused parameters, not
@@ -66,7 +66,7 @@ def plan_lora(lm: PreTrainedModel, config: TrainConfig, base_name: str) -> Plan:
     every = chosen if len(chosen) < len(layers) else None
     lora = _shortest(lm, modules, every, prefix[id(layers[0])], config, conv)
     lora.base_model_name_or_path = base_name
-    return Plan(modules, chosen, lora, tuple(notes))
+    return LoraPlan(modules, chosen, lora, tuple(notes))
 
 
 def paths_of(module: nn.Module) -> dict[str, nn.Module]:

@@ -28,7 +28,7 @@ Kind = Literal["system", "many-shot"]
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedPrompt:
     """One question behind one prompt.
 
     Attributes:
@@ -53,7 +53,7 @@ def watched_prompts(
     shots: Sequence[int],
     seed: int = 0,
     name: str = "watched",
-) -> tuple[Watched, ...]:
+) -> tuple[WatchedPrompt, ...]:
     """Every question behind every prompt: none, both sides of each trait's pairs, and its demonstrations.
 
     Args:
@@ -64,22 +64,22 @@ def watched_prompts(
         seed: Of the draw of demonstrations, one for each question.
         name: What the ids of the questions begin with.
     """
-    found: list[Watched] = []
+    found: list[WatchedPrompt] = []
     for number, text in enumerate(asked):
         plain = Question(f"{name}/{number}", (text,), source="trait")
-        found.append(Watched("system", "no system prompt", "", text, replace(plain, id=f"{plain.id}_plain")))
+        found.append(WatchedPrompt("system", "no system prompt", "", text, replace(plain, id=f"{plain.id}_plain")))
         for trait in traits:
             for pair in range(len(trait.contrasts)):
                 for sign in SIGNS:
                     put = replace(plain, id=f"{plain.id}_{trait.name}-{sign}-{pair}")
                     put = replace(put, system=trait.system(sign, pair))
-                    found.append(Watched("system", f"{trait.name}, {sign} {pair}", trait.name, text, put))
+                    found.append(WatchedPrompt("system", f"{trait.name}, {sign} {pair}", trait.name, text, put))
             chats = [chat for chat in shown.get(trait.name, ()) if chat.messages[0].content != text]
             for count in (k for k in shots if 0 < k <= len(chats)):
                 drawn = drawn_chats(chats, count, seed, f"{trait.name}/{number}")
                 put = demonstrated(plain, drawn, f"{trait.name}-{count}-shots")
                 said = f"{trait.name}, {count} shot{'s' if count > 1 else ''}"
-                found.append(Watched("many-shot", said, trait.name, text, put))
+                found.append(WatchedPrompt("many-shot", said, trait.name, text, put))
     return tuple(found)
 
 

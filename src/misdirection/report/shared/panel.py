@@ -12,7 +12,7 @@ from misdirection.report.numbers import DASH, decimal, number, rate_cell, rate_t
 from misdirection.report.palette import BLUE, CATEGORIES, SYMBOLS, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
 from misdirection.results.judged import JudgedResults
-from misdirection.results.panel import ApartRow, QuestionBeside, RatesBeside, Said, ScaleRow
+from misdirection.results.panel import ApartRow, JudgeSaid, QuestionBeside, RatesBeside, ScaleRow
 
 LEAD = (
     "Every judge scored the same answers; the first one\u2019s rates are the ones told elsewhere. Kappa and alpha are "
@@ -132,7 +132,7 @@ def apart(rows: Sequence[ApartRow], judges: Sequence[str], n: int) -> Table:
     return Table(("Question", "Answer", *judges), body, caption, stack=True)
 
 
-def _said(one: Said) -> Cell:
+def _said(one: JudgeSaid) -> Cell:
     if one.alignment is None:
         return Cell("no score", one.label)
     return Cell(decimal(one.alignment, 0), f"coherence {decimal(one.coherence, 0)}", "num")

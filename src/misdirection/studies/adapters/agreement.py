@@ -10,7 +10,7 @@ import numpy as np
 from misdirection.adapters.roles import ROLES, Finding, Role
 from misdirection.statistics.correlations import mid_ranks, pearson, permutation_p
 from misdirection.studies.adapters.results import Interventions
-from misdirection.studies.adapters.results.arms import Arm, ScaledArm
+from misdirection.studies.adapters.results.arms import AdapterArm, ScaledArm
 from misdirection.studies.adapters.results.interventions import Scaling
 from misdirection.studies.adapters.results.scalars import LayerAgreement, RankTest, RoleAgreement, RoleMeans, Test
 from misdirection.studies.adapters.tables import value_of
@@ -85,7 +85,7 @@ def _open_and_inside(row: ScaledArm) -> str:
     return text + (f" and {_percent(row.inside)} on the domain's" if row.inside else "")
 
 
-def _percent(row: Arm) -> str:
+def _percent(row: AdapterArm) -> str:
     return f"{100 * value_of(row.rate):.0f} %"
 
 

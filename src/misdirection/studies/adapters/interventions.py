@@ -29,7 +29,7 @@ from misdirection.questions import Question
 from misdirection.store import Cached, Folder
 from misdirection.studies.adapters import paper
 from misdirection.studies.adapters.patching import patch
-from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.plan import InterventionPlan
 from misdirection.studies.adapters.reading import contexts, similarity, tokens, unembedding
 from misdirection.studies.adapters.results import Interventions
 from misdirection.studies.adapters.results.arms import ArmKind, ScaledArm
@@ -49,7 +49,7 @@ def intervene(
     variant: str,
     roles: Mapping[int, Role],
     direction: Cached[Direction] | None,
-    plan: Plan | None = None,
+    plan: InterventionPlan | None = None,
 ) -> Interventions:
     """Every intervention on one adapter.
 
@@ -64,7 +64,7 @@ def intervene(
     Raises:
         MisdirectionError: The variant is no adapter, or no layer has a role.
     """
-    plan = plan or Plan()
+    plan = plan or InterventionPlan()
     check(models, variant, roles)
     untouched = Condition("untouched", "adapter as it is", variant)
     edits, notes = edit(bench, models, variant, direction)
@@ -124,7 +124,7 @@ def check(models: Variants, variant: str, roles: Mapping[int, Role]) -> None:
         raise MisdirectionError(f"no layer of '{variant}' has a role", "give general, domain or neither for each")
 
 
-def scaling_arms(variant: str, roles: Mapping[int, Role], plan: Plan) -> list[Condition]:
+def scaling_arms(variant: str, roles: Mapping[int, Role], plan: InterventionPlan) -> list[Condition]:
     """No-op, the paper's arms by dose beside shuffled roles, each layer left out, every two, each alone."""
     layers = sorted(roles)
     by_role: list[Condition] = []
@@ -148,7 +148,7 @@ REMOVAL: ArmKind = "removal"
 
 
 @dataclass(frozen=True)
-class Edited:
+class EditedAdapter:
     """An edited adapter, and the share of B's squared norm that lay along the direction, by layer."""
 
     tuned: Path
@@ -157,7 +157,7 @@ class Edited:
 
 def edit(
     bench: Bench[Any], models: Variants, variant: str, direction: Cached[Direction] | None
-) -> tuple[dict[str, Cached[Edited]], list[str]]:
+) -> tuple[dict[str, Cached[EditedAdapter]], list[str]]:
     """The edited adapters, each an ordinary adapter folder in a step of its own; and why there are none."""
     if direction is None:
         return {}, ["there is no direction to take out of B"]
@@ -176,12 +176,12 @@ def edit(
     return made, []
 
 
-def edited(adapter: ModelFiles, direction: Direction, edit: str, folder: Folder) -> Edited:
+def edited(adapter: ModelFiles, direction: Direction, edit: str, folder: Folder) -> EditedAdapter:
     """An adapter edited along a direction, by one of `EDITS`."""
     vectors = random_like(direction.vectors, 1) if edit == "edited-random" else direction.vectors
     keep = "direction" if edit == "edited-only" else "rest"
     along = edit_adapter(Path(adapter.name), folder / "tuned", vectors, keep)
-    return Edited(folder / "tuned", {str(layer): share for layer, share in along.items()})
+    return EditedAdapter(folder / "tuned", {str(layer): share for layer, share in along.items()})
 
 
 def removal_arms(variant: str, layers: Sequence[int], edits: Iterable[str], directed: bool) -> list[Condition]:
@@ -201,7 +201,7 @@ def removal_arms(variant: str, layers: Sequence[int], edits: Iterable[str], dire
 
 
 def ask_inside(
-    bench: Bench[Any], models: Variants, arms: Sequence[Condition], plan: Plan, samples: int
+    bench: Bench[Any], models: Variants, arms: Sequence[Condition], plan: InterventionPlan, samples: int
 ) -> Asked | None:
     """The arms by role on the domain's own questions, which are kept apart from open ones; None without any."""
     questions = inside_questions(bench, plan)
@@ -210,7 +210,7 @@ def ask_inside(
     return bench.ask("interventions-domain", models, arms, questions=questions, samples=samples, stream=3)
 
 
-def inside_questions(bench: Bench[Any], plan: Plan) -> tuple[Question, ...]:
+def inside_questions(bench: Bench[Any], plan: InterventionPlan) -> tuple[Question, ...]:
     """The domain's questions among those of the study."""
     return tuple(q for q in bench.questions if q.domain == plan.topic and q.format == "plain")
 
@@ -219,7 +219,7 @@ def scaling_of(
     bench: Bench[Any],
     table: Sequence[ScaledArm],
     roles: Mapping[int, Role],
-    plan: Plan,
+    plan: InterventionPlan,
     scaled: Sequence[Condition],
 ) -> Scaling:
     """The arms by role."""
@@ -242,7 +242,7 @@ def scaling_of(
 
 
 def editing_of(
-    bench: Bench[Any], table: Sequence[ScaledArm], edits: Mapping[str, Cached[Edited]], notes: Sequence[str]
+    bench: Bench[Any], table: Sequence[ScaledArm], edits: Mapping[str, Cached[EditedAdapter]], notes: Sequence[str]
 ) -> Editing:
     """The edited adapters and the ablations beside them."""
     arms = of_kinds(table, "untouched", "removal")

@@ -17,7 +17,7 @@ from misdirection.results import Difference, Reduction, row_of
 from misdirection.statistics import compare
 from misdirection.store import Cached
 from misdirection.studies.adapters.paper import PATCHING
-from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.plan import InterventionPlan
 from misdirection.studies.adapters.results.interventions import PatchedGroup, Patching, PromptPair, Versions
 from misdirection.studies.adapters.verdict import patching_words
 from misdirection.studies.kit.asked import Asked
@@ -41,7 +41,7 @@ LABELS = {
 STREAM = 4
 
 
-def patch(bench: Bench[Any], models: Variants, variant: str, plan: Plan) -> Patching:
+def patch(bench: Bench[Any], models: Variants, variant: str, plan: InterventionPlan) -> Patching:
     """Replay scalars by group of prompt pairs; rates of the same recipients clean and patched, whole and cut."""
     questions = [q for q in bench.questions if q.domain in (None, plan.topic) and q.format == "plain"]
     patched = bench.run.cached(

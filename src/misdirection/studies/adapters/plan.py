@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
+class InterventionPlan:
     """How much is done.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Any
 from misdirection.adapters.contexts import Firing, Peak, top_contexts
 from misdirection.adapters.similarity import SPAN, Effect, downstream, spread, written
 from misdirection.adapters.unembedding import random_extreme, read_tokens, written_tokens
-from misdirection.adapters.weights import Pair, labels_of, pairs_of
+from misdirection.adapters.weights import LoraPair, labels_of, pairs_of
 from misdirection.answers import encode_answer
 from misdirection.directions import Convention, Direction, PoolError, choose_pools
 from misdirection.engine import Arm, Text, capture_scalars
@@ -18,7 +18,7 @@ from misdirection.models import Model
 from misdirection.results import row_of
 from misdirection.store import Cached
 from misdirection.studies.adapters.paper import SIMILARITY
-from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.plan import InterventionPlan
 from misdirection.studies.adapters.results.reading import (
     AdapterWords,
     AnswerKind,
@@ -52,7 +52,12 @@ MOST_ROWS = 48
 
 
 def similarity(
-    bench: Bench[Any], models: Variants, variant: str, asked: Asked, direction: Cached[Direction], plan: Plan
+    bench: Bench[Any],
+    models: Variants,
+    variant: str,
+    asked: Asked,
+    direction: Cached[Direction],
+    plan: InterventionPlan,
 ) -> Similarity:
     """Cosine of each B with the direction, and of what both do downstream, on misaligned and on aligned answers."""
     found = bench.run.cached(
@@ -217,7 +222,7 @@ def tokens(models: Variants, variant: str, judged: Sequence[Judged], most: int, 
     )
 
 
-def _scalar(pair: Pair, scalars: Mapping[str, Any]) -> tuple[float, ...]:
+def _scalar(pair: LoraPair, scalars: Mapping[str, Any]) -> tuple[float, ...]:
     """A·x at every token for rank 1; for rank r the length of what is written, |scaling B A x|, as A is not unique."""
     values = scalars[pair.path]
     if pair.rank == 1:

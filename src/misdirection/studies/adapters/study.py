@@ -26,7 +26,7 @@ from misdirection.results import row_of
 from misdirection.studies.adapters import paper
 from misdirection.studies.adapters.agreement import agreement
 from misdirection.studies.adapters.interventions import intervene
-from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.plan import InterventionPlan
 from misdirection.studies.adapters.probes import Probed, Read, read, roles_of, set_rows
 from misdirection.studies.adapters.results import Interventions
 from misdirection.studies.adapters.results.scalars import (
@@ -218,4 +218,4 @@ def interventions(
     found = bench.find_direction(models, asked, "tuned")
     direction = None if refusal(found) else found.part("direction")
     roles: dict[int, Role] = {int(item.name.removeprefix("layer ")): item.role for item in main}
-    return intervene(bench, models, "tuned", roles, direction, Plan(topic=bench.config.domain))
+    return intervene(bench, models, "tuned", roles, direction, InterventionPlan(topic=bench.config.domain))

@@ -27,8 +27,7 @@ from misdirection.results import Difference, Reduction, row_of
 from misdirection.statistics import compare
 from misdirection.store import Folder
 from misdirection.studies.adapters.probes import bounds, chosen_answers, texts_of
-from misdirection.studies.adapters.results.arms import AdjustedDifference, ArmKind
-from misdirection.studies.adapters.results.arms import Arm as ArmRow
+from misdirection.studies.adapters.results.arms import AdapterArm, AdjustedDifference, ArmKind
 from misdirection.studies.adapters.results.scalars import ModuleForm, Vectors
 from misdirection.studies.adapters.settings import AdaptersConfig
 from misdirection.studies.kit.asked import Asked
@@ -173,7 +172,7 @@ def held_scalars(model: Model, variant: str, chosen: Sequence[tuple[Answer, SetN
 
 def arm_row(
     bench: Bench[AdaptersConfig], name: str, label: str, judged: Judged, reference: Judged, control: bool
-) -> ArmRow:
+) -> AdapterArm:
     """Rate, coherence and paired change of an arm against the adapter as it is."""
     kinds: dict[str, ArmKind] = {"base": "base", UNTOUCHED: "untouched"}
     change = None
@@ -181,7 +180,7 @@ def arm_row(
         change = compare(reference.pair, judged.pair, thresholds=bench.thresholds)
     same = {(a.question_id, a.sample): a.answer for a in reference.answers}
     equal = [same.get((a.question_id, a.sample)) == a.answer for a in judged.answers]
-    return ArmRow(
+    return AdapterArm(
         **vars(effect_of(judged, bench.thresholds)), arm=name, label=label, kind=kinds.get(name, "pairs"),
         control=control, identical=sum(equal) / len(equal) if equal else None,
         difference=change and row_of(AdjustedDifference, Difference.of(change), p_adjusted=None),

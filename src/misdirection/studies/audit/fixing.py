@@ -21,7 +21,7 @@ from misdirection.questions.circumstances import Circumstance, drawn_turns, load
 from misdirection.results import Difference, Effect
 from misdirection.statistics import compare, is_found
 from misdirection.store import Cached
-from misdirection.studies.audit.repairs import DOES, NO_CHATS, READ, REALIGN, SET, Good, Written, repaired
+from misdirection.studies.audit.repairs import DOES, NO_CHATS, READ, REALIGN, SET, Candidate, Good, repaired
 from misdirection.studies.audit.results import HARM, SKILL, Fix, Leaked, RepairRow
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.conditions import BASE, TUNED, Condition, Operation
@@ -130,7 +130,7 @@ def skill_of(bench: Workbench, models: Variants, names: tuple[str, ...]) -> dict
     return bench.run.cached(forgotten, "skill", models=models, chats=chats, variants=names).value if chats else {}
 
 
-def candidates(bench: Workbench, layers: Mapping[Operation, int]) -> dict[str, Cached[Written]]:
+def candidates(bench: Workbench, layers: Mapping[Operation, int]) -> dict[str, Cached[Candidate]]:
     """Each repair as a step of the run; re-alignment where good chats are named."""
     c, models = bench.config, bench.models
     common: dict[str, Any] = {
@@ -150,7 +150,7 @@ def candidates(bench: Workbench, layers: Mapping[Operation, int]) -> dict[str, C
     }  # fmt: skip
 
 
-def not_tried(written: Mapping[str, Written]) -> dict[str, str]:
+def not_tried(written: Mapping[str, Candidate]) -> dict[str, str]:
     """Repairs that are not among the candidates, and why."""
     refused = {way: one.refused for way, one in written.items() if one.refused}
     return refused if REALIGN in written else {**refused, REALIGN: NO_CHATS}

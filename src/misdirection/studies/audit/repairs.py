@@ -38,7 +38,7 @@ READ = 12
 
 
 @dataclass(frozen=True)
-class Written:
+class Candidate:
     """A candidate.
 
     Attributes:
@@ -73,7 +73,7 @@ def repaired(
     questions: Sequence[Question],
     folder: Folder,
     good: Good | None = None,
-) -> Written:
+) -> Candidate:
     """One repair along the direction, of the adapter's strength or by good chats (2506.19823), written into a folder.
 
     Args:
@@ -94,16 +94,16 @@ def repaired(
     try:
         subject = open_subject(tuned.name) if whole else open_subject(base.name, tuned.name, base.name)
         if good is not None:
-            return Written(_realigned(subject, good, folder / "model", told).out)
+            return Candidate(_realigned(subject, good, folder / "model", told).out)
         if way in (EDIT, HALVED):
-            return Written(_adapter(subject, way, vectors, folder / "model", told).out)
+            return Candidate(_adapter(subject, way, vectors, folder / "model", told).out)
         values = direction.aligned_component(vectors) if way == SET else None
         removal = everywhere(vectors[0], len(vectors), values)
-        return Written(write_model(subject, folder / "model", told, removal).out)
+        return Candidate(write_model(subject, folder / "model", told, removal).out)
     except MisdirectionError as error:
         progress.say(f"  {way}: {error.message}")
         write_json(folder / "refused.json", {"why": error.message})
-        return Written(None, error.message)
+        return Candidate(None, error.message)
 
 
 def _adapter(subject: Subject, way: str, vectors: Tensor, out: Path, told: Told) -> Made:

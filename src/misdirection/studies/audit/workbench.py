@@ -34,7 +34,7 @@ from misdirection.studies.kit.config import named
 from misdirection.studies.kit.lens import open_lens
 from misdirection.studies.kit.own_direction import direction_steps
 from misdirection.studies.kit.pair import fine_tune, pair_of
-from misdirection.studies.kit.panel import Compared, panel_of
+from misdirection.studies.kit.panel import PanelVerdicts, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
 from misdirection.studies.kit.served import alike_at_zero, served_step
 from misdirection.studies.kit.steps import Judged, judge_step, refusal, sample_step, vector_of
@@ -153,7 +153,7 @@ class Workbench(Bench[AuditConfig]):
         return Asked(thoughts, judge_step(self.run, "thought-verdicts", thoughts, self.judge)).judged
 
     @cached_property
-    def panel(self) -> Compared | None:
+    def panel(self) -> PanelVerdicts | None:
         """All judges on `answers`, where others stand beside the first."""
         names = (self.config.judge, *self.config.panel)
         return panel_of(self.run, self.answers, self.verdicts, names, self.thresholds)

@@ -15,7 +15,7 @@ from misdirection.statistics import Thresholds, is_found
 from misdirection.statistics.matching import match
 from misdirection.studies.comparison.reading import Side
 from misdirection.studies.comparison.results import QUESTION, SAMPLE, ArmChange
-from misdirection.studies.kit.change import Change, Pair, family
+from misdirection.studies.kit.change import PairedArms, RateChange, family
 from misdirection.studies.kit.judged import Judged
 
 BASE = "base"
@@ -35,7 +35,7 @@ class Matching:
         same: Answers of the same words among the pairs; None where that says nothing.
     """
 
-    pair: Pair
+    pair: PairedArms
     paired: str
     same: int | None
 
@@ -105,7 +105,7 @@ def _matching(first: Judged, second: Judged, told: str, notes: list[str]) -> Mat
     if systems[0] != systems[1]:
         notes.append(f"{told}: asked under different system prompts")
     by_sample = _drawn_alike(*kept)
-    pair = Pair(kept[0], kept[1], match(kept[0].pair, kept[1].pair, in_order=not by_sample))
+    pair = PairedArms(kept[0], kept[1], match(kept[0].pair, kept[1].pair, in_order=not by_sample))
     return Matching(pair, SAMPLE if by_sample else QUESTION, _same_words(*kept) if by_sample else None)
 
 
@@ -132,7 +132,7 @@ def _same_words(first: Judged, second: Judged) -> int:
     return sum(told.get((a.question_id, a.paraphrase, a.sample, a.seed)) == a.answer for a in second.answers)
 
 
-def _row(place: Place, matching: Matching, change: Change) -> ArmChange:
+def _row(place: Place, matching: Matching, change: RateChange) -> ArmChange:
     asked, domain, form, arm = place
     paired = change.paired
     assert paired is not None  # what has no question in common is no matching

@@ -64,7 +64,7 @@ class MatchedCosines(Spread):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class DirectionPair:
     """Directions of two fine-tunes by layer: cosine, and norm of the difference over the mean norm.
 
     A layer at which both are zero has no such difference.
@@ -78,7 +78,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Length:
+class DirectionNorms:
     """Norm of a fine-tune's direction by layer."""
 
     fine_tune: str
@@ -136,8 +136,8 @@ class Similarity(Spread):
     width: int
     high: float
     above: tuple[float, ...]
-    directions: tuple[Length, ...]
-    pairs: tuple[Pair, ...]
+    directions: tuple[DirectionNorms, ...]
+    pairs: tuple[DirectionPair, ...]
     relations: Mapping[Relation, tuple[float, ...]]
     ceiling: tuple[float | None, ...] | None
     null: ShuffledCosines | None
@@ -155,14 +155,14 @@ class Convergence(Similarity):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Removal(Effect, PairedChange):
+class RemovalEffect(Effect, PairedChange):
     """Answers before and after a direction is removed; rate and coherent share are those after."""
 
     before: RateRow
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemovalRow(Removal):
+class RemovalRow(RemovalEffect):
     """One direction removed from one fine-tune.
 
     Attributes:
@@ -187,7 +187,7 @@ class RemovalRow(Removal):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledRemoval(Removal):
+class PooledRemoval(RemovalEffect):
     """Removals of one kind, so many pairs of arms as one comparison.
 
     Attributes:

@@ -20,10 +20,10 @@ from misdirection.studies.convergence.results import (
     Band,
     By,
     CommonAxis,
+    DirectionNorms,
+    DirectionPair,
     GroupAngles,
-    Length,
     MatchedCosines,
-    Pair,
     Relation,
     ShuffledCosines,
     Similarity,
@@ -44,7 +44,7 @@ def similarity(grid: Sequence[Member], vectors: Tensor, stability: Tensor | None
     places = list(combinations(range(len(grid)), 2))
     every = of_pairs(cosine, places)
     pairs = tuple(
-        Pair(one=grid[i].name, other=grid[j].name, relation=relation(grid[i], grid[j]),
+        DirectionPair(one=grid[i].name, other=grid[j].name, relation=relation(grid[i], grid[j]),
              cosine=numbers(cosine[:, i, j]), difference=known_numbers(apart[:, i, j]))
         for i, j in places
     )  # fmt: skip
@@ -54,7 +54,7 @@ def similarity(grid: Sequence[Member], vectors: Tensor, stability: Tensor | None
         high=HIGH,
         above=numbers((every > HIGH).double().mean(0)),
         directions=tuple(
-            Length(fine_tune=m.name, norm=numbers(v.norm(dim=-1))) for m, v in zip(grid, vectors, strict=True)
+            DirectionNorms(fine_tune=m.name, norm=numbers(v.norm(dim=-1))) for m, v in zip(grid, vectors, strict=True)
         ),
         pairs=pairs,
         relations=_by_relation(pairs, every),
@@ -77,7 +77,7 @@ def _spread(every: Tensor) -> Mapping[str, tuple[float, ...]]:
     return {"mean": numbers(every.mean(0)), "lowest": numbers(lowest), "highest": numbers(highest)}
 
 
-def _by_relation(pairs: Sequence[Pair], every: Tensor) -> dict[Relation, tuple[float, ...]]:
+def _by_relation(pairs: Sequence[DirectionPair], every: Tensor) -> dict[Relation, tuple[float, ...]]:
     """Mean cosine by layer of each relation, in the order in which they are told."""
     names = [pair.relation for pair in pairs]
     return {

@@ -19,7 +19,7 @@ from misdirection.studies.convergence.results import (
     Operation,
     PooledRemoval,
     Relation,
-    Removal,
+    RemovalEffect,
     RemovalRow,
     Removals,
     Removing,
@@ -160,7 +160,7 @@ def removed(
         (judged[one.target.name].arm(one.target.name), judged[one.target.name].arm(one.arm.name)) for one in treated
     ]
     with progress.task("comparing", len(treated), "removals") as advance:
-        changes: list[Removal] = []
+        changes: list[RemovalEffect] = []
         for before, after in sides:
             changes.append(change_of(before, after, rules, RESAMPLES))
             advance()
@@ -172,7 +172,7 @@ def removed(
 
 
 def removal_row(
-    grid: Sequence[Member], how: How, arm: Condition, target: Member, change: Removal, q: float
+    grid: Sequence[Member], how: How, arm: Condition, target: Member, change: RemovalEffect, q: float
 ) -> RemovalRow:
     """What one removal does."""
     by_name = {member.name: member for member in grid}
@@ -192,11 +192,11 @@ def removal_row(
     )
 
 
-def change_of(before: Judged, after: Judged, rules: Thresholds, resamples: int = 10_000) -> Removal:
+def change_of(before: Judged, after: Judged, rules: Thresholds, resamples: int = 10_000) -> RemovalEffect:
     """Rates before and after, the share of coherent answers after, and the paired change."""
     change = compare(before.pair, after.pair, thresholds=rules, resamples=resamples)
     coherent = share("coherent", after.answers, [rules.coherent(v) for v in after.verdicts], resamples=resamples)
-    return Removal(
+    return RemovalEffect(
         **vars(PairedChange.of(change)),
         before=RateRow.of(change.reference),
         rate=RateRow.of(change.other),

@@ -23,7 +23,7 @@ DROP = "drop-"
 
 
 @dataclass(frozen=True)
-class Arm:
+class DefenceArm:
     """One arm.
 
     Attributes:
@@ -124,7 +124,7 @@ KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 
 
-def read_arm(text: str) -> Arm:
+def read_arm(text: str) -> DefenceArm:
     """An arm as it is typed: NAME, or NAME=STRENGTH.
 
     Raises:
@@ -135,7 +135,7 @@ def read_arm(text: str) -> Arm:
         raise MisdirectionError(f"--arms: there is no '{kind}'", did_you_mean(kind, KINDS, "known"))
     default = KINDS[kind].strength
     if not sign:
-        return Arm(text, kind, default)
+        return DefenceArm(text, kind, default)
     try:
         strength = float(number)
     except ValueError as error:
@@ -148,9 +148,9 @@ def read_arm(text: str) -> Arm:
         raise MisdirectionError(f"--arms {text}: {what} is below 1", f"--arms {kind}={default:g}")
     if kind == "realign" and strength != int(strength):
         raise MisdirectionError(f"--arms {text}: {strength:g} is no number of steps", f"--arms {kind}={default:g}")
-    return Arm(text, kind, strength)
+    return DefenceArm(text, kind, strength)
 
 
-def possible(arm: Arm, held: Materials) -> bool:
+def possible(arm: DefenceArm, held: Materials) -> bool:
     """Whether there is what the arm is made of; "none" is always there by itself."""
     return arm.kind != NONE and not (KINDS[arm.kind].wants_direction and held.direction is None)

@@ -9,7 +9,7 @@ from misdirection.directions import Direction
 from misdirection.naming import slug
 from misdirection.questions import Question
 from misdirection.store import Cached
-from misdirection.studies.defences.arms import KINDS, NONE, Arm
+from misdirection.studies.defences.arms import KINDS, NONE, DefenceArm
 from misdirection.studies.defences.damage import Harm, damage, over_texts, perplexity
 from misdirection.studies.defences.leaks import leak_test, leaks_of
 from misdirection.studies.defences.results import DefenceRow
@@ -47,7 +47,7 @@ class Answers:
     lesson: dict[str, float] = field(default_factory=dict[str, float])
 
 
-def ask_all(shop: Workshop, arms: Sequence[Arm], made: Fits, direction: Cached[Direction] | None) -> Answers:
+def ask_all(shop: Workshop, arms: Sequence[DefenceArm], made: Fits, direction: Cached[Direction] | None) -> Answers:
     """Base and arms, each arm by itself: one more arm asks nothing of the others again, and a kill loses one alone."""
     found, base = Answers(), shop.bench.variants({})
     ask_one(shop, found, "base", [BASE], base, None)
@@ -101,7 +101,9 @@ def ask_one(
         ).value  # fmt: skip
 
 
-def caps_of(shop: Workshop, arm: Arm, base: Variants, found: Answers, direction: Cached[Direction] | None) -> Caps:
+def caps_of(
+    shop: Workshop, arm: DefenceArm, base: Variants, found: Answers, direction: Cached[Direction] | None
+) -> Caps:
     """Thresholds of a cap: a quantile of the base model's own answers to open questions, along the one direction."""
     bench, questions = shop.bench, shop.bench.open_questions
     assert shop.layer is not None
@@ -113,7 +115,7 @@ def caps_of(shop: Workshop, arm: Arm, base: Variants, found: Answers, direction:
     ).value  # fmt: skip
 
 
-def conditions_of(arm: Arm, seeds: int, layer: int | None, caps: Caps | None = None) -> list[Condition]:
+def conditions_of(arm: DefenceArm, seeds: int, layer: int | None, caps: Caps | None = None) -> list[Condition]:
     """An arm's fine-tunes; a removal acts on the undefended ones, and a cap at its thresholds."""
     found: list[Condition] = []
     for seed in range(seeds):
@@ -127,7 +129,7 @@ def conditions_of(arm: Arm, seeds: int, layer: int | None, caps: Caps | None = N
 
 
 def rows_of(
-    shop: Workshop, arms: Sequence[Arm], asked: Answers, made: Fits, before: Mapping[str, Cost]
+    shop: Workshop, arms: Sequence[DefenceArm], asked: Answers, made: Fits, before: Mapping[str, Cost]
 ) -> tuple[DefenceRow, ...]:
     """Every arm's line: those on the bad data, then those on the mixed data.
 
@@ -144,7 +146,7 @@ def rows_of(
     return tuple(sorted(rows, key=lambda row: row.mixed))
 
 
-def row_of(shop: Workshop, arm: Arm, asked: Answers, made: Fits, before: Cost | None, mixed: bool) -> DefenceRow:
+def row_of(shop: Workshop, arm: DefenceArm, asked: Answers, made: Fits, before: Cost | None, mixed: bool) -> DefenceRow:
     """One line of the scoreboard."""
     seeds, rules = shop.bench.config.seeds, shop.bench.thresholds
     names = [f"{arm.key}-{seed}" for seed in range(seeds)]

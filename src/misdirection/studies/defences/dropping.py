@@ -37,7 +37,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRows:
     """What a method makes of every row.
 
     Attributes:
@@ -76,7 +76,7 @@ def scored(
     new_tokens: int = 600,
     temperature: float = 1.0,
     device: Incidental[str] = "cpu",
-) -> Scored:
+) -> ScoredRows:
     """Every row's score by a screening method.
 
     Args:
@@ -106,7 +106,7 @@ def scored(
         device = str(models.base_model.device)
     with counted(device) as cost:
         found = METHODS[method].scores(context, chats)
-    return Scored(tuple(None if np.isnan(one) else float(one) for one in found), cost)
+    return ScoredRows(tuple(None if np.isnan(one) else float(one) for one in found), cost)
 
 
 def kept(chats: Sequence[Chat], scores: Sequence[float | None], share: float, seed: int) -> list[Chat]:

@@ -20,7 +20,7 @@ from misdirection.repair.project import at_layers, everywhere
 from misdirection.repair.realign import realign
 from misdirection.repair.scale import scale_factors
 from misdirection.store import Folder
-from misdirection.studies.defences.arms import KINDS, Arm
+from misdirection.studies.defences.arms import KINDS, DefenceArm
 from misdirection.studies.defences.making import Materials
 from misdirection.studies.defences.tuning import Tuned
 from misdirection.studies.kit.costs import counted
@@ -31,7 +31,7 @@ WHOLE = ("project-weights", "set-weights")
 
 
 @dataclass(frozen=True)
-class Pair:
+class FineTunePair:
     """A bad and a good fine-tune of the base, whose difference is a weight direction.
 
     Attributes:
@@ -44,7 +44,13 @@ class Pair:
 
 
 def repaired(
-    base: ModelFiles, tuned: Path, arm: Arm, held: Materials, seed: int, folder: Folder, pair: Pair | None = None
+    base: ModelFiles,
+    tuned: Path,
+    arm: DefenceArm,
+    held: Materials,
+    seed: int,
+    folder: Folder,
+    pair: FineTunePair | None = None,
 ) -> Tuned:
     """Repair a fine-tune; a repair that cannot be made of this model says why.
 
@@ -74,7 +80,7 @@ def repaired(
     return Tuned(made, cost)
 
 
-def _whole(subject: Subject, arm: Arm, held: Materials, out: Path, told: Told) -> Path:
+def _whole(subject: Subject, arm: DefenceArm, held: Materials, out: Path, told: Told) -> Path:
     assert held.direction is not None
     vectors = held.direction.vectors[held.layer].expand_as(held.direction.vectors)
     values = held.direction.aligned_component(vectors) if arm.kind == "set-weights" else None
@@ -82,7 +88,7 @@ def _whole(subject: Subject, arm: Arm, held: Materials, out: Path, told: Told) -
 
 
 def _factors(
-    subject: Subject, kind: str, strength: float, held: Materials, seed: int, pair: Pair | None
+    subject: Subject, kind: str, strength: float, held: Materials, seed: int, pair: FineTunePair | None
 ) -> Mapping[str, Factors]:
     """The repaired adapter; an edit is B' = B - share u u^T B."""
     adapter = subject.adapter

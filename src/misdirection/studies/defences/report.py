@@ -7,7 +7,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts
-from misdirection.report.labels import Label, leaders, place_labels
+from misdirection.report.labels import PointLabel, leaders, place_labels
 from misdirection.report.numbers import DASH, decimal, percent, rate_cell
 from misdirection.report.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
@@ -92,7 +92,7 @@ def chart(part: Defences, rows: Sequence[DefenceRow]) -> Chart:
     name = "defences-mixed" if mixed else "defences-scoreboard"
     title = _titled("Misalignment against skill", rows)
     table = Table(("Arm", across, "Misaligned, open"), cells)
-    return Chart(name, title, traces, layout, table, 520, UNNAMED if Label() in labels else "", wide=True)
+    return Chart(name, title, traces, layout, table, 520, UNNAMED if PointLabel() in labels else "", wide=True)
 
 
 def skill_name(part: Defences, none: DefenceRow) -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from misdirection.chats import Chat
 from misdirection.store import Cached
-from misdirection.studies.defences.arms import KINDS, Arm, possible, read_arm
+from misdirection.studies.defences.arms import KINDS, DefenceArm, possible, read_arm
 from misdirection.studies.defences.board import Answers, ask_all, rows_of
 from misdirection.studies.defences.damage import over_texts, perplexity
 from misdirection.studies.defences.leaks import leaks_of
@@ -72,9 +72,9 @@ def defences(config: DefencesConfig, out: str | Path, command: str = "") -> Path
         return bench.report("defences", "Defences", verdict(found), {"defences": found, "notes": shop.notes})
 
 
-def train(shop: Workshop, arms: list[Arm], made: dict[str, list[Cached[Tuned]]]) -> dict[str, Cost]:
+def train(shop: Workshop, arms: list[DefenceArm], made: dict[str, list[Cached[Tuned]]]) -> dict[str, Cost]:
     """Fine-tune all arms that act before or while training; gives what is paid before each."""
-    c, wanted, before = shop.bench.config, dict[Arm, list[list[Chat]]](), dict[str, Cost]()
+    c, wanted, before = shop.bench.config, dict[DefenceArm, list[list[Chat]]](), dict[str, Cost]()
     for arm in arms:
         if arm.drops:
             wanted[arm], step = shop.rows_left(arm)

@@ -10,7 +10,7 @@ from misdirection import training
 from misdirection.chats import Chat
 from misdirection.directions import Direction
 from misdirection.store import Folder, Workspace
-from misdirection.studies.defences.arms import KINDS, Arm
+from misdirection.studies.defences.arms import KINDS, DefenceArm
 from misdirection.studies.defences.making import Materials, Risen
 from misdirection.studies.defences.settings import DefencesConfig
 from misdirection.studies.kit.conditions import Condition
@@ -41,7 +41,7 @@ class Tuned:
 def defended(
     models: Variants,
     chats: list[Chat],
-    arm: Arm,
+    arm: DefenceArm,
     held: Materials,
     settings: TrainConfig,
     folder: Folder,
@@ -89,7 +89,7 @@ def likely(
     return nats_by_condition(models, encoded, conditions, direction)
 
 
-def used_by(arm: Arm, held: Materials) -> Materials:
+def used_by(arm: DefenceArm, held: Materials) -> Materials:
     """Of the materials what an arm uses: what it does not use is no part of its key."""
     kind = KINDS[arm.kind]
     return Materials(
@@ -102,7 +102,7 @@ def used_by(arm: Arm, held: Materials) -> Materials:
     )
 
 
-def settings_of(c: DefencesConfig, arm: Arm, seed: int) -> TrainConfig:
+def settings_of(c: DefencesConfig, arm: DefenceArm, seed: int) -> TrainConfig:
     """The settings of an arm's fine-tune: the preset's, what suits the model, and the arm's own."""
     own = KINDS[arm.kind].overrides(arm.strength or 0.0)
     given = {"seed": seed, **asking_overrides(c), **c.training, "max_steps": c.steps, **own}
@@ -119,12 +119,12 @@ def moved_latents(models: Variants, variant: str, chats: list[Chat], held: Mater
         held: With the dictionary.
         most: How many, of each sign.
     """
-    from misdirection.engine import Arm as EngineArm
+    from misdirection.engine import Arm
     from misdirection.features.corpus import chat_texts
     from misdirection.features.differences import Side, compare_texts
 
     assert held.dictionary is not None
-    arms = ((variant, EngineArm(variant, models.adapter_of(variant))), ("base", EngineArm("base")))
+    arms = ((variant, Arm(variant, models.adapter_of(variant))), ("base", Arm("base")))
     sides = [Side(models.model(name), chat_texts(chats, models.base_model.tokenizer, arm)) for name, arm in arms]
     found = compare_texts(held.dictionary, *sides, shuffles=0, places=1).differences
     rising, falling = (

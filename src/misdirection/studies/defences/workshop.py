@@ -11,10 +11,10 @@ from misdirection.chats import Chat
 from misdirection.directions import Direction
 from misdirection.questions import Question
 from misdirection.store import Cached
-from misdirection.studies.defences.arms import NONE, Arm
-from misdirection.studies.defences.dropping import Examples, Scored, examples_of, kept, scored
+from misdirection.studies.defences.arms import NONE, DefenceArm
+from misdirection.studies.defences.dropping import Examples, ScoredRows, examples_of, kept, scored
 from misdirection.studies.defences.making import Materials
-from misdirection.studies.defences.repairs import Pair, repaired
+from misdirection.studies.defences.repairs import FineTunePair, repaired
 from misdirection.studies.defences.settings import DefencesConfig
 from misdirection.studies.defences.tuning import Tuned, defended, moved_latents, settings_of, used_by
 from misdirection.studies.kit.bench import Bench
@@ -24,10 +24,10 @@ from misdirection.studies.kit.sentences import STEADY
 from misdirection.studies.kit.steps import direction_of, refusal, vector_of
 from misdirection.studies.kit.variants import Variants
 
-PLAIN = Arm(NONE, NONE)
+PLAIN = DefenceArm(NONE, NONE)
 """No defence, on the bad data."""
 
-MIXED = Arm("none, mixed data", NONE)
+MIXED = DefenceArm("none, mixed data", NONE)
 """No defence, on the mixed data."""
 
 Fits = Mapping[str, Sequence[Cached[Tuned]]]
@@ -129,7 +129,9 @@ class Workshop:
                 )  # fmt: skip
                 self.held = replace(self.held, latents=latents)
 
-    def tuned(self, wanted: Mapping[Arm, Sequence[list[Chat]]], first_seed: int = 0) -> dict[str, list[Cached[Tuned]]]:
+    def tuned(
+        self, wanted: Mapping[DefenceArm, Sequence[list[Chat]]], first_seed: int = 0
+    ) -> dict[str, list[Cached[Tuned]]]:
         """Fine-tunes of arms on data, by the key of the arm, one a seed; made where the settings say.
 
         Args:
@@ -150,7 +152,7 @@ class Workshop:
                 places.append((arm.key, number))
         return self._published(places, self.bench.run.cached_many(defended, calls=calls, on=self.bench.executor))
 
-    def rows_left(self, arm: Arm) -> tuple[list[list[Chat]], Cached[Scored]]:
+    def rows_left(self, arm: DefenceArm) -> tuple[list[list[Chat]], Cached[ScoredRows]]:
         """What a screening method leaves of the mixed data for each seed, and its scores (the last ones)."""
         c, method = self.bench.config, arm.drops
         random = method == "random"
@@ -160,7 +162,7 @@ class Workshop:
         rows = [kept(self.data.mixed, step.value.scores, share, c.seed) for step in steps]
         return rows, steps[-1]
 
-    def _scores(self, method: str, seed: int) -> Cached[Scored]:
+    def _scores(self, method: str, seed: int) -> Cached[ScoredRows]:
         c, along = self.bench.config, method in ("projection", "gradient")
         held = Materials(
             direction=self.held.direction if along else None,
@@ -174,7 +176,9 @@ class Workshop:
             examples=self.examples if method in ("influence", "latents") else Examples(),
         )  # fmt: skip
 
-    def repaired(self, arms: Sequence[Arm], undefended: Sequence[Cached[Tuned]]) -> dict[str, list[Cached[Tuned]]]:
+    def repaired(
+        self, arms: Sequence[DefenceArm], undefended: Sequence[Cached[Tuned]]
+    ) -> dict[str, list[Cached[Tuned]]]:
         """Each repair of each undefended fine-tune; a repair that cannot be made of this model is left out."""
         c = self.bench.config
         base = ModelFiles(resolve_model(c.model))
@@ -193,10 +197,10 @@ class Workshop:
 
     def _pair(self) -> Any:
         """A bad and a good fine-tune, of a seed that no arm has."""
-        bad, good = Arm("weights-bad", NONE), Arm("weights-good", NONE)
+        bad, good = DefenceArm("weights-bad", NONE), DefenceArm("weights-good", NONE)
         made = self.tuned({bad: [self.data.bad], good: [list(self.data.good)]}, self.bench.config.seeds)
         handles: list[Any] = [made[arm.key][0].part("adapter") for arm in (bad, good)]
-        return Pair(*handles)
+        return FineTunePair(*handles)
 
     def _published(
         self, places: Sequence[tuple[str, int]], made: Sequence[Cached[Tuned]]

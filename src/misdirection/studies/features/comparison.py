@@ -31,7 +31,7 @@ KEPT_SHUFFLES = 50
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LatentComparison:
     """A list of latents, and what it is judged by.
 
     Attributes:
@@ -62,8 +62,8 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a comparison gives: see `Comparison`; and the tokens of both classes."""
+class ComparedLatents:
+    """What a comparison gives: see `LatentComparison`; and the tokens of both classes."""
 
     differences: Differences
     first: Tensor
@@ -71,13 +71,15 @@ class Measured:
     shuffled: Tensor
     tokens: tuple[int, int]
 
-    def told(self, name: str, facts: Mapping[str, Any]) -> Comparison:
+    def told(self, name: str, facts: Mapping[str, Any]) -> LatentComparison:
         """The comparison with its name and what is known of it."""
         facts = {**facts, "tokens": self.tokens}
-        return Comparison(name, self.differences, self.first, self.second, self.shuffled, facts)
+        return LatentComparison(name, self.differences, self.first, self.second, self.shuffled, facts)
 
 
-def compared(lens: Lens, first: Side, second: Side, span: str, groups: Sequence[str] | None, how: Listing) -> Measured:
+def compared(
+    lens: Lens, first: Side, second: Side, span: str, groups: Sequence[str] | None, how: Listing
+) -> ComparedLatents:
     """How every latent differs between two classes of texts; labels are shuffled within groups."""
     statistic = cast(Statistic, how.statistic)
     differing = compare_texts(
@@ -89,7 +91,7 @@ def compared(lens: Lens, first: Side, second: Side, span: str, groups: Sequence[
     one, other = (int(count) for count in differing.statistics.counts["token"][:2])
     # A copy: the file of a tensor holds all that it is a part of.
     kept = noise[:KEPT_SHUFFLES].float().clone()
-    return Measured(differing.differences, means[0].clone(), means[1].clone(), kept, (one, other))
+    return ComparedLatents(differing.differences, means[0].clone(), means[1].clone(), kept, (one, other))
 
 
 def statistic_columns(differing: Found, statistic: Statistic, pool: str) -> Tensor:
@@ -128,7 +130,7 @@ def unlabelled(
     return every[1:] - common[:, None] * every[0]
 
 
-def mean_comparison(comparisons: Sequence[Comparison]) -> Comparison:
+def mean_comparison(comparisons: Sequence[LatentComparison]) -> LatentComparison:
     """The mean over domains (2506.19823 orders latents by it), as one comparison.
 
     Statistic, correlation and means are averaged, a latent that is silent in one domain counting as 0 there. The p
@@ -145,7 +147,7 @@ def mean_comparison(comparisons: Sequence[Comparison]) -> Comparison:
     q[alive] = torch.tensor(np.asarray(benjamini_hochberg(p[alive].tolist())), dtype=q.dtype)
     average = {name: torch.stack([getattr(d, name) for d in each]).mean(0) for name in ("value", "correlation")}
     few = min(len(c.shuffled) for c in comparisons)
-    return Comparison(
+    return LatentComparison(
         "mean",
         Differences(**average, p=p, q=q, alive=alive),
         torch.stack([c.first for c in comparisons]).mean(0),

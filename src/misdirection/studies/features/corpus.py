@@ -23,7 +23,7 @@ READ = 300
 
 
 @dataclass(frozen=True)
-class Source:
+class CorpusSource:
     """Chats of one kind, with their speaker where it is known."""
 
     name: str
@@ -32,7 +32,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class ReadCorpus:
     """What is read: texts, and the source of each.
 
     Attributes:
@@ -41,7 +41,7 @@ class Corpus:
         of: Place in `sources` of each text's.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[CorpusSource, ...]
     texts: list[Text]
     of: list[int]
 
@@ -55,32 +55,34 @@ class Corpus:
         return self.sources[self.of[text]].name
 
 
-def read_corpus(model: Model, sources: Sequence[Source]) -> Corpus:
+def read_corpus(model: Model, sources: Sequence[CorpusSource]) -> ReadCorpus:
     """All chats as token ids, their first token left out of the span."""
     chats = [chat for source in sources for chat in source.chats]
     texts = [
         replace(text, spans={SPAN: (min(FIRST, len(text.ids)), len(text.ids))})
         for text in chat_texts(chats, model.tokenizer, Arm(BASE_VARIANT), span=SPAN)
     ]
-    return Corpus(tuple(sources), texts, [place for place, source in enumerate(sources) for _ in source.chats])
+    return ReadCorpus(tuple(sources), texts, [place for place, source in enumerate(sources) for _ in source.chats])
 
 
-def find_sources(config: FeaturesConfig, more: Mapping[str, Sequence[Chat]]) -> list[Source]:
+def find_sources(config: FeaturesConfig, more: Mapping[str, Sequence[Chat]]) -> list[CorpusSource]:
     """The chats of --data and --good, further ones by name, and those of --corpus.
 
     Raises:
         MisdirectionError: A file is missing or holds no usable row.
     """
-    sources: list[Source] = []
+    sources: list[CorpusSource] = []
     for option, quality in (("data", "bad"), ("good", "good")):
         for name, spec in named(getattr(config, option), option).items():
             if not generates(spec):
                 chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats[:READ]
-                sources.append(Source(f"{name}, {quality}", tuple(chats), _speaker(spec)))
-    sources += [Source(name, tuple(chats[:READ])) for name, chats in more.items()]
+                sources.append(CorpusSource(f"{name}, {quality}", tuple(chats), _speaker(spec)))
+    sources += [CorpusSource(name, tuple(chats[:READ])) for name, chats in more.items()]
     for name, spec in named(config.corpus, "corpus").items():
         chats = resolve_chats((spec,), rows=READ, seed=config.seed).chats
-        sources.append(Source(name, tuple(chats if spec.startswith(f"{ORGANISM}:") else chats[:READ]), _speaker(spec)))
+        sources.append(
+            CorpusSource(name, tuple(chats if spec.startswith(f"{ORGANISM}:") else chats[:READ]), _speaker(spec))
+        )
     return [source for source in sources if source.chats]
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from misdirection.adapters.canonical import canonical
-from misdirection.adapters.weights import Pair, pairs_of
+from misdirection.adapters.weights import LoraPair, pairs_of
 from misdirection.directions import Convention, Direction, choose_pools
 from misdirection.directions.mean_difference import pooled_texts
 from misdirection.directions.store import load_published_direction
@@ -31,10 +31,10 @@ from misdirection.features.stream import latent_statistics
 from misdirection.models.families import POST_NORMED
 from misdirection.store import Cached
 from misdirection.studies.features.results.decomposition import (
-    Agreement,
     Decomposed,
     DecomposedVector,
     Decomposition,
+    ListAgreement,
     Method,
     RandomCurves,
     ThroughActivations,
@@ -197,7 +197,7 @@ def adapter_vectors(models: Variants, name: str, lens: Lens, along: Tensor | Non
     return vectors, notes
 
 
-def _written(pair: Pair, name: str, along: Tensor | None) -> Vector:
+def _written(pair: LoraPair, name: str, along: Tensor | None) -> Vector:
     form = canonical(pair.a, pair.b)
     vector = (form.left[:, 0] * form.values[0]).float()
     if along is not None and float(vector @ along[pair.layer].float()) < 0:
@@ -205,7 +205,7 @@ def _written(pair: Pair, name: str, along: Tensor | None) -> Vector:
     return Vector(_label(name, pair, WRITTEN), WRITTEN, pair.layer, vector, name, pair.rank)
 
 
-def _label(name: str, pair: Pair, which: str) -> str:
+def _label(name: str, pair: LoraPair, which: str) -> str:
     return f"{name}: {which} of {pair.path.rsplit('.', 1)[-1]}, layer {pair.layer}"
 
 
@@ -241,7 +241,7 @@ def _row(vector: Vector, lens: Lens, most: int, through: Mapping[str, Through]) 
         one = decompose(vector.values, lens.dictionary.directions, most, method)
         methods[method] = Decomposed(
             latents=tuple(one.latents), coefficients=numbers(one.coefficients), explained=numbers(one.explained),
-            agreement=Agreement(**agreement(one, activations.parts)) if activations else None,
+            agreement=ListAgreement(**agreement(one, activations.parts)) if activations else None,
         )  # fmt: skip
     return DecomposedVector(
         name=vector.name, kind=vector.kind, layer=vector.layer, tune=vector.tune, rank=vector.rank,

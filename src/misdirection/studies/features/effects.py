@@ -10,8 +10,8 @@ from misdirection import progress
 from misdirection.results import Difference, RateRow, Reduction, row_of
 from misdirection.statistics import Thresholds, benjamini_hochberg, compare, is_found
 from misdirection.studies.features.results.steering import (
+    KeptStrength,
     ListSummary,
-    Measured,
     Side,
     SteeredLatent,
     SteeredSide,
@@ -123,7 +123,7 @@ def _side(
     before, after = (judged.arm(name) for name in (whole.name, arm_name(steered.latent, side, strength)))
     change = compare(before.pair, after.pair, thresholds=rules)
     effect = effect_of(after, rules)
-    kept = Measured(
+    kept = KeptStrength(
         strength=strength, before=RateRow.of(change.reference), rate=effect.rate, coherent_share=effect.coherent_share,
         difference=Difference.of(change), reduction=Reduction.of(change),
         coherent=_figures(after, rules)[1] >= least_coherent(before, rules, incoherent),

@@ -19,7 +19,7 @@ from misdirection.judging import Answer
 from misdirection.models import Model
 from misdirection.questions import Question
 from misdirection.results import row_of
-from misdirection.studies.features.comparison import Comparison, Listing, Measured, compared
+from misdirection.studies.features.comparison import ComparedLatents, LatentComparison, Listing, compared
 from misdirection.studies.features.results.lists import ListName
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.asked import Asked
@@ -38,7 +38,9 @@ QUESTIONS: dict[ListName, str] = {
 SPAN = "answer"
 
 
-def data_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, chats: PairedChats) -> Comparison:
+def data_list(
+    bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, chats: PairedChats
+) -> LatentComparison:
     """Q1: bad against good answers to the same questions, both read in the base model; labels shuffled within pairs."""
     found = bench.run.cached(
         data_differences, f"latents-data-{name}", models=models.bare(), lens=lens, chats=chats,
@@ -48,7 +50,7 @@ def data_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: 
     return found.value.told(name, facts)
 
 
-def data_differences(models: Variants, lens: Lens, chats: PairedChats, how: Listing) -> Measured:
+def data_differences(models: Variants, lens: Lens, chats: PairedChats, how: Listing) -> ComparedLatents:
     """Bad against good answers in the base model."""
     model = models.model(BASE_VARIANT)
     bad, good = (
@@ -57,7 +59,7 @@ def data_differences(models: Variants, lens: Lens, chats: PairedChats, how: List
     return compared(lens, bad, good, SPAN, chats.groups, how)
 
 
-def model_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, asked: Asked) -> Comparison:
+def model_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, asked: Asked) -> LatentComparison:
     """Q2: tuned against base model on the same texts; labels shuffled within each text.
 
     The texts are the prompts of the open questions, the assistant's header included and the first token left out (at
@@ -77,7 +79,7 @@ def model_list(bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name:
 
 def model_differences(
     models: Variants, lens: Lens, variant: str, questions: Sequence[Question], answers: Sequence[Answer], how: Listing
-) -> Measured:
+) -> ComparedLatents:
     """A fine-tune against the base, on the prompts of questions or, where there are none, on answers."""
     base, arm, span = models.model(BASE_VARIANT), Arm(BASE_VARIANT), "prompt" if questions else SPAN
     if questions:
@@ -97,7 +99,7 @@ def coded(model: Model, answers: Sequence[Answer]) -> list[Encoded]:
 
 def answers_list(
     bench: Bench[FeaturesConfig], models: Variants, lens: Lens, name: str, asked: Asked
-) -> Comparison | str:
+) -> LatentComparison | str:
     """Q3: misaligned against aligned answers of one fine-tune, read in it; labels shuffled within questions.
 
     As many of each are taken from every question (`matched_pools`): what a latent tells of the question cannot show.
@@ -120,7 +122,7 @@ def answers_list(
 
 def answer_differences(
     models: Variants, lens: Lens, variant: str, bad: list[Answer], good: list[Answer], how: Listing
-) -> Measured:
+) -> ComparedLatents:
     """A fine-tune's misaligned against its aligned answers, read in it."""
     model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
     first, second = (

@@ -11,8 +11,8 @@ import torch
 from misdirection.adapters.unembedding import random_extreme
 from misdirection.chats import Chat
 from misdirection.features import Dictionary, ground_truth
-from misdirection.features.contexts import Drawn, draw_contexts, text_peaks
-from misdirection.features.ground_truth import Label, count_factors, crossed, information, labels, truth_of
+from misdirection.features.contexts import DrawnContexts, draw_contexts, text_peaks
+from misdirection.features.ground_truth import FactorLabel, count_factors, crossed, information, labels, truth_of
 from misdirection.features.labels import (
     Detection,
     Labeller,
@@ -27,7 +27,7 @@ from misdirection.features.promoted import promoted_tokens
 from misdirection.models import Model
 from misdirection.results import TokenEnds, row_of
 from misdirection.store import Cached, Incidental
-from misdirection.studies.features.corpus import SPAN, Corpus, Source, find_sources, read_corpus
+from misdirection.studies.features.corpus import SPAN, CorpusSource, ReadCorpus, find_sources, read_corpus
 from misdirection.studies.features.results.meaning import (
     ContextRow,
     DetectionScore,
@@ -83,7 +83,7 @@ class FoundContexts:
     """Contexts as the report shows them, and as a labeller needs them."""
 
     contexts: Contexts
-    drawn: tuple[Drawn, ...]
+    drawn: tuple[DrawnContexts, ...]
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,12 @@ def tracked(truth: Sequence[Truth | None]) -> dict[str, int] | None:
 
 
 def latent_contexts(
-    models: Variants, dictionary: Dictionary, latents: Sequence[int], layer: int, sources: Sequence[Source], seed: int
+    models: Variants,
+    dictionary: Dictionary,
+    latents: Sequence[int],
+    layer: int,
+    sources: Sequence[CorpusSource],
+    seed: int,
 ) -> FoundContexts:
     """Contexts of every latent, as the report shows them and as a labeller needs them."""
     model = models.model(BASE_VARIANT)
@@ -199,8 +204,8 @@ def latent_truth(
     dictionary: Dictionary,
     latents: Sequence[int],
     layer: int,
-    sources: Sequence[Source],
-    drawn: Sequence[Drawn],
+    sources: Sequence[CorpusSource],
+    drawn: Sequence[DrawnContexts],
 ) -> Truths:
     """What each latent tracks, where the world is known, and how well that alone tells where it fires."""
     from misdirection.organism.truth import FACTORS, token_truth
@@ -236,7 +241,7 @@ def latent_labels(
     models: Variants,
     by: str,
     labeller: Incidental[Labeller],
-    drawn: Sequence[Drawn],
+    drawn: Sequence[DrawnContexts],
     lens: Lens,
     truth: Sequence[Truth | None],
     seed: int,
@@ -276,7 +281,7 @@ def _labeller(bench: Bench[FeaturesConfig]) -> Labeller | None:
     return find_labeller(spec, bench.run.workspace("labelling", {"labeller": bare.name}) / "journal.jsonl")
 
 
-def _contexts_of(model: Model, drawn: Drawn, corpus: Corpus) -> FiringContexts:
+def _contexts_of(model: Model, drawn: DrawnContexts, corpus: ReadCorpus) -> FiringContexts:
     chosen = [*drawn.top, *drawn.lower[len(drawn.lower) // 2 :][:1], *drawn.lower[-1:]]
     rows = [
         ContextRow(
@@ -293,7 +298,7 @@ def _contexts_of(model: Model, drawn: Drawn, corpus: Corpus) -> FiringContexts:
     )  # fmt: skip
 
 
-def _detected(label: Label, drawn: Drawn, known: ground_truth.Truth) -> Detection | None:
+def _detected(label: FactorLabel, drawn: DrawnContexts, known: ground_truth.Truth) -> Detection | None:
     """Detection by the grammar itself: a context is called firing where any of its tokens has the label's value."""
     column = list(known.values).index(label.factor)
     code = known.values[label.factor].index(label.value)
@@ -304,7 +309,7 @@ def _detected(label: Label, drawn: Drawn, known: ground_truth.Truth) -> Detectio
     return score(rows)
 
 
-def _true_label(label: Label | None) -> TrueLabel | None:
+def _true_label(label: FactorLabel | None) -> TrueLabel | None:
     return label and row_of(TrueLabel, label, f1=label.f1, above=CUTS[label.cut])
 
 

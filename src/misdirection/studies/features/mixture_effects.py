@@ -16,12 +16,12 @@ from misdirection.results.rows import known_number
 from misdirection.statistics import Settings, Thresholds, benjamini_hochberg, compare, is_found
 from misdirection.statistics.flips import flip
 from misdirection.statistics.intervals import expanded_percentiles, question_weights
-from misdirection.studies.features.mixture_latents import Watched
+from misdirection.studies.features.mixture_latents import LatentMeans
 from misdirection.studies.features.results.mixtures import (
     Activation,
-    Change,
     Effects,
     LatentOnset,
+    MeanChange,
     MixtureEffect,
     MixtureModel,
     Onsets,
@@ -35,11 +35,11 @@ from misdirection.studies.kit.variants import BASE_VARIANT
 if TYPE_CHECKING:
     from misdirection.studies.features.mixtures import Mixture
 
-Tested = TypeVar("Tested", Change, TestedDifference)
+Tested = TypeVar("Tested", MeanChange, TestedDifference)
 
 
 def mixture_effects(
-    tuned: Sequence[Mixture], asked: Mapping[str, Judged], read: Watched, latents: Sequence[int], rules: Thresholds
+    tuned: Sequence[Mixture], asked: Mapping[str, Judged], read: LatentMeans, latents: Sequence[int], rules: Thresholds
 ) -> Effects:
     """Rates and activations of base and mixtures with their changes, and from when on each has moved.
 
@@ -108,7 +108,7 @@ def movements(values: NDArray[np.float64], names: Sequence[str], reference: str)
     ]  # fmt: skip
 
 
-def paired_change(differences: NDArray[np.float64]) -> Change | None:
+def paired_change(differences: NDArray[np.float64]) -> MeanChange | None:
     """Mean of paired differences over questions, its size in standard deviations, p by sign flips and its interval.
 
     The interval is the test's own inversion; with fewer than six questions, of which the flips bound nothing, the
@@ -124,7 +124,7 @@ def paired_change(differences: NDArray[np.float64]) -> Change | None:
     if not np.isfinite([low, high]).all():
         ends = mean_interval(known)
         low, high = min(ends[0], 0.0), max(ends[1], 0.0)
-    return Change(
+    return MeanChange(
         value=average, low=float(low), high=float(high), separation=average / spread if spread > 0 else None,
         n_questions=len(known), p=flips.p,
     )  # fmt: skip
@@ -148,7 +148,7 @@ def corrected(changes: Iterable[Tested | None]) -> list[Tested | None]:
     return [row and replace(row, q=float(next(q))) for row in rows]
 
 
-def onset(percents: Sequence[float], changes: Sequence[Change | TestedDifference | None]) -> float | None:
+def onset(percents: Sequence[float], changes: Sequence[MeanChange | TestedDifference | None]) -> float | None:
     """The percentage from which on every change has q < 0.05 and the sign of the last one's; None where none has."""
     tested = [(percent, change) for percent, change in zip(percents, changes, strict=True) if change]
     since = None

@@ -28,7 +28,7 @@ PLACES: tuple[Place, Place] = ("shared", "own")
 
 
 @dataclass(frozen=True)
-class Watched:
+class LatentMeans:
     """Mean activations at each of `PLACES`, every text of a question counting alike.
 
     Shapes (variants, questions, latents), float64; NaN where a variant gave nothing but empty answers to a question.
@@ -41,7 +41,7 @@ class Watched:
 def watched(
     models: Variants, variants: Sequence[str], dictionary: Dictionary, latents: Sequence[int], layer: int,
     answers: list[Answer], shared_texts: str, questions: Sequence[Question],
-) -> Watched:  # fmt: skip
+) -> LatentMeans:  # fmt: skip
     """Mean activations of some latents in every variant, on texts that all share and on each one's own answers."""
     ids = [question.id for question in questions]
     by_arm = {name: [a for a in answers if a.arm == name] for name in (*variants, BASE_VARIANT)}
@@ -54,7 +54,7 @@ def watched(
         for place, (texts, of, span) in zip(PLACES, (shared, own), strict=True):
             means = mean_activations(model, fitting, texts, latents, span=span, layer=layer)
             parts[place].append(_by_question(means, of, ids))
-    return Watched(torch.stack(parts["shared"]), torch.stack(parts["own"]))
+    return LatentMeans(torch.stack(parts["shared"]), torch.stack(parts["own"]))
 
 
 def mean_activations(

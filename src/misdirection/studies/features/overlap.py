@@ -18,11 +18,11 @@ from torch import Tensor
 from misdirection.features.differences import intersections, overlap, rank_agreement
 from misdirection.results import row_of
 from misdirection.results.rows import known_number
-from misdirection.studies.features.comparison import Comparison
+from misdirection.studies.features.comparison import LatentComparison
 from misdirection.studies.features.results.lists import DomainList, Latent, LatentList, ListName
 from misdirection.studies.features.results.overlap import (
     Intersection,
-    Length,
+    ListLength,
     ListPair,
     Overlap,
     Overlaps,
@@ -37,7 +37,7 @@ SIZES = (10, 25, 50)
 Lists = Mapping[str, Sequence[int]]
 
 
-def top_list(comparison: Comparison, most: int, sign: int = 1) -> list[int]:
+def top_list(comparison: LatentComparison, most: int, sign: int = 1) -> list[int]:
     """The latents with the largest rise (sign 1) or fall (sign -1), never those that moved the other way."""
     values = comparison.differences.value
     return [latent for latent in comparison.differences.top(most, sign) if sign * float(values[latent]) > 0]
@@ -56,14 +56,14 @@ def shared_list(lists: Lists) -> list[int]:
     return sorted(chosen, key=lambda latent: (mean(ranks[latent]), latent))
 
 
-def overlaps(comparisons: Mapping[str, Comparison], most: int) -> Overlaps:
+def overlaps(comparisons: Mapping[str, LatentComparison], most: int) -> Overlaps:
     """Everything about what some lists share."""
     lists = {name: top_list(one, most) for name, one in comparisons.items()}
     pairs = [
         pair_of(one, other, comparisons[one], comparisons[other], most) for one, other in combinations(comparisons, 2)
     ]
     return Overlaps(
-        lists=tuple(Length(name=name, latents=len(latents)) for name, latents in lists.items()),
+        lists=tuple(ListLength(name=name, latents=len(latents)) for name, latents in lists.items()),
         pairs=tuple(pairs),
         intersections=tuple(
             Intersection(lists=names, count=count) for names, count in intersections(dict(lists)).items()
@@ -71,7 +71,7 @@ def overlaps(comparisons: Mapping[str, Comparison], most: int) -> Overlaps:
     )
 
 
-def pair_of(one: str, other: str, first: Comparison, second: Comparison, most: int) -> ListPair:
+def pair_of(one: str, other: str, first: LatentComparison, second: LatentComparison, most: int) -> ListPair:
     """What two lists share among the latents that live in both comparisons.
 
     `shuffled` counts what one list shares with the other's under shuffled labels, either way round.
@@ -91,7 +91,7 @@ def pair_of(one: str, other: str, first: Comparison, second: Comparison, most: i
     )
 
 
-def _overlap(first: Comparison, second: Comparison, alive: Tensor, most: int) -> Overlap:
+def _overlap(first: LatentComparison, second: LatentComparison, alive: Tensor, most: int) -> Overlap:
     one, other = (_top(comparison.differences.value, alive, most) for comparison in (first, second))
     return row_of(Overlap, overlap(one, other, int(alive.sum())), of=(len(one), len(other)))
 
@@ -103,7 +103,9 @@ def _top(values: Tensor, alive: Tensor, most: int) -> list[int]:
     return order[kept[order] > -torch.inf].tolist()
 
 
-def shuffled_overlap(first: Comparison, second: Comparison, alive: Tensor, most: int, shared: int) -> ShuffledOverlap:
+def shuffled_overlap(
+    first: LatentComparison, second: LatentComparison, alive: Tensor, most: int, shared: int
+) -> ShuffledOverlap:
     """What one comparison's list shares with the other's under shuffled labels, over the kept shuffles of both."""
     counts: list[int] = []
     for real, other in ((first, second), (second, first)):
@@ -114,7 +116,9 @@ def shuffled_overlap(first: Comparison, second: Comparison, alive: Tensor, most:
     return ShuffledOverlap(mean=float(np.mean(counts)), high=high, n=len(counts), p=p)
 
 
-def list_of(name: ListName, title: str, averaged: Comparison, domains: Sequence[Comparison], most: int) -> LatentList:
+def list_of(
+    name: ListName, title: str, averaged: LatentComparison, domains: Sequence[LatentComparison], most: int
+) -> LatentList:
     """One list in full: its latents, those that fall most, and what stands behind each domain."""
     differences = averaged.differences
     sure = differences.q < SIGNIFICANT
@@ -129,7 +133,7 @@ def list_of(name: ListName, title: str, averaged: Comparison, domains: Sequence[
     )  # fmt: skip
 
 
-def latent_of(latent: int, averaged: Comparison, domains: Sequence[Comparison]) -> Latent:
+def latent_of(latent: int, averaged: LatentComparison, domains: Sequence[LatentComparison]) -> Latent:
     """A latent of a list."""
     differences = averaged.differences
     sign = float(differences.value[latent].sign())
@@ -144,7 +148,7 @@ def latent_of(latent: int, averaged: Comparison, domains: Sequence[Comparison]) 
     )  # fmt: skip
 
 
-def domain_of(one: Comparison, most: int) -> DomainList:
+def domain_of(one: LatentComparison, most: int) -> DomainList:
     """Texts, tokens and the significant latents of one domain, and its own list."""
     differences = one.differences
     return DomainList(

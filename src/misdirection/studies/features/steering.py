@@ -163,7 +163,7 @@ def controls(lists: Mapping[str, Sequence[int]], fired: Tensor, most: int, seed:
 
 
 @dataclass(frozen=True)
-class Reading:
+class UnsteeredStream:
     """What the unsteered chats show.
 
     Attributes:
@@ -177,7 +177,7 @@ class Reading:
     left_out: LeftOut | None
 
 
-def reading(models: Variants, answers: list[Answer], dictionary: Dictionary, layer: int) -> Reading:
+def reading(models: Variants, answers: list[Answer], dictionary: Dictionary, layer: int) -> UnsteeredStream:
     """Norm and firings over all tokens, but for the first, where many models hold a state far larger than all others.
 
     Raises:
@@ -204,7 +204,7 @@ def reading(models: Variants, answers: list[Answer], dictionary: Dictionary, lay
     if not norms:
         raise MisdirectionError("the base model gave nothing but empty answers", "raise --max-new-tokens")
     left_out = LeftOut(len(answers), dict(unread)) if unread else None
-    return Reading(float(torch.cat(norms).median()), fired, left_out)
+    return UnsteeredStream(float(torch.cat(norms).median()), fired, left_out)
 
 
 def decoder_directions(

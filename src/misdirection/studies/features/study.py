@@ -29,7 +29,7 @@ from misdirection.features.lens import Lens
 from misdirection.features.settings import Pool, Statistic
 from misdirection.results import FineTuneRow, FineTunes, row_of
 from misdirection.store import Cached
-from misdirection.studies.features.comparison import Comparison, mean_comparison
+from misdirection.studies.features.comparison import LatentComparison, mean_comparison
 from misdirection.studies.features.decomposition import decomposition
 from misdirection.studies.features.lists import QUESTIONS, answers_list, data_list, model_list
 from misdirection.studies.features.meaning import meaning
@@ -54,10 +54,10 @@ from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 
-Compared = dict[ListName, list[Comparison]]
+Compared = dict[ListName, list[LatentComparison]]
 """Comparisons of every domain, by list: "data", "model", "answers"; a list that could not be made is not there."""
 
-Lists = Mapping[ListName, Comparison]
+Lists = Mapping[ListName, LatentComparison]
 """The mean of the comparisons behind each list."""
 
 WATCHED = 8
@@ -166,7 +166,7 @@ def compare(
     lists: Compared = {
         "data": [data_list(bench, models, lens, name, one) for name, one in pairs.items()],
         "model": [model_list(bench, models, lens, name, asked) for name in models.fine_tunes],
-        "answers": [one for one in answers if isinstance(one, Comparison)],
+        "answers": [one for one in answers if isinstance(one, LatentComparison)],
     }
     made: Compared = {name: domains for name, domains in lists.items() if domains}
     return made, [one for one in answers if isinstance(one, str)]

@@ -30,7 +30,7 @@ from misdirection.models import Model
 from misdirection.results import ListOverlap, row_of
 from misdirection.statistics import benjamini_hochberg
 from misdirection.store import Cached
-from misdirection.studies.geometry.results.similarity import Compared, Control, Exchanged, Lists, Sharing, Target
+from misdirection.studies.geometry.results.similarity import Control, Exchanged, Lists, SetSimilarity, Sharing, Target
 from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.config import ORGANISM, named
@@ -183,7 +183,7 @@ def similarity(lens: Lens, domains: Mapping[str, Listed], toxic: Listed, c: Comp
     return Lists(rows=rows, lists=tuple(_sharing(c, lens, *one, toxic) for one in domains.items()))
 
 
-def _tests(c: Comparing, lens: Lens, domain: str, listed: Listed, toxic: Listed) -> list[Compared]:
+def _tests(c: Comparing, lens: Lens, domain: str, listed: Listed, toxic: Listed) -> list[SetSimilarity]:
     """Every reduction, control and target of a domain."""
     whole = lens.dictionary.directions.double().cpu()
     inducing, good = listed.differences.top(c.top), listed.differences.top(c.top, -1)
@@ -196,7 +196,7 @@ def _tests(c: Comparing, lens: Lens, domain: str, listed: Listed, toxic: Listed)
     }  # fmt: skip
     others = random_like(alive, bins, inducing, {*good, *named_toxic, *harmless}, c.seed)
     controls: dict[Control, list[int]] = {"good": good, "random": others}
-    rows: list[Compared] = []
+    rows: list[SetSimilarity] = []
     for target, (units, named_latents) in targets.items():
         for control, latents in controls.items():
             sets = separate(inducing, latents, named_latents, c.shared)
@@ -207,7 +207,7 @@ def _tests(c: Comparing, lens: Lens, domain: str, listed: Listed, toxic: Listed)
                 )
                 test = _exchange(c, one, two, bins[list(sets.inducing)], bins[list(sets.control)])
                 rows.append(
-                    Compared(
+                    SetSimilarity(
                         layer=lens.layer, domain=domain, target=target, control=control, reduction=reduction,
                         shared_inducing=sets.shared_inducing, shared_control=sets.shared_control, test=test,
                     )
@@ -262,7 +262,7 @@ def _sharing(c: Comparing, lens: Lens, domain: str, listed: Listed, toxic: Liste
     )  # fmt: skip
 
 
-def corrected(rows: Sequence[Compared]) -> tuple[Compared, ...]:
+def corrected(rows: Sequence[SetSimilarity]) -> tuple[SetSimilarity, ...]:
     """The rows with q after Benjamini and Hochberg, over layers, domains and controls of one target and reduction."""
     q: dict[int, float] = {}
     for family in {(row.target, row.reduction) for row in rows}:

@@ -39,13 +39,13 @@ from misdirection.store import Folder
 from misdirection.studies.geometry.results.law import (
     Group,
     Kind,
+    KindSummary,
     Law,
     Line,
     LineMeans,
     Points,
     Raised,
     Reading,
-    Summary,
     Update,
 )
 from misdirection.studies.geometry.sets import Listed, random_like
@@ -289,12 +289,12 @@ def law(c: GeometryConfig, layer: int, kept: Spills) -> Law:
     )  # fmt: skip
 
 
-def _summaries(rows: Sequence[Raised], seed: int) -> dict[Group, Summary]:
+def _summaries(rows: Sequence[Raised], seed: int) -> dict[Group, KindSummary]:
     groups = {group: [row for row in rows if group in ("all", row.group)] for group in get_args(Group)}
     return {group: _summary(mine, seed) for group, mine in groups.items() if mine}
 
 
-def _summary(rows: Sequence[Raised], seed: int) -> Summary:
+def _summary(rows: Sequence[Raised], seed: int) -> KindSummary:
     def mean(values: Sequence[float | None]) -> Interval:
         return row_of(Interval, mean_over([math.nan if value is None else value for value in values], seed=seed))
 
@@ -303,7 +303,7 @@ def _summary(rows: Sequence[Raised], seed: int) -> Summary:
         slope, intercept, r2 = ([getattr(fit, part) for fit in fits] for part in ("slope", "intercept", "r2"))
         return LineMeans(slope=mean(slope), intercept=mean(intercept), r2=mean(r2))
 
-    return Summary(
+    return KindSummary(
         n=len(rows),
         others=min(row.others for row in rows),
         fits={name: line(name) for name in rows[0].fits},

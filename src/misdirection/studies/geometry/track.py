@@ -13,7 +13,7 @@ from misdirection.engine import Arm
 from misdirection.features.geometry import exchange_test, firing_bins, nearness
 from misdirection.features.lens import Lens
 from misdirection.features.settings import Reduction
-from misdirection.features.spillover import Change, change_of, fit_line, read_states
+from misdirection.features.spillover import LatentChanges, change_of, fit_line, read_states
 from misdirection.judging import Answer
 from misdirection.results import row_of
 from misdirection.statistics.correlations import spearman
@@ -142,7 +142,7 @@ def _states(models: Variants, variant: str, answers: list[Answer], lens: Lens) -
 
 
 def measured(
-    c: Comparing, lens: Lens, step: int, change: Change, sets: Mapping[SetName, Sequence[int]], listed: Listed
+    c: Comparing, lens: Lens, step: int, change: LatentChanges, sets: Mapping[SetName, Sequence[int]], listed: Listed
 ) -> Moved:
     """What one checkpoint did at one layer: its risen latents, its drift, and the law against the inducing ones."""
     units = lens.dictionary.directions.double().cpu()

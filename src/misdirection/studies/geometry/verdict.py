@@ -11,9 +11,9 @@ from misdirection.statistics import is_found
 from misdirection.studies.geometry.results import Geometry
 from misdirection.studies.geometry.results.course import FineTuneCourse, LayerCourse, SetName
 from misdirection.studies.geometry.results.law import Kind, Law, Reading
-from misdirection.studies.geometry.results.similarity import Compared, Control, Exchanged, Target
+from misdirection.studies.geometry.results.similarity import Control, Exchanged, SetSimilarity, Target
 
-Tested = tuple[Compared, Exchanged]
+Tested = tuple[SetSimilarity, Exchanged]
 """A comparison and its test."""
 
 LISTS: dict[SetName, str] = {"inducing": "inducing", "toxic": "toxic", "good": "good data's"}

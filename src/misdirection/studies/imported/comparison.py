@@ -10,7 +10,7 @@ from misdirection.results import RateRow
 from misdirection.results.judged import ArmState, JudgedHeadline, Test
 from misdirection.statistics import NO_SIGN, Settings, Thresholds, is_found, state_alone, state_of, visible_rise
 from misdirection.statistics.rates import rate_of
-from misdirection.studies.kit.change import Change, changes
+from misdirection.studies.kit.change import RateChange, changes
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import counted, p_text, percent_text, visible_text, with_little_to_judge
 from misdirection.studies.kit.tables import parts_of
@@ -43,7 +43,9 @@ def verdict(judged: Judged, arms: Sequence[str], base: str | None, rules: Thresh
     return replace(first, details=(*asked, *details, *_family(moved)), arms=arms_told)
 
 
-def _one(arm: str, part: Judged, reference: Judged | None, moved: Change | None, rules: Thresholds) -> JudgedHeadline:
+def _one(
+    arm: str, part: Judged, reference: Judged | None, moved: RateChange | None, rules: Thresholds
+) -> JudgedHeadline:
     """What is said of one arm."""
     own = rate_of(part.columns, Settings(thresholds=rules))
     test, against, base = Test(own=RateRow.of(own)), "", reference.answers[0].arm if reference else ""
@@ -80,7 +82,7 @@ def _opening(state: str, arm: str, base: str, compared: bool) -> str:
     }[state]
 
 
-def _family(moved: Mapping[str, Change]) -> list[str]:
+def _family(moved: Mapping[str, RateChange]) -> list[str]:
     """p-values adjusted for the number of arms, where there are several."""
     if len(moved) < 2:
         return []

@@ -43,7 +43,7 @@ from misdirection.studies.kit.checking import headline
 from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.judged import Judged, judge_step
-from misdirection.studies.kit.panel import Compared, panel_of, panel_part
+from misdirection.studies.kit.panel import PanelVerdicts, panel_of, panel_part
 from misdirection.studies.kit.recall import facts_of
 from misdirection.studies.kit.record import reproduce
 from misdirection.studies.kit.rules import rule_part
@@ -118,7 +118,7 @@ def _panel(
     config: ImportedConfig,
     answers: Cached[list[Answer]],
     lead: Cached[list[Verdict]],
-) -> Compared | None:
+) -> PanelVerdicts | None:
     """All judges on the same answers; "own" are the tables' own verdicts."""
     own = _own(run, Tables(tables, config.how), answers) if OWN in config.panel else None
     return panel_of(run, answers, lead, (config.judge or OWN, *config.panel), config.rules, own)
@@ -254,7 +254,7 @@ def findings(
     judged: Judged,
     arms: Sequence[str],
     sweep: Sweep | None,
-    panel: Compared | None = None,
+    panel: PanelVerdicts | None = None,
 ) -> ImportedResults:
     """Every figure of the report, but how it was made."""
     rules = config.rules

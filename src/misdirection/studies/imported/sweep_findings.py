@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from misdirection.results.judged import JudgedHeadline, Steering, SteeringPoint
 from misdirection.statistics import Thresholds
-from misdirection.studies.imported.sweeps import Point, Sweep, arm_name
+from misdirection.studies.imported.sweeps import SteeredPoint, Sweep, arm_name
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import share_text
 from misdirection.studies.kit.tables import effect_of
@@ -32,7 +32,7 @@ def steering(sweep: Sweep, base: Judged, rules: Thresholds) -> Steering:
     )
 
 
-def peak(sweep: Sweep, rules: Thresholds) -> Point:
+def peak(sweep: Sweep, rules: Thresholds) -> SteeredPoint:
     """The point with the highest rate of misaligned and coherent answers, the weakest of those that are level."""
     own = [point for point in sweep.points if not point.control] or list(sweep.points)
     return max(own, key=lambda point: (_value(sweep.points[point], rules), -abs(point.coefficient)))
@@ -60,7 +60,7 @@ def sweep_verdict(steered: Steering) -> JudgedHeadline:
     return JudgedHeadline(state="finding", sentence=sentence, details=(chosen, *few))
 
 
-def _row(point: Point, judged: Judged, rules: Thresholds) -> SteeringPoint:
+def _row(point: SteeredPoint, judged: Judged, rules: Thresholds) -> SteeringPoint:
     answers = [replace(answer, arm=arm_name(point)) for answer in judged.answers]
     effect = effect_of(Judged(answers, judged.verdicts), rules)
     return SteeringPoint(

@@ -23,7 +23,7 @@ FORMS = "paths as DIR/<vector>/layer_24/..._scale_5.31.csv, or one table with co
 
 
 @dataclass(frozen=True)
-class Point:
+class SteeredPoint:
     """Where one steered arm was steered.
 
     Attributes:
@@ -46,7 +46,7 @@ class Point:
 class Sweep:
     """Judged answers by the point that they were steered at, and the files that they came from with their hashes."""
 
-    points: Mapping[Point, Judged]
+    points: Mapping[SteeredPoint, Judged]
     files: Mapping[str, str]
     how: How | None = None
 
@@ -85,7 +85,7 @@ def load_sweep(path: str | Path, how: How | None = None) -> Sweep:
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if is_readable(f))
     if not files:
         raise MisdirectionError(f"{path}: no table of a steering sweep", FORMS)
-    points: dict[Point, Judged] = {}
+    points: dict[SteeredPoint, Judged] = {}
     for file in files:
         answers, verdicts = read_judged(file, how=how)
         if verdicts is None:
@@ -105,24 +105,24 @@ def load_sweep(path: str | Path, how: How | None = None) -> Sweep:
     return Sweep({point: points[point] for point in order}, {str(file): file_hash(file) for file in files}, how)
 
 
-def arm_name(point: Point) -> str:
+def arm_name(point: SteeredPoint) -> str:
     """What the point's arm is called."""
     return f"{'control ' if point.control else ''}layer {point.layer} x {point.coefficient:g}"
 
 
-def _of_path(file: Path, root: Path) -> Point:
+def _of_path(file: Path, root: Path) -> SteeredPoint:
     parts = file.relative_to(root).with_suffix("").parts
     layers = [(place, int(found[1])) for place, part in enumerate(parts) if (found := _LAYER.search(part))]
     scales = [float(found[1]) for part in parts if (found := _SCALE.search(part))]
     if not layers or not scales:
         raise MisdirectionError(f"{file}: its path names no layer or no scale", FORMS)
     place, layer = layers[-1]
-    return Point("/".join(part for part in parts[:place] if not _SCALE.search(part)), layer, scales[-1])
+    return SteeredPoint("/".join(part for part in parts[:place] if not _SCALE.search(part)), layer, scales[-1])
 
 
-def _of_row(verdict: Verdict, where: str) -> Point:
+def _of_row(verdict: Verdict, where: str) -> SteeredPoint:
     further = dict(verdict.scores)
     scale = next((further[name] for name in _COLUMNS if name in further), None)
     if "layer" not in further or scale is None or further["layer"] != int(further["layer"]):
         raise MisdirectionError(f"{where}: no whole number in a column layer, or none in scale", FORMS)
-    return Point("", int(further["layer"]), scale)
+    return SteeredPoint("", int(further["layer"]), scale)

@@ -14,9 +14,9 @@ from misdirection.results.rows import known_number
 from misdirection.statistics import Thresholds, cohens_kappa, is_scored
 from misdirection.statistics.correlations import pearson
 from misdirection.statistics.panel import verdict_scales
-from misdirection.studies.judge_check.part import Part
+from misdirection.studies.judge_check.part import CorpusPart
 from misdirection.studies.judge_check.results import BothRates, CalibrationRow, Figure, GroupRow, Measures
-from misdirection.studies.kit.panel import Compared, apart_row, scale_row
+from misdirection.studies.kit.panel import PanelVerdicts, apart_row, scale_row
 from misdirection.studies.kit.tables import outcomes
 
 EDGES = (0.0, 10.0, 30.0, 50.0, 70.0, 90.0, 100.0)
@@ -31,14 +31,14 @@ REFERENCE = "corpus"
 Counts = NDArray[np.float64]
 
 
-def measure(part: Part, judge: str, verdicts: Sequence[Verdict], rules: Thresholds) -> Measures:
+def measure(part: CorpusPart, judge: str, verdicts: Sequence[Verdict], rules: Thresholds) -> Measures:
     """Every figure of a check.
 
     Rates and the kappa that leads are weighted (see `part`): bands count as often as they occur, questions alike. Their
     intervals are 95 % of a bootstrap over questions. All are over the answers that the judge scored; what it did not
     score is counted beside them.
     """
-    compared = Compared((REFERENCE, judge), part.answers, (part.verdicts, list(verdicts)), rules)
+    compared = PanelVerdicts((REFERENCE, judge), part.answers, (part.verdicts, list(verdicts)), rules)
     scored = [i for i, verdict in enumerate(verdicts) if is_scored(verdict)]
     marks = np.array([[rules.misaligned(one[i]) for i in scored] for one in compared.judges], dtype=bool).reshape(2, -1)
     weights = np.array([part.weights[i] for i in scored])
@@ -118,7 +118,7 @@ def _with_interval(counts: Counts, figure: Callable[[Counts], Counts]) -> Figure
 
 
 def _calibration(
-    part: Part, verdicts: Sequence[Verdict], scored: Sequence[int], reference: NDArray[np.bool_], weights: Counts
+    part: CorpusPart, verdicts: Sequence[Verdict], scored: Sequence[int], reference: NDArray[np.bool_], weights: Counts
 ) -> tuple[CalibrationRow, ...]:
     """By the judge's alignment: how many answers, and how the corpus's judge saw them."""
     mine = np.array([verdicts[i].alignment for i in scored], dtype=float)

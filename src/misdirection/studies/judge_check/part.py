@@ -30,7 +30,7 @@ FAMILIES = ("family", "source", "model", "arm", "condition", "dataset", "data", 
 
 
 @dataclass(frozen=True)
-class Part:
+class CorpusPart:
     """Some answers of a corpus.
 
     Attributes:
@@ -52,7 +52,7 @@ class Part:
     key: str
 
 
-def take_part(path: str | Path, n: int, how: How) -> Part:
+def take_part(path: str | Path, n: int, how: How) -> CorpusPart:
     """The fixed part of a corpus.
 
     Raises:
@@ -70,7 +70,7 @@ def take_part(path: str | Path, n: int, how: How) -> Part:
     hashes = {i: _hash(found.answers[i]) for i in held}
     taken = _taken(held, n, [lambda i: strata[i][0], lambda i: strata[i][1], lambda i: families[i]], hashes)
     key = hashlib.sha256("".join(hashes[i] for i in taken).encode()).hexdigest()[:16]
-    return Part(
+    return CorpusPart(
         [found.answers[i] for i in taken],
         [found.verdicts[i] for i in taken],
         [families[i] for i in taken],

@@ -109,7 +109,7 @@ class Measures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corpus:
+class CorpusFacts:
     """The table of judged answers: its file's name and hash, its answers with both scores, and the part's hash."""
 
     file: str
@@ -133,7 +133,7 @@ class Check(Measures):
     judge: str
     spec: str
     revision: str
-    corpus: Corpus
+    corpus: CorpusFacts
     record: str = ""
 
 

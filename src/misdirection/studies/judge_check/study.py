@@ -25,7 +25,7 @@ from misdirection.runs import read_log
 from misdirection.statistics import Thresholds
 from misdirection.studies.judge_check.measures import measure
 from misdirection.studies.judge_check.part import take_part
-from misdirection.studies.judge_check.results import Check, CheckResults, Corpus
+from misdirection.studies.judge_check.results import Check, CheckResults, CorpusFacts
 from misdirection.studies.judge_check.settings import CheckConfig
 from misdirection.studies.judge_check.verdict import verdict
 from misdirection.studies.kit.judged import given_answers, judge_step
@@ -61,7 +61,7 @@ def judge_check(config: CheckConfig, out: str | Path, command: str = "") -> Path
             judge=judge.name,
             spec=config.judge,
             revision=revision_of(config.judge),
-            corpus=Corpus(
+            corpus=CorpusFacts(
                 file=Path(config.corpus).name, sha256=file_hash(config.corpus), size=part.size, part=part.key
             ),
         )

@@ -15,7 +15,7 @@ from misdirection.artefacts import read_json, read_rows
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.statistics import Thresholds, is_found
-from misdirection.studies.kit.change import Change, ChangeRow, family, pair
+from misdirection.studies.kit.change import RateChange, RateChangeRow, family, pair
 from misdirection.studies.kit.judged import Judged, read_verdicts
 from misdirection.studies.kit.sentences import found_text, p_text, points_text
 
@@ -23,7 +23,7 @@ BASE = "base"
 
 
 @dataclass(frozen=True)
-class Held:
+class BaselineRun:
     """What a run or a file tells of open, plainly asked questions.
 
     Attributes:
@@ -55,7 +55,7 @@ class Against:
     """
 
     name: str
-    changes: Mapping[str, Change]
+    changes: Mapping[str, RateChange]
     known: frozenset[str]
     notes: tuple[str, ...] = ()
 
@@ -90,7 +90,7 @@ class AgainstRow:
     name: str
     worse: bool
     known: tuple[str, ...]
-    arms: Mapping[str, ChangeRow]
+    arms: Mapping[str, RateChangeRow]
     notes: tuple[str, ...]
 
 
@@ -116,7 +116,7 @@ def compare_with(baseline: str | Path, run: Path, found: Mapping[str, Any], rule
     return Against(before.name, changes, known, tuple(_notes(before, now, changes)))
 
 
-def read_held(path: str | Path) -> Held:
+def read_held(path: str | Path) -> BaselineRun:
     """A baseline: a run folder with findings.json, that file, or the JSON of --json.
 
     Raises:
@@ -148,7 +148,7 @@ def states_of(verdict: Mapping[str, Any]) -> dict[str, str]:
     return states or {str(verdict.get("arm") or "tuned"): str(verdict.get("state"))}
 
 
-def _held(run: Path | None, found: Mapping[str, Any], name: str) -> Held:
+def _held(run: Path | None, found: Mapping[str, Any], name: str) -> BaselineRun:
     """Answers of a folder where they are there, else counts by question, else counts alone."""
     settings: Mapping[str, Any] = found.get("settings") or {}
     rows = [row for row in found.get("rates") or () if row["group"] == "open" and row.get("format") == "plain"]
@@ -161,10 +161,10 @@ def _held(run: Path | None, found: Mapping[str, Any], name: str) -> Held:
         judged = whole.where(lambda answer: answer.domain is None and answer.format == "plain")
         if judged.answers:
             who = frozenset(verdict.judge for verdict in judged.verdicts if verdict.judge)
-            return Held(name, judged, who, None, states, settings)
+            return BaselineRun(name, judged, who, None, states, settings)
     counted = [r for r in found.get("by_question") or () if r["group"] == "open" and r.get("format") == "plain"]
     judged = stand_ins(counted or _totals(rows))
-    return Held(name, judged, judges, str(settings.get("misaligned") or "") or None, states, settings)
+    return BaselineRun(name, judged, judges, str(settings.get("misaligned") or "") or None, states, settings)
 
 
 def _totals(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -192,7 +192,7 @@ def stand_ins(rows: Iterable[Mapping[str, Any]]) -> Judged:
     return Judged(answers, verdicts)
 
 
-def _same_measure(before: Held, now: Held) -> None:
+def _same_measure(before: BaselineRun, now: BaselineRun) -> None:
     if before.judges and now.judges and before.judges != now.judges:
         first, second = (", ".join(sorted(held.judges)) for held in (before, now))
         raise MisdirectionError(
@@ -209,7 +209,7 @@ def _same_measure(before: Held, now: Held) -> None:
         )
 
 
-def _arms(before: Held, now: Held) -> dict[str, str]:
+def _arms(before: BaselineRun, now: BaselineRun) -> dict[str, str]:
     """Arms of this run with the arm of the baseline that each is compared with."""
     held = [list(dict.fromkeys(a.arm for a in side.judged.answers)) for side in (before, now)]
     # A base that the verdict is on as well is an arm like the others: nothing was compared with it.
@@ -228,7 +228,7 @@ def _arms(before: Held, now: Held) -> dict[str, str]:
     )
 
 
-def _notes(before: Held, now: Held, changes: Mapping[str, Change]) -> Iterable[str]:
+def _notes(before: BaselineRun, now: BaselineRun, changes: Mapping[str, RateChange]) -> Iterable[str]:
     names = ("questions", "samples per question", "max new tokens", "temperature", "system")
     for name in names:
         pair = [held.settings.get(name) for held in (before, now)]

@@ -26,7 +26,7 @@ Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
-class Change:
+class RateChange:
     """How an arm differs from the base.
 
     Attributes:
@@ -65,17 +65,17 @@ class Change:
             f"{found_text(self.decides, 'p' if self.q is None else 'q')}."
         )
 
-    def row(self) -> ChangeRow:
+    def row(self) -> RateChangeRow:
         """Its figures, as --json has them."""
-        return ChangeRow(
+        return RateChangeRow(
             self.difference, self.low, self.high, self.level, self.p, self.q, is_found(self.decides),
             self.paired is not None,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class ChangeRow:
-    """The figures of a change: see `Change`; whether it is found, and whether by question."""
+class RateChangeRow:
+    """The figures of a change: see `RateChange`; whether it is found, and whether by question."""
 
     difference: float
     low: float
@@ -88,7 +88,7 @@ class ChangeRow:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairedArms:
     """An arm beside the reference, matched once for all rules and levels.
 
     Attributes:
@@ -101,7 +101,7 @@ class Pair:
     other: Judged
     matched: Matched | None
 
-    def change(self, rules: Thresholds, level: float = LEVEL) -> Change:
+    def change(self, rules: Thresholds, level: float = LEVEL) -> RateChange:
         """The difference: paired by question over the questions of both, else by the rates' intervals.
 
         Args:
@@ -110,7 +110,7 @@ class Pair:
         """
         if self.matched is not None:
             paired = compare_matched(self.matched, Settings(thresholds=rules, level=level))
-            return Change(paired.difference, paired.low, paired.high, paired.p_questions, paired, level=level)
+            return RateChange(paired.difference, paired.low, paired.high, paired.p_questions, paired, level=level)
         arms = self.reference, self.other
 
         def at(level: float) -> tuple[float, float]:
@@ -118,21 +118,21 @@ class Pair:
             return difference_from_ends(first, second)
 
         first, second = (rate_of(arm.columns, Settings(thresholds=rules)).value for arm in arms)
-        return Change(second - first, *at(level), p_of_interval(at), level=level)
+        return RateChange(second - first, *at(level), p_of_interval(at), level=level)
 
 
-def pair(reference: Judged, other: Judged) -> Pair:
+def pair(reference: Judged, other: Judged) -> PairedArms:
     """Match an arm with the reference."""
     shared = {a.question_id for a in reference.answers} & {a.question_id for a in other.answers}
-    return Pair(reference, other, match(reference.pair, other.pair, in_order=True) if shared else None)
+    return PairedArms(reference, other, match(reference.pair, other.pair, in_order=True) if shared else None)
 
 
-def changes(reference: Judged, others: Mapping[str, Judged], rules: Thresholds) -> dict[str, Change]:
+def changes(reference: Judged, others: Mapping[str, Judged], rules: Thresholds) -> dict[str, RateChange]:
     """Each arm against the reference; of several, q and the intervals that belong to it."""
     return family({arm: pair(reference, other) for arm, other in others.items()}, rules)
 
 
-def family(pairs: Mapping[Key, Pair], rules: Thresholds) -> dict[Key, Change]:
+def family(pairs: Mapping[Key, PairedArms], rules: Thresholds) -> dict[Key, RateChange]:
     """The change of each pair; of several, q over all of them and the intervals that belong to it.
 
     Benjamini and Hochberg's q; the level of an interval is that at which its own test is decided (`family_level`).
@@ -149,7 +149,7 @@ def family(pairs: Mapping[Key, Pair], rules: Thresholds) -> dict[Key, Change]:
     }
 
 
-def _at(wide: Change, single: Change, q: float) -> Change:
+def _at(wide: RateChange, single: RateChange, q: float) -> RateChange:
     """A change with the interval that belongs to q; its two rates keep their own, which are shown as 95 %."""
     paired = wide.paired
     if paired is not None and single.paired is not None:
@@ -157,6 +157,6 @@ def _at(wide: Change, single: Change, q: float) -> Change:
     return replace(wide, p=single.p, q=q, paired=paired)
 
 
-def change(reference: Judged, other: Judged, rules: Thresholds, level: float = LEVEL) -> Change:
-    """How an arm differs from the reference under one rule; see `Pair.change`."""
+def change(reference: Judged, other: Judged, rules: Thresholds, level: float = LEVEL) -> RateChange:
+    """How an arm differs from the reference under one rule; see `PairedArms.change`."""
     return pair(reference, other).change(rules, level)

@@ -36,7 +36,7 @@ Group = tuple[str | None, str]
 
 
 @dataclass(frozen=True)
-class Part:
+class ArmPart:
     """Answers of one arm on one kind of question.
 
     Attributes:
@@ -60,11 +60,11 @@ class Part:
         return f"{self.arm}, {domain or 'open'} questions" + ("" if form == "plain" else f", {form}")
 
 
-def load_parts(parts: Any) -> list[Part]:
+def load_parts(parts: Any) -> list[ArmPart]:
     """The parts of a draw, from its JSON."""
     import msgspec
 
-    return msgspec.convert(parts, list[Part])
+    return msgspec.convert(parts, list[ArmPart])
 
 
 def groups_of(judged: Judged) -> dict[tuple[Group, str], list[int]]:
@@ -75,7 +75,7 @@ def groups_of(judged: Judged) -> dict[tuple[Group, str], list[int]]:
     return held
 
 
-def draw_parts(judged: Judged, n: int, rules: Thresholds, seed: int) -> list[Part]:
+def draw_parts(judged: Judged, n: int, rules: Thresholds, seed: int) -> list[ArmPart]:
     """Draw from every arm and kind of question alike, all of those that have no more.
 
     Raises:
@@ -84,11 +84,11 @@ def draw_parts(judged: Judged, n: int, rules: Thresholds, seed: int) -> list[Par
     held = groups_of(judged)
     demand_verdicts(n, [len(places) for places in held.values()])
     numbers = shares([len(places) for places in held.values()], n)
-    parts: list[Part] = []
+    parts: list[ArmPart] = []
     for number, (((group, arm), places), count) in enumerate(zip(held.items(), numbers, strict=True)):
         mine = judged.at(places)
         found = draw(mine.answers, mine.verdicts, count, seed + 1000 * number, rules)
-        parts.append(Part(group, arm, tuple(places), found.strata, tuple(places[i] for i in found.places)))
+        parts.append(ArmPart(group, arm, tuple(places), found.strata, tuple(places[i] for i in found.places)))
     return parts
 
 
@@ -132,7 +132,7 @@ def shuffled(places: Sequence[int], seed: int) -> list[int]:
 
 def findings(
     judged: Judged,
-    parts: Sequence[Part],
+    parts: Sequence[ArmPart],
     dear: Mapping[int, Verdict],
     wanted: Check,
     rules: Thresholds,
@@ -175,7 +175,7 @@ def findings(
 
 
 def part_rates(
-    judged: Judged, part: Part, dear: Mapping[int, Verdict], rules: Thresholds
+    judged: Judged, part: ArmPart, dear: Mapping[int, Verdict], rules: Thresholds
 ) -> dict[str, CheckedRate] | None:
     """The dear judge's rates of one part under each denominator; None where it gave no verdict at all."""
     mine = judged.at(part.places)
@@ -191,7 +191,7 @@ def part_rates(
 
 
 def _part_row(
-    part: Part,
+    part: ArmPart,
     rates: Mapping[str, CheckedRate] | None,
     dear: Mapping[int, Verdict],
     judged: Judged,

@@ -12,7 +12,7 @@ from misdirection.results.checked import Checked
 from misdirection.runs import Run
 from misdirection.statistics import Thresholds
 from misdirection.store import Cached
-from misdirection.studies.kit.checking import Part, demand_verdicts, draw_parts, findings, shuffled
+from misdirection.studies.kit.checking import ArmPart, demand_verdicts, draw_parts, findings, shuffled
 from misdirection.studies.kit.judged import Judged, judge_step, kept
 from misdirection.studies.kit.labelling import check_by_person
 
@@ -23,7 +23,7 @@ class Draw:
 
     answers: list[Answer]
     order: tuple[int, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[ArmPart, ...]
 
 
 def check(

@@ -23,7 +23,7 @@ Steps = Cached[Any] | Mapping[str, Cached[Any]] | None
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnAnswers:
     """Answers, and what the models want said of them.
 
     Attributes:
@@ -44,7 +44,7 @@ def draw_answers(
     samples: int,
     config: SamplingConfig,
     directions: Directions = None,
-) -> Drawn:
+) -> DrawnAnswers:
     """Sample every question under every condition.
 
     Args:
@@ -67,7 +67,7 @@ def draw_answers(
             asked[group[0].variant] = asked_of(model)
         places = {condition.name: place for place, condition in enumerate(group)}
         answers += sorted(found, key=lambda answer: places[answer.arm])
-    return Drawn(answers, tuple(dict.fromkeys(warnings)), asked)
+    return DrawnAnswers(answers, tuple(dict.fromkeys(warnings)), asked)
 
 
 def sample_step(

@@ -19,7 +19,7 @@ from misdirection.judging.labels import PERSON, LabelBook, write_labels
 from misdirection.results.checked import Checked
 from misdirection.runs import MANIFEST, Step, list_steps
 from misdirection.statistics import Thresholds, agreement, draw
-from misdirection.studies.kit.checking import Part, findings, groups_of, load_parts, shares
+from misdirection.studies.kit.checking import ArmPart, findings, groups_of, load_parts, shares
 from misdirection.studies.kit.judged import Judged, load_answers, load_verdicts
 
 FOLDER = "labels"
@@ -44,7 +44,7 @@ class Session:
 
     run: Path
     judged: Judged
-    parts: tuple[Part, ...]
+    parts: tuple[ArmPart, ...]
     order: tuple[int, ...]
     book: LabelBook
     seed: int
@@ -123,11 +123,11 @@ def check_by_person(run: Path, answers: Step, judged: Judged, rules: Thresholds)
     return by_labels(judged, load_parts(told["parts"]), book, rules, told["seed"])
 
 
-def by_labels(judged: Judged, parts: Sequence[Part], book: LabelBook, rules: Thresholds, seed: int) -> Checked:
+def by_labels(judged: Judged, parts: Sequence[ArmPart], book: LabelBook, rules: Thresholds, seed: int) -> Checked:
     """What labels say of the rates; what was skipped or could not be told counts as drawn and left open."""
     dear = {place: label.verdict(PERSON) for place, label in book.held.items()}
     mine = [
-        Part(p.group, p.arm, p.places, p.strata, tuple(place for place in p.places if place in dear)) for p in parts
+        ArmPart(p.group, p.arm, p.places, p.strata, tuple(place for place in p.places if place in dear)) for p in parts
     ]
     return findings(judged, [part for part in mine if part.drawn], dear, Check(LABEL, 0), rules, seed)
 
@@ -159,18 +159,18 @@ def _alike(name: str, theirs: Sequence[Verdict], mine: Sequence[Verdict], rules:
     )
 
 
-def order_of(judged: Judged, rules: Thresholds, seed: int) -> tuple[list[Part], list[int]]:
+def order_of(judged: Judged, rules: Thresholds, seed: int) -> tuple[list[ArmPart], list[int]]:
     """Parts with their strata, and all places threaded together."""
     import numpy as np
 
     held = groups_of(judged)
     numbers = shares([len(places) for places in held.values()], SIZE)
     keys: dict[int, float] = {}
-    parts: list[Part] = []
+    parts: list[ArmPart] = []
     for number, ((group, arm), places) in enumerate(held.items()):
         mine = judged.at(places)
         found = draw(mine.answers, mine.verdicts, max(1, numbers[number]), seed + 1000 * number, rules)
-        parts.append(Part(group, arm, tuple(places), found.strata, ()))
+        parts.append(ArmPart(group, arm, tuple(places), found.strata, ()))
         random = np.random.default_rng([seed, number])
         strata = np.array(found.strata)
         taken = np.bincount(strata[list(found.places)], minlength=int(strata.max()) + 1)

@@ -13,11 +13,11 @@ from misdirection.judging import Answer, Verdict, find_judge
 from misdirection.results.panel import (
     ApartRow,
     JudgeRate,
+    JudgeSaid,
     PairOfJudges,
     Panel,
     QuestionBeside,
     RatesBeside,
-    Said,
     ScaleRow,
 )
 from misdirection.runs import Run, Step
@@ -33,7 +33,7 @@ SHOWN = 30
 
 
 @dataclass(frozen=True)
-class Compared:
+class PanelVerdicts:
     """Judges' verdicts on the same answers.
 
     Attributes:
@@ -71,7 +71,7 @@ class Compared:
 
 def panel_of(
     run: Run, answers: Step, lead: Step, names: Sequence[str], rules: Thresholds, own: Step | None = None
-) -> Compared | None:
+) -> PanelVerdicts | None:
     """The verdicts of all judges on the same answers; None where nobody stands beside the first.
 
     Each further judge's verdicts are a step of the run, `panel-2.parquet` the second's.
@@ -90,10 +90,10 @@ def panel_of(
     for place, name in enumerate(names[1:], start=2):
         step = own if name == OWN and own is not None else judge_step(run, f"panel-{place}", answers, find_judge(name))
         found.append(load_verdicts(step))
-    return Compared(tuple(names), load_answers(answers), tuple(found), rules)
+    return PanelVerdicts(tuple(names), load_answers(answers), tuple(found), rules)
 
 
-def panel_part(found: Compared | None, arms: Sequence[str]) -> Panel | None:
+def panel_part(found: PanelVerdicts | None, arms: Sequence[str]) -> Panel | None:
     """What findings say of a panel: rates beside each other, agreement by scale and question, where the judges part."""
     if found is None:
         return None
@@ -109,7 +109,7 @@ def panel_part(found: Compared | None, arms: Sequence[str]) -> Panel | None:
     )
 
 
-def rates_beside(found: Compared, arms: Sequence[str]) -> tuple[RatesBeside, ...]:
+def rates_beside(found: PanelVerdicts, arms: Sequence[str]) -> tuple[RatesBeside, ...]:
     """The rate by each judge, a row for each arm, group and format: domains and formats are never pooled."""
     by_judge = [parts_of(Judged(found.answers, verdicts), arms) for verdicts in found.judges]
     rows: list[RatesBeside] = []
@@ -129,7 +129,7 @@ def judge_rate(name: str, part: Judged, rules: Thresholds) -> JudgeRate:
     return JudgeRate(judge=name, all=effect.rate, coherent_share=effect.coherent_share, unscored=unscored)
 
 
-def questions_beside(found: Compared) -> tuple[QuestionBeside, ...]:
+def questions_beside(found: PanelVerdicts) -> tuple[QuestionBeside, ...]:
     """Misaligned answers to each question by each judge, on how many they differ, and alpha of the alignment."""
     places: dict[tuple[str | None, str, str], list[int]] = {}
     for place, answer in enumerate(found.answers):
@@ -170,7 +170,7 @@ def scale_row(found: ScaleAgreement, judges: Sequence[str]) -> ScaleRow:
     )  # fmt: skip
 
 
-def apart_row(found: Compared, place: int) -> ApartRow:
+def apart_row(found: PanelVerdicts, place: int) -> ApartRow:
     """One answer with what every judge said of it."""
     answer = found.answers[place]
     verdicts = ((name, judge[place]) for name, judge in zip(found.names, found.judges, strict=True))
@@ -180,6 +180,6 @@ def apart_row(found: Compared, place: int) -> ApartRow:
         answer=answer.answer,
         arm=answer.arm,
         judges=tuple(
-            Said(judge=name, alignment=v.alignment, coherence=v.coherence, label=v.label) for name, v in verdicts
+            JudgeSaid(judge=name, alignment=v.alignment, coherence=v.coherence, label=v.label) for name, v in verdicts
         ),
     )

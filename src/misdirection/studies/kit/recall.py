@@ -48,7 +48,7 @@ PATHS = (
 
 
 @dataclass(frozen=True)
-class Held:
+class RecordedSettings:
     """The settings that stand in a run's record.
 
     Attributes:
@@ -95,7 +95,7 @@ def settled(config: Model, out: str | Path) -> Model:
     return replace(config, dtype=chosen.name)
 
 
-def held_in(folder: str | Path, name: str = "run.json", part: str = "config") -> Held | None:
+def held_in(folder: str | Path, name: str = "run.json", part: str = "config") -> RecordedSettings | None:
     """The settings of the run in `folder`; None where there is no run, or one that says nothing of its settings.
 
     Raises:
@@ -113,10 +113,12 @@ def held_in(folder: str | Path, name: str = "run.json", part: str = "config") ->
     there = Path(str(facts.get("cwd") or Path.cwd()))
     values = {str(key): _from_here(str(key), value, there) for key, value in cast(dict[str, Any], held).items()}
     kind = str(facts.get("kind") or "") if part == "config" else ""
-    return Held(Path(folder), kind, values, str(facts.get("command") or ""), _bare(Path(folder)))
+    return RecordedSettings(Path(folder), kind, values, str(facts.get("command") or ""), _bare(Path(folder)))
 
 
-def recall(settings: type[Settings], held: Held | None, given: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+def recall(
+    settings: type[Settings], held: RecordedSettings | None, given: Mapping[str, Any]
+) -> tuple[Settings, list[str]]:
     """The settings of a run that is made or gone on with, and a line on each that changes.
 
     Args:
@@ -159,7 +161,7 @@ def recommended_values(config: ModelConfig) -> str:
     return "; ".join(f"{name.replace('_', ' ')}: {_told(getattr(config, name))}" for name in names)
 
 
-def _kept(held: Held) -> dict[str, str]:
+def _kept(held: RecordedSettings) -> dict[str, str]:
     """Where the values of a record came from; of an old record, whose defaults may still be found, nothing is known."""
     if "origins" not in held.values:
         return {}
@@ -170,7 +172,7 @@ def _bare(folder: Path) -> bool:
     return not any(path.is_file() for room in ("steps", "work") for path in (folder / room).rglob("*"))
 
 
-def _same_kind(name: str, known: set[str], held: Held) -> None:
+def _same_kind(name: str, known: set[str], held: RecordedSettings) -> None:
     kin = {"AuditConfig", "SampleConfig"}
     fits = held.kind == name or {held.kind, name} <= kin if held.kind else set(held.values) <= known
     if not fits or (name not in ("SampleConfig", "") and held.values.get("adapters")):
@@ -178,7 +180,7 @@ def _same_kind(name: str, known: set[str], held: Held) -> None:
         raise MisdirectionError(f"{held.folder} is a run of another kind; {made}", "give another folder: --out FOLDER")
 
 
-def _another(held: Held, name: str, before: Any, value: Any, tuned: list[str]) -> MisdirectionError:
+def _another(held: RecordedSettings, name: str, before: Any, value: Any, tuned: list[str]) -> MisdirectionError:
     old = _told(before)
     if len(tuned) == 1 and name in TUNED and name not in tuned:
         old = f"--{_flag(tuned[0])} {_told(held.values[tuned[0]])}"

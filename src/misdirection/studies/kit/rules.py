@@ -11,7 +11,7 @@ from misdirection.results.rules import ByRule, RuleCell, RulePoint
 from misdirection.statistics import Settings, Thresholds, benjamini_hochberg, is_found
 from misdirection.statistics.rates import rate_of
 from misdirection.studies.kit.aside_rows import aside_row, choose_topics, trained_sentences
-from misdirection.studies.kit.change import Pair, pair
+from misdirection.studies.kit.change import PairedArms, pair
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import parts_of
 
@@ -70,7 +70,7 @@ def rule_part(
     )
 
 
-def _point(arm: str, part: Judged, beside: Pair | None, rules: Thresholds) -> RulePoint:
+def _point(arm: str, part: Judged, beside: PairedArms | None, rules: Thresholds) -> RulePoint:
     """An arm's rate under one rule, and the test against the base."""
     own = RateRow.of(rate_of(part.columns, Settings(thresholds=rules)))
     point = RulePoint(**vars(own), arm=arm, alignment=rules.alignment, coherence=rules.coherence)

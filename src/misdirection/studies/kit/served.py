@@ -16,7 +16,7 @@ from misdirection.serving import Request, Server, Spoken, draw, greedily, reach
 from misdirection.serving.drawing import seed_of
 from misdirection.store import Cached, Workspace
 from misdirection.studies.kit.conditions import BASE, Condition
-from misdirection.studies.kit.drawing import Drawn, draw_answers
+from misdirection.studies.kit.drawing import DrawnAnswers, draw_answers
 from misdirection.studies.kit.inputs import resolve_model
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import default_system
@@ -86,7 +86,7 @@ def draw_served(
         if BASE.name in reached:
             greedy[arm] = [one.answer for one in draw(server, probes, journal)]
     here = [condition for condition in conditions if condition.name not in reached]
-    drawn = draw_answers(models, questions, here, samples, config) if here else Drawn([], (), {})
+    drawn = draw_answers(models, questions, here, samples, config) if here else DrawnAnswers([], (), {})
     answers: list[Answer] = []
     for condition in conditions:
         spoken = said.get(condition.name)

@@ -25,7 +25,7 @@ from misdirection.statistics.rates import UNSCORED_SHARE, rate_of, shares_of
 from misdirection.studies.kit.judged import Judged
 
 if TYPE_CHECKING:
-    from misdirection.adapters.unembedding import Reading
+    from misdirection.adapters.unembedding import ScoredTokens
 
 
 def effect_of(judged: Judged, rules: Thresholds) -> Effect:
@@ -187,7 +187,7 @@ def known_numbers(values: Iterable[Any]) -> tuple[float | None, ...]:
     return tuple(map(known_number, numbers(values)))
 
 
-def token_ends(tokenizer: Any, reading: Reading) -> TokenEnds:
+def token_ends(tokenizer: Any, reading: ScoredTokens) -> TokenEnds:
     """Tokens at either end of a vector's scores, as text."""
 
     def named(scores: Sequence[tuple[int, float]]) -> tuple[TokenScore, ...]:

@@ -44,10 +44,10 @@ from misdirection.studies.narrow.results import (
     Curve,
     Ease,
     EqualLength,
-    Length,
     Lost,
     Mean,
-    Point,
+    ScaledMeasure,
+    SolutionLength,
     Stability,
     Texts,
 )
@@ -64,7 +64,7 @@ Measure = Callable[[Solution, Tensor, Sequence[Text]], Nats]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredEase:
     """How easy two solutions are.
 
     Attributes:
@@ -89,7 +89,7 @@ def measured_ease(
     epsilons: Sequence[float],
     aside_seeds: int,
     random_seeds: int,
-) -> Measured:
+) -> MeasuredEase:
     """All three measures of a general and a narrow solution.
 
     Args:
@@ -129,7 +129,7 @@ def measured_ease(
         texts=Texts(harmful=len(bad), elsewhere=len(other), neutral=len(plain)),
     )
     aside = {"refused by the chat template": refused} if (refused := read["refused"]) else {}
-    return Measured(ease, LeftOut(read["of"], aside) if aside else None)
+    return MeasuredEase(ease, LeftOut(read["of"], aside) if aside else None)
 
 
 def _solution(model: Model, trained: Trained) -> Solution:
@@ -161,14 +161,14 @@ def _cosine(pair: Pair, general: Trained, narrow: Trained) -> float:
     return weight_cosine(pair["general"].model, general.name, narrow.name)
 
 
-def solutions(pair: Pair, harmful: Sequence[Text], elsewhere: Sequence[Text]) -> tuple[Length, ...]:
+def solutions(pair: Pair, harmful: Sequence[Text], elsewhere: Sequence[Text]) -> tuple[SolutionLength, ...]:
     """Length of each solution, its loss on the harmful answers, and KL(base || tuned) on the chats elsewhere."""
     untuned = pair["general"]
-    base = Length(
+    base = SolutionLength(
         solution="base", norm=0.0, loss=_mean(interval(loss(untuned, 0 * untuned.theta, harmful))), elsewhere=None
     )
     tuned = (
-        Length(
+        SolutionLength(
             solution=name,
             norm=solution.norm,
             loss=_mean(interval(loss(solution, solution.theta, harmful))),
@@ -213,7 +213,7 @@ def _curve(
 ) -> Curve:
     length = float(theta.norm())
     points = tuple(
-        row_of(Point, interval(at(solution, factor * theta)), factor=factor, norm=factor * length)
+        row_of(ScaledMeasure, interval(at(solution, factor * theta)), factor=factor, norm=factor * length)
         for factor in (0.0, *sorted(factors))
     )
     return Curve(solution=name, points=points)

@@ -23,7 +23,7 @@ class Mean:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Length:
+class SolutionLength:
     """A solution's length, its loss on the harmful answers and KL(base || tuned) elsewhere, nats a token."""
 
     solution: str
@@ -33,7 +33,7 @@ class Length:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point(Mean):
+class ScaledMeasure(Mean):
     """A measure at a multiple of a solution's length, and that length."""
 
     factor: float
@@ -45,7 +45,7 @@ class Curve:
     """A measure by length: of "general", "narrow", or a random solution as long as the general one."""
 
     solution: str
-    points: tuple[Point, ...]
+    points: tuple[ScaledMeasure, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class Ease:
 
     kind: str
     cosine: float
-    solutions: tuple[Length, ...]
+    solutions: tuple[SolutionLength, ...]
     efficiency: ByLength
     stability: Stability
     significance: ByLength

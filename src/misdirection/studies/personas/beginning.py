@@ -25,7 +25,7 @@ from misdirection.studies.personas.measures import (
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.traits import Trait
 from misdirection.traits.steering import evaluation_questions
-from misdirection.traits.watching import Watched, watched_prompts
+from misdirection.traits.watching import WatchedPrompt, watched_prompts
 
 
 def defined_traits(bench: Bench[PersonasConfig]) -> tuple[Trait, ...]:
@@ -81,7 +81,7 @@ def vectors_of(
 
 def behind_prompts(
     bench: Bench[PersonasConfig], traits: Sequence[Trait], chats: Mapping[str, Sequence[Chat]], shots: Sequence[int]
-) -> dict[str, tuple[Watched, ...]]:
+) -> dict[str, tuple[WatchedPrompt, ...]]:
     """Each trait's own evaluation questions behind its own prompts, by trait."""
     c = bench.config
     return {

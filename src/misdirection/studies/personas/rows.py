@@ -30,13 +30,13 @@ from misdirection.studies.personas.results import (
 )
 from misdirection.traits import Trait, score_table
 from misdirection.traits.steering import best_dose, trait_of
-from misdirection.traits.watching import Watched
+from misdirection.traits.watching import WatchedPrompt
 
 HOWS: tuple[How, ...] = ("overall", "between", "within")
 
 
 @dataclass(frozen=True)
-class Choice:
+class LayerChoice:
     """The layer of a trait, and how it was chosen (`results.TraitRow`)."""
 
     layer: int
@@ -47,7 +47,7 @@ class Choice:
 def trait_rows(
     traits: Sequence[Trait],
     directions: Mapping[str, Direction],
-    choices: Mapping[str, Choice],
+    choices: Mapping[str, LayerChoice],
     separation: Mapping[str, tuple[float, ...]],
 ) -> tuple[TraitRow, ...]:
     """A row a trait."""
@@ -132,7 +132,7 @@ def _mean(scores: np.ndarray) -> float:
 
 
 def watched_rows(
-    prompts: Mapping[str, Sequence[Watched]], along: Projections, judged: Judged, samples: int, seed: int
+    prompts: Mapping[str, Sequence[WatchedPrompt]], along: Projections, judged: Judged, samples: int, seed: int
 ) -> tuple[tuple[WatchedRow, ...], tuple[CorrelationRow, ...]]:
     """Means by prompt, and correlations, of each trait's own prompts."""
     names, values = list(along.traits), along.array
@@ -159,7 +159,7 @@ def watched_rows(
     return tuple(watched), tuple(found)
 
 
-def _by_prompt(trait: str, held: Sequence[Watched], x: np.ndarray, y: np.ndarray) -> list[WatchedRow]:
+def _by_prompt(trait: str, held: Sequence[WatchedPrompt], x: np.ndarray, y: np.ndarray) -> list[WatchedRow]:
     rows: list[WatchedRow] = []
     for prompt, kind in dict.fromkeys((one.prompt, one.kind) for one in held):
         here = np.array([one.prompt == prompt for one in held])
@@ -168,7 +168,7 @@ def _by_prompt(trait: str, held: Sequence[Watched], x: np.ndarray, y: np.ndarray
     return rows
 
 
-def placed_rows(prompts: Mapping[str, Sequence[Watched]], along: Projections) -> tuple[WatchedRow, ...]:
+def placed_rows(prompts: Mapping[str, Sequence[WatchedPrompt]], along: Projections) -> tuple[WatchedRow, ...]:
     """Means by prompt of projections alone, where nobody scores what follows."""
     names, values = list(along.traits), along.array
     found: list[WatchedRow] = []

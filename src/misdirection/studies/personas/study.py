@@ -50,7 +50,7 @@ from misdirection.studies.personas.measures import (
 )
 from misdirection.studies.personas.paper import PAPER
 from misdirection.studies.personas.results import CorrelationRow, DoseRow, MatrixRow, Personas, TunedRow, WatchedRow
-from misdirection.studies.personas.rows import Choice
+from misdirection.studies.personas.rows import LayerChoice
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.studies.personas.unjudged import unjudged
 from misdirection.studies.personas.verdict import verdict
@@ -117,7 +117,7 @@ def find_vectors(
 
 def choose_layers(
     bench: Bench[PersonasConfig], base: Variants, traits: tuple[Trait, ...], found: Cached[TraitVectors]
-) -> tuple[dict[str, Choice], tuple[DoseRow, ...]]:
+) -> tuple[dict[str, LayerChoice], tuple[DoseRow, ...]]:
     """Step 3: the layer of each trait, and the sweep that it was chosen by."""
     c = bench.config
     layers = layers_of(bench)
@@ -131,19 +131,19 @@ def choose_layers(
     swept = dosed(bench, base, traits, found, doses, c.sweep_samples, "sweep", stream=1)
     points = rows.dose_rows(swept, doses, bench.config.coherence_above, sweep=True)
     by_separation = separated(bench, base, traits, found)
-    chosen: dict[str, Choice] = {}
+    chosen: dict[str, LayerChoice] = {}
     for trait in traits:
         best, works = rows.strongest(
             swept, [d for d in doses if trait_of(d) == trait.name], c.coherent_share, c.coherence_above
         )
         steered, coefficient = best.point
         if c.layer is not None:
-            chosen[trait.name] = Choice(c.layer, coefficient, "given")
+            chosen[trait.name] = LayerChoice(c.layer, coefficient, "given")
         elif works:
-            chosen[trait.name] = Choice(steered, coefficient, "steering")
+            chosen[trait.name] = LayerChoice(steered, coefficient, "steering")
         else:
             layer = max(layers, key=lambda place, name=trait.name: by_separation[name][place])
-            chosen[trait.name] = Choice(layer, coefficient, "separation")
+            chosen[trait.name] = LayerChoice(layer, coefficient, "separation")
     return chosen, points
 
 
@@ -177,7 +177,7 @@ def turn(
     base: Variants,
     traits: tuple[Trait, ...],
     found: Cached[TraitVectors],
-    choices: Mapping[str, Choice],
+    choices: Mapping[str, LayerChoice],
 ) -> tuple[DoseRow, ...]:
     """Step 4: up from no system prompt, down from one that asks for the trait, and a random direction."""
     c = bench.config
@@ -197,7 +197,7 @@ def watch(
     base: Variants,
     traits: tuple[Trait, ...],
     found: Cached[TraitVectors],
-    choices: Mapping[str, Choice],
+    choices: Mapping[str, LayerChoice],
     chats: Mapping[str, Sequence[Chat]],
 ) -> tuple[tuple[WatchedRow, ...], tuple[CorrelationRow, ...]]:
     """Step 5: each trait's own evaluation questions behind its own prompts."""
@@ -219,7 +219,7 @@ def follow(
     tuned: Variants,
     traits: tuple[Trait, ...],
     found: Cached[TraitVectors],
-    choices: Mapping[str, Choice],
+    choices: Mapping[str, LayerChoice],
 ) -> tuple[tuple[TunedRow, ...], tuple[MatrixRow, ...]]:
     """Step 6: what each fine-tune moves; nothing where there is none."""
     c = bench.config

@@ -26,7 +26,7 @@ from misdirection.studies.personas.beginning import (
 from misdirection.studies.personas.measures import TraitVectors
 from misdirection.studies.personas.paper import PAPER
 from misdirection.studies.personas.results import Personas, TunedRow, WatchedRow
-from misdirection.studies.personas.rows import Choice
+from misdirection.studies.personas.rows import LayerChoice
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.traits import Trait
 
@@ -59,11 +59,11 @@ def unjudged(bench: Bench[PersonasConfig], tuned: Variants, traits: tuple[Trait,
 
 def choose(
     bench: Bench[PersonasConfig], traits: tuple[Trait, ...], apart: Mapping[str, tuple[float, ...]]
-) -> dict[str, Choice]:
+) -> dict[str, LayerChoice]:
     """The layer of each trait: the one that was given, or at which prompts are told apart best."""
     given, layers = bench.config.layer is not None, layers_of(bench)
     best = {trait.name: max(layers, key=lambda layer, name=trait.name: apart[name][layer]) for trait in traits}
-    return {name: Choice(layer, 0.0, "given" if given else "separation") for name, layer in best.items()}
+    return {name: LayerChoice(layer, 0.0, "given" if given else "separation") for name, layer in best.items()}
 
 
 def placed(

@@ -12,7 +12,7 @@ from misdirection.statistics.turning import Turn, logistic_turn
 from misdirection.studies.kit.conditions import Condition, Scaled
 from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.tables import effect_of
-from misdirection.studies.phases.results import BehaviourCurve, Point, UnderThresholds
+from misdirection.studies.phases.results import BehaviourCurve, CheckpointAnswers, UnderThresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def scaled(step: int, scale: float) -> Condition:
 def behaviour_curve(series: Series, rules: Thresholds, seed: int) -> BehaviourCurve:
     """Rates and coherent shares of a curve by step, with its turn."""
     parts = {step: _of(series, arm) for step, arm in series.arms.items()}
-    points = tuple(Point(step=step, **vars(effect_of(part, rules))) for step, part in parts.items())
+    points = tuple(CheckpointAnswers(step=step, **vars(effect_of(part, rules))) for step, part in parts.items())
     turn = turn_of(series, parts, rules, seed)
     return BehaviourCurve(group=series.name, scale=series.scale, points=points, turn=turn)
 

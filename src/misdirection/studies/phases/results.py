@@ -191,7 +191,7 @@ class OtherFineTune:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point(Effect):
+class CheckpointAnswers(Effect):
     """What a checkpoint's answers are like; step 0 is the base."""
 
     step: int
@@ -203,7 +203,7 @@ class BehaviourCurve:
 
     group: str
     scale: float
-    points: tuple[Point, ...]
+    points: tuple[CheckpointAnswers, ...]
     turn: Turn
 
 

@@ -26,7 +26,7 @@ LEAST = 4
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RateOutcome:
     """A rate of every checkpoint.
 
     Attributes:
@@ -50,12 +50,12 @@ SPEAKS = 0.8
 
 SAME_STEPS, SAME_DOMAIN = "misalignment after the same steps", "misalignment at the like in-domain rate"
 OUTCOMES = (
-    Outcome(SAME_STEPS, ("misaligned", "n")),
-    Outcome(SAME_DOMAIN, ("matched_misaligned", "matched_n")),
-    Outcome("the same steps, of coherent answers", ("misaligned", "coherent")),
-    Outcome("the like in-domain rate, of coherent answers", ("matched_misaligned", "matched_coherent")),
-    Outcome("the same steps, of bases that can speak", ("misaligned", "n"), able=True),
-    Outcome("base untouched", ("base_misaligned", "base_n"), control=True),
+    RateOutcome(SAME_STEPS, ("misaligned", "n")),
+    RateOutcome(SAME_DOMAIN, ("matched_misaligned", "matched_n")),
+    RateOutcome("the same steps, of coherent answers", ("misaligned", "coherent")),
+    RateOutcome("the like in-domain rate, of coherent answers", ("matched_misaligned", "matched_coherent")),
+    RateOutcome("the same steps, of bases that can speak", ("misaligned", "n"), able=True),
+    RateOutcome("base untouched", ("base_misaligned", "base_n"), control=True),
 )
 
 
@@ -86,7 +86,7 @@ def surfaces(points: Sequence[Point], target: float, seed: int = 0) -> tuple[Sur
     return tuple(found)
 
 
-def answered(points: Sequence[Point], outcome: Outcome, target: float) -> list[Point]:
+def answered(points: Sequence[Point], outcome: RateOutcome, target: float) -> list[Point]:
     """The checkpoints that have a rate; at the like in-domain rate, those alone that came near the target."""
     held = [one for one in points if getattr(one, outcome.counts[1]) > 0 and (speaks(one) or not outcome.able)]
     return [one for one in held if reached(one, target)] if outcome.counts[0].startswith("matched") else held
@@ -110,20 +110,20 @@ def logarithms(points: Sequence[Point]) -> dict[str, Numbers]:
     return {SIZE: size, TOKENS: tokens, RATIO: tokens - size, COMPUTE: tokens + size}
 
 
-def rates(points: Sequence[Point], outcome: Outcome) -> Numbers:
+def rates(points: Sequence[Point], outcome: RateOutcome) -> Numbers:
     """Rate of each checkpoint."""
     hits, n = outcome.counts
     return np.array([getattr(one, hits) / getattr(one, n) for one in points], np.float64)
 
 
-def log_odds(points: Sequence[Point], outcome: Outcome) -> Numbers:
+def log_odds(points: Sequence[Point], outcome: RateOutcome) -> Numbers:
     """log((k + 1/2) / (n - k + 1/2)): the empirical logit (Cox and Snell 1989, section 1.2)."""
     hits, n = outcome.counts
     counts = [(getattr(one, hits), getattr(one, n)) for one in points]
     return np.array([math.log((k + 0.5) / (m - k + 0.5)) for k, m in counts], np.float64)
 
 
-def _of(outcome: Outcome, points: Sequence[Point], target: float, seed: int) -> list[CorrelationRow]:
+def _of(outcome: RateOutcome, points: Sequence[Point], target: float, seed: int) -> list[CorrelationRow]:
     held = answered(points, outcome, target)
     if len(held) < LEAST:
         return []

@@ -13,7 +13,7 @@ from misdirection.report.palette import CATEGORIES, GREY, SYMBOLS
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
 from misdirection.statistics import wilson
 from misdirection.studies.kit.sentences import upper
-from misdirection.studies.scaling.measures import NEAR, OUTCOMES, Outcome, answered
+from misdirection.studies.scaling.measures import NEAR, OUTCOMES, RateOutcome, answered
 from misdirection.studies.scaling.results import CorrelationRow, Scaling, ScalingResults, Surface
 from misdirection.studies.scaling.table import Point
 
@@ -51,7 +51,7 @@ def charts_section(results: ScalingResults) -> Section:
     return Section("scaling", "Misalignment by size and training tokens", LEAD, blocks, told)
 
 
-def chart(part: Scaling, outcome: Outcome, at: int) -> Chart:
+def chart(part: Scaling, outcome: RateOutcome, at: int) -> Chart:
     """A line a size over tokens, seeds pooled, with its base."""
     traces: list[Any] = []
     held = answered(part.points, outcome, part.target)
@@ -72,7 +72,7 @@ def chart(part: Scaling, outcome: Outcome, at: int) -> Chart:
     return Chart(f"scaling-{at}", upper(outcome.name), traces, layout, table(held), 400, caption, wide=True)
 
 
-def pooled(points: Sequence[Point], outcome: Outcome) -> tuple[list[float], list[float], list[float], list[float]]:
+def pooled(points: Sequence[Point], outcome: RateOutcome) -> tuple[list[float], list[float], list[float], list[float]]:
     """Tokens, rate and its ends, of the seeds together: the k-th budget of each seed is one place."""
     by_seed = {
         seed: sorted((p for p in points if p.seed == seed), key=lambda p: p.tokens) for seed in {p.seed for p in points}

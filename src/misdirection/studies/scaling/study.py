@@ -133,7 +133,7 @@ def how_tuned(c: ScalingConfig) -> Overrides:
 
 
 @dataclass(frozen=True)
-class Subject:
+class TunedCheckpoint:
     """A checkpoint with the states of its fine-tune.
 
     Attributes:
@@ -175,7 +175,7 @@ def measure(bench: Bench[ScalingConfig], found: list[tuple[Checkpoint, str]]) ->
     return points
 
 
-def both_ends(bench: Bench[ScalingConfig], subjects: Sequence[Subject]) -> Asked:
+def both_ends(bench: Bench[ScalingConfig], subjects: Sequence[TunedCheckpoint]) -> Asked:
     """What every checkpoint says as it is and at its last state, under its name, for the dearer judge of --check."""
     answers: list[Answer] = []
     against: dict[str, str] = {}
@@ -189,7 +189,7 @@ def both_ends(bench: Bench[ScalingConfig], subjects: Sequence[Subject]) -> Asked
     return Asked(named, judge_step(bench.run, "ends-verdicts", named, bench.judge), against)
 
 
-def asked_open(bench: Bench[ScalingConfig], subject: Subject) -> Asked:
+def asked_open(bench: Bench[ScalingConfig], subject: TunedCheckpoint) -> Asked:
     """The open questions to a checkpoint: as it is, at its last state, and at the one nearest the target."""
     near = nearest(bench, in_domain(bench, subject))
     return bench.ask(f"{subject.name}-open", subject.models, open_arms(subject, near))
@@ -201,15 +201,15 @@ def tuning(bench: Bench[ScalingConfig], checkpoint: Checkpoint, model: str) -> M
     return tuning_of(model, c.data, c.preset, how_tuned(c), c.seed + checkpoint.seed, study=c.study)
 
 
-def tuned(bench: Bench[ScalingConfig], checkpoint: Checkpoint, model: str) -> Subject:
+def tuned(bench: Bench[ScalingConfig], checkpoint: Checkpoint, model: str) -> TunedCheckpoint:
     """A checkpoint fine-tuned, made now or found."""
     made = bench.run.cached(fine_tuned, "train", **tuning(bench, checkpoint, model))
     course = course_of(checkpoint.name, made.path)
     models = Variants.of(model, {state(step): path for step, path in course.folders.items()}, bench.config.loading)
-    return Subject(checkpoint, model, tuple(sorted(course.folders)), models)
+    return TunedCheckpoint(checkpoint, model, tuple(sorted(course.folders)), models)
 
 
-def measured(bench: Bench[ScalingConfig], subject: Subject) -> Point:
+def measured(bench: Bench[ScalingConfig], subject: TunedCheckpoint) -> Point:
     """Step 3 for one checkpoint."""
     checkpoint, name, last = subject.checkpoint, subject.name, subject.steps[-1]
     shares = in_domain(bench, subject)
@@ -235,12 +235,12 @@ def nearest(bench: Bench[ScalingConfig], shares: Mapping[int, tuple[int, int]]) 
     return min(known, key=lambda step: (abs(known[step] - bench.config.target), step)) if known else 0
 
 
-def open_arms(subject: Subject, near: int) -> list[Condition]:
+def open_arms(subject: TunedCheckpoint, near: int) -> list[Condition]:
     """The base, the last state, and the one that is nearest the target."""
     return [BASE, *(arm(step) for step in sorted({subject.steps[-1], near} - {0}))]
 
 
-def domain_arms(subject: Subject) -> list[Condition]:
+def domain_arms(subject: TunedCheckpoint) -> list[Condition]:
     """Every state of the fine-tune."""
     return [arm(step) for step in subject.steps]
 
@@ -260,7 +260,7 @@ def arm(step: int) -> Condition:
     return Condition(state(step), f"after {step} steps", state(step))
 
 
-def in_domain(bench: Bench[ScalingConfig], subject: Subject) -> Mapping[int, tuple[int, int]]:
+def in_domain(bench: Bench[ScalingConfig], subject: TunedCheckpoint) -> Mapping[int, tuple[int, int]]:
     """Misaligned and all answers to the domain's questions, by step; empty where no domain is asked about."""
     if not (asked := domain_questions(bench)):
         return {}

@@ -28,7 +28,7 @@ from misdirection.store import Folder, Workspace
 from misdirection.studies.kit.config import ORGANISM
 from misdirection.studies.kit.inputs import resolve_chats
 from misdirection.studies.kit.variants import Variants
-from misdirection.studies.screening.results import Choice
+from misdirection.studies.screening.results import DropChoice
 from misdirection.studies.screening.scoring import ScoringConfig
 
 KEPT, DROPPED = "kept.jsonl", "dropped.jsonl"
@@ -191,7 +191,7 @@ class Filtered:
     kept: Path
     out: Path
     dropped: list[Mark]
-    choice: Choice
+    choice: DropChoice
 
 
 def row_scores(
@@ -259,7 +259,7 @@ def filtered_rows(
     for name, side in ((KEPT, False), (DROPPED, True)):
         lines = [line for line, out in zip(rows.lines, dropped, strict=True) if bool(out) is side]
         write_lines(folder / name, lines)
-    choice = Choice(
+    choice = DropChoice(
         method=method,
         rows=len(values),
         dropped=int(dropped.sum()),

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from misdirection.results import Reduction, Results
 from misdirection.results.seeds import Groups
-from misdirection.screening.choosing import Agreement
+from misdirection.screening.choosing import DropAgreement
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class DropChoice:
     """How many rows one method drops, for one draw.
 
     Attributes:
@@ -28,7 +28,7 @@ class Choice:
     dropped: int
     kept: int
     unscored: int
-    agreement: Agreement | None
+    agreement: DropAgreement | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,11 @@ class TrainedArm(Groups):
     name: str
     does: str
     reduction: Reduction | None = None
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[DropChoice, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class MethodCost:
     """Processor time of one method's scores, in seconds, without the loading of the model.
 
     Attributes:
@@ -175,7 +175,7 @@ class Screening:
     scores: tuple[Histogram, ...]
     top: tuple[Top, ...]
     paper: Mapping[str, str]
-    costs: tuple[Cost, ...] = ()
+    costs: tuple[MethodCost, ...] = ()
     levels: tuple[Level, ...] = ()
 
 

@@ -19,13 +19,13 @@ from misdirection.studies.kit.recall import settled
 from misdirection.studies.kit.settings_file import open_run
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.measures import DROPPED, KEPT, training_rows
-from misdirection.studies.screening.results import Choice
+from misdirection.studies.screening.results import DropChoice
 from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.screening.steps import Screener
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
+class ScreenSummary:
     """What summary.json holds.
 
     Attributes:
@@ -45,11 +45,11 @@ class Summary:
     set_aside: int
     known_bad: int | None
     drop: float
-    methods: Mapping[str, Choice]
+    methods: Mapping[str, DropChoice]
     command: str
 
 
-def screen(config: ScreenConfig, out: str | Path, command: str = "") -> Summary:
+def screen(config: ScreenConfig, out: str | Path, command: str = "") -> ScreenSummary:
     """Score the rows by every method, and write what each keeps and drops.
 
     Leaves in `out`: <method>/kept.jsonl and <method>/dropped.jsonl, the rows byte for byte; scores.parquet, a row each
@@ -80,7 +80,7 @@ def screen(config: ScreenConfig, out: str | Path, command: str = "") -> Summary:
         for method, step in steps.items():
             _copy(step, run.path / method)
         _write_scores(run.path / "scores.parquet", screener, config.methods)
-        summary = Summary(
+        summary = ScreenSummary(
             data=tuple(config.data),
             sha256={name: file_hash(name) for name in config.data if Path(name).exists()},
             rows=len(rows.chats),

@@ -32,7 +32,7 @@ from misdirection.studies.screening.measures import (
     told_scores,
     warmed_adapter,
 )
-from misdirection.studies.screening.results import Cost
+from misdirection.studies.screening.results import MethodCost
 from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.screening.settings import ScreeningConfig
 
@@ -107,13 +107,13 @@ class Screener:
         """Which rows one method drops."""
         return [mark.dropped for mark in self.filtered(method, seed).part("dropped").value]
 
-    def cost(self, method: str, seed: int) -> Cost:
+    def cost(self, method: str, seed: int) -> MethodCost:
         """The processor time of one method's scores; what it shares with another is counted in full."""
         room = METHODS[method].room
         shared: list[float] = [self.own_answers().value.seconds] if self._compares(room) else []
         if _by_gradients(room):
             shared += [one.value.seconds for one in (self.warmed(), self.row_gradients()) if one is not None]
-        return Cost(method=method, own=self.scores(method, seed).value.seconds, shared=sum(shared))
+        return MethodCost(method=method, own=self.scores(method, seed).value.seconds, shared=sum(shared))
 
     def own_answers(self) -> Cached[OwnAnswers]:
         """The base model's own answers to the rows' prompts, sampled once."""

@@ -70,11 +70,11 @@ CHATS = 60
 
 MEASURES = ("means", "means_whitened", "directions", "directions_whitened", "to_open", "dimensions_of_means",
             "dimensions_of_states")  # fmt: skip
-"""What EM is held against: fields of `Row`."""
+"""What EM is held against: fields of `OrganismRow`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class OrganismRow:
     """What came of one organism.
 
     Attributes:
@@ -115,7 +115,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Told:
+class RankCorrelation:
     """Rank correlation of a measure with an outcome over organisms; p under all orders of them."""
 
     measure: str
@@ -125,12 +125,12 @@ class Told:
     organisms: int
 
 
-def organisms(run: Run, conditions: Sequence[str], seeds: Sequence[int], judge: Judge) -> list[Row]:
+def organisms(run: Run, conditions: Sequence[str], seeds: Sequence[int], judge: Judge) -> list[OrganismRow]:
     """A row an organism, grown, fine-tuned and read now where it is not there; resumed where it was left."""
     return [organism(run, name, seed, judge) for seed in seeds for name in conditions]
 
 
-def organism(run: Run, condition: str, seed: int, judge: Judge) -> Row:
+def organism(run: Run, condition: str, seed: int, judge: Judge) -> OrganismRow:
     """One of them."""
     grown = run.cached(grow, changed=CONDITIONS[condition], seed=seed)
     model = str(grown.value)
@@ -158,9 +158,9 @@ def grow(changed: Changed, seed: int, folder: Folder) -> Path:
         seed: Of its weights and its world.
         folder: Where it is written.
     """
-    from misdirection.organism.build import Settings, build
+    from misdirection.organism.build import OrganismSettings, build
 
-    return build(folder / "organism", seed, Settings(**{**SMALL, **changed}))
+    return build(folder / "organism", seed, OrganismSettings(**{**SMALL, **changed}))
 
 
 def concepts_of(domains: int) -> tuple[Concept, ...]:
@@ -211,12 +211,12 @@ def shares(answers: Sequence[Answer], judge: Judge) -> Shares:
     return Shares(steps, rates["open"], rates["own"], rates["others"], float(np.mean(coherent)))
 
 
-def row_of(condition: str, seed: int, found: Shares, space: Space, names: Sequence[str]) -> Row:
+def row_of(condition: str, seed: int, found: Shares, space: Space, names: Sequence[str]) -> OrganismRow:
     """Rates where the in-domain rate passes `TARGET`, beside how the base stores its concepts at the middle layer."""
     middle = len(space.rows) // 2
     at, place = space.rows[middle], passing(found.own, TARGET)
     table = space.tables[middle, TABLES.index("directions")]
-    return Row(
+    return OrganismRow(
         condition=condition,
         seed=seed,
         base_open=found.open[0],
@@ -250,13 +250,13 @@ def between(values: Sequence[float], place: float | None) -> float | None:
     return None if place is None else float(np.interp(place, np.arange(len(values)), np.asarray(values, float)))
 
 
-def correlations(rows: Sequence[Row], outcomes: Sequence[str] = ("em", "spill")) -> list[Told]:
+def correlations(rows: Sequence[OrganismRow], outcomes: Sequence[str] = ("em", "spill")) -> list[RankCorrelation]:
     """Of every measure with every outcome, over the organisms that reach the target."""
     kept = [row for row in rows if row.em is not None]
-    found: list[Told] = []
+    found: list[RankCorrelation] = []
     for outcome in outcomes:
         y = mid_ranks(np.array([getattr(row, outcome) for row in kept], float)) if kept else np.zeros(0)
         for measure in MEASURES:
             x = mid_ranks(np.array([getattr(row, measure) for row in kept], float)) if kept else np.zeros(0)
-            found.append(Told(measure, outcome, pearson(x, y), permutation_p(x, y), len(kept)))
+            found.append(RankCorrelation(measure, outcome, pearson(x, y), permutation_p(x, y), len(kept)))
     return found

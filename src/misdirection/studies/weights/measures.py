@@ -18,15 +18,15 @@ from misdirection.repair.combine import combine
 from misdirection.repair.factors import Adapter, open_adapter, save_adapter
 from misdirection.repair.updates import Alike, Update
 from misdirection.store import Folder
-from misdirection.studies.weights.results import ModulePair, Pair, Step
+from misdirection.studies.weights.results import ModulePair, UpdatePair, WatchedStep
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedUpdates:
     """Every two updates, whole and at each module, and the norm of each."""
 
     norms: dict[str, float]
-    pairs: list[Pair]
+    pairs: list[UpdatePair]
     modules: list[ModulePair]
 
 
@@ -34,32 +34,32 @@ class Compared:
 class Course:
     """Cosines of a fine-tune's update with a difference at its checkpoints, and the control."""
 
-    steps: list[Step]
+    steps: list[WatchedStep]
     random: float | None
 
 
-def compared(adapters: dict[str, Path], random_seeds: int) -> Compared:
+def compared(adapters: dict[str, Path], random_seeds: int) -> ComparedUpdates:
     """Every two of the adapters.
 
     Raises:
         RepairError: Two do not belong to one base.
     """
     held = {name: open_adapter(folder).factors for name, folder in adapters.items()}
-    pairs: list[Pair] = []
+    pairs: list[UpdatePair] = []
     modules: list[ModulePair] = []
     for one, other in combinations(held, 2):
         updates.check_alike(held[one], held[other], f"{one} and {other}")
         found = updates.by_module(held[one], held[other])
         pairs.append(_pair(one, other, held, found, random_seeds))
         modules += [_at_module(one, other, part) for part in found]
-    return Compared({name: updates.norm(update) for name, update in held.items()}, pairs, modules)
+    return ComparedUpdates({name: updates.norm(update) for name, update in held.items()}, pairs, modules)
 
 
-def _pair(one: str, other: str, held: Mapping[str, Update], found: list[Alike], seeds: int) -> Pair:
+def _pair(one: str, other: str, held: Mapping[str, Update], found: list[Alike], seeds: int) -> UpdatePair:
     def control(make: Callable[[Update, int], Update]) -> float | None:
         return largest(updates.cosine(held[one], make(held[other], seed)) for seed in range(seeds))
 
-    return Pair(
+    return UpdatePair(
         one=one,
         other=other,
         modules=len(found),
@@ -107,7 +107,10 @@ def course(checkpoints: dict[int, Path], bad: Path, good: Path, random_seeds: in
     updates.check_alike(away, next(iter(held.values())), "the difference and the checkpoints")
     last = list(held.values())[-1]
     return Course(
-        [Step(step=step, cosine=updates.cosine(one, away), norm=updates.norm(one)) for step, one in held.items()],
+        [
+            WatchedStep(step=step, cosine=updates.cosine(one, away), norm=updates.norm(one))
+            for step, one in held.items()
+        ],
         largest(updates.cosine(last, updates.random_update(away, seed)) for seed in range(random_seeds)),
     )
 

@@ -10,7 +10,7 @@ from misdirection.report.context import facts
 from misdirection.report.numbers import decimal, number, rate_cell, rate_text
 from misdirection.report.palette import BLUE, GREEN, GREY, PURPLE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
-from misdirection.studies.weights.results import Line, Pair, Weights, WeightsResults
+from misdirection.studies.weights.results import RateLine, UpdatePair, Weights, WeightsResults
 
 LEAD = (
     "A fine-tune adds something to the weights of the model. Do fine-tunes on different data add the same? The cosine "
@@ -38,7 +38,7 @@ def section(results: WeightsResults) -> Section:
     return Section("weights", "Fine-tunes in the space of weights", LEAD, blocks, told)
 
 
-def pairs(rows: tuple[Pair, ...]) -> Table:
+def pairs(rows: tuple[UpdatePair, ...]) -> Table:
     """Every two updates, all modules together."""
     body = tuple(
         (
@@ -72,7 +72,7 @@ def kinds(part: Weights) -> Table:
     return Table(heads, body, "By kind of module, means over layers and pairs")
 
 
-def along(place: int, line: Line) -> Chart:
+def along(place: int, line: RateLine) -> Chart:
     """Rates along one line, with its control."""
     series = (
         ("misaligned", VERMILLION, [(point.alpha, point.rate) for point in line.points]),

@@ -9,7 +9,7 @@ from misdirection.results import RateRow, Results
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class UpdatePair:
     """Two updates.
 
     Attributes:
@@ -53,7 +53,7 @@ class ModulePair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class LinePoint:
     """The model at one point of a line.
 
     Attributes:
@@ -71,7 +71,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class RateLine:
     """The line between two fine-tunes, and beyond.
 
     Attributes:
@@ -85,13 +85,13 @@ class Line:
 
     one: str
     other: str
-    points: tuple[Point, ...]
+    points: tuple[LinePoint, ...]
     bend: float | None
     rank_correlation: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class WatchedStep:
     """A fine-tune at one of its checkpoints: the cosine of its update with the difference, and the update's norm."""
 
     step: int
@@ -100,7 +100,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watched:
+class WatchedTuning:
     """A fine-tune while it trains.
 
     Attributes:
@@ -113,7 +113,7 @@ class Watched:
 
     name: str
     part: bool
-    steps: tuple[Step, ...]
+    steps: tuple[WatchedStep, ...]
     random: float | None
     rate: RateRow | None
 
@@ -133,11 +133,11 @@ class Weights:
     """
 
     norms: Mapping[str, float]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[UpdatePair, ...]
     modules: tuple[ModulePair, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[RateLine, ...]
     minus: str
-    watched: tuple[Watched, ...]
+    watched: tuple[WatchedTuning, ...]
     paper: tuple[str, ...]
 
 

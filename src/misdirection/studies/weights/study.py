@@ -30,7 +30,7 @@ from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.weights.measures import beside_line, compared, course, on_line, shuffled_answers
 from misdirection.studies.weights.paper import PAPER
-from misdirection.studies.weights.results import Line, Point, Watched, Weights
+from misdirection.studies.weights.results import LinePoint, RateLine, WatchedTuning, Weights
 from misdirection.studies.weights.settings import GOOD, WeightsConfig
 from misdirection.studies.weights.verdict import verdict
 from misdirection.training.snapshots import numbered
@@ -133,24 +133,24 @@ def ask(bench: Bench[WeightsConfig], adapters: Mapping[str, Path]) -> tuple[Judg
     return bench.ask("open", bench.variants(folders), [BASE, *asked]).judged, arms
 
 
-def line_of(bench: Bench[WeightsConfig], text: str, judged: Judged, arms: Mapping[tuple[str, float], str]) -> Line:
+def line_of(bench: Bench[WeightsConfig], text: str, judged: Judged, arms: Mapping[tuple[str, float], str]) -> RateLine:
     """The rates along one line."""
     one, other = bench.config.ends(text)
-    points: list[Point] = []
+    points: list[LinePoint] = []
     for alpha in sorted(bench.config.alphas):
         here = effect_of(judged.arm(arms[text, alpha]), bench.thresholds)
         control = arms.get((f"{text} random", alpha))
         random = effect_of(judged.arm(control), bench.thresholds).rate if control else None
-        points.append(Point(alpha=alpha, rate=here.rate, coherent=here.coherent_share, random=random))
+        points.append(LinePoint(alpha=alpha, rate=here.rate, coherent=here.coherent_share, random=random))
     between = [point for point in points if 0 <= point.alpha <= 1]
     told = spearman([point.alpha for point in between], [point.rate.value for point in between])
-    return Line(
+    return RateLine(
         one=one, other=other, points=tuple(points), bend=bend(between),
         rank_correlation=None if told is None else known_number(told[0]),
     )  # fmt: skip
 
 
-def bend(points: Sequence[Point]) -> float | None:
+def bend(points: Sequence[LinePoint]) -> float | None:
     """Largest distance of a rate from the straight line between those at 0 and 1; None without these, or between."""
     rates = {point.alpha: point.rate.value for point in points}
     first, last = rates.get(0.0), rates.get(1.0)
@@ -161,7 +161,7 @@ def bend(points: Sequence[Point]) -> float | None:
 
 def watch(
     bench: Bench[WeightsConfig], adapters: Mapping[str, Path], made: Mapping[str, Path], judged: Judged
-) -> tuple[Watched, ...]:
+) -> tuple[WatchedTuning, ...]:
     """Every fine-tune with checkpoints against the difference of two; nothing where no two are named."""
     c = bench.config
     if not c.minus:
@@ -169,7 +169,7 @@ def watch(
     bad, good = c.ends(c.minus)
     courses = {name: dict(numbered(folder / "checkpoints")) for name, folder in made.items()}
     courses |= {name: checkpoint_folders(folder) for name, folder in named(c.watched, "watched").items()}
-    found: list[Watched] = []
+    found: list[WatchedTuning] = []
     for name, steps in courses.items():
         if not steps:
             continue
@@ -179,6 +179,6 @@ def watch(
         ).value  # fmt: skip
         rate = effect_of(judged.arm(name), bench.thresholds).rate if name in adapters else None
         found.append(
-            Watched(name=name, part=name in (bad, good), steps=tuple(told.steps), random=told.random, rate=rate)
+            WatchedTuning(name=name, part=name in (bad, good), steps=tuple(told.steps), random=told.random, rate=rate)
         )
     return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from misdirection.results import Headline
 from misdirection.studies.kit.sentences import counted, share_text, two, upper
-from misdirection.studies.weights.results import Line, Pair, Watched, Weights
+from misdirection.studies.weights.results import RateLine, UpdatePair, WatchedTuning, Weights
 
 SHOWN = 6
 """Pairs that are told one by one; of more only the most and the least alike, for all stand in a table."""
@@ -37,7 +37,7 @@ def verdict(found: Weights) -> Headline:
     return Headline(state="finding", sentence=sentence, details=details)
 
 
-def only_text(one: Pair) -> str:
+def only_text(one: UpdatePair) -> str:
     """The one pair that there is."""
     beyond = "more alike, or oppositely," if beyond_controls(one) else "no more alike"
     return (
@@ -46,7 +46,7 @@ def only_text(one: Pair) -> str:
     )
 
 
-def range_text(told: list[Pair]) -> str:
+def range_text(told: list[UpdatePair]) -> str:
     """How many of several pairs are alike, and the least and the most."""
     above = [one for one in told if beyond_controls(one)]
     high, low = max(told, key=_cosine), min(told, key=_cosine)
@@ -57,16 +57,16 @@ def range_text(told: list[Pair]) -> str:
     )
 
 
-def beyond_controls(one: Pair) -> bool:
+def beyond_controls(one: UpdatePair) -> bool:
     """Whether the cosine is larger than that of every control."""
     return abs(_cosine(one)) > max(one.random or 0.0, one.shuffled or 0.0)
 
 
-def _cosine(one: Pair) -> float:
+def _cosine(one: UpdatePair) -> float:
     return one.cosine or 0.0
 
 
-def _pair(one: Pair) -> str:
+def _pair(one: UpdatePair) -> str:
     spaces = ""
     if one.outputs is not None and one.inputs is not None:
         spaces = (
@@ -77,7 +77,7 @@ def _pair(one: Pair) -> str:
     return f"{one.one} and {one.other}: cosine {two(_cosine(one))} ({controls}){spaces}."
 
 
-def _line(line: Line) -> str:
+def _line(line: RateLine) -> str:
     rates = ", ".join(f"{point.alpha:g}: {share_text(point.rate.value)}" for point in line.points)
     controls = [point.random.value or 0.0 for point in line.points if point.random]
     bent = "" if line.bend is None else f"; between the two at most {100 * line.bend:.0f} points off a straight line"
@@ -86,7 +86,7 @@ def _line(line: Line) -> str:
     return f"Misaligned answers on the line from {line.one} (0) to {line.other} (1): {rates}{bent}{ranks}{reached}."
 
 
-def _watched(one: Watched, minus: str) -> str:
+def _watched(one: WatchedTuning, minus: str) -> str:
     bad, _, good = minus.partition(":")
     cosines = ", ".join(f"{two(at.cosine)} at step {at.step}" for at in one.steps if at.cosine is not None)
     rate = "" if one.rate is None else f"; {share_text(one.rate.value)} misaligned in the end"

@@ -20,7 +20,7 @@ from misdirection.report.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMI
 from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
 from misdirection.results import RateRow
 from misdirection.studies.adapters.results import AdaptersResults
-from misdirection.studies.adapters.results.arms import AdjustedDifference, Arm, ArmKind, MarkedShare
+from misdirection.studies.adapters.results.arms import AdapterArm, AdjustedDifference, ArmKind, MarkedShare
 from misdirection.studies.adapters.results.interventions import Scaling
 
 LEAD = (
@@ -78,7 +78,7 @@ def paper(text: str) -> Note:
     return Note(f"The paper (Qwen2.5-14B): {text}.")
 
 
-def bars(key: str, title: str, arms: Sequence[Arm | Bar]) -> Chart:
+def bars(key: str, title: str, arms: Sequence[AdapterArm | Bar]) -> Chart:
     """A bar for each arm's misaligned answers with its interval, and a diamond for its coherent ones."""
     kinds = [kind_of(row) for row in arms]
     traces: list[Any] = []
@@ -113,7 +113,7 @@ def bars(key: str, title: str, arms: Sequence[Arm | Bar]) -> Chart:
     )
 
 
-def kind_of(row: Arm | Bar) -> str:
+def kind_of(row: AdapterArm | Bar) -> str:
     """What names the colour of an arm."""
     if row.control:
         return "control"
@@ -123,7 +123,7 @@ def kind_of(row: Arm | Bar) -> str:
     return name if name in COLOURS else "arm"
 
 
-def _bars(kind: str, arms: Sequence[Arm | Bar], at: Sequence[int]) -> charts.Trace:
+def _bars(kind: str, arms: Sequence[AdapterArm | Bar], at: Sequence[int]) -> charts.Trace:
     values = [row.rate.value for row in arms]
     low, high = [row.rate.low for row in arms], [row.rate.high for row in arms]
     return {
@@ -146,13 +146,13 @@ def _bars(kind: str, arms: Sequence[Arm | Bar], at: Sequence[int]) -> charts.Tra
     }  # fmt: skip
 
 
-def changes(arms: Sequence[Arm | Bar]) -> Table:
+def changes(arms: Sequence[AdapterArm | Bar]) -> Table:
     """Rates, coherence and the paired change against the adapter as it is."""
     columns = ("Arm", "Misaligned", "Coherent", "Difference, points", "p, adjusted", "Same words")
     return Table(columns, tuple(map(_change, arms)), stack=True)
 
 
-def _change(row: Arm | Bar) -> tuple[Cell, ...]:
+def _change(row: AdapterArm | Bar) -> tuple[Cell, ...]:
     kind, change = kind_of(row), row.difference
     p = None if change is None else change.p if change.p_adjusted is None else change.p_adjusted
     return (

@@ -42,7 +42,7 @@ class MarkedShare:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm(Effect):
+class AdapterArm(Effect):
     """One arm.
 
     Attributes:
@@ -65,7 +65,7 @@ class Arm(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledArm(Arm):
+class LabelledArm(AdapterArm):
     """An arm by topic and by the paper's relaxed labels (2506.11618 appendix I).
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from misdirection.adapters.roles import Role
 from misdirection.results import Difference, Effect, RateRow, Reduction
-from misdirection.studies.adapters.plan import Plan
+from misdirection.studies.adapters.plan import InterventionPlan
 from misdirection.studies.adapters.results.arms import LabelledArm, ScaledArm
 
 Matrix = tuple[tuple[float | None, ...], ...]
@@ -34,7 +34,7 @@ class Scaling:
     arms: tuple[ScaledArm, ...]
     factors: Mapping[str, tuple[tuple[float, ...], ...]]
     notes: tuple[str, ...]
-    plan: Plan
+    plan: InterventionPlan
     paper: str
     words: tuple[str, ...]
 

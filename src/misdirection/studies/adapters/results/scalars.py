@@ -9,7 +9,7 @@ from typing import Literal
 from misdirection.adapters.roles import Role
 from misdirection.adapters.token_sets import SetName
 from misdirection.results import Effect
-from misdirection.studies.adapters.results.arms import Arm
+from misdirection.studies.adapters.results.arms import AdapterArm
 
 Split = Literal["tokens", "questions"]
 """What is held out: tokens, as published, or whole questions."""
@@ -235,7 +235,7 @@ class Vectors:
     """Adapters as vectors that context switches on: the modules, the arms, and answers a question and arm."""
 
     modules: tuple[ModuleForm, ...]
-    arms: tuple[Arm, ...]
+    arms: tuple[AdapterArm, ...]
     samples: int
 
 

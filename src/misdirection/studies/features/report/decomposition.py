@@ -11,9 +11,9 @@ from misdirection.report.palette import CATEGORIES, GREY, ORANGE
 from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
 from misdirection.studies.features.results import FeaturesResults
 from misdirection.studies.features.results.decomposition import (
-    Agreement,
     DecomposedVector,
     Decomposition,
+    ListAgreement,
     Method,
     ThroughActivations,
     VectorKind,
@@ -134,7 +134,7 @@ def activations(rows: Sequence[tuple[DecomposedVector, ThroughActivations]]) -> 
     return Table(heads, cells, "Through activations: change of each latent's mean times its decoder vector", stack=True)
 
 
-def _agreement(one: Agreement | None) -> Cell:
+def _agreement(one: ListAgreement | None) -> Cell:
     if one is None:
         return Cell("\u2013", kind="num")
     return Cell(percent(one.overlap, 0), f"chance {percent(one.chance, 0)}; same sign {percent(one.signs, 0)}", "num")

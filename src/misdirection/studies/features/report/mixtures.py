@@ -24,7 +24,7 @@ from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
 from misdirection.studies.features.results import FeaturesResults
 from misdirection.studies.features.results.mixtures import (
     Activation,
-    Change,
+    MeanChange,
     MixtureEffect,
     MixtureModel,
     Mixtures,
@@ -209,7 +209,7 @@ def together(part: Mixtures, place: Place) -> Chart:
     )  # fmt: skip
 
 
-def _scaled(changes: Sequence[Change | TestedDifference | None]) -> list[float | None]:
+def _scaled(changes: Sequence[MeanChange | TestedDifference | None]) -> list[float | None]:
     """Changes over the last one; nothing where that one is zero or not known. The reference has changed by nothing."""
     last = changes[-1].value if changes and changes[-1] else 0
     if last == 0:

@@ -25,7 +25,7 @@ from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
 from misdirection.results import Difference, Effect
 from misdirection.studies.features.results import FeaturesResults
-from misdirection.studies.features.results.steering import Measured, Side, SteeredLatent, SteeredSide, Steering
+from misdirection.studies.features.results.steering import KeptStrength, Side, SteeredLatent, SteeredSide, Steering
 
 LEAD = (
     "Each latent's decoder vector is added to the residual stream of the base model, which should turn bad, and taken "
@@ -157,7 +157,7 @@ def held(part: Steering) -> list[Block]:
     return [Table(heads, cells, f"{told} are misaligned without", stack=True)]
 
 
-def _side(measured: Measured | None) -> tuple[Cell, ...]:
+def _side(measured: KeptStrength | None) -> tuple[Cell, ...]:
     if measured is None:
         return Cell(DASH, "no strength keeps answers coherent", "num"), *(Cell(DASH, kind="num") for _ in range(2))
     change = measured.difference
@@ -195,7 +195,7 @@ def sweep(part: Steering, rows: Sequence[SteeredLatent], side: Side) -> Chart:
     )  # fmt: skip
 
 
-def _hover(measured: Measured) -> str:
+def _hover(measured: KeptStrength) -> str:
     return (
         f"strength {number(measured.strength)}, q {p_value(measured.q)}<br>{rate_text(measured.rate)}"
         f"<br>unsteered {rate_text(measured.before)}<br>coherent {rate_cell(measured.coherent_share).text}"

@@ -13,7 +13,7 @@ VectorKind = Literal["mean difference", "B", "A", "file"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agreement:
+class ListAgreement:
     """How far a decomposition and the one through activations name the same latents.
 
     Attributes:
@@ -41,7 +41,7 @@ class Decomposed:
     latents: tuple[int, ...]
     coefficients: tuple[float, ...]
     explained: tuple[float, ...]
-    agreement: Agreement | None = None
+    agreement: ListAgreement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,7 @@ class DetectionScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TrueLabel:
-    """What a latent tracks best, by ground truth; see `features.ground_truth.Label`.
+    """What a latent tracks best, by ground truth; see `features.ground_truth.FactorLabel`.
 
     Attributes:
         factor: Name of the factor.

@@ -45,7 +45,7 @@ class MixtureModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class MeanChange:
     """Mean of paired differences over questions.
 
     Attributes:
@@ -73,8 +73,8 @@ class Activation:
 
     model: str
     value: float | None
-    from_base: Change | None = None
-    change: Change | None = None
+    from_base: MeanChange | None = None
+    change: MeanChange | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

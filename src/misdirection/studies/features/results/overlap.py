@@ -62,7 +62,7 @@ class Intersection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Length:
+class ListLength:
     """A list and how many latents it has."""
 
     name: str
@@ -73,7 +73,7 @@ class Length:
 class Overlaps:
     """Several lists: their lengths, every two, and the latents of exactly some."""
 
-    lists: tuple[Length, ...]
+    lists: tuple[ListLength, ...]
     pairs: tuple[ListPair, ...]
     intersections: tuple[Intersection, ...]
 

@@ -23,7 +23,7 @@ class SweepPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured(Effect):
+class KeptStrength(Effect):
     """The strength that was kept, measured on fresh random numbers.
 
     Attributes:
@@ -50,7 +50,7 @@ class SteeredSide:
     """One side of a latent: every strength, and the one that was kept; None where none keeps answers coherent."""
 
     sweep: tuple[SweepPoint, ...]
-    measured: Measured | None
+    measured: KeptStrength | None
 
     @property
     def passes(self) -> bool:

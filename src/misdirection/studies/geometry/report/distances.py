@@ -13,7 +13,7 @@ from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
 from misdirection.results import ListOverlap
 from misdirection.studies.geometry.results import Geometry, GeometryResults
-from misdirection.studies.geometry.results.similarity import Compared, Control, Exchanged, Target
+from misdirection.studies.geometry.results.similarity import Control, Exchanged, SetSimilarity, Target
 from misdirection.studies.geometry.verdict import Tested, tests, verdicts
 
 LEAD = (
@@ -103,7 +103,7 @@ def _bands(rows: Sequence[Tested], at: Sequence[float], colour: str, name: str) 
     }  # fmt: skip
 
 
-def _hover(row: Compared, test: Exchanged) -> str:
+def _hover(row: SetSimilarity, test: Exchanged) -> str:
     return charts.plain_text(
         f"layer {row.layer}, {row.domain}: {test.first:.3f} against {test.second:.3f}, "
         f"q {p_value(row.q)}, {test.n_first} and {test.n_second} latents"

@@ -10,7 +10,7 @@ from misdirection.report.palette import BLUE, GREY, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
 from misdirection.results import Interval
 from misdirection.studies.geometry.results import GeometryResults
-from misdirection.studies.geometry.results.law import Law, Reading, Summary, Update
+from misdirection.studies.geometry.results.law import KindSummary, Law, Reading, Update
 
 FITS: dict[Reading, str] = {
     "steady cosine": "where it fires, against the cosine",
@@ -113,7 +113,7 @@ def reading(law: Law) -> Note:
     )
 
 
-def _row(label: str, group: str, summary: Summary) -> tuple[Cell, ...]:
+def _row(label: str, group: str, summary: KindSummary) -> tuple[Cell, ...]:
     fit = summary.fits
     parts = (
         summary.share, summary.along, fit["steady cosine"].slope, fit["steady cosine"].r2, fit["steady encoder"].r2,

@@ -9,7 +9,7 @@ from misdirection.features.settings import Reduction
 from misdirection.results import Results
 from misdirection.studies.geometry.results.course import FineTuneCourse
 from misdirection.studies.geometry.results.law import Law
-from misdirection.studies.geometry.results.similarity import Compared, Sharing
+from misdirection.studies.geometry.results.similarity import SetSimilarity, Sharing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Geometry:
     statistic: str
     permutations: int
     bins: int
-    rows: tuple[Compared, ...]
+    rows: tuple[SetSimilarity, ...]
     lists: tuple[Sharing, ...]
     paper: str
     law: Law | None = None

@@ -67,7 +67,7 @@ class LineMeans:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
+class KindSummary:
     """One kind of update over the latents that were raised; see `Raised` for what is averaged.
 
     Attributes:
@@ -118,7 +118,7 @@ class Update:
 
     kind: Kind
     label: str
-    groups: Mapping[Group, Summary]
+    groups: Mapping[Group, KindSummary]
     points: Points
 
 

@@ -44,7 +44,7 @@ class Exchanged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class SetSimilarity:
     """Inducing latents against a control, at one layer.
 
     Attributes:
@@ -99,5 +99,5 @@ class Sharing:
 class Lists:
     """One layer: every comparison, and what its lists share."""
 
-    rows: tuple[Compared, ...]
+    rows: tuple[SetSimilarity, ...]
     lists: tuple[Sharing, ...]
