@@ -156,3 +156,18 @@ def test_a_calibration_is_refused_for_anything_else(made: tuple[Model, Path, Wat
         demand_fitting(replace(held, model=held.model | {"asked": asked}), watch, model)
     (warned,) = demand_fitting(replace(held, model=held.model | {"dtype": "bfloat16"}), watch, model)
     assert "bfloat16" in warned
+
+
+def test_answers_to_one_prompt_are_one_prompt_whatever_the_chats_say_later() -> None:
+    """Twenty chats that begin alike: their first answers are to one prompt, their second ones to twenty."""
+    model = shared("llama")
+    watch = Watch(read_watched({"a": A}, model), turns="all")
+    chats = [chat("w10", f"w{11 + n} w12", "w13", f"w{n + 5} w9") for n in range(20)]
+    held = calibrate(model, chats, watch, 0.2)
+    assert (held.answers, held.prompts) == (40, 21)
+    last = calibrate(model, chats, Watch(read_watched({"a": A}, model)), 0.2)
+    assert (last.answers, last.prompts) == (20, 20)
+    # The interval is that of half as many answers, as if each prompt were one.
+    k, n = 33, 40
+    ends = stats.beta.ppf((0.025, 0.975), (n + 1 - k) * 21 / 40, k * 21 / 40)
+    assert (held.low, held.high) == pytest.approx(tuple(ends))

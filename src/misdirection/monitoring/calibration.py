@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from misdirection.artefacts import canonical_hash, plain, read_json, write_json
-from misdirection.chats import Chat
+from misdirection.chats import Chat, Message
 from misdirection.engine import Arm
 from misdirection.models import Model, asked_of
 from misdirection.models.fingerprint import fingerprint
@@ -135,7 +135,7 @@ def calibrate(
                 continue
             for reading in found:
                 scores.append(reading.score(watch.statistic).numpy())
-                prompts.append(hash((chat.prompt, reading.turn)))
+                prompts.append(hash(_asked(chat, watch, reading.turn)))
     return thresholds(
         np.array(scores).reshape(len(scores), len(watch.directions)),
         prompts, watch, rate, seed=seed, unread=unread, model=model_facts(model, arm),
@@ -300,6 +300,14 @@ def demand_fitting(calibration: Calibration, watch: Watch, model: Model, arm: Ar
     if own["dtype"] != now["dtype"]:
         return [f"thresholds were set in {own['dtype']}, and the model is read in {now['dtype']}"]
     return []
+
+
+def _asked(chat: Chat, watch: Watch, turn: int) -> tuple[Message, ...]:
+    """What stands before an answer: chats that begin alike and part later have their first answers to one prompt."""
+    if watch.turns == "last":
+        return chat.prompt
+    answers = [place for place, message in enumerate(chat.messages) if message.role == "assistant"]
+    return chat.messages[: answers[turn]]
 
 
 def _batched(chats: Iterable[Chat]) -> Iterable[list[Chat]]:
