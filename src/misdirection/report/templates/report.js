@@ -63,6 +63,34 @@
     return names.reduce((sum, name) => sum + name.length * 6.6 + 46, 0) > room ? names.length : 1;
   };
 
+  // Names beside points were placed for a wide chart (labels.py). On a narrower one those that would lie over another
+  // give way, the ones that a chart puts first (a trace's meta.first, by place) last of all.
+  const thin = (div) => {
+    const traceOf = (node) => node.closest(".trace")?.__data__?.[0]?.trace;
+    const first = (node) => (traceOf(node)?.meta?.first?.[node.parentNode.__data__.i] ? 0 : 1);
+    const beside = all(".textpoint text", div).map((node) => [first(node), node]);
+    const apart = all(".annotation", div).map((node) => [2, node]);
+    const names = [...beside, ...apart].sort((one, other) => one[0] - other[0]);
+    // What stands beside a point is cut off where the plot ends; a point's own mark is in nobody's way.
+    const inside = div.querySelector(".nsewdrag")?.getBoundingClientRect() ?? div.getBoundingClientRect();
+    const edge = div.getBoundingClientRect();
+    const marks = all(".scatterlayer .point", div).map((node) => [node.__data__, node.getBoundingClientRect()]);
+    const lies = (box, o, by) => box.left < o.right - by && o.left + by < box.right && box.top + 1 < o.bottom - by && o.top + by < box.bottom - 1;
+    const kept = [];
+    let hidden = 0;
+    for (const [rank, node] of names) {
+      const box = (node.matches(".annotation") ? node.querySelector(".annotation-text") ?? node : node).getBoundingClientRect();
+      const own = node.parentNode.__data__;
+      const over = kept.some((o) => lies(box, o, 0)) || rank && marks.some(([point, o]) => point !== own && lies(box, o, 3));
+      const room = traceOf(node)?.cliponaxis === false || node.matches(".annotation") ? edge : inside;
+      const out = box.left < room.left - 1 || box.right > room.right + 1;
+      node.style.visibility = over || out ? "hidden" : "";
+      if (over || out) hidden += 1;
+      else if (box.width) kept.push(box);
+    }
+    div.dataset.unnamed = String(hidden);
+  };
+
   const draw = (holder) => {
     const { div } = holder;
     // The blue of the palette is too dark on a dark ground.
@@ -101,7 +129,9 @@
       if (!holder.bound) {
         holder.bound = true;
         div.on("plotly_click", (event) => find(event.points[0].customdata));
+        div.on("plotly_afterplot", () => thin(div));
       }
+      thin(div);
       // Its words are not read out one by one: the chart is named, and its table says the same.
       all("svg.main-svg", div).forEach((svg) => svg.setAttribute("aria-hidden", "true"));
       div.dataset.ready = "";

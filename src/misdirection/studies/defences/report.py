@@ -7,7 +7,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts
-from misdirection.report.labels import PointLabel, leaders, place_labels
+from misdirection.report.labels import leaders, place_labels
 from misdirection.report.numbers import DASH, decimal, percent, rate_cell
 from misdirection.report.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
@@ -92,7 +92,8 @@ def chart(part: Defences, rows: Sequence[DefenceRow]) -> Chart:
     name = "defences-mixed" if mixed else "defences-scoreboard"
     title = _titled("Misalignment against skill", rows)
     table = Table(("Arm", across, "Misaligned, open"), cells)
-    return Chart(name, title, traces, layout, table, 520, UNNAMED if PointLabel() in labels else "", wide=True)
+    # On a phone names give way even where a wide chart has room for all.
+    return Chart(name, title, traces, layout, table, 520, UNNAMED, wide=True)
 
 
 def skill_name(part: Defences, none: DefenceRow) -> str:
@@ -128,6 +129,7 @@ def _points(
         "text": [charts.plain_text(row.arm) if named[row.arm] else "" for row in rows],
         "textposition": [named[row.arm] or "top center" for row in rows],
         "customdata": [charts.plain_text(row.arm) for row in rows],
+        "meta": {"first": [row.front or row.reduction is None for row in rows]},
         "marker": {"color": colour, "size": 10, "symbol": symbol},
         "hovertemplate": "%{customdata}<br>open %{y:.1%}, skill %{x:.1%}<extra></extra>",
     }

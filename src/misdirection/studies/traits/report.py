@@ -82,7 +82,8 @@ def places(part: TraitMap) -> Chart:
     caption = (
         f"Stress {decimal(stress)} (0 is a true map). The halves of the questions: likeness "
         f"{decimal(part.dimensions.likeness)}, their maps differ by {decimal(part.dimensions.map_error)}. Point at a "
-        "trait for its neighbours; drag to look closer; a click on a group hides it."
+        "trait for its neighbours, and for its name where that would lie over another; drag to look closer; a "
+        "click on a group hides it."
     )
     title = "Traits by likeness of their directions"
     return Chart("trait-places", title, traces, layout, Table(heads, cells), 620, caption, wide=True)
