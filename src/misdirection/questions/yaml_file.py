@@ -217,7 +217,7 @@ def _question(entry: Entry, shared: dict[int | None, dict[str, str]]) -> Questio
         format=_format(entry, str(identity), system),
         samples_per_paraphrase=_samples(entry),
         judge_prompts=_judge_prompts(entry, shared),
-        source=str(entry.path),
+        source=entry.path.name,
     )
 
 
