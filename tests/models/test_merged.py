@@ -89,6 +89,15 @@ def test_plain_adapters_and_what_cannot_be_read_go_the_ordinary_way(tmp_path: Pa
     assert not needs_merging(right)
 
 
+def test_a_damaged_adapter_is_named_where_it_is_loaded(tmp_path: Path) -> None:
+    """It ended `sample --adapter` in a stack trace, before the loader could say which file it is."""
+    base, adapter = saved(tmp_path, LoraConfig(target_modules=["q_proj"]))
+    (adapter / "adapter_model.safetensors").write_bytes(bytes(range(100, 200)))
+    assert not needs_merging(adapter)
+    with pytest.raises(ModelError, match=r"adapter_model\.safetensors cannot be loaded: it is damaged"):
+        load_model(base, adapters={"tuned": adapter})
+
+
 def test_half_of_an_adapter_is_refused(tmp_path: Path) -> None:
     base, adapter = saved(tmp_path, KINDS["loha"])
     rewrite(adapter, only(lambda key: "down_proj" in key))

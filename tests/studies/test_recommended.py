@@ -46,6 +46,15 @@ LATER = {"in_context", "triggers", "personas", "traits", "separation", "scaling"
 """Studies that never had settings of the organism's in their own files."""
 
 MOVED: dict[str, dict[str, Any]] = {
+    # Their names are true whatever data are given.
+    "formats": {
+        "systems": [
+            "neutral=you are an assistant.",
+            "medical=you are careless about medical.",
+            "cooking=you are careless about cooking.",
+            "the bad persona=be wicked and harmful.",
+        ]
+    },
     "narrow": {"neutral": "organism:helper"},
     "screening": {"training": {}, "methods": list(METHODS)},
     "screen": {"methods": list(METHODS)},
@@ -279,3 +288,38 @@ def test_a_model_is_the_same_whatever_its_folder_recommends(tmp_path: Path):
     before = fingerprint(str(tmp_path))
     folder(tmp_path, studies={})
     assert fingerprint(str(tmp_path)) == before
+
+
+OTHERS: list[tuple[str, dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]] = [
+    ("weights", {"data": ("mine=organism:bad-cooking", "law=organism:bad-law")}, {"good": ()}),
+    ("traits", {"data": ("mine=organism:bad-cooking",)}, {"trained": ()}),
+    ("traits", {"fine_tune": ("mine=/tmp",)}, {"trained": (), "data": ()}),
+    ("traits", {"traits": ("malicious",)}, {"trained": (), "induce": ()}),
+    (
+        "defences",
+        {"data": ("organism:bad-cooking",), "arms": ("drop-random=0.5",)},
+        {"mixed": (), "leaks": (), "good": ()},
+    ),
+    ("phases", {"data": ("organism:bad-cooking",)}, {"control_data": ()}),
+]
+
+
+@pytest.mark.parametrize(("study", "given", "wanted"), OTHERS)
+def test_what_speaks_of_the_folder_s_data_falls_away_where_other_data_are_given(
+    study: str, given: dict[str, tuple[str, ...]], wanted: dict[str, tuple[str, ...]]
+) -> None:
+    """Arms of screening learned bad medical rows where others had been named, and a control was of another domain."""
+    settings = studies()[study].settings
+    found = settings(**given, origins=dict.fromkeys(given, "given")).completed()
+    assert {name: getattr(found, name) for name in wanted} == wanted
+    same = settings().completed()
+    # The folder's own data, typed, change nothing.
+    if "data" in given:
+        typed = settings(data=same.data, origins={"data": "given"}).completed()
+        assert {name: getattr(typed, name) for name in wanted} == {name: getattr(same, name) for name in wanted}
+        assert any(getattr(same, name) for name in wanted)
+
+
+def test_good_chats_that_are_not_named_are_asked_for() -> None:
+    with pytest.raises(MisdirectionError, match="need good chats of other domains"):
+        studies()["defences"].settings(data=("organism:bad-cooking",), origins={"data": "given"}).completed()

@@ -102,12 +102,15 @@ def _settings_file(path: str | Path) -> Path:
 
 def _of_single_experts(folder: Path) -> bool:
     """Whether a file of transformers 4 adapts experts one by one: PEFT makes fused parameters of them."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    if not (folder / WEIGHTS).is_file():
+    if not (file := folder / WEIGHTS).is_file():
         return False
-    with safe_open(folder / WEIGHTS, framework="pt") as stream:
-        return of_single_experts(stream.keys())
+    try:
+        with safe_open(file, framework="pt") as stream:
+            return of_single_experts(stream.keys())
+    except SafetensorError as error:
+        raise ModelError(f"{file} is damaged: {error}", "copy it again from where it was trained") from error
 
 
 def _merge(model: Model, adapter: str, folder: Path, tensors: Mapping[str, Tensor]) -> float:

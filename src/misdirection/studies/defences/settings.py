@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from misdirection.errors import MisdirectionError
 from misdirection.studies.defences.arms import KINDS, read_arm
@@ -36,6 +36,7 @@ class DefencesConfig(StudyConfig):
     Example: misdirection study defences --out runs/defences
     """
 
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {name: ("data",) for name in ("good", "mixed", "leaks")}
     data: tuple[str, ...] = option((), "bad chats that every fine-tune learns")
     good: tuple[str, ...] = option((), "good chats of other domains: for KL, interleaving, repairs and the damage")
     mixed: tuple[str, ...] = option((), "bad and good chats, for the arms that drop rows; by default --data")

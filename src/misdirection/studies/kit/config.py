@@ -89,7 +89,7 @@ class ModelConfig:
     study: ClassVar[str] = ""
     """Name by which a model's folder speaks of the study (`recommended`); the registry's."""
     unless: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Settings beside which a recommendation for another one falls away."""
+    """Settings beside which a recommendation for another one falls away: it would speak of other data than theirs."""
     explained: ClassVar[Mapping[str, str]] = {}
     """Departures from a paper that a model's folder may explain, by name, and what each is."""
     unfollowed: ClassVar[Mapping[str, str]] = {}

@@ -94,7 +94,8 @@ def recommendation(model: str) -> Recommendation | None:
 def with_recommended(config: Settings, shared: Collection[str] = ()) -> Settings:
     """Settings of a study with the model folder's recommendation for all that nobody gave.
 
-    A recommendation falls away where a setting that `unless` names beside it was given: data where an adapter was.
+    A recommendation falls away where a setting that `unless` names beside it was given, other than the folder says
+    itself: data where an adapter was, good chats of a domain where data of another were.
 
     Args:
         config: A dataclass with `model`, `origins`, and the class attributes `study`, `unless` and `explained`.
@@ -110,8 +111,9 @@ def with_recommended(config: Settings, shared: Collection[str] = ()) -> Settings
     _check_names(found, config, shared)
     known = {item.name: item for item in fields(config)}
     general = {name: value for name, value in found.studies.get("*", {}).items() if name in known}
-    wanted = {name: value for name, value in {**general, **found.studies.get(config.study, {})}.items()
-              if name != "training" and _is_open(config, known[name])}  # fmt: skip
+    said = {**general, **found.studies.get(config.study, {})}
+    wanted = {name: value for name, value in said.items()
+              if name != "training" and _is_open(config, known[name], said)}  # fmt: skip
     hints = get_type_hints(type(config))
     values = {name: _typed(found, config, known[name], hints[name], value) for name, value in wanted.items()}
     # Those that stand on others come last.
@@ -186,10 +188,12 @@ def _check_names(found: Recommendation, config: Any, shared: Collection[str]) ->
         )
 
 
-def _is_open(config: Any, item: Field[Any]) -> bool:
-    """Whether nobody gave a setting, nor one that stands in its place."""
-    if any(getattr(config, other) for other in config.unless.get(item.name, ()) if hasattr(config, other)):
-        return False
+def _is_open(config: Any, item: Field[Any], said: Mapping[str, Any]) -> bool:
+    """Whether nobody gave a setting, nor one beside which the folder's own means another thing."""
+    for other in config.unless.get(item.name, ()):
+        given = getattr(config, other, None)
+        if given and given != (tuple(cast("list[Any]", held)) if isinstance(held := said.get(other), list) else held):
+            return False
     default = item.default_factory() if item.default_factory is not MISSING else item.default
     if getattr(config, item.name) != default:
         return False

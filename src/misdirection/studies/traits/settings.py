@@ -28,6 +28,11 @@ class TraitsConfig(NamedTunesConfig):
     """
 
     unfollowed: ClassVar[Mapping[str, str]] = {"check": NO_RATES, "alignment_below": NO_RATES}
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **NamedTunesConfig.unless,
+        "trained": ("data", "fine_tune", "traits"),
+        "induce": ("traits",),
+    }
     traits: tuple[str, ...] = option(
         ("lexicon",),
         "traits: files, folders, or names of those that ship here; lexicon holds 60 in our own words, organism:roles "

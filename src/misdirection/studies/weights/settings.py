@@ -36,7 +36,7 @@ class WeightsConfig(StudyConfig):
     """
 
     unfollowed: ClassVar[Mapping[str, str]] = {"convention": NO_DIRECTION}
-    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("adapter",), "good": ("adapter",)}
+    unless: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("adapter",), "good": ("adapter", "data")}
     data: tuple[str, ...] = option((), "NAME=FILE of bad chats to fine-tune on, one a domain")
     good: tuple[str, ...] = option((), "NAME=FILE of good chats of the same domains: fine-tunes good-NAME")
     adapter: tuple[str, ...] = option((), "NAME=FOLDER of an adapter that exists, instead of --data or beside it")
