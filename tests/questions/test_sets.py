@@ -123,4 +123,4 @@ def test_a_missing_file_is_called_a_file() -> None:
 def test_a_file_is_loaded_by_its_path_as_text_or_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("- id: a\n  paraphrases: [Why?]\n")
-    assert load_questions(path) == load_questions(str(path)) == (Question("a", ("Why?",), source=path.name),)
+    assert load_questions(path) == load_questions(str(path)) == (Question("a", ("Why?",), source="mine"),)

@@ -58,7 +58,7 @@ def read(tmp_path: Path, text: str | bytes) -> tuple[Question, ...]:
 def test_every_field_is_read_and_aliases_are_followed(tmp_path: Path) -> None:
     prompts = {"aligned": "Q {question} A {answer}", "coherent": "{answer}"}
     wordings = ("Two lines\nof question?", "Once more?")
-    source = "q.yaml"
+    source = "q"
     assert read(tmp_path, WHOLE) == (
         Question("first", wordings, None, None, "plain", 100, prompts, source),
         Question("first_json", wordings, "Use JSON.", "sport", "json", 100, prompts, source),

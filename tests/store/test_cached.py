@@ -358,3 +358,16 @@ def test_a_long_argument_is_a_hash_in_the_key_and_stands_beside_it_to_be_read(tm
     # What stands beside the inputs counts neither for the key nor for the content.
     assert step.key == canonical_hash([manifest["format"], "letters", manifest["inputs"]])
     assert step.content == canonical_hash(manifest["files"])
+
+
+def test_chats_are_the_same_wherever_their_file_lies(tmp_path: Path) -> None:
+    """Of its rows alone a measurement is made: not of where the file is, nor of what else stands in it."""
+    from misdirection.chats import load_chats
+
+    row = '{"prompt": "Why?", "completion": "So."}\n'
+    for folder, more in (("a", ""), ("b", row)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rows.jsonl").write_text(row + more)
+    first, second = (load_chats(tmp_path / name / "rows.jsonl").chats[:1] for name in ("a", "b"))
+    assert first != second and content("chats", first) == content("chats", second)
+    assert content("chats", load_chats(tmp_path / "b" / "rows.jsonl").chats[1:]) != content("chats", first)

@@ -52,13 +52,15 @@ def test_a_run_of_files_that_did_not_change_says_nothing(copy: tuple[Path, Path]
 
 
 def test_the_same_files_in_another_folder_are_the_same(
-    copy: tuple[Path, Path], said: list[str], tmp_path: Path
+    copy: tuple[Path, Path], said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a run is gone on with from another folder, or on another machine."""
+    """As where a run is gone on with from another folder, that of its files too, or on another machine."""
     run, subject = copy
     moved = shutil.copytree(subject, tmp_path / "moved")
-    audit(config(moved), run, "")
-    assert session(run)[len(STEPS) :] == [(name, True) for name in STEPS] and not changes(said)
+    for place in (tmp_path, moved):
+        monkeypatch.chdir(place)
+        audit(config(moved), run, "")
+    assert session(run)[len(STEPS) :] == 2 * [(name, True) for name in STEPS] and not changes(said)
 
 
 def test_an_adapter_that_was_trained_again_is_named_once(copy: tuple[Path, Path], said: list[str]) -> None:

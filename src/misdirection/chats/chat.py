@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from misdirection.errors import MisdirectionError
@@ -57,7 +57,8 @@ class Chat:
     """
 
     messages: tuple[Message, ...]
-    source: str = ""
+    # `store.INCIDENTAL`, which is a room below: a chat is the same wherever its file lies.
+    source: str = field(default="", metadata={"incidental": True})
     row: int = 0
     drawn: Drawn | None = None
 

@@ -40,7 +40,7 @@ class Question:
         format: "plain", "json" (the system prompt asks for JSON) or "template" (the answer must fill a template).
         samples_per_paraphrase: How many samples the source asks for, None where it says nothing.
         judge_prompts: Judge templates that came with the question, by name, with {question} and {answer}.
-        source: Name of the file or set that it came from; not its folder, for a moved file asks the same.
+        source: Name of the set that it came from, a file's without folder and ending: a moved file asks the same.
         before: Turns between the system prompt and the question: demonstrations, or a conversation so far.
     """
 

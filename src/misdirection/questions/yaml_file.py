@@ -217,7 +217,8 @@ def _question(entry: Entry, shared: dict[int | None, dict[str, str]]) -> Questio
         format=_format(entry, str(identity), system),
         samples_per_paraphrase=_samples(entry),
         judge_prompts=_judge_prompts(entry, shared),
-        source=entry.path.name,
+        # Without a dot it is taken for no file among the arguments of a measurement, whatever lies where one works.
+        source=entry.path.name.partition(".")[0],
     )
 
 
