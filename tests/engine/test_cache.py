@@ -7,6 +7,7 @@ from transformers import DynamicCache
 
 from misdirection.engine.cache import RoomyLayer, new_cache, select_rows
 from misdirection.models import Model
+from misdirection.models.families import cache_argument
 
 
 def steps_of(
@@ -21,7 +22,8 @@ def steps_of(
                 select_rows(cache, choice)
                 ids = ids[choice]
             new = ids[:, :20] if step == 0 else ids[:, 19 + step : 20 + step]
-            found.append(model.lm(input_ids=new, past_key_values=cache, use_cache=True).logits[:, -1].clone())
+            named = {str(cache_argument(model.lm)): cache}
+            found.append(model.lm(input_ids=new, use_cache=True, **named).logits[:, -1].clone())
     return found
 
 

@@ -15,7 +15,7 @@ from misdirection.engine.reading import Pass, can_go_on, read
 from misdirection.engine.rows import Row
 from misdirection.engine.texts import Text
 from misdirection.models import Model
-from misdirection.models.families import cache_argument, makes_its_states
+from misdirection.models.families import RECURRENT, cache_argument, family_of, makes_its_states
 
 Out = TypeVar("Out")
 Prefilled = tuple[Any, Tensor, Tensor | None]
@@ -120,7 +120,7 @@ def forward(model: Model, ids: Tensor, cache: Any, positions: Tensor, mask: Tens
     """Logits after the last token of each row, shape (rows, vocabulary); `more` reaches the attention."""
     device, argument = model.device, cache_argument(model.lm)
     own = makes_its_states(model.lm)
-    if argument != "past_key_values" and ids.shape[1] == 1:
+    if family_of(model.lm) in RECURRENT and ids.shape[1] == 1:
         mask = None  # there is no attention, and a mask of all tokens so far does not fit the one that is new
     with states_lent(model, cache):
         output = model.lm(

@@ -22,7 +22,7 @@ from misdirection.engine.program import Program
 from misdirection.engine.slots import in_stream
 from misdirection.engine.texts import Text, bind_rows, pad
 from misdirection.models import Model
-from misdirection.models.families import PLAIN_ATTENTION
+from misdirection.models.families import PLAIN_ATTENTION, cache_argument
 
 Out = TypeVar("Out")
 
@@ -80,7 +80,7 @@ class Pass:
             "input_ids": ids,
             "attention_mask": None if bool(seen.all()) else seen.long().to(model.device),
             "position_ids": self.positions.clamp(min=0).to(model.device),
-            "past_key_values": cache,
+            str(cache_argument(model.lm)): cache,
             "use_cache": True,
         }
 

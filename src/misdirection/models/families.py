@@ -69,8 +69,12 @@ NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "embedding_norm"
 _MAKES_ITS_STATES = frozenset({"rwkv", "xlstm"})
 """Families that make their states in the first pass and return them, with the output's field named as the argument."""
 
-Argument = Literal["past_key_values", "cache_params", "state"]
-_ARGUMENTS: tuple[Argument, ...] = ("past_key_values", "cache_params", "state")
+RECURRENT = frozenset({"falcon_mamba", "mamba", "mamba2", "rwkv", "xlstm"})
+"""Families without any attention: their cache holds states alone, and no mask of the tokens so far is asked for."""
+
+Argument = Literal["past_key_values", "cache", "cache_params", "state"]
+_ARGUMENTS: tuple[Argument, ...] = ("past_key_values", "cache_params", "state", "cache")
+"""From transformers 5.24 on `cache` everywhere but in RWKV; the first two before."""
 
 
 def family_of(lm: PreTrainedModel) -> str:
@@ -98,16 +102,14 @@ def numbers_in(config: Any, *names: str) -> tuple[int, ...]:
 def cache_argument(lm: PreTrainedModel) -> Argument | None:
     """How a model's forward calls its cache; None where it takes none."""
     there = _parameters(lm)
-    return next((name for name in _ARGUMENTS if name in there), None)
+    # XLM's `cache` is a mapping of its own.
+    own = "cache" in there and "Cache" not in str(there["cache"].annotation)
+    return next((name for name in _ARGUMENTS if name in there and not (own and name == "cache")), None)
 
 
 def takes_positions(lm: PreTrainedModel) -> bool:
     """Whether rows may stand at different positions: they are told, or nothing depends on them."""
-    return (
-        "position_ids" in _parameters(lm)
-        or family_of(lm) in NO_POSITIONS_NEEDED
-        or cache_argument(lm) in ("cache_params", "state")
-    )
+    return "position_ids" in _parameters(lm) or family_of(lm) in NO_POSITIONS_NEEDED or family_of(lm) in RECURRENT
 
 
 def makes_its_states(lm: PreTrainedModel) -> bool:

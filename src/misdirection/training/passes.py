@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from misdirection.models.families import PLAIN_ATTENTION, numbers_in
+from misdirection.models.families import PLAIN_ATTENTION, cache_argument, numbers_in
 from misdirection.models.memory import free_memory
 from misdirection.training.data import Row
 
@@ -117,8 +117,8 @@ def shared_beginning(rows: Sequence[Row]) -> int:
     return count if count >= _SHORTEST else 0
 
 
-def beginning(lm: Any, ids: torch.Tensor, rows: int) -> Any:
-    """The cache behind tokens that `rows` rows begin with, run once; the gradient flows through it.
+def beginning(lm: Any, ids: torch.Tensor, rows: int) -> dict[str, Any]:
+    """The cache behind tokens that `rows` rows begin with, by its argument's name; run once, with its gradient.
 
     Args:
         lm: The model in training.
@@ -129,6 +129,7 @@ def beginning(lm: Any, ids: torch.Tensor, rows: int) -> Any:
 
     inner = lm.get_base_model() if hasattr(lm, "get_base_model") else lm
     cache = DynamicCache(config=inner.config)
-    inner.get_decoder()(input_ids=ids[None], past_key_values=cache, use_cache=True)
+    argument = str(cache_argument(inner))
+    inner.get_decoder()(input_ids=ids[None], use_cache=True, **{argument: cache})
     cache.batch_repeat_interleave(rows)
-    return cache
+    return {argument: cache}

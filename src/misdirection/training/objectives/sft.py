@@ -44,6 +44,6 @@ def logits_at_labels(model: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor
     ids, learned = batch["input_ids"], batch["labels"][:, 1:] != IGNORED
     places = torch.nn.functional.pad(learned, (0, 1))
     if "beginning" in batch:
-        cache = beginning(model, batch["beginning"], len(ids))
-        return logits_at(model, places, input_ids=ids, past_key_values=cache, use_cache=True), learned
+        cached = beginning(model, batch["beginning"], len(ids))
+        return logits_at(model, places, input_ids=ids, use_cache=True, **cached), learned
     return logits_at(model, places, input_ids=ids, use_cache=False), learned
