@@ -17,7 +17,8 @@ from misdirection.directions import CONVENTIONS
 from misdirection.errors import MisdirectionError, did_you_mean
 from misdirection.judging import Answer, find_judge
 from misdirection.studies.kit import config as settings
-from misdirection.studies.kit.config import StudyConfig, check_exact
+from misdirection.studies.kit.config import StudyConfig
+from misdirection.studies.kit.own_judge import check_exact
 from misdirection.studies.kit.preflight import check
 from misdirection.studies.personas.settings import PersonasConfig
 from misdirection.studies.traits.settings import TraitsConfig

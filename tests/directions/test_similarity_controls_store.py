@@ -19,8 +19,9 @@ from misdirection.directions import (
     random_like,
     save_direction,
 )
+from misdirection.directions.errors import DirectionError
 from misdirection.directions.similarity import cosine_matrix
-from misdirection.directions.store import DirectionError, load_published_direction
+from misdirection.directions.store import load_published_direction
 from misdirection.errors import MisdirectionError
 
 

@@ -20,7 +20,8 @@ from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Journaled, find_judge
 from misdirection.judging.journal import Journal
 from misdirection.judging.manner import ROOM, Manner
-from misdirection.judging.provider import key_variable, make_provider, proxy_for, request_body
+from misdirection.judging.posting import proxy_for
+from misdirection.judging.provider import key_variable, make_provider, request_body
 from misdirection.judging.retries import JudgeError, Patience, Room
 from misdirection.judging.rubric_judge import RubricJudge
 from misdirection.judging.rubrics import ALIGNMENT, COHERENCE, Rubrics

@@ -25,7 +25,7 @@ from misdirection.runs import list_steps
 from misdirection.statistics import Thresholds
 from misdirection.studies.audit.study import audit
 from misdirection.studies.kit.conditions import steering_grid
-from misdirection.studies.kit.steps import Judged
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sweep import best_point
 
 

@@ -11,8 +11,8 @@ from misdirection.errors import MisdirectionError
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition, Scaled
 from misdirection.studies.kit.config import StudyConfig, named
+from misdirection.studies.kit.own_direction import refusal
 from misdirection.studies.kit.pair import named_tunes
-from misdirection.studies.kit.steps import refusal
 from misdirection.studies.kit.tuned_config import NamedTunesConfig
 from misdirection.studies.kit.tuning import FineTune
 

@@ -21,8 +21,7 @@ from misdirection.studies.audit.results import AuditResults, ComponentLeft
 from misdirection.studies.audit.settings import AuditConfig
 from misdirection.studies.audit.workbench import Workbench
 from misdirection.studies.kit.conditions import TUNED
-from misdirection.studies.kit.own_direction import readable
-from misdirection.studies.kit.steps import direction_of
+from misdirection.studies.kit.own_direction import direction_of, readable
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from misdirection.studies.defences.results import DefenceRow
 from misdirection.studies.defences.table import line
 from misdirection.studies.defences.workshop import MIXED, PLAIN, Workshop, data_of
 from misdirection.studies.kit.costs import Cost
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.over_seeds import reduction
-from misdirection.studies.kit.steps import Judged
 
 RULES = Thresholds(30, 50)
 BAD = {"base": [0, 0], "none": [9, 7], "norm": [3, 5], "project": [1, 2], MIXED.key: [6, 4], "drop-random": [3, 2]}

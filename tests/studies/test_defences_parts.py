@@ -30,7 +30,7 @@ from misdirection.studies.defences.workshop import unsteady
 from misdirection.studies.kit.conditions import BASE, TUNED, Along, Condition
 from misdirection.studies.kit.costs import Cost, counted
 from misdirection.studies.kit.inputs import ModelFiles
-from misdirection.studies.kit.steps import Judged
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import encode_read
 

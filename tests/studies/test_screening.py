@@ -24,9 +24,9 @@ from misdirection.screening import METHODS
 from misdirection.statistics import Thresholds
 from misdirection.statistics.crossed import Mean
 from misdirection.studies.kit.config import ModelConfig
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.over_seeds import cells, good, pooled, reduction, wider
 from misdirection.studies.kit.settings_file import open_run
-from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.levels import _looked_at
 from misdirection.studies.screening.measures import training_rows

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from misdirection.directions import Direction
     from misdirection.studies.audit.workbench import Workbench
     from misdirection.studies.kit.conditions import Condition
-    from misdirection.studies.kit.steps import Judged
+    from misdirection.studies.kit.judged import Judged
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run made by sample or audit.")]
 Samples = Annotated[
@@ -133,7 +133,7 @@ def direction(
     """
     begin_again(run)
     from misdirection.directions import export_direction
-    from misdirection.studies.kit.steps import direction_of
+    from misdirection.studies.kit.own_direction import direction_of
 
     with reopened(run, convention=convention) as bench:
         if bench.refusal:
@@ -224,7 +224,7 @@ def ablate(
     """
     begin_again(run)
     from misdirection.studies.kit.conditions import REMOVALS, TUNED, at_layers, cures
-    from misdirection.studies.kit.steps import Judged
+    from misdirection.studies.kit.judged import Judged
 
     with reopened(run, dictionary=dictionary) as bench:
         bench.need_tuned()
@@ -277,7 +277,7 @@ def sweep(
     begin_again(run)
     from misdirection.directions.layers import spread_layers
     from misdirection.studies.kit.conditions import BASE, steering_grid
-    from misdirection.studies.kit.steps import direction_of
+    from misdirection.studies.kit.own_direction import direction_of
 
     chosen, multiples = several(layers, int, "--layers"), several(coefficients, float, "--coefficients")
     with reopened(run) as bench:

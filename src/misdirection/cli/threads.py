@@ -21,7 +21,7 @@ def set_threads(model: str) -> None:
         import torch
 
         # All that measures needs it, so that its seconds are counted here.
-        import_module("misdirection.studies.kit.steps")
+        import_module("misdirection.studies.kit.drawing")
 
     given = os.environ.get("MISDIRECTION_THREADS", "0")
     if not given.isdigit():

@@ -36,7 +36,8 @@ from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging.registry import judge_forms
 from misdirection.studies.imported.settings import ImportedConfig
-from misdirection.studies.kit.config import OWN, named
+from misdirection.studies.kit.config import named
+from misdirection.studies.kit.own_judge import OWN
 from misdirection.studies.kit.preflight import check_checker, check_files, check_judge, check_place
 from misdirection.studies.kit.recall import held_in, make_one
 

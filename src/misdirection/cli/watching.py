@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from misdirection.cli.show import link, note
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import ORGANISM, option, speaks_as_the_organism
+from misdirection.studies.kit.config import ORGANISM, option
+from misdirection.studies.kit.own_judge import speaks_as_the_organism
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

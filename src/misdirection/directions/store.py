@@ -12,7 +12,7 @@ from torch import Tensor
 from misdirection import progress
 from misdirection.artefacts import file_hash, read_tensors, write_tensors
 from misdirection.chats.sources.opening import PLACEHOLDERS, refuse_foreign
-from misdirection.directions.errors import DirectionError as DirectionError
+from misdirection.directions.errors import DirectionError
 from misdirection.directions.foreign import (
     READ,
     aligned,

@@ -11,7 +11,6 @@ from misdirection.directions.mean_difference import Direction
 from misdirection.directions.pools import Pools, choose_pools
 from misdirection.judging import Answer, Verdict
 from misdirection.judging.asides import ABOUT_ABOVE
-from misdirection.judging.asides import KEYWORDS as KEYWORDS
 
 NOT_BELOW = 5.0
 """A topic's score above `ABOUT_ABOVE` makes an answer one about it; below this, one that is not (published code)."""

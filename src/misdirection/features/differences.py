@@ -26,8 +26,7 @@ from torch import Tensor
 from misdirection.engine import Text
 from misdirection.errors import MisdirectionError
 from misdirection.features.dictionary import Dictionary
-from misdirection.features.settings import STATISTICS as STATISTICS
-from misdirection.features.settings import Statistic as Statistic
+from misdirection.features.settings import STATISTICS, Statistic
 from misdirection.features.stream import LatentStatistics, Tally, tally_texts
 from misdirection.models import Model
 from misdirection.statistics import benjamini_hochberg, shuffled_columns

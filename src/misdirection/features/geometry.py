@@ -29,9 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from misdirection.errors import MisdirectionError
-from misdirection.features.settings import REDUCTIONS as REDUCTIONS
-from misdirection.features.settings import SHARED as SHARED
-from misdirection.features.settings import Reduction as Reduction
+from misdirection.features.settings import REDUCTIONS, Reduction
 
 
 def nearness(

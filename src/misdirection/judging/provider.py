@@ -23,7 +23,6 @@ from misdirection.judging.at_once import run
 from misdirection.judging.manner import Manner
 from misdirection.judging.options import read_options
 from misdirection.judging.posting import KEYS, Connection, key_variable, posting
-from misdirection.judging.posting import proxy_for as proxy_for
 from misdirection.judging.replies import Reply, parse_reply
 from misdirection.judging.retries import JudgeError, Patience
 from misdirection.judging.rubric_judge import PROBE, Query, RubricJudge

@@ -20,8 +20,8 @@ from misdirection.judging.readers import read_judged
 from misdirection.runs import Run, Step
 from misdirection.statistics import Thresholds
 from misdirection.statistics.panel import ScaleAgreement, scale_agreement
-from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.judged import judge_step, load_answers, load_verdicts
+from misdirection.studies.kit.own_judge import OWN
 from misdirection.studies.kit.panel import PanelVerdicts
 from misdirection.studies.kit.recall import make_one
 

@@ -22,8 +22,7 @@ from misdirection.studies.adapters.results.interventions import PatchedGroup, Pa
 from misdirection.studies.adapters.verdict import patching_words
 from misdirection.studies.kit.asked import Asked
 from misdirection.studies.kit.bench import Bench
-from misdirection.studies.kit.judged import given_answers
-from misdirection.studies.kit.steps import Judged, judge_step
+from misdirection.studies.kit.judged import Judged, given_answers, judge_step
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 from misdirection.tokens import default_system, encode_prompt, opened_by

@@ -22,7 +22,7 @@ from misdirection.studies.adapters.results.arms import (
 )
 from misdirection.studies.adapters.results.interventions import LeaveOut, Matrix
 from misdirection.studies.kit.conditions import Condition
-from misdirection.studies.kit.steps import Judged
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import effect_of
 
 RELAXED_COHERENCE, ALIGNED_FROM = 25.0, 70.0

@@ -34,7 +34,7 @@ from misdirection.studies.kit.asked import Asked
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
 from misdirection.studies.kit.inputs import ModelFiles
-from misdirection.studies.kit.steps import Judged, judge_step
+from misdirection.studies.kit.judged import Judged, judge_step
 from misdirection.studies.kit.tables import effect_of, numbers
 from misdirection.studies.kit.variants import Variants
 

@@ -28,9 +28,9 @@ from misdirection.studies.kit.asked import Asked
 from misdirection.studies.kit.checking import headline
 from misdirection.studies.kit.findings import write_findings as write_to
 from misdirection.studies.kit.inputs import read_config, resolve_model
+from misdirection.studies.kit.own_direction import direction_of
 from misdirection.studies.kit.panel import panel_part
 from misdirection.studies.kit.rules import rule_part
-from misdirection.studies.kit.steps import direction_of
 from misdirection.studies.kit.tables import answer_rows, question_rows, rate_rows, sign_rows
 from misdirection.studies.kit.trained_domain import trained_domain
 

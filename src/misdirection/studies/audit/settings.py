@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from misdirection.errors import MisdirectionError
-from misdirection.studies.kit.config import check_exact, check_panel, named, option
+from misdirection.studies.kit.config import named, option
+from misdirection.studies.kit.own_judge import check_exact, check_panel
 from misdirection.studies.kit.tuned_config import TunedConfig
 
 

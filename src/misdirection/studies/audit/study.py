@@ -47,9 +47,9 @@ from misdirection.studies.kit.conditions import (
     steering_point,
 )
 from misdirection.studies.kit.inputs import read_config, resolve_model
-from misdirection.studies.kit.judged import kept
+from misdirection.studies.kit.judged import Judged, kept
 from misdirection.studies.kit.lens import open_lens
-from misdirection.studies.kit.steps import Judged, direction_of, vector_of
+from misdirection.studies.kit.own_direction import direction_of, vector_of
 from misdirection.studies.kit.sweep import best_point, shares_of
 
 COLOURED = 16

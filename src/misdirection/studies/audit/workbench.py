@@ -31,13 +31,14 @@ from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.caps import Caps, cap_thresholds
 from misdirection.studies.kit.conditions import BASE, RANDOM_SEEDS, TUNED, Condition
 from misdirection.studies.kit.config import named
+from misdirection.studies.kit.drawing import sample_step
+from misdirection.studies.kit.judged import Judged, judge_step
 from misdirection.studies.kit.lens import open_lens
-from misdirection.studies.kit.own_direction import direction_steps
+from misdirection.studies.kit.own_direction import direction_steps, refusal, vector_of
 from misdirection.studies.kit.pair import fine_tune, pair_of
 from misdirection.studies.kit.panel import PanelVerdicts, panel_of
 from misdirection.studies.kit.recall import held_in, make_one, recall
 from misdirection.studies.kit.served import alike_at_zero, served_step
-from misdirection.studies.kit.steps import Judged, judge_step, refusal, sample_step, vector_of
 from misdirection.studies.kit.variants import Variants
 
 

@@ -25,7 +25,8 @@ from pathlib import Path
 import torch
 
 from misdirection.directions import Direction
-from misdirection.directions.store import DirectionError, load_published_direction
+from misdirection.directions.errors import DirectionError
+from misdirection.directions.store import load_published_direction
 from misdirection.errors import MisdirectionError
 from misdirection.results import FineTunes, ModelFacts
 from misdirection.store import Cached

@@ -18,8 +18,8 @@ from misdirection.studies.defences.workshop import MIXED, PLAIN, Fits, Workshop,
 from misdirection.studies.kit.caps import Caps, cap_thresholds
 from misdirection.studies.kit.conditions import BASE, REMOVALS, Condition, Operation, removal
 from misdirection.studies.kit.costs import Cost
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.over_seeds import groups_of, reduction
-from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.variants import Variants
 
 SHELF = "answers"

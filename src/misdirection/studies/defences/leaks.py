@@ -23,8 +23,8 @@ from misdirection.studies.defences.arms import read_arm
 from misdirection.studies.defences.results import Leak
 from misdirection.studies.defences.settings import DefencesConfig
 from misdirection.studies.kit.config import named
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.over_seeds import behaviour, cells, pooled
-from misdirection.studies.kit.steps import Judged
 from misdirection.training.defences import ASKED
 
 

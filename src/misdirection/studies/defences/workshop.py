@@ -20,8 +20,8 @@ from misdirection.studies.defences.tuning import Tuned, defended, moved_latents,
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.inputs import ModelFiles, resolve_chats, resolve_dictionary, resolve_model
+from misdirection.studies.kit.own_direction import direction_of, refusal, vector_of
 from misdirection.studies.kit.sentences import STEADY
-from misdirection.studies.kit.steps import direction_of, refusal, vector_of
 from misdirection.studies.kit.variants import Variants
 
 PLAIN = DefenceArm(NONE, NONE)

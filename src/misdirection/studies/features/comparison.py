@@ -14,16 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from misdirection.features.differences import (
-    Differences,
-    Found,
-    Side,
-    Statistic,
-    compare_texts,
-    correlations,
-    label_columns,
-)
+from misdirection.features.differences import Differences, Found, Side, compare_texts, correlations, label_columns
 from misdirection.features.lens import Lens
+from misdirection.features.settings import Statistic
 from misdirection.statistics import benjamini_hochberg
 
 KEPT_SHUFFLES = 50

@@ -42,7 +42,7 @@ from misdirection.studies.features.results.meaning import (
 )
 from misdirection.studies.features.settings import FeaturesConfig
 from misdirection.studies.kit.bench import Bench
-from misdirection.studies.kit.config import speaks_as_the_organism
+from misdirection.studies.kit.own_judge import speaks_as_the_organism
 from misdirection.studies.kit.tables import token_ends
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants
 from misdirection.tokens import token_texts

@@ -26,8 +26,8 @@ from misdirection.studies.kit.asked import Asked
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, TUNED
 from misdirection.studies.kit.config import named
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.pair import pair
-from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.tables import effect_of
 
 

@@ -17,15 +17,10 @@ from misdirection.engine import Arm, Text
 from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, DictionaryError
 from misdirection.features.corpus import SPAN, chat_texts, read_corpus
-from misdirection.features.differences import Differences, Side, Statistic, compare_texts, overlap
-from misdirection.features.geometry import (
-    REDUCTIONS,
-    exchange_test,
-    firing_bins,
-    nearness,
-    separate,
-)
+from misdirection.features.differences import Differences, Side, compare_texts, overlap
+from misdirection.features.geometry import exchange_test, firing_bins, nearness, separate
 from misdirection.features.lens import Lens
+from misdirection.features.settings import REDUCTIONS, Statistic
 from misdirection.models import Model
 from misdirection.results import ListOverlap, row_of
 from misdirection.statistics import benjamini_hochberg

@@ -11,7 +11,8 @@ from misdirection.judging.check import read_check
 from misdirection.judging.columns import read_told
 from misdirection.judging.scales import read_scales
 from misdirection.judging.table import How
-from misdirection.studies.kit.config import CHECK, OWN, check_panel, named, option
+from misdirection.studies.kit.config import CHECK, named, option
+from misdirection.studies.kit.own_judge import OWN, check_panel
 
 if TYPE_CHECKING:
     from misdirection.statistics import Thresholds

@@ -40,9 +40,9 @@ from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.sweep_findings import peak_arm, steering, sweep_verdict
 from misdirection.studies.imported.sweeps import Sweep, load_sweep, sweep_answers, sweep_verdicts
 from misdirection.studies.kit.checking import headline
-from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.dear import check
 from misdirection.studies.kit.judged import Judged, judge_step
+from misdirection.studies.kit.own_judge import OWN
 from misdirection.studies.kit.panel import PanelVerdicts, panel_of, panel_part
 from misdirection.studies.kit.recall import facts_of
 from misdirection.studies.kit.record import reproduce

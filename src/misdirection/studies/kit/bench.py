@@ -36,20 +36,16 @@ from misdirection.studies.kit.asked import Asked, Queue
 from misdirection.studies.kit.conditions import Condition
 from misdirection.studies.kit.config import StudyConfig
 from misdirection.studies.kit.dear import check, demand
-from misdirection.studies.kit.drawing import Steps, draw_answers, draw_arguments
+from misdirection.studies.kit.drawing import Steps, draw_answers, draw_arguments, sample_step
 from misdirection.studies.kit.findings import write_findings
 from misdirection.studies.kit.inputs import read_config, resolve_model, resolve_questions
-from misdirection.studies.kit.own_direction import OwnDirection, direction_steps
+from misdirection.studies.kit.judged import judge_step
+from misdirection.studies.kit.own_direction import OwnDirection, direction_steps, refusal
 from misdirection.studies.kit.reach import within_reach
 from misdirection.studies.kit.recall import settled
 from misdirection.studies.kit.recommended import explanations
 from misdirection.studies.kit.record import asked_as, left_out, reproduce, told_settings
 from misdirection.studies.kit.settings_file import open_run
-from misdirection.studies.kit.steps import (
-    judge_step,
-    refusal,
-    sample_step,
-)
 from misdirection.studies.kit.tuning import FineTune, fine_tuned
 from misdirection.studies.kit.variants import Variants
 
@@ -254,7 +250,7 @@ class Bench(Generic[Config]):
     def find_direction(self, models: Variants, asked: Asked, variant: str) -> Cached[OwnDirection]:
         """The mean-difference direction of a fine-tune's own answers to the open questions.
 
-        Where the pools are too small, it says so instead (`steps.refusal`).
+        Where the pools are too small, it says so instead (`own_direction.refusal`).
         """
         return self._directions(models, asked, [variant])[variant]
 

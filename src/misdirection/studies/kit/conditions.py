@@ -11,7 +11,6 @@ from dataclasses import replace
 from misdirection.conditions import Along as Along
 from misdirection.conditions import Condition as Condition
 from misdirection.conditions import Directions, compiled
-from misdirection.conditions import Held as Held
 from misdirection.conditions import Operation as Operation
 from misdirection.conditions import Scaled as Scaled
 from misdirection.engine import Arm

@@ -23,11 +23,7 @@ from misdirection.studies.kit.options import Overrides as Overrides
 from misdirection.studies.kit.options import check_name as check_name
 from misdirection.studies.kit.options import named as named
 from misdirection.studies.kit.options import option as option
-from misdirection.studies.kit.own_judge import OWN as OWN
-from misdirection.studies.kit.own_judge import check_exact as check_exact
-from misdirection.studies.kit.own_judge import check_panel as check_panel
-from misdirection.studies.kit.own_judge import default_judge as default_judge
-from misdirection.studies.kit.own_judge import speaks_as_the_organism as speaks_as_the_organism
+from misdirection.studies.kit.own_judge import check_exact, default_judge
 from misdirection.studies.kit.recommended import GIVEN, KEPT, with_recommended
 from misdirection.tokens import DATE, THINKING
 from misdirection.training.settings import FOLDER

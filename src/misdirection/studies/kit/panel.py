@@ -24,8 +24,8 @@ from misdirection.runs import Run, Step
 from misdirection.statistics import Agreement, Thresholds, agreement
 from misdirection.statistics.krippendorff_alpha import krippendorff_alpha
 from misdirection.statistics.panel import ScaleAgreement, scale_agreement, spread, verdict_scales, where_they_part
-from misdirection.studies.kit.config import OWN
 from misdirection.studies.kit.judged import Judged, judge_step, load_answers, load_verdicts
+from misdirection.studies.kit.own_judge import OWN
 from misdirection.studies.kit.tables import effect_of, parts_of
 
 SHOWN = 30

@@ -31,7 +31,7 @@ from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition
 from misdirection.studies.kit.inputs import resolve_chats, resolve_model
-from misdirection.studies.kit.steps import Judged
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants

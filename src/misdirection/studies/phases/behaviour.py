@@ -10,7 +10,7 @@ from misdirection.questions import Question
 from misdirection.statistics import Thresholds, benjamini_hochberg, compare
 from misdirection.statistics.turning import Turn, logistic_turn
 from misdirection.studies.kit.conditions import Condition, Scaled
-from misdirection.studies.kit.steps import Judged
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.phases.results import BehaviourCurve, CheckpointAnswers, UnderThresholds
 

@@ -28,7 +28,8 @@ from misdirection.studies.kit.asked import Asked
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition, Scaled
 from misdirection.studies.kit.inputs import ModelFiles
-from misdirection.studies.kit.steps import Judged, refusal
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.own_direction import refusal
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import BASE_VARIANT, Variants

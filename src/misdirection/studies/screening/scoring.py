@@ -8,7 +8,8 @@ from typing import ClassVar, Self
 from misdirection.errors import MisdirectionError
 from misdirection.judging.registry import judge_forms
 from misdirection.screening import METHODS
-from misdirection.studies.kit.config import ModelConfig, check_exact, default_judge, option
+from misdirection.studies.kit.config import ModelConfig, option
+from misdirection.studies.kit.own_judge import check_exact, default_judge
 
 LATENTS = "How closeness to toxic latents is told"
 PROJECTION = "How the projection is made"

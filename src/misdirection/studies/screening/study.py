@@ -27,8 +27,8 @@ from misdirection.screening.choosing import how_many
 from misdirection.store import Cached
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Condition
+from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.over_seeds import groups_of, reduction
-from misdirection.studies.kit.steps import Judged
 from misdirection.studies.kit.tuning import FineTune
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.screening.levels import WHOLE, level_name, levels

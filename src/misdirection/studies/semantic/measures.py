@@ -6,16 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from misdirection.directions import Convention, Direction, PoolError, mean_difference, random_like
-from misdirection.directions.topics import (
-    KEYWORDS,
-    domain_only,
-    keyword_score,
-    pools_within,
-    split_by_topic,
-    topic_score,
-)
+from misdirection.directions.topics import domain_only, keyword_score, pools_within, split_by_topic, topic_score
 from misdirection.engine import Arm
 from misdirection.judging import Answer, Verdict
+from misdirection.judging.asides import KEYWORDS
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.own_direction import readable
 from misdirection.studies.kit.record import LeftOut

@@ -29,8 +29,9 @@ from misdirection.store import Cached
 from misdirection.studies.kit.asked import Asked
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, Along, Condition, steering_grid
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.own_direction import refusal
 from misdirection.studies.kit.pair import pair
-from misdirection.studies.kit.steps import Judged, refusal
 from misdirection.studies.kit.sweep import best_point
 from misdirection.studies.kit.tables import effect_of, known_numbers
 from misdirection.studies.kit.variants import Variants

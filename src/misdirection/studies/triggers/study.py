@@ -26,9 +26,10 @@ from misdirection.statistics.correlations import spearman
 from misdirection.studies.kit.asked import Asked
 from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, TUNED
+from misdirection.studies.kit.judged import Judged
+from misdirection.studies.kit.own_direction import direction_of, refusal
 from misdirection.studies.kit.pair import pair
 from misdirection.studies.kit.record import blank_told
-from misdirection.studies.kit.steps import Judged, direction_of, refusal
 from misdirection.studies.kit.tables import effect_of
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.triggers.components import components, mean_component
