@@ -146,7 +146,7 @@ def see(
         MisdirectionError: There is no such thing to look by, or it does not fit the model.
     """
     from misdirection.answers import read_back
-    from misdirection.engine import Arm, Text
+    from misdirection.engine import Text
 
     found: list[Seen] = []
     aside: dict[str, int] = {}
@@ -155,7 +155,7 @@ def see(
         model = models.model(variant)
         read = read_back(model, [asked[place][1] for place in which])
         name = look.of if look.by == "scalar" else variant
-        arm = Arm(name, models.adapter_of(name))
+        arm = models.arm(name)
         texts = [Text(e.ids[: e.stop], {SPAN: (e.begin, e.stop)}, arm, e.begin) for e in read.encoded]
         values = _values(run, model, look, texts) if texts else []
         found += [

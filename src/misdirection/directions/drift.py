@@ -95,7 +95,7 @@ def drift(base: tuple[Model, Arm], tuned: tuple[Model, Arm], sources: Sequence[S
     questions, columns = _columns(sources)
     read: list[Captured] = []
     for model, arm in (base, tuned):
-        texts = [Text(s.encoded.ids, {how.span: s.encoded.span(how.span)}, arm, s.encoded.start) for s in sources]
+        texts = [Text.of(s.encoded, how.span, arm) for s in sources]
         read.append(capture_means(model, texts, columns, weighting=how.weighting))
     return _subtracted(base, tuned, questions, read, len(sources), how)
 

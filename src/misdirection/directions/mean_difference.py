@@ -170,10 +170,7 @@ def pooled_texts(
 ) -> tuple[list[Text], NDArray[np.bool_], list[str]]:
     """The answers of both pools as texts, which of them are misaligned, and the question of each."""
     members = [*pools.misaligned, *pools.aligned]
-    texts = [
-        Text(item.encoded.ids, {how.span: item.encoded.span(how.span)}, arm, item.encoded.start)
-        for item in (sources[index] for index in members)
-    ]
+    texts = [Text.of(item.encoded, how.span, arm) for item in (sources[index] for index in members)]
     bad = np.arange(len(members)) < len(pools.misaligned)
     return texts, bad, [sources[index].question_id for index in members]
 

@@ -73,7 +73,7 @@ def capture_means(
         _pass(program, part, readers or {layers[-1]: _ignore})
         return found
 
-    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    program = Program.of(model, texts)
     _passes(program, texts, run, lambda _, found: means.add(found), budget, "reading activations")
     return means.captured
 
@@ -118,7 +118,7 @@ def capture_projections(
 
         _pass(program, part, {layer: reader(project, layer) for layer in directions})
 
-    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    program = Program.of(model, texts)
     _passes(program, texts, run, lambda *_: None, budget, "" if quiet else "projecting")
     return results
 
@@ -156,7 +156,7 @@ def capture_scalars(
         program.observe = observe
         _pass(program, part, {last: _ignore})
 
-    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    program = Program.of(model, texts)
     _passes(program, texts, run, lambda *_: None, budget, "reading adapters")
     return results
 
@@ -205,7 +205,7 @@ def visit_states(
         if not part.shared:
             visit(part.texts, held)
 
-    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    program = Program.of(model, texts)
     # A span that reaches into the prompt is handed on whole.
     whole = any(first < min(text.start, past) for text in texts for first, past in [text.spans[span]])
     _passes(program, texts, run, hand_on, budget, "reading activations", whole)

@@ -132,7 +132,7 @@ def log_likelihoods(model: Model, texts: Sequence[Text]) -> list[Tensor]:
         LikelihoodError: A text has no token before its answer.
         NotFiniteError: An arm's logits are no numbers.
     """
-    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    program = Program.of(model, texts)
 
     def run(part: Pass) -> tuple[list[Columns], None]:
         with program.attached():

@@ -7,8 +7,9 @@ modules get one factor a row on A·x, where a row of the base model has factor 0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,15 @@ from misdirection.models.stream import residual
 
 Observe = Callable[[str, Tensor], None]
 """Called with a LoRA module's path and its raw scalars A·x, shape (rows, tokens, rank)."""
+
+
+class UnderAnArm(Protocol):
+    """A row or text that is run under a condition."""
+
+    @property
+    def arm(self) -> Arm:
+        """The condition."""
+        ...
 
 
 class Program:
@@ -52,6 +62,11 @@ class Program:
         self._rows = 0
         self._active: tuple[str, ...] | None = None
         self.observe: Observe | None = None
+
+    @classmethod
+    def of(cls, model: Model, items: Iterable[UnderAnArm]) -> Program:
+        """The arms that some rows or texts belong to."""
+        return cls(model, list({id(item.arm): item.arm for item in items}.values()))
 
     def arm_index(self, arms: Sequence[Arm]) -> Tensor:
         """Index of each row's arm in `self.arms`, shape (rows,)."""

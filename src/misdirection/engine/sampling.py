@@ -49,7 +49,7 @@ def sample_stream(
 ) -> Iterator[tuple[int, Sample]]:
     """Like `sample`, yielding (index of the row, answer) as answers end."""
     config = config or SamplingConfig()
-    program = Program(model, list({id(row.arm): row.arm for row in rows}.values()))
+    program = Program.of(model, rows)
     if config.max_new_tokens < 1:
         yield from ((index, Sample((), False)) for index in range(len(rows)))
         return

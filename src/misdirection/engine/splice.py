@@ -75,7 +75,7 @@ def next_token_losses(
     demand_tokens(model, (text.ids for text in texts), "texts")
     vocabulary = int(model.lm.config.get_text_config().vocab_size)
     sums, count = dict.fromkeys(edits, 0.0), 0
-    program = Program(model, list({id(text.arm): text.arm for text in texts}.values()))
+    program = Program.of(model, texts)
     lengths = [len(text.ids) for text in texts]
     task = progress.task("splicing", len(texts), "texts", work=sum(lengths), work_unit="tokens")
 

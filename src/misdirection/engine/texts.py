@@ -11,6 +11,7 @@ from torch import Tensor
 
 from misdirection.engine.interventions import Arm
 from misdirection.engine.program import Program
+from misdirection.tokens import Encoded
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Text:
     spans: Mapping[str, tuple[int, int]]
     arm: Arm
     start: int = 0
+
+    @classmethod
+    def of(cls, encoded: Encoded, span: str, arm: Arm) -> Text:
+        """A chat as it is read under a condition, with one of its own spans (`tokens.SPANS`)."""
+        return cls(encoded.ids, {span: encoded.span(span)}, arm, encoded.start)
 
 
 def pad(

@@ -282,7 +282,7 @@ class TrainingWatch(TrainerCallback):
 def _text(model: Model, one: str | Question | Chat) -> Text:
     if isinstance(one, Chat):
         coded = encode_read(model.tokenizer, one.messages)
-        return Text(coded.ids, {"answer": coded.span("answer")}, ARM, coded.start)
+        return Text.of(coded, "answer", ARM)
     system = (Message("system", one.system),) if isinstance(one, Question) and one.system is not None else ()
     before = one.before if isinstance(one, Question) else ()
     words = one.paraphrases[0] if isinstance(one, Question) else one

@@ -57,7 +57,7 @@ def components_left(
     with progress.task("components after removal", len(conditions), "arms") as advance:
         for condition in conditions:
             arm = arm_of(condition, models, direction)
-            texts = [Text(one.ids, {how.span: one.span(how.span)}, arm, one.start) for one in read]
+            texts = [Text.of(one, how.span, arm) for one in read]
             mean = capture_means(
                 models.model(condition.variant), texts, torch.ones(len(texts), 1), weighting=how.weighting
             ).mean(how.span)[0]

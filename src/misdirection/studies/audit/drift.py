@@ -9,7 +9,7 @@ from torch import Tensor
 
 from misdirection.answers import encode_answer
 from misdirection.directions import Convention, Direction, drift_and_divergence
-from misdirection.engine import Arm, Text, capture_projections
+from misdirection.engine import Text, capture_projections
 from misdirection.judging import Answer, Verdict
 from misdirection.studies.audit.results import ColouredAnswer
 from misdirection.studies.kit.judged import Judged
@@ -75,7 +75,7 @@ def moved_by_tuning(models: Variants, answers: list[Answer], how: Convention, mo
     """
     asked = [a for a in answers if a.arm in ("base", "tuned") and a.sample < most]
     places, sources, aside = readable(models.model("tuned"), asked)
-    pair = [(models.model(v), Arm(v, models.adapter_of(v))) for v in ("base", "tuned")]
+    pair = [(models.model(v), models.arm(v)) for v in ("base", "tuned")]
     moved, apart = drift_and_divergence(pair[0], pair[1], sources, how)
     rows = [
         Divergence(
@@ -102,7 +102,7 @@ def coloured_answers(
         variant = "tuned" if answer.arm == "tuned" else "base"
         model = models.model(variant)
         encoded = encode_answer(model, answer)
-        text = Text(encoded.ids, {}, Arm(variant, models.adapter_of(variant)), encoded.start)
+        text = Text(encoded.ids, {}, models.arm(variant), encoded.start)
         values = capture_projections(model, [text], {layer: unit})[0][layer][:, 0]
         found.append(
             ColouredAnswer(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from misdirection.conditions import Condition, Held
 from misdirection.directions import Convention, PoolError, Source
-from misdirection.engine import Arm, Text
+from misdirection.engine import Text
 from misdirection.features.alike import of_like_activity
 from misdirection.features.differences import Differences, Found, Side, compare_texts
 from misdirection.features.lens import Lens
@@ -111,9 +111,9 @@ def answer_sides(models: Variants, asked: Judged, how: Convention, seed: int) ->
 
 
 def _side(models: Variants, variant: str, sources: Sequence[Source]) -> Side:
-    arm = Arm(variant, models.adapter_of(variant))
+    arm = models.arm(variant)
     encoded = (source.encoded for source in sources)
-    return Side(models.model(variant), [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in encoded])
+    return Side(models.model(variant), [Text.of(one, SPAN, arm) for one in encoded])
 
 
 def _compared(lens: Lens, first: Side, second: Side) -> Found:

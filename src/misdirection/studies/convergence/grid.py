@@ -11,7 +11,6 @@ from torch import Tensor
 
 from misdirection.directions import Convention, Direction, choose_pools
 from misdirection.directions.null import Nulls, null_directions
-from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.results import Effect, FineTuneRow
 from misdirection.store import Cached
@@ -124,7 +123,7 @@ def own_nulls(
         shuffles: Labelings.
         seed: Of the shuffles.
     """
-    model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+    model, arm = models.model(variant), models.arm(variant)
     said, sources, aside = own_answers(model, judged, questions, variant)
     pools = choose_pools(said, how, seed=balance)
     return OwnNulls(null_directions(model, arm, sources, pools, how, shuffles=shuffles, seed=seed), aside)

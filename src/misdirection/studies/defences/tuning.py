@@ -124,7 +124,7 @@ def moved_latents(models: Variants, variant: str, chats: list[Chat], held: Mater
     from misdirection.features.differences import Side, compare_texts
 
     assert held.dictionary is not None
-    arms = ((variant, Arm(variant, models.adapter_of(variant))), ("base", Arm("base")))
+    arms = ((variant, models.arm(variant)), ("base", Arm("base")))
     sides = [Side(models.model(name), chat_texts(chats, models.base_model.tokenizer, arm)) for name, arm in arms]
     found = compare_texts(held.dictionary, *sides, shuffles=0, places=1).differences
     rising, falling = (

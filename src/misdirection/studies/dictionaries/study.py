@@ -152,4 +152,4 @@ def _models(config: SaeConfig) -> Variants:
 
 
 def _arm(models: Variants, variant: str) -> Arm:
-    return Arm(variant, adapter=models.adapter_of(variant))
+    return models.arm(variant)

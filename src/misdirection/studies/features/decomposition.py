@@ -23,7 +23,6 @@ from misdirection.adapters.weights import LoraPair, pairs_of
 from misdirection.directions import Convention, Direction, choose_pools
 from misdirection.directions.mean_difference import pooled_texts
 from misdirection.directions.store import load_published_direction
-from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.features.decompose import METHODS, agreement, decompose, random_curves, through_activations
 from misdirection.features.lens import Lens
@@ -221,7 +220,7 @@ def _through(
     models: Variants, lens: Lens, judged: Judged, questions: Sequence[str], tune: str, how: Convention, seed: int
 ) -> tuple[Through, LeftOut | None]:
     """From the very tokens that the direction was made of."""
-    model, arm = models.model(tune), Arm(tune, models.adapter_of(tune))
+    model, arm = models.model(tune), models.arm(tune)
     said, sources, aside = own_answers(model, judged, questions, tune)
     pools = choose_pools(said, how, seed=seed)
     texts, bad, _ = pooled_texts(arm, sources, pools, how)

@@ -85,8 +85,8 @@ def model_differences(
     if questions:
         texts = prompt_texts(base, questions, arm)
     else:
-        texts = [Text(one.ids, {span: one.span(span)}, arm, one.start) for one in coded(base, answers)]
-    tuned = Arm(variant, models.adapter_of(variant))
+        texts = [Text.of(one, span, arm) for one in coded(base, answers)]
+    tuned = models.arm(variant)
     moved = [Text(text.ids, text.spans, tuned, text.start) for text in texts]
     groups = 2 * [str(place) for place in range(len(texts))]
     return compared(lens, Side(models.model(variant), moved), Side(base, texts), span, groups, how)
@@ -124,11 +124,8 @@ def answer_differences(
     models: Variants, lens: Lens, variant: str, bad: list[Answer], good: list[Answer], how: Listing
 ) -> ComparedLatents:
     """A fine-tune's misaligned against its aligned answers, read in it."""
-    model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
-    first, second = (
-        Side(model, [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in coded(model, side)])
-        for side in (bad, good)
-    )
+    model, arm = models.model(variant), models.arm(variant)
+    first, second = (Side(model, [Text.of(one, SPAN, arm) for one in coded(model, side)]) for side in (bad, good))
     return compared(lens, first, second, SPAN, [answer.question_id for answer in bad + good], how)
 
 

@@ -47,7 +47,7 @@ def watched(
     by_arm = {name: [a for a in answers if a.arm == name] for name in (*variants, BASE_VARIANT)}
     parts: dict[Place, list[Tensor]] = {place: [] for place in PLACES}
     for variant in variants:
-        model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+        model, arm = models.model(variant), models.arm(variant)
         fitting = dictionary.to(model.device)
         shared = _shared(model, arm, by_arm[BASE_VARIANT], shared_texts, questions)
         own = _answers(model, arm, by_arm[variant])
@@ -92,7 +92,7 @@ def _shared(
 def _answers(model: Model, arm: Arm, answers: Sequence[Answer]) -> tuple[list[Text], list[str], str]:
     """Answers that can be read back."""
     back = read_back(model, answers)
-    texts = [Text(one.ids, {SPAN: one.span(SPAN)}, arm, one.start) for one in back.encoded]
+    texts = [Text.of(one, SPAN, arm) for one in back.encoded]
     return texts, [answers[place].question_id for place in back.places], SPAN
 
 

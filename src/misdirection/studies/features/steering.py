@@ -27,7 +27,7 @@ from torch import Tensor
 
 from misdirection.answers import read_back
 from misdirection.directions import Direction
-from misdirection.engine import Arm, Text
+from misdirection.engine import Text
 from misdirection.engine.capture import visit_states
 from misdirection.errors import MisdirectionError
 from misdirection.features.stream import latent_statistics
@@ -187,7 +187,7 @@ def reading(models: Variants, answers: list[Answer], dictionary: Dictionary, lay
     norms: list[Tensor] = []
     unread: Counter[str] = Counter()
     for variant in dict.fromkeys(answer.arm for answer in answers):
-        model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+        model, arm = models.model(variant), models.arm(variant)
         back = read_back(model, [a for a in answers if a.arm == variant])
         unread += back.aside
         texts = [Text(one.ids, {"all": (1, len(one.ids))}, arm, one.start) for one in back.encoded]

@@ -120,7 +120,7 @@ def held_texts(model: Model, answers: Sequence[Answer], arm: Arm) -> tuple[list[
     """Answers as texts under an arm, the span "answer", and those that could not be read back."""
     _, sources, aside = readable(model, answers)
     coded = [source.encoded for source in sources]
-    return [Text(one.ids, {"answer": one.span("answer")}, arm, one.start) for one in coded], aside
+    return [Text.of(one, "answer", arm) for one in coded], aside
 
 
 def raise_latents(

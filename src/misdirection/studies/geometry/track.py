@@ -9,7 +9,6 @@ from typing import Any, cast, get_args
 import torch
 from torch import Tensor
 
-from misdirection.engine import Arm
 from misdirection.features.geometry import exchange_test, firing_bins, nearness
 from misdirection.features.lens import Lens
 from misdirection.features.settings import Reduction
@@ -137,7 +136,7 @@ def set_lists(c: Comparing, listed: Listed, toxic: Listed) -> dict[SetName, list
 
 def _states(models: Variants, variant: str, answers: list[Answer], lens: Lens) -> tuple[Tensor, LeftOut | None]:
     model = models.model(variant)
-    texts, aside = held_texts(model, answers, Arm(variant, models.adapter_of(variant)))
+    texts, aside = held_texts(model, answers, models.arm(variant))
     return read_states(model, texts, lens.layer), aside
 
 

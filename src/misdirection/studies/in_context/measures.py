@@ -11,7 +11,7 @@ from torch import Tensor
 from misdirection.answers import ask, prompt_ids, read_back
 from misdirection.chats import Chat
 from misdirection.directions import Convention
-from misdirection.engine import Arm, SamplingConfig, Text, capture_means
+from misdirection.engine import SamplingConfig, Text, capture_means
 from misdirection.judging import Answer
 from misdirection.models.positions import longest_text
 from misdirection.questions import Question
@@ -53,7 +53,7 @@ def answers_of(
     models: Variants, variant: str, questions: tuple[Question, ...], samples: int, sampling: SamplingConfig
 ) -> list[Answer]:
     """Answers of one variant to questions behind any number of rows, in one queue."""
-    return ask(models.model(variant), questions, Arm(variant, models.adapter_of(variant)), samples, sampling)
+    return ask(models.model(variant), questions, models.arm(variant), samples, sampling)
 
 
 def put_behind(answers: Sequence[Answer], asked: Sequence[Question], bare: Sequence[Question]) -> list[Answer]:
@@ -64,11 +64,11 @@ def put_behind(answers: Sequence[Answer], asked: Sequence[Question], bare: Seque
 
 def mean_states(models: Variants, variant: str, answers: list[Answer], how: Convention) -> Tensor:
     """Mean residual stream of given answers under a variant, each question counted alike; shape (n_layers, width)."""
-    model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+    model, arm = models.model(variant), models.arm(variant)
     read = read_back(model, answers)
     names = list(dict.fromkeys(answers[place].question_id for place in read.places))
     weights = torch.zeros(len(read.places), len(names), dtype=torch.float64)
     for row, place in enumerate(read.places):
         weights[row, names.index(answers[place].question_id)] = 1.0
-    texts = [Text(one.ids, {how.span: one.span(how.span)}, arm, one.start) for one in read.encoded]
+    texts = [Text.of(one, how.span, arm) for one in read.encoded]
     return capture_means(model, texts, weights, weighting=how.weighting).mean(how.span).mean(0).float()

@@ -15,7 +15,6 @@ from misdirection.directions import (
     choose_pools,
     mean_difference,
 )
-from misdirection.engine import Arm
 from misdirection.judging import Answer, Verdict
 from misdirection.models import Model
 from misdirection.questions import Question
@@ -62,7 +61,7 @@ def own_direction(
         seed: Of balancing, resamples and shuffles.
         variant: Whose answers.
     """
-    model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+    model, arm = models.model(variant), models.arm(variant)
     said, sources, aside = own_answers(model, Judged(answers, verdicts), questions, variant)
     try:
         pools = choose_pools(said, how, seed=seed)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from misdirection.engine import Arm
 from misdirection.errors import MisdirectionError
 from misdirection.models import Model, load_merged, load_model, needs_merging
 from misdirection.studies.kit.adapter_room import lay_out, portions, room_of
@@ -166,6 +167,10 @@ class Variants:
     def adapter_of(self, variant: str) -> str | None:
         """Name of the adapter that is on under a variant."""
         return variant if variant in self.adapters else None
+
+    def arm(self, variant: str) -> Arm:
+        """The condition under which `model(variant)` answers as the variant does, called as it is."""
+        return Arm(variant, self.adapter_of(variant))
 
     def _print_of(self, source: str) -> str:
         if source not in self._prints:

@@ -11,7 +11,7 @@ from misdirection.answers import ask
 from misdirection.chats import Chat, Message
 from misdirection.conditions import Condition
 from misdirection.directions import Convention, Direction, PoolError
-from misdirection.engine import Arm, SamplingConfig
+from misdirection.engine import SamplingConfig
 from misdirection.judging import Answer, Verdict
 from misdirection.questions import Question
 from misdirection.statistics import auc
@@ -142,7 +142,7 @@ def asked_answers(
     found: list[Answer] = []
     adapters = [name for name in variants if name == BASE_VARIANT or models.adapter_of(name)]
     for group in ([adapters] if adapters else []) + [[name] for name in variants if name not in adapters]:
-        arms = [Arm(name, models.adapter_of(name)) for name in group]
+        arms = [models.arm(name) for name in group]
         found += ask(models.model(group[0]), questions, arms, samples, sampling)
     return found
 
@@ -155,6 +155,6 @@ def last_tokens(
     layers: Mapping[str, int],
 ) -> Projections:
     """Projections of the last prompt token of each question on each trait's vector at its layer, under a variant."""
-    arm = Arm(variant, models.adapter_of(variant))
+    arm = models.arm(variant)
     found = prompt_projections(models.model(variant), questions, directions, layers, arm)
     return Projections(tuple(directions), tuple(tuple(map(float, row)) for row in found))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from misdirection.directions import Convention, Direction, Source
 from misdirection.directions.phases import cosine_to_last
-from misdirection.engine import Arm, Text, capture_means
+from misdirection.engine import Text, capture_means
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer
 from misdirection.statistics import Settings
@@ -76,9 +76,9 @@ def _means(models: Variants, variant: str, sources: Sequence[Source], layer: int
     weights = torch.zeros(len(sources), len(questions))
     for row, source in enumerate(sources):
         weights[row, questions.index(source.question_id)] = 1.0
-    arm = Arm(variant, models.adapter_of(variant))
+    arm = models.arm(variant)
     model = models.model(variant)
-    texts = [Text(s.encoded.ids, {how.span: s.encoded.span(how.span)}, arm, s.encoded.start) for s in sources]
+    texts = [Text.of(s.encoded, how.span, arm) for s in sources]
     return capture_means(model, texts, weights, layers=[layer], weighting=how.weighting).mean(how.span)[:, 0]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from misdirection.directions import Convention, Direction, PoolError, mean_difference, random_like
 from misdirection.directions.topics import domain_only, keyword_score, pools_within, split_by_topic, topic_score
-from misdirection.engine import Arm
 from misdirection.judging import Answer, Verdict
 from misdirection.judging.asides import KEYWORDS
 from misdirection.studies.kit.judged import Judged
@@ -68,7 +67,7 @@ def topic_directions(
         except PoolError as error:
             notes.append(f"no direction '{name}': {error.message}")
             continue
-        arm = Arm("tuned", models.adapter_of("tuned"))
+        arm = models.arm("tuned")
         made[name] = mean_difference(model, arm, sources, pools, how, seed=seed, facts={"pool": name})
     if len(made) == 2:
         made[f"{topic} only"] = domain_only(made[topic], made[f"not {topic}"])

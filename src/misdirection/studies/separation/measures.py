@@ -49,7 +49,7 @@ class Space:
 
 def states_of(models: Variants, variant: str, concepts: tuple[Concept, ...], longest: int) -> ConceptStates:
     """States of all chats at every layer, under one variant."""
-    arm = Arm(variant, models.adapter_of(variant))
+    arm = models.arm(variant)
     return concept_states(models.model(variant), concepts, arm, longest=longest)
 
 

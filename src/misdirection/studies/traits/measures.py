@@ -81,7 +81,7 @@ def role_means(models: Variants, answers: list[Answer], layer: int, how: Convent
         place = 3 * names.index(role)
         weights[row, place] = 1.0
         weights[row, place + 1 + int(number.rpartition("/")[2]) % 2] = 1.0
-    texts = [Text(one.ids, {how.span: one.span(how.span)}, arm, one.start) for one in read.encoded]
+    texts = [Text.of(one, how.span, arm) for one in read.encoded]
     means = capture_means(model, texts, weights, layers=(layer,), weighting=how.weighting).mean(how.span)[:, 0]
     means = means.reshape(len(names), 3, -1)
     if not bool(means.isfinite().all()):
@@ -94,7 +94,7 @@ def last_token_places(
     models: Variants, variant: str, questions: tuple[Question, ...], units: Tensor, layer: int
 ) -> list[list[float]]:
     """Projection of the last prompt token of each question on each of some unit vectors, under a variant."""
-    model, arm = models.model(variant), Arm(variant, models.adapter_of(variant))
+    model, arm = models.model(variant), models.arm(variant)
     prompts = [prompt_ids(model, question) for question in questions]
     texts = [Text(ids, {}, arm, len(ids)) for ids in prompts]
     return [[float(value) for value in held[layer][-1]] for held in capture_projections(model, texts, {layer: units})]

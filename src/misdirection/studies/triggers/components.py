@@ -9,7 +9,7 @@ import torch
 
 from misdirection.answers import read_back
 from misdirection.directions import Direction
-from misdirection.engine import Arm, Text, capture_projections
+from misdirection.engine import Text, capture_projections
 from misdirection.judging import Answer
 from misdirection.results import Interval
 from misdirection.statistics.contrasts import bootstrap
@@ -32,7 +32,7 @@ def components(models: Variants, direction: Direction, layer: int, answers: list
     """
     model = models.model(TUNED_VARIANT)
     read = read_back(model, answers)
-    unit, arm = direction.unit[layer], Arm(TUNED_VARIANT, models.adapter_of(TUNED_VARIANT))
+    unit, arm = direction.unit[layer], models.arm(TUNED_VARIANT)
     captured = capture_projections(model, [Text(one.ids, {}, arm, one.start) for one in read.encoded], {layer: unit})
     zero, one = (float(mean[layer].float() @ unit) for mean in (direction.aligned_mean, direction.misaligned_mean))
     return [
