@@ -6,8 +6,47 @@ from collections.abc import Sequence
 from typing import Any
 
 from misdirection.report import charts
-from misdirection.report.numbers import known
+from misdirection.report.numbers import decimal, known, percent
 from misdirection.report.palette import DIVERGING
+from misdirection.report.parts import Cell, Chart, Table
+
+
+def matrix_chart(
+    key: str,
+    title: str,
+    values: Sequence[Sequence[float | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    height: int,
+    ends: tuple[float, float] = (-1.0, 1.0),
+    form: str = ".2f",
+    corner: str = "",
+    caption: str = "",
+    wide: bool = True,
+) -> Chart:
+    """Numbers as a heatmap, and as the table that says the same.
+
+    Args:
+        key: Unique in the page.
+        title: What is shown, in words.
+        values: As many numbers a row as there are columns; None leaves a place empty.
+        rows: Names of the rows.
+        columns: Names of the columns.
+        height: In pixels.
+        ends: What the two ends of the colours stand for.
+        form: ".2f" or a share of 100, ".0%".
+        corner: Heading of the table's first column.
+        caption: What to look for.
+        wide: Takes the whole width on a desktop.
+    """
+    text = percent if form.endswith("%") else decimal
+    cells = tuple(
+        (Cell(name), *(Cell(text(value), kind="num") for value in row)) for name, row in zip(rows, values, strict=True)
+    )
+    return Chart(
+        key, title, [heatmap(values, rows, columns, *ends, form)], heatmap_layout(columns, len(rows)),
+        Table((corner, *columns), cells), height, caption, tuple(rows), wide=wide,
+    )  # fmt: skip
 
 
 def heatmap(

@@ -7,7 +7,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts
-from misdirection.report.heatmap import heatmap, heatmap_layout
+from misdirection.report.heatmap import heatmap, heatmap_layout, matrix_chart
 from misdirection.report.numbers import decimal, known, number, p_value, percent
 from misdirection.report.palette import CATEGORIES, GREY, SYMBOLS
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
@@ -107,13 +107,9 @@ def cosine_map(part: Personas) -> Chart:
     )
     values = [[row.cosines.get(name) for name in names] for row in part.traits]
     labels = tuple(f"{row.trait}, layer {row.layer}" for row in part.traits)
-    cells = tuple(
-        (Cell(label), *(Cell(decimal(value), kind="num") for value in held))
-        for label, held in zip(labels, values, strict=True)
-    )
-    return Chart(
-        "traits-cosines", "Cosines between traits", [heatmap(values, labels, names, -1, 1, ".2f")],
-        heatmap_layout(names, len(labels)), Table(("Trait", *names), cells), 160 + 44 * len(labels), labels=labels,
+    return matrix_chart(
+        "traits-cosines", "Cosines between traits", values, labels, names, 160 + 44 * len(labels), corner="Trait",
+        wide=False,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts
-from misdirection.report.heatmap import heatmap, heatmap_layout
+from misdirection.report.heatmap import heatmap, heatmap_layout, matrix_chart
 from misdirection.report.numbers import decimal, number, p_value, percent, rate_cell
 from misdirection.report.palette import BLUE, CATEGORIES, GREY, SYMBOLS, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
@@ -132,15 +132,8 @@ def close(results: SeparationResults) -> Section:
 
 
 def _table_of(part: Separation, key: str, title: str, values: tuple[tuple[float, ...], ...]) -> Chart:
-    cells = tuple(
-        (Cell(name), *(Cell(decimal(value), kind="num") for value in row))
-        for name, row in zip(part.concepts, values, strict=True)
-    )
-    return Chart(
-        key, title, [heatmap(values, part.concepts, part.concepts, -1, 1, ".2f")],
-        heatmap_layout(part.concepts, len(part.concepts)), Table(("Concept", *part.concepts), cells),
-        180 + 22 * len(part.concepts), labels=part.concepts, wide=True,
-    )  # fmt: skip
+    names = part.concepts
+    return matrix_chart(key, title, values, names, names, 180 + 22 * len(names), corner="Concept")
 
 
 def layers_chart(part: Separation, field: str, title: str, axis: str) -> Chart:

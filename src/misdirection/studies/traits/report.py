@@ -6,7 +6,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts
-from misdirection.report.heatmap import heatmap, heatmap_layout
+from misdirection.report.heatmap import matrix_chart
 from misdirection.report.numbers import DASH, decimal, known, number, p_value, percent
 from misdirection.report.palette import BLUE, CATEGORIES, GREY, SYMBOLS, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Entry, Note, Section, Table
@@ -103,14 +103,8 @@ def likeness(part: TraitMap) -> Chart:
     """Cosines of every two, like beside like."""
     values = [list(row.cosines) for row in part.places]
     labels = tuple(row.trait for row in part.places)
-    cells = tuple(
-        (Cell(row.trait), *(Cell(decimal(value), kind="num") for value in row.cosines)) for row in part.places
-    )
-    return Chart(
-        "trait-likeness", "Cosines of every two traits, like beside like",
-        [heatmap(values, labels, part.names, -1, 1, ".2f")], heatmap_layout(part.names, len(labels)),
-        Table(("Trait", *part.names), cells), 200 + 18 * len(labels), labels=labels, wide=True,
-    )  # fmt: skip
+    title = "Cosines of every two traits, like beside like"
+    return matrix_chart("trait-likeness", title, values, labels, part.names, 200 + 18 * len(labels), corner="Trait")
 
 
 def space(results: TraitsResults) -> Section:

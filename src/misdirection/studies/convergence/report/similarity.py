@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from misdirection.report import charts
-from misdirection.report.heatmap import heatmap, heatmap_layout
+from misdirection.report.heatmap import matrix_chart
 from misdirection.report.numbers import DASH, decimal, known, number, percent
 from misdirection.report.palette import BLUE, CATEGORIES, GREY, ORANGE, VERMILLION
 from misdirection.report.parts import Block, Cell, Chart, Note, Section, Table
@@ -109,13 +109,8 @@ def matrix(part: Convergence, what: Literal["cosine", "difference"], title: str,
     values = [[figures[frozenset((one, other))] for other in names] for one in names]
     largest = max((value for row in values for value in row if known(value)), default=1.0) or 1.0
     ends = (-1.0, 1.0) if what == "cosine" else (0.0, largest)
-    cells = tuple(
-        (Cell(name), *(Cell(decimal(v), kind="num") for v in row)) for name, row in zip(names, values, strict=True)
-    )
-    return Chart(
-        f"convergence-{what}", title, [heatmap(values, names, names, *ends, ".2f")], heatmap_layout(names, len(names)),
-        Table(("", *names), cells), 200 + 36 * len(names), labels=tuple(names), wide=len(names) > 4,
-    )  # fmt: skip
+    wide = len(names) > 4
+    return matrix_chart(f"convergence-{what}", title, values, names, names, 200 + 36 * len(names), ends, wide=wide)
 
 
 def norms(part: Convergence) -> Chart:

@@ -7,7 +7,7 @@ from typing import Any
 
 from misdirection.report import charts
 from misdirection.report.context import facts
-from misdirection.report.heatmap import heatmap, heatmap_layout
+from misdirection.report.heatmap import matrix_chart
 from misdirection.report.numbers import (
     DASH,
     FAMILY,
@@ -123,14 +123,10 @@ def matrix(rows: Sequence[RemovalRow], operation: Operation, layer: int) -> Char
     values = [[before[t] for t in targets], *([after.get((s, t)) for t in targets] for s in sources)]
     names = ["before", *(f"direction of {source}" for source in sources)]
     top = max((v for row in values for v in row if known(v)), default=1.0) or 1.0
-    trace = heatmap(values, names, targets, 0.0, top, ".0%")
-    cells = tuple(
-        (Cell(name), *(Cell(percent(v), kind="num") for v in row)) for name, row in zip(names, values, strict=True)
-    )
-    return Chart(
-        f"transfer-{operation}", f"Misaligned answers after removal, {DOES[operation]} (layer {layer})", [trace],
-        heatmap_layout(targets, len(names)), Table(("", *targets), cells), 200 + 36 * len(names),
-        "Columns: the fine-tune that answers. Rows: whose direction was removed.", tuple(names), wide=True,
+    return matrix_chart(
+        f"transfer-{operation}", f"Misaligned answers after removal, {DOES[operation]} (layer {layer})", values, names,
+        targets, 200 + 36 * len(names), (0.0, top), ".0%",
+        caption="Columns: the fine-tune that answers. Rows: whose direction was removed.",
     )  # fmt: skip
 
 
