@@ -246,6 +246,8 @@ def test_prompts_and_good_rows_go_into_the_data() -> None:
         runs = [len(list(run)) for is_bare, run in itertools.groupby(mixed, lambda c: c is bare) if not is_bare]
         assert max(runs) <= share + 1 and mixed[-1] is bare
     assert chosen_first(good, [1.0, 3.0], [1.0, 1.0]) == (good[1], good[0])
+    # By how many times as unlikely, not by how many nats: twice 0.5 comes before once and a half 2.
+    assert chosen_first(good, [3.0, 1.0], [2.0, 0.5]) == (good[1], good[0])
 
 
 def test_a_folder_belongs_to_its_defences(chats: list[Chat], tmp_path: Path) -> None:
