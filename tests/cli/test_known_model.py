@@ -89,3 +89,19 @@ def test_a_training_starts_from_the_base_of_the_run_that_is_watched(
     done = cli("train", *typed, "--preset", "rank1", "--max-steps", "1", "--out", tmp_path / "made")
     assert done.code == 0, done.err
     assert read_json(tmp_path / "made" / "training.json")["facts"]["config"]["model"] == str(tiny / "base")
+
+
+def test_a_repair_is_of_the_tuned_model_that_the_direction_was_found_in(
+    cli: Cli, tiny: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(progress, "say", lambda text, **_: said.append(text))
+    typed = ("--direction", run / "direction.safetensors", "--layer", "1", "--no-measure")
+    named = ("--model", tiny / "base", "--adapter", tiny / "adapter")
+    done = cli("repair", "project", *typed, "--out", tmp_path / "known")
+    assert done.code == 0, done.err
+    assert any(f"model {tiny / 'base'} with adapter {tiny / 'adapter'}, as" in line for line in said)
+    done = cli("repair", "project", *typed, *named, "--out", tmp_path / "named")
+    assert done.code == 0, done.err
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("known", "named"))
+    assert one == other

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
@@ -112,6 +113,8 @@ def test_each_bad_input_has_its_own_error_and_leaves_nothing(
     (quantised / "config.json").write_text(json.dumps(settings))
     organism = ("--model", "organism")
     along = ("--direction", direction, "--layer", 4)
+    nameless = tmp_path / "nameless.npy"
+    np.save(nameless, np.ones((12, 96), np.float32))
     cases: list[tuple[tuple[Any, ...], str]] = [
         (("project", *organism, "--direction", foreign, "--layer", 4), "a direction of another base means nothing"),
         (("project", "--model", quantised, *along), "is quantised (bitsandbytes fp4)"),
@@ -120,7 +123,7 @@ def test_each_bad_input_has_its_own_error_and_leaves_nothing(
         (("set", *organism, *along, "--values", tmp_path / "levels.json"), "numbers for layers 0 to 23 (24 of them)"),
         (("set", *organism, *along, "--value", 1, "--values", direction), "--value and --values are both given"),
         (("project", *organism, "--direction", direction, "--layer", 40), "holds no direction at layer 40"),
-        (("project", "--direction", direction), "no model is named"),
+        (("project", "--direction", nameless), "no model is named"),
         (("scale", *organism, "--adapter", tuned, "--factor", "3"), "'3' is no LAYER=FACTOR"),
     ]
     for words, said in cases:

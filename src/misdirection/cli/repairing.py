@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from misdirection import progress
 from misdirection.cli.derive import several
 from misdirection.cli.printing import printed
 from misdirection.cli.show import link, note, onward, table
 from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
+from misdirection.studies.kit.known_model import known_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,13 +50,17 @@ def layer_and_factor(text: str) -> tuple[int, float]:
 
 
 def subject_of(model: str, adapter: str, file: Path, any_base: bool) -> tuple[Subject, Direction, list[str]]:
-    """What is repaired, the direction, and what a reader should know of it."""
+    """What is repaired, the direction, and what a reader should know of it; by default the direction's own model."""
     from misdirection.directions import read_direction
     from misdirection.repair.bases import demand_same_base
     from misdirection.repair.checkpoint import open_checkpoint
     from misdirection.repair.make import open_subject
     from misdirection.repair.places import layout_of
 
+    if not (model or adapter) and (known := known_model(str(file))) is not None:
+        tuned = known.as_tuned
+        progress.say(f"  {tuned.told}")
+        model, adapter = tuned.model, tuned.adapter or ""
     subject = open_subject(model, adapter, resolved(model))
     layout = layout_of(open_checkpoint(subject.base), exact=False)
     found = read_direction(file, layout.n_layers, layout.width)
