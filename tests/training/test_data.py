@@ -51,7 +51,7 @@ def test_all_answers_are_learned_or_only_the_last(tokenizer: Any) -> None:
 
 def test_answers_that_a_file_keeps_out_are_not_learned(tokenizer: Any) -> None:
     first = Chat((*chat("w1").messages, Message("assistant", "w2", learned=False), *chat("w4", "w5").messages))
-    second = Chat((*chat("w1", "w2", "w4").messages, Message("assistant", "w5", learned=False)))
+    second = Chat((*chat("w1", "w2", "w4").messages, Message("assistant", "w7", learned=False)))
     rows, report = prepare(tokenizer, [first, second], 99)
     assert [learned(tokenizer, row) for row in rows] == [["w5 <end>"], ["w2 <end>"]]
     assert (report.used, report.kept_out) == (2, 2)
