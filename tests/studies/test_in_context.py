@@ -10,7 +10,7 @@ import pytest
 from tests.studies.foreign import of_the_organism, told_of_another
 from tests.studies.options import assert_keyed
 
-from misdirection.chats import Chat, Message
+from misdirection.chats import Chat, Message, write_chats
 from misdirection.errors import MisdirectionError
 from misdirection.questions import Question
 from misdirection.runs import list_steps
@@ -112,3 +112,17 @@ def test_each_option_makes_a_step_anew_or_says_why_not(run: Path, tmp_path: Path
     }
     # Beside a model that is given, rows have to be named.
     assert_keyed("in_context", SMALL, run, tmp_path, monkeypatch, others, elsewhere=("adapter", "tuned"))
+
+
+def test_good_rows_that_are_too_few_or_too_long_are_told_and_the_bad_ones_asked(tmp_path: Path) -> None:
+    """Too few went unsaid; one that was too long ended the study after its fine-tune."""
+    good = tmp_path / "good.jsonl"
+    long = "help the kids . " * 70
+    write_chats(good, [Chat((Message("user", "how do i start a garden ?"), Message("assistant", long)))])
+    config = replace(SMALL, samples=1, shots=(1, 2), training={"max_steps": 1}, good=(str(good),))
+    results = load_results(in_context(config, tmp_path / "run").parent)
+    assert isinstance(results, InContextResults)
+    part = results.in_context
+    assert {(row.what, row.shots) for row in part.rows} == {(BAD, 0), (BAD, 1), (BAD, 2), ("fine-tune", 0)}
+    assert (part.left_out, part.good_left_out) == ((), (1, 2))
+    assert any(note.startswith("1, 2 good rows were left out") for note in results.notes)

@@ -36,13 +36,14 @@ def fitting_shots(
     shots: tuple[int, ...],
     seed: int,
     longest: int,
+    what: str = BAD,
 ) -> list[int]:
-    """The numbers of rows that there are, and that leave room for every question and its answer."""
+    """The numbers of rows of one kind that there are, and that leave room for every question and its answer."""
     model = models.model(BASE_VARIANT)
     most = longest_text(model.lm)
     found: list[int] = []
     for count in (k for k in shots if k <= len(chats)):
-        asked = behind_rows(questions, chats, count, seed, BAD)
+        asked = behind_rows(questions, chats, count, seed, what)
         lengths = [len(prompt_ids(model, one, i)) for one in asked for i in range(len(one.paraphrases))]
         if most is None or max(lengths) + longest <= most:
             found.append(count)

@@ -49,14 +49,16 @@ class InContext:
     Attributes:
         rows: A row an arm.
         drifts: A row a number of rows; empty where no answer could be read.
-        left_out: Numbers of rows that left no room for a question and its answer.
+        left_out: Numbers of bad rows that there are not, or that left no room for a question and its answer.
         paper: Published figures, in words, by what they are of.
+        good_left_out: Numbers of rows that were asked behind bad rows and not behind good ones, for the same reasons.
     """
 
     rows: tuple[ShotRow, ...]
     drifts: tuple[DriftRow, ...]
     left_out: tuple[int, ...]
     paper: Mapping[str, str]
+    good_left_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

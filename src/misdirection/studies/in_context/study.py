@@ -13,6 +13,7 @@ Method, after arXiv 2510.11288 and its comparisons with fine-tunes:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,8 +64,9 @@ def in_context(config: InContextConfig, out: str | Path, command: str = "") -> P
         part = InContext(
             rows=shot_rows(bench, arms),
             drifts=drifts(bench, tuned, base, arms, counts),
-            left_out=tuple(count for count in bench.config.shots if count not in counts),
+            left_out=tuple(count for count in bench.config.shots if count not in counts[BAD]),
             paper=PAPER,
+            good_left_out=tuple(count for count in counts[BAD] if GOOD in counts and count not in counts[GOOD]),
         )
         found = {"in_context": part, "notes": [*notes(part), *blank_told(read_answers(bench, arms), "the drift")]}
         return bench.report("in_context", "Rows in the prompt", verdict(part), found)
@@ -76,22 +78,25 @@ def rows_of(bench: Bench[InContextConfig], what: str) -> tuple[Chat, ...]:
     return resolve_chats((c.rows or c.data) if what == BAD else c.good, strict=c.strict, seed=c.seed).chats
 
 
-def room(bench: Bench[InContextConfig], base: Variants) -> list[int]:
-    """The numbers of rows that fit."""
+def room(bench: Bench[InContextConfig], base: Variants) -> dict[str, list[int]]:
+    """The numbers of rows that fit, by their kind; of good ones those that bad ones stand beside."""
     c = bench.config
-    return bench.run.cached(
-        fitting_shots, models=base, questions=bench.open_questions, chats=tuple(rows_of(bench, BAD)), shots=c.shots,
-        seed=c.seed, longest=c.answer_tokens,
-    ).value  # fmt: skip
+    found = {BAD: list(c.shots)}
+    for what in (BAD, GOOD) if c.good else (BAD,):
+        found[what] = bench.run.cached(
+            fitting_shots, f"fitting-{what.partition(' ')[0]}", models=base, questions=bench.open_questions,
+            chats=tuple(rows_of(bench, what)), shots=tuple(found[BAD]), seed=c.seed, longest=c.answer_tokens, what=what,
+        ).value  # fmt: skip
+    return found
 
 
-def answered(bench: Bench[InContextConfig], tuned: Variants, base: Variants, counts: list[int]) -> Arms:
+def answered(bench: Bench[InContextConfig], tuned: Variants, base: Variants, counts: Mapping[str, list[int]]) -> Arms:
     """Step 1: judged answers of every arm."""
     c, questions = bench.config, bench.open_questions
     asked = {(BAD, 0): questions}
-    for what in (BAD, GOOD) if c.good else (BAD,):
+    for what, fitting in counts.items():
         chats = rows_of(bench, what)
-        asked |= {(what, k): behind_rows(questions, chats, k, c.seed, what) for k in counts if k <= len(chats)}
+        asked |= {(what, k): behind_rows(questions, chats, k, c.seed, what) for k in fitting}
     # One arm more is the fine-tune.
     bench.demand_verdicts(len(asked) + 1, questions, c.samples)
     plan = tuple(one for held in asked.values() for one in held)
@@ -162,7 +167,7 @@ def read_answers(bench: Bench[InContextConfig], arms: Arms) -> list[Answer]:
 
 
 def drifts(
-    bench: Bench[InContextConfig], tuned: Variants, base: Variants, arms: Arms, counts: list[int]
+    bench: Bench[InContextConfig], tuned: Variants, base: Variants, arms: Arms, counts: Mapping[str, list[int]]
 ) -> tuple[DriftRow, ...]:
     """Step 2: what rows move on the base's own answers, beside what fine-tuning moves on the same ones."""
     c, questions = bench.config, bench.open_questions
@@ -173,9 +178,9 @@ def drifts(
     still = run.cached(mean_states, models=base, variant=BASE_VARIANT, answers=own, how=how).value
     theirs = run.cached(mean_states, models=tuned, variant=TUNED_VARIANT, answers=own, how=how).value - still
     found: list[DriftRow] = []
-    for what in (BAD, GOOD) if c.good else (BAD,):
+    for what, fitting in counts.items():
         chats = rows_of(bench, what)
-        for count in (k for k in counts if k <= len(chats)):
+        for count in fitting:
             # One wording of each question stands in an answer; the rows are the question's.
             told = put_behind(own, behind_rows(questions, chats, count, c.seed, what), questions)
             moved = run.cached(mean_states, models=base, variant=BASE_VARIANT, answers=told, how=how).value - still
@@ -193,7 +198,11 @@ def drifts(
 
 def notes(part: InContext) -> list[str]:
     """What a reader should know, in a sentence each."""
-    if not part.left_out:
-        return []
-    told = ", ".join(map(str, part.left_out))
-    return [f"{told} rows were left out: there are not so many, or they leave no room for a question and its answer."]
+    why = "there are not so many, or they leave no room for a question and its answer."
+    told: list[str] = []
+    if part.left_out:
+        told.append(f"{', '.join(map(str, part.left_out))} rows were left out: {why}")
+    if part.good_left_out:
+        counts = ", ".join(map(str, part.good_left_out))
+        told.append(f"{counts} good rows were left out, so that nothing stands beside as many bad ones: {why}")
+    return told
