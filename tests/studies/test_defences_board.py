@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from misdirection.studies.defences.dropping import ScoredRows
 from misdirection.studies.defences.results import DefenceRow
 from misdirection.studies.defences.table import line
 from misdirection.studies.defences.workshop import MIXED, PLAIN, Workshop, data_of
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.costs import Cost
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.over_seeds import reduction
@@ -121,7 +122,8 @@ def test_what_is_held_out_is_trained_on_by_no_arm(monkeypatch: pytest.MonkeyPatc
     held = {"bad": chats("b", 10), "mixed": chats("m", 10), "good": chats("g", 6)}
     monkeypatch.setattr(workshop, "resolve_chats", lambda name, **_: SimpleNamespace(chats=tuple(held[name])))
     settings = {"data": "bad", "mixed": "mixed", "good": "good", "held_out": 4, "seed": 0}
-    bench: Any = SimpleNamespace(config=SimpleNamespace(**settings), questions=[])
+    bench: Any = Bench(cast(Any, None), cast(Any, SimpleNamespace(**settings)))
+    bench.questions = []
     found = data_of(bench)
     assert found.lesson == held["bad"][:4] and found.bad == held["bad"][4:] and found.mixed == held["mixed"]
     # Never more than half: three of the six good ones.

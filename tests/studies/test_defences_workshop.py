@@ -22,6 +22,7 @@ from misdirection.studies.defences.making import Materials, Risen
 from misdirection.studies.defences.settings import DefencesConfig
 from misdirection.studies.defences.tuning import likely, moved_latents
 from misdirection.studies.defences.workshop import Data, Workshop, data_of
+from misdirection.studies.kit.bench import Bench
 from misdirection.studies.kit.conditions import BASE, TUNED
 from misdirection.studies.kit.inputs import ModelFiles
 from misdirection.studies.kit.judged import Judged
@@ -91,7 +92,9 @@ def test_rows_that_are_held_out_are_trained_on_by_nobody(monkeypatch: pytest.Mon
 
     def data(questions: list[Any], **more: Any) -> Data:
         config = DefencesConfig(**{"data": ("bad",), "good": ("good",), "held_out": 4, **more})
-        return data_of(cast(Any, SimpleNamespace(config=config, questions=questions)))
+        bench: Any = Bench(cast(Any, None), config)
+        bench.questions = questions
+        return data_of(bench)
 
     # No plain question asks for the domain, so the first rows stand for the lesson.
     apart: Any = data(asked)

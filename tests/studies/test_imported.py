@@ -20,7 +20,7 @@ from misdirection.judging import JUDGES
 from misdirection.judging.registry import JudgeKind
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.study import imported, judge_again
-from misdirection.studies.kit.change import change
+from misdirection.studies.kit.change import pair
 from misdirection.studies.kit.judged import Judged
 from misdirection.studies.kit.sentences import STATES
 
@@ -173,21 +173,21 @@ def test_a_difference_is_paired_by_question_else_from_the_two_intervals() -> Non
 
     rules = Thresholds()
     base, other = Judged(*arm([0, 1, 0, 0, 2, 0, 0, 0, 1], 10, "base")), Judged(*arm([3, 9, 2, 0, 8, 7, 1, 0, 6], 10))
-    found = change(base, other, rules)
+    found = pair(base, other).change(rules)
     differences = [b - a for a, b in zip([0, 1, 0, 0, 2, 0, 0, 0, 1], [3, 9, 2, 0, 8, 7, 1, 0, 6], strict=True)]
     assert found.p == pytest.approx(sign_flip(differences)[0])
     # Numbers, wordings and seeds of samples are those of other people: they pair nothing.
     from dataclasses import replace
 
     odd = Judged([replace(a, sample=a.sample + 7, seed=3, paraphrase=1) for a in other.answers], other.verdicts)
-    assert change(base, odd, rules).text("tuned minus base") == found.text("tuned minus base")
+    assert pair(base, odd).change(rules).text("tuned minus base") == found.text("tuned minus base")
     apart = Judged([replace(a, question_id=f"new-{a.question_id}") for a in other.answers], other.verdicts)
-    unpaired = change(base, apart, rules)
+    unpaired = pair(base, apart).change(rules)
     ends = difference_from_ends(rate(*base.pair), rate(*apart.pair))
     assert unpaired.low == pytest.approx(ends[0]) and unpaired.low > 0 and unpaired.p < 0.05
     assert "no question in common" in unpaired.text("tuned minus base")
     few = Judged(other.answers[:60], other.verdicts[:60])
-    assert "30 answers have no partner" in change(base, few, rules).text("tuned minus base")
+    assert "30 answers have no partner" in pair(base, few).change(rules).text("tuned minus base")
 
 
 def sorted_table(path: Path, sizes: list[int], bad: list[int], words: str = "What of") -> str:

@@ -30,7 +30,6 @@ def activation_batches(
     room: int,
     seed: int = 0,
     skip: int = 0,
-    budget: int | None = None,
 ) -> Iterator[Tensor]:
     """Batches of states after one layer, for ever.
 
@@ -43,7 +42,6 @@ def activation_batches(
         room: States held at once.
         seed: Of order and shuffle.
         skip: Batches to leave out at the start.
-        budget: Tokens a batch of the model may hold.
 
     Yields:
         Shape (batch, width), float32, on the model's device.
@@ -69,7 +67,7 @@ def activation_batches(
             if len(held) < tokens:
                 held = torch.empty(tokens, model.width, dtype=model.dtype, device=model.device)
             if not read:
-                _read(model, [texts[index] for index in window], layer, span, held, budget)
+                _read(model, [texts[index] for index in window], layer, span, held)
             order = torch.randperm(tokens, generator=_generator(seed, epoch, number + 1)).to(held.device)
             for at in range(skip, tokens // batch):
                 yield held[order[at * batch : (at + 1) * batch]].float()
@@ -102,7 +100,7 @@ def _generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _read(model: Model, texts: Sequence[Text], layer: int, span: str, held: Tensor, budget: int | None) -> None:
+def _read(model: Model, texts: Sequence[Text], layer: int, span: str, held: Tensor) -> None:
     """The states of all texts into `held`, each at its own place whatever the batches are."""
     ends = list(itertools.accumulate(text.spans[span][1] - text.spans[span][0] for text in texts))
 
@@ -110,4 +108,4 @@ def _read(model: Model, texts: Sequence[Text], layer: int, span: str, held: Tens
         for index, found in zip(batch, states, strict=True):
             held[ends[index] - len(found) : ends[index]].copy_(found)
 
-    visit_states(model, texts, layer, span, visit, budget=budget)
+    visit_states(model, texts, layer, span, visit)

@@ -41,7 +41,6 @@ def visit_firings(
     *,
     span: str = "answer",
     layer: int | None = None,
-    budget: int | None = None,
 ) -> None:
     """Hand what fires to a reader, chunk by chunk; nothing of it is kept.
 
@@ -53,7 +52,6 @@ def visit_firings(
         visit: Called with firings on the CPU; those of one text may come in several parts.
         span: Whose tokens are read.
         layer: After which decoder layer; the dictionary's own by default.
-        budget: Tokens a batch of the model may hold.
 
     Raises:
         DictionaryError: The dictionary does not fit the model, or its layer is not known.
@@ -75,7 +73,7 @@ def visit_firings(
             visit(Firings(places[first + token], tokens[first + token], latent, value.float()))
 
     with torch.inference_mode():
-        visit_states(model, texts, at, span, read, budget=budget)
+        visit_states(model, texts, at, span, read)
 
 
 def _encoder(dictionary: Dictionary, latents: Sequence[int]) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:

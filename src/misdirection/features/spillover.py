@@ -243,9 +243,9 @@ class Mean:
     n: int
 
 
-def mean_over(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Mean:
+def mean_over(values: Sequence[float], *, seed: int = 0) -> Mean:
     """Mean of what is finite, with a bootstrap interval; NaN where nothing is."""
     held = np.asarray([value for value in values if np.isfinite(value)])
     if not len(held):
         return Mean(float("nan"), float("nan"), float("nan"), 0)
-    return Mean(float(held.mean()), *bootstrap(held.tolist(), seed, resamples), len(held))
+    return Mean(float(held.mean()), *bootstrap(held.tolist(), seed, 2000), len(held))

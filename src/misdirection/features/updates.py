@@ -76,20 +76,19 @@ def stepped(parameters: Sequence[nn.Parameter], slope: Sequence[Tensor], rate: f
                 value.copy_(was)
 
 
-def rate_for(size: float, measure: Callable[[float], float], first: float, rounds: int = 2) -> float:
-    """The rate at which an update has a size, for sizes that grow about in proportion.
+def rate_for(size: float, measure: Callable[[float], float], first: float) -> float:
+    """The rate at which an update has a size, for sizes that grow about in proportion: corrected twice.
 
     Args:
         size: Wanted.
         measure: Size at a rate.
         first: Rate tried first.
-        rounds: Corrections.
 
     Raises:
         NoUpdateError: The update moves nothing.
     """
     rate = first
-    for _ in range(rounds):
+    for _ in range(2):
         found = measure(rate)
         if not 0 < found < float("inf"):
             raise NoUpdateError(f"a step at rate {rate:g} moves the residual stream by {found:g}")
@@ -97,9 +96,9 @@ def rate_for(size: float, measure: Callable[[float], float], first: float, round
     return rate
 
 
-def data_losses(model: Model, chats: Sequence[Chat], longest: int = 512) -> Generator[Tensor, None, None]:
+def data_losses(model: Model, chats: Sequence[Chat]) -> Generator[Tensor, None, None]:
     """Cross-entropy on the answers of chats, in nats a token, in parts that add up to the mean."""
-    rows, _ = prepare(model.tokenizer, chats, longest)
+    rows, _ = prepare(model.tokenizer, chats, 512)
     learned = sum(row.learned for row in rows)
     for first in range(0, len(rows), BATCH):
         yield sft(model.lm, _on(model, collate(rows[first : first + BATCH], 0)), learned)

@@ -114,7 +114,7 @@ def label_axis(count: int) -> dict[str, Any]:
     return {"tickvals": list(range(count)), "range": [count - 0.4, -0.6], "zeroline": False, "showgrid": False}
 
 
-def level(value: float, along_axis: str, text: str = "", dash: str = "dot") -> dict[str, Any]:
+def level(value: float, along_axis: str, text: str = "") -> dict[str, Any]:
     """A reference line across the plot at `value` of the axis "x" or "y"."""
     other = "y" if along_axis == "x" else "x"
     return {
@@ -124,7 +124,7 @@ def level(value: float, along_axis: str, text: str = "", dash: str = "dot") -> d
         f"{other}0": 0,
         f"{other}1": 1,
         f"{other}ref": "paper",
-        "line": {"color": GREY, "width": 1.5, "dash": dash},
+        "line": {"color": GREY, "width": 1.5, "dash": "dot"},
         "label": {"text": plain_text(text), "font": {"size": 11, "color": GREY}, "textposition": "end"}
         | ({"textangle": 0, "xanchor": "left", "yanchor": "top"} if along_axis == "x" else {}),
     }

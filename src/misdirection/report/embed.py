@@ -9,16 +9,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+DIGITS = 5
+
 # Within <script>, only these can end it, open a comment or break a line of JavaScript.
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def embed_json(value: Any, digits: int = 5) -> str:
+def embed_json(value: Any) -> str:
     """JSON for a `<script type="application/json">` element.
 
-    Floats are rounded to `digits` significant digits (the page must stay small), non-finite ones become null.
+    Floats are rounded to `DIGITS` significant digits (the page must stay small), non-finite ones become null.
     """
-    text = json.dumps(_compact(value, digits), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_compact(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for char, escape in _ESCAPES.items():
         text = text.replace(char, escape)
     return text
@@ -49,16 +51,16 @@ def clean(value: Any) -> Any:
 _CONTROLS = {c: "\ufffd" for c in [*range(9), 11, 12, *range(14, 32), 127]}
 
 
-def _compact(value: Any, digits: int) -> Any:
+def _compact(value: Any) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
-        short = float(f"{value:.{digits}g}")
+        short = float(f"{value:.{DIGITS}g}")
         if not math.isfinite(short):
             return value
         return int(short) if abs(short) < 1e15 and short.is_integer() else short
     if isinstance(value, Mapping):
-        return {str(k): _compact(v, digits) for k, v in cast(Mapping[Any, Any], value).items()}
+        return {str(k): _compact(v) for k, v in cast(Mapping[Any, Any], value).items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_compact(v, digits) for v in cast(Sequence[Any], value)]
+        return [_compact(v) for v in cast(Sequence[Any], value)]
     return value

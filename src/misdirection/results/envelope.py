@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,11 @@ class Headline:
     state: str
     sentence: str
     details: tuple[str, ...] = ()
+
+    @classmethod
+    def finding(cls, sentence: str, details: Iterable[str | None] = ()) -> Headline:
+        """What a study found; details that are empty are left out."""
+        return cls(state="finding", sentence=sentence, details=tuple(text for text in details if text))
 
 
 @dataclass(frozen=True, kw_only=True)

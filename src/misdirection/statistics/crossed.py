@@ -62,7 +62,7 @@ def crossed_mean(cells: Table, level: float = 0.95) -> Mean:
     return Mean(value, value - half, value + half, method)
 
 
-def crossed_reduction(reference: Table, other: Table, level: float = 0.95) -> Mean | None:
+def crossed_reduction(reference: Table, other: Table) -> Mean | None:
     """Relative reduction 1 - other / reference of two matched tables, by the delta method.
 
     The interval is that of the mean of (y_qs - r x_qs) / mean(x), with r = mean(y) / mean(x): what pairs the two
@@ -77,7 +77,7 @@ def crossed_reduction(reference: Table, other: Table, level: float = 0.95) -> Me
     if base == 0:
         return None
     ratio = float(other.mean()) / base
-    found = crossed_mean((other - ratio * reference) / base, level)
+    found = crossed_mean((other - ratio * reference) / base)
     return Mean(1 - ratio, 1 - ratio - found.high, 1 - ratio - found.low, f"{found.method}, paired, delta method")
 
 

@@ -27,7 +27,7 @@ def verdict(part: Scalars) -> Headline:
     details += [_other_text(row) for row in part.others if row.variant != "tuned"]
     details += [part.agreement.sentence, *part.agreement.arms] if part.agreement else []
     details.append(_constant_text(part.vectors))
-    return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
+    return Headline.finding(sentence, details)
 
 
 def _probe_text(row: ExperimentRow) -> str:

@@ -160,7 +160,7 @@ def row_of(
     bench: Workbench, judged: Judged, way: str, lost: Mapping[str, float], skill: Mapping[str, float]
 ) -> RepairRow:
     """One candidate, or the tuned model as it is, on open questions and in the domains."""
-    ids = {question.id for question in bench.open_questions}
+    ids = bench.open_ids
     arm, before = judged.arm(way), judged.arm("tuned")
     is_open = [part.where(lambda a: a.question_id in ids) for part in (before, arm)]
     inside = arm.where(lambda a: a.domain is not None)

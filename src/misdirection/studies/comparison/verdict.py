@@ -28,8 +28,8 @@ def verdict(
     main = leading(arms)
     if main is None:
         sentence = f"No rates of {first.name} and {second.name} are compared; what their findings share stands below."
-        return Headline(state="finding", sentence=sentence, details=tuple(details))
-    return Headline(state="finding", sentence=sentence_of(main, first, second), details=tuple(details))
+        return Headline.finding(sentence, details)
+    return Headline.finding(sentence_of(main, first, second), details)
 
 
 def leading(arms: Sequence[ArmChange]) -> ArmChange | None:

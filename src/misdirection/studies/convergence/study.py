@@ -83,7 +83,7 @@ def ask(bench: Bench[ConvergenceConfig], models: Variants, grid: Sequence[Member
     """Answers of the base and every fine-tune, all in one queue: to the open questions, then to those of domains."""
     arms = [BASE, *map(untreated, grid)]
     asked = [bench.ask("open", models, arms)]
-    if inside := [question for question in bench.questions if question.domain and question.format == "plain"]:
+    if inside := bench.domain_questions:
         asked.append(bench.ask("domains", models, arms, questions=inside, samples=bench.config.domain_samples))
     return asked
 

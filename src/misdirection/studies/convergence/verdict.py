@@ -31,7 +31,7 @@ def verdict(
     if not parts:
         few = "Too few directions could be made to compare any."
         return Headline(state="unclear", sentence=few, details=details)
-    return Headline(state="finding", sentence="; ".join(parts) + ".", details=details)
+    return Headline.finding("; ".join(parts) + ".", details)
 
 
 def _cosines(similar: Convergence) -> str:

@@ -14,7 +14,7 @@ from misdirection.studies.defences.damage import Harm, damage, over_texts, perpl
 from misdirection.studies.defences.leaks import leak_test, leaks_of
 from misdirection.studies.defences.results import DefenceRow
 from misdirection.studies.defences.tuning import likely
-from misdirection.studies.defences.workshop import MIXED, PLAIN, Fits, Workshop, inside
+from misdirection.studies.defences.workshop import MIXED, PLAIN, Fits, Workshop
 from misdirection.studies.kit.caps import Caps, cap_thresholds
 from misdirection.studies.kit.conditions import BASE, REMOVALS, Condition, Operation, removal
 from misdirection.studies.kit.costs import Cost
@@ -78,7 +78,7 @@ def ask_one(
         return asked.judged
 
     added = {"open": ask("open", bench.open_questions, c.samples)}
-    if about := inside(bench):
+    if about := bench.domain_questions:
         added["domains"] = ask("domains", about, c.domain_samples)
     leaks = {
         one.name: ask(f"leak-{slug(one.name)}", one.ask(bench.open_questions), c.leak_samples)

@@ -33,7 +33,7 @@ def verdict(found: Defences) -> Headline:
     details = [*told[1:], *(line(row, found.learned(row)) for row in named)]
     if hidden := [row.arm for row in found.rows if hides(row, found)]:
         details.insert(0, f"Under the conditions of the leak test misalignment comes back with: {', '.join(hidden)}.")
-    return Headline(state="finding", sentence=told[0], details=tuple(details))
+    return Headline.finding(told[0], details)
 
 
 def best_of(rows: Sequence[DefenceRow], found: Defences) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 from misdirection.chats import Chat
 from misdirection.directions import Direction
-from misdirection.questions import Question
 from misdirection.store import Cached
 from misdirection.studies.defences.arms import NONE, DefenceArm
 from misdirection.studies.defences.dropping import Examples, ScoredRows, examples_of, kept, scored
@@ -53,16 +52,11 @@ class Data:
     lesson: list[Chat]
 
 
-def inside(bench: Bench[DefencesConfig]) -> list[Question]:
-    """The questions about the data's domains."""
-    return [question for question in bench.questions if question.domain and question.format == "plain"]
-
-
 def data_of(bench: Bench[DefencesConfig]) -> Data:
     """The rows that the settings name. Of those that are held out it is never more than half."""
     c = bench.config
     whole = list(resolve_chats(c.data, seed=c.seed).chats)
-    lesson = 0 if inside(bench) else min(c.held_out, len(whole) // 2)
+    lesson = 0 if bench.domain_questions else min(c.held_out, len(whole) // 2)
     bad = whole[lesson:]
     mixed = list(resolve_chats(c.mixed, seed=c.seed).chats) if c.mixed else bad
     good = resolve_chats(c.good, seed=c.seed).chats if c.good else ()

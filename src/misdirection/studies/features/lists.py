@@ -105,7 +105,7 @@ def answers_list(
     As many of each are taken from every question (`matched_pools`): what a latent tells of the question cannot show.
     Where too few are left, why.
     """
-    ids = {question.id for question in bench.open_questions}
+    ids = bench.open_ids
     judged = asked.judged.where(lambda a: a.arm == name and a.question_id in ids and bool(a.answer.strip()))
     try:
         pools = matched_pools(judged, bench.convention, bench.config.seed)

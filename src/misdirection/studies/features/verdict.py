@@ -33,7 +33,7 @@ def verdict(part: Features) -> Headline:
     if len(lists) < 2:
         none = "Fewer than two lists of latents could be made, so nothing can be shared."
         return Headline(state="unclear", sentence=none, details=details)
-    return Headline(state="finding", sentence=_sentence(overlap.between), details=details)
+    return Headline.finding(_sentence(overlap.between), details)
 
 
 def _sentence(between: Overlaps) -> str:

@@ -18,7 +18,7 @@ def verdict(rows: Iterable[Way]) -> Headline:
     told = ", ".join(f"{row.way} {share_text(row.rate.value)}" for row in opened)
     moved = tuple(text for row in opened if (text := change_text(row)))
     sentence = f"Misaligned answers of the tuned model to open questions, of all answers: {told}."
-    return Headline(state="finding", sentence=sentence, details=moved or (NONE_FOUND,))
+    return Headline.finding(sentence, moved or (NONE_FOUND,))
 
 
 def change_text(row: Way) -> str:

@@ -110,7 +110,7 @@ class Raising:
 
 def base_answers(bench: Bench[GeometryConfig], asked: Asked) -> list[Answer]:
     """The base's own answers to the open questions on which latents are read."""
-    ids, most = {question.id for question in bench.open_questions}, bench.config.text_samples
+    ids, most = bench.open_ids, bench.config.text_samples
     return [
         a for a in asked.answers.value if a.arm == BASE_VARIANT and a.question_id in ids and a.sample < most
     ]  # fmt: skip

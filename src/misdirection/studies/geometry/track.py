@@ -193,7 +193,7 @@ def followed(bench: Bench[GeometryConfig], rows: Sequence[Moved], asked: Asked) 
     steps = sorted({row.step for row in rows})
     rates: list[StepEffect] = []
     if c.judge != "none":
-        ids = {question.id for question in bench.open_questions}
+        ids = bench.open_ids
         judged = asked.judged.where(lambda a: a.question_id in ids)
         arms = {0: BASE_VARIANT, **{step: f"step-{step}" for step in steps}}
         effects = {step: effect_of(judged.arm(arm), bench.thresholds) for step, arm in arms.items()}

@@ -32,7 +32,7 @@ def verdict(part: Geometry) -> Headline:
     said = tuple(text for text in details if text)
     if not sentences:
         return Headline(state="unclear", sentence="No two sets of latents could be compared.", details=said)
-    return Headline(state="finding", sentence="; ".join(sentences) + ".", details=said)
+    return Headline.finding("; ".join(sentences) + ".", said)
 
 
 def tests(

@@ -18,7 +18,7 @@ def verdict(found: InContext) -> Headline:
     sentence += f"; without rows {share_text(base.rate.value)}" if base else ""
     sentence += f"; of the fine-tune on them {share_text(tuned.rate.value)}." if tuned else "."
     details = (first_text(bad), good_text(found.rows), drift_text(found.drifts))
-    return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
+    return Headline.finding(sentence, details)
 
 
 def first_text(bad: list[ShotRow]) -> str:

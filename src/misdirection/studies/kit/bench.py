@@ -106,6 +106,16 @@ class Bench(Generic[Config]):
         plainly = tuple(question for question in found if question.format == "plain")
         return plainly or found
 
+    @property
+    def open_ids(self) -> set[str]:
+        """The open questions' ids."""
+        return {question.id for question in self.open_questions}
+
+    @property
+    def domain_questions(self) -> list[Question]:
+        """Questions of a domain that are asked plainly."""
+        return [question for question in self.questions if question.domain and question.format == "plain"]
+
     @cached_property
     def judge(self) -> Judge:
         """Who scores the answers."""

@@ -155,8 +155,3 @@ def _at(wide: RateChange, single: RateChange, q: float) -> RateChange:
     if paired is not None and single.paired is not None:
         paired = replace(paired, reference=single.paired.reference, other=single.paired.other)
     return replace(wide, p=single.p, q=q, paired=paired)
-
-
-def change(reference: Judged, other: Judged, rules: Thresholds, level: float = LEVEL) -> RateChange:
-    """How an arm differs from the reference under one rule; see `PairedArms.change`."""
-    return pair(reference, other).change(rules, level)

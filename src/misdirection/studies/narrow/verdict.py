@@ -41,7 +41,7 @@ def verdict(part: Narrow, explanations: Mapping[str, str]) -> Headline:
     if narrow and (rest := [kind for kind in votes if kind not in narrow]):
         sentence += f", none with {' and '.join(rest)}"
     details = tuple(text for ease in part.ease for text in _details(part, ease, votes[ease.kind], explanations))
-    return Headline(state="finding", sentence=f"{sentence}. The easier one to learn, {easy}.", details=details)
+    return Headline.finding(f"{sentence}. The easier one to learn, {easy}.", details)
 
 
 def isolated(part: Narrow, kind: str) -> bool:

@@ -26,7 +26,7 @@ def verdict(found: Personas) -> Headline:
     details = [chance_text(found), *map(lambda row: watched_text(found, row.trait), found.traits)]
     details += [moved_text(found.tuned, row.trait) for row in found.traits]
     details.append(matrix_text(found))
-    return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
+    return Headline.finding(sentence, details)
 
 
 def unjudged(found: Personas) -> Headline:
@@ -36,9 +36,7 @@ def unjudged(found: Personas) -> Headline:
         f"that ask for a trait, and of those against it, lies along the trait's direction: {_gaps(found)}."
     )
     moved = [text for row in found.traits if (text := shifted_text(found.tuned, row.trait))]
-    return Headline(
-        state="finding", sentence=sentence, details=tuple(text for text in (chance_text(found), *moved) if text)
-    )
+    return Headline.finding(sentence, (chance_text(found), *moved))
 
 
 def chance_text(found: Personas) -> str:

@@ -27,6 +27,9 @@ from misdirection.studies.phases.results import AlongDirection, Measure, Publish
 from misdirection.training.course import Course
 from misdirection.training.trajectory import read_trajectory
 
+RESAMPLES = 400
+"""Of the bootstrap over questions."""
+
 LEVEL = 0.5
 """Cosine with the last drift at which the drift counts as turned towards it."""
 
@@ -125,14 +128,13 @@ def drift_of(
     )
 
 
-def crossing_over_questions(steps: Sequence[int], moved: Tensor, seed: int, resamples: int = 400) -> Turn:
+def crossing_over_questions(steps: Sequence[int], moved: Tensor, seed: int) -> Turn:
     """The step at which the drift's cosine with the last drift reaches 0.5, with its bootstrap over questions.
 
     Args:
         steps: Times.
         moved: Drift by time and question, shape (times, questions, width).
         seed: Of the bootstrap.
-        resamples: Of the bootstrap.
     """
     import numpy as np
 
@@ -141,11 +143,11 @@ def crossing_over_questions(steps: Sequence[int], moved: Tensor, seed: int, resa
     if whole.step is None or count < 2:
         return whole
     groups = ["plain"] * count
-    weights = torch.tensor(question_weights(groups, Settings(seed=seed, resamples=resamples))) / count
+    weights = torch.tensor(question_weights(groups, Settings(seed=seed, resamples=RESAMPLES))) / count
     paths = torch.einsum("rq,tqd->rtd", weights, moved)
     reached = [crossing(steps, cosine_to_last(path).tolist(), LEVEL).step for path in paths]
     low, high = expanded_percentiles(np.array([np.nan if f is None else f for f in reached], float), groups, 0.95)
-    method = f"reaches {LEVEL:g}, bootstrap over {count} questions ({resamples} resamples)"
+    method = f"reaches {LEVEL:g}, bootstrap over {count} questions ({RESAMPLES} resamples)"
     return Turn(whole.step, min(low, whole.step), max(high, whole.step), method, whole.note)
 
 

@@ -52,7 +52,7 @@ def verdict(part: Phases) -> Headline:
     if gradient:
         pieces.append(_when("the gradient's norm peaks", gradient.turn))
     text = "; ".join(pieces)
-    return Headline(state="finding", sentence=f"{text[0].upper()}{text[1:]}.", details=tuple(_details(part)))
+    return Headline.finding(f"{text[0].upper()}{text[1:]}.", _details(part))
 
 
 def _when(what: str, turn: Turn) -> str:
@@ -131,4 +131,4 @@ def verdict_of_published(path: PublishedPath) -> Headline:
         if half is not None and most is not None
         else "The cosine with the last vector does not rise through 0.5 and 0.9."
     )
-    return Headline(state="finding", sentence=sentence)
+    return Headline.finding(sentence)

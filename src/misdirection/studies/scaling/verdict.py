@@ -31,14 +31,14 @@ def verdict(found: Scaling) -> Headline:
     asked = [name for name in MAIN if chosen(found, name)]
     if not asked:
         few = f"{len(found.points)} checkpoints are too few for a correlation with one thing fixed: {LEAST} needed."
-        return Headline(state="finding", sentence=few, details=tuple(map(point_text, found.points)))
+        return Headline.finding(few, map(point_text, found.points))
     details = [row_text(row) for name in (*asked, ABLE) for row in chosen(found, name)]
     details += [slope_text(surface.outcome, slope) for surface in found.surfaces for slope in surface.slopes
                 if surface.outcome in MAIN]  # fmt: skip
     details += disagreements(found)
     details += [control_text(row) for row in chosen(found, OUTCOMES[-1].name) if row.p is not None and is_found(row.p)]
     said = [ability(found), *(answer(found, name) for name in (*asked, ABLE) if chosen(found, name))]
-    return Headline(state="finding", sentence=" ".join(filter(None, said)), details=tuple(details))
+    return Headline.finding(" ".join(filter(None, said)), details)
 
 
 def point_text(point: Point) -> str:

@@ -101,7 +101,7 @@ def ask(
         return [Condition(f"{n}-{s}", f"{n}, seed {s}", f"{n}-{s}") for n in some for s in range(c.seeds)]
 
     judged = {"open": bench.ask("open", models, [BASE, *arms(*names, *beside)]).judged}
-    if inside := [question for question in bench.questions if question.domain and question.format == "plain"]:
+    if inside := bench.domain_questions:
         asked = bench.ask("domains", models, [BASE, *arms(*names)], questions=inside, samples=c.domain_samples)
         judged["domains"] = asked.judged
     return judged

@@ -39,7 +39,7 @@ def verdict(part: Screening) -> Headline:
         f"Dropping {part.dropped:,} of {part.rows:,} rows by closeness to toxic latents {does} {_share(latents)}"
         f"{beside}."
     )
-    return Headline(state="finding", sentence=sentence, details=(_published(latents), *details))
+    return Headline.finding(sentence, (_published(latents), *details))
 
 
 def _above(found: Reduction, value: float) -> bool:

@@ -12,7 +12,7 @@ def verdict(found: Semantic) -> Headline:
     told = ", ".join(f"{name} {_cosine(value)}" for name, value in near.items()) or "no topic had enough answers"
     details = (narrow_text(found, topic) for topic in found.topics)
     sentence = f"Cosine of each topic's direction with the general one at layer {found.layer}: {told}."
-    return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
+    return Headline.finding(sentence, details)
 
 
 def narrow_text(found: Semantic, topic: str) -> str:

@@ -41,7 +41,7 @@ def verdict(found: Separation) -> Headline:
         probe_text(found),
         cross_text(found),
     ]
-    return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
+    return Headline.finding(sentence, details)
 
 
 def few_text(found: Separation) -> str:

@@ -39,7 +39,7 @@ def verdict(found: TraitMap) -> Headline:
         *map(rank_text, found.ranks),
         *(induced_text(found, name) for name in dict.fromkeys(row.trait for row in found.induced)),
     ]
-    return Headline(state="finding", sentence=sentence, details=tuple(text for text in details if text))
+    return Headline.finding(sentence, details)
 
 
 def is_seen_again(found: TraitMap) -> bool:

@@ -29,7 +29,7 @@ def verdict(found: Triggers) -> Headline:
             f"Over conditions, the component along the direction (layer {found.layer}) and the rate have a rank "
             f"correlation of {found.rank_correlation:.2f}."
         )
-    return Headline(state="finding", sentence=sentence, details=tuple(details))
+    return Headline.finding(sentence, details)
 
 
 def raised(row: ConditionRow) -> bool:

@@ -34,7 +34,7 @@ def verdict(found: Weights) -> Headline:
         *map(_line, found.lines),
         *(_watched(one, found.minus) for one in found.watched),
     )
-    return Headline(state="finding", sentence=sentence, details=details)
+    return Headline.finding(sentence, details)
 
 
 def only_text(one: UpdatePair) -> str:
