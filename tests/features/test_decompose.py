@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from misdirection.features import DictionaryError
-from misdirection.features.decompose import agreement, decompose, random_curves, through_activations
+from misdirection.features.decompose import Decomposition, agreement, decompose, random_curves, through_activations
 
 WIDTH, LATENTS = 32, 90
 
@@ -102,3 +102,10 @@ def test_matching_pursuit_against_all_pairs(directions):
         key=lambda pair: float((atoms[list(pair)].T @ torch.linalg.pinv(atoms[list(pair)].T) @ vector).norm()),
     )
     assert set(decompose(vector, atoms, 2).latents) == set(best)
+
+
+def test_signs_agree_where_both_ways_push_a_latent_the_same_way():
+    one = Decomposition((3, 0, 5), torch.tensor([2.0, -1.0, 0.5]), torch.tensor([0.5, 0.6, 0.7]))
+    # Parts: latent 3 alike, latent 0 against, latent 5 alike and small; the largest three are 3, 7 and 0.
+    told = agreement(one, torch.tensor([4.0, 0.0, 0.0, 9.0, 0.0, 0.1, 0.0, -6.0], dtype=torch.float64))
+    assert told == pytest.approx({"overlap": 2 / 3, "chance": 3 / 8, "signs": 2 / 3})

@@ -182,3 +182,18 @@ def test_the_loss_of_a_latent_is_minus_its_mean_activation(
     with torch.no_grad():
         found = sum(latent_losses(model, dictionary, latent, LAYER, texts))
     assert float(found) == pytest.approx(-float(dictionary.encode(before)[:, latent].mean()), rel=1e-4)
+
+
+def test_an_update_that_lowers_its_latent_is_turned_round_where_that_is_asked_for():
+    held = tied(12, 40, 9.0)
+    before = torch.randn(60, 12, generator=torch.Generator().manual_seed(5))
+    lowered = change_of(held, before, before - 0.05 * held.directions[3])
+    plain, turned = spill_of(held, 3, lowered), spill_of(held, 3, lowered, oriented=True)
+    assert (plain.turn, turned.turn) == (1, -1)
+    assert plain.along == pytest.approx(-1, abs=1e-4) and turned.along == pytest.approx(1, abs=1e-4)
+    assert plain.share == pytest.approx(-1, abs=1e-4) and turned.share == pytest.approx(1, abs=1e-4)
+    assert turned.own == pytest.approx(-plain.own) and plain.own < 0
+    assert turned.steady.tolist() == pytest.approx((-plain.steady).tolist(), nan_ok=True)
+    # One that raises it is left as it is.
+    raised = spill_of(held, 3, change_of(held, before, before + 0.05 * held.directions[3]), oriented=True)
+    assert raised.turn == 1 and raised.own > 0
