@@ -136,7 +136,8 @@ def test_a_question_in_other_words_is_left_out_and_named(tmp_path: Path):
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (judged({"tuned": BAD}, judge="another"), "two by another"),
+        # What verdicts call a judge is no value of --judge, so that the hint does not offer it as one.
+        (judged({"tuned": BAD}, judge="another"), "two by another(?s:.)*--judge JUDGE, with the judge of .*two "),
         (judged({"tuned": BAD}, form="law"), "law-0"),
         (judged({"x": BAD, "y": BAD}), "x, y"),
     ],

@@ -165,8 +165,9 @@ def _same_judge(first: Side, second: Side) -> None:
         one, two = (", ".join(side.judges) for side in (first, second))
         raise MisdirectionError(
             f"{first.name} was judged by {one}, {second.name} by {two}",
-            "rates of two judges are not compared: judge one run again with the other's judge: "
-            + command("judge", first.name, "--judge", ", ".join(second.judges)),
+            # What verdicts call their judge is no value of --judge.
+            f"rates of two judges are not compared: {command('judge', first.name, '--judge', 'JUDGE')}, with the "
+            f"judge of {second.name} (its settings.yaml names it)",
         )
 
 
