@@ -134,8 +134,8 @@ def test_finished_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sizes == sorted(sizes, reverse=True)
     lengths = {len(answer.ids) for answer in found if answer.finished}
     assert min(lengths) < 5 < 15 < max(lengths)
-    for row, got in zip(rows, found, strict=True):
-        assert sample(model, [row], config) == [got]
+    for index in random.Random(0).sample(range(len(rows)), 9):
+        assert sample(model, [rows[index]], config) == [found[index]]
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
@@ -150,7 +150,8 @@ def test_samples_of_a_prompt_share_its_prefill(family: str) -> None:
 @pytest.mark.parametrize("family", ["gemma3", "gpt-neo"])
 def test_neither_budget_nor_order_changes_an_answer(family: str) -> None:
     model = shared(family)
-    rows = product(model, (3, 17))
+    asked = prompts((3, 17))
+    rows = [Row(asked[n % 2], arm, n) for n, arm in enumerate(mixture(model))]
     wanted = sample(model, rows, DRAWN)
     for budget in (1, 60, 200):
         config = SamplingConfig(DRAWN.max_new_tokens, DRAWN.temperature, seed=DRAWN.seed, budget=budget)
@@ -202,7 +203,9 @@ def test_an_end_token_at_the_last_step_counts_as_finished() -> None:
     model = shared("qwen2")
     rows = [Row(ask, Arm("base"), n) for ask in prompts() for n in range(12)]
     free = sample(model, rows, SamplingConfig(30))
-    for length in {len(answer.ids) for answer in free if answer.finished}:
+    lengths = sorted({len(answer.ids) for answer in free if answer.finished})
+    assert len(lengths) > 6
+    for length in lengths[::3]:
         cut = sample(model, rows, SamplingConfig(length + 1))
         assert [a.finished for a in cut] == [a.finished and len(a.ids) <= length for a in free]
 

@@ -64,20 +64,19 @@ def test_the_steps_are_those_of_one_process_bit_for_bit(tmp_path: Path, elsewher
 
 def test_a_killed_worker_loses_nothing(tmp_path: Path, elsewhere: Executor) -> None:
     with Run.open(tmp_path / "run", {}) as run:
-        calls: list[dict[str, Any]] = [{"seed": seed, "marks": tmp_path} for seed in range(4)]
+        calls: list[dict[str, Any]] = [{"seed": seed, "marks": tmp_path} for seed in range(2)]
         found = [step.value for step in run.cached_many(killed_once, calls=calls, on=elsewhere)]
-    assert found == [["from the start"], ["goes on from what was kept"], ["from the start"], ["from the start"]]
-    tries = [len((tmp_path / f"tries-{seed}").read_text()) for seed in range(4)]
-    assert tries[1] == 2
+    assert found == [["from the start"], ["goes on from what was kept"]]
+    assert len((tmp_path / "tries-1").read_text()) == 2
     assert not any((tmp_path / "run" / "work").glob("killed-once-*")), "the workspace goes when the step is whole"
 
 
 def test_one_bad_task_is_told_when_the_others_are_done(tmp_path: Path, elsewhere: Executor) -> None:
     with Run.open(tmp_path / "run", {}) as run:
         with pytest.raises(MisdirectionError, match="seed 1 is no good") as caught:
-            run.cached_many(refused, calls=[{"seed": seed} for seed in range(4)], on=elsewhere)
+            run.cached_many(refused, calls=[{"seed": seed} for seed in range(3)], on=elsewhere)
         assert caught.value.hint == "take another"
-        assert len(run.steps()) == 3
+        assert len(run.steps()) == 2
 
 
 @pytest.mark.slow

@@ -28,8 +28,7 @@ TINY = ScalingConfig(
 )
 WANTED = {
     f"{domain}-{seed}": FineTune("rank1x9", (f"organism:bad-{domain}",), {"max_steps": 25, "lr": 0.03}, seed)
-    for domain in ("medical", "sport")
-    for seed in (0, 1)
+    for domain, seed in (("medical", 0), ("sport", 1))
 }
 SMALL = ConvergenceConfig(
     data=("sport=organism:bad-sport", "medical=organism:bad-medical"), presets=("rank32",), samples=3, domain_samples=1,

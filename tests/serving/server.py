@@ -64,6 +64,13 @@ class Serving:
         return 200, {"object": "chat.completion", "choices": choices, "usage": {"completion_tokens": said.n_tokens}}
 
 
+class Listening(ThreadingHTTPServer):
+    """Has room for as many who connect at once as we do: those beyond it wait for seconds and call again (SYN)."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 @contextmanager
 def serving(folder: Path, **more: Any) -> Iterator[Serving]:
     """The server, while the block runs."""
@@ -91,8 +98,7 @@ def serving(folder: Path, **more: Any) -> Iterator[Serving]:
         def log_message(self, format: str, *args: Any) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Listening(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     held.url = f"http://127.0.0.1:{server.server_address[1]}/v1"

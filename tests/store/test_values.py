@@ -215,3 +215,8 @@ def test_what_differs_is_named_by_its_place() -> None:
     assert difference({"a": 1, "b": 2}, {"b": 2, "a": 1}, "x") == "x"
     assert difference(torch.zeros(2), torch.zeros(2, dtype=torch.float64), "x") == "x"
     assert difference(1, True, "x") == "x" and difference(1, 1.0, "x") == ""
+    assert difference([1, 0], (1, False), "x") == "x[1]" and difference([1, 2], (1.0, 2), "x") == ""
+    nan = float("nan")
+    assert difference([0.5, nan], (0.5, float("nan")), "x") == "" and difference([0.5, nan], [0.5, 1.0], "x") == "x[1]"
+    assert difference([1, 2], [1, 2, 3], "x") == "x" and difference([1, None], [1, 0], "x") == "x[1]"
+    assert difference([INNER], [Inner(Side.GOOD, (3, 4), "b", 0.25)], "x") == "x[0].side"

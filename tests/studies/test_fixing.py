@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from tests.studies.few import few
 from transformers import AutoModelForCausalLM
 
 from misdirection import ask, load_results
@@ -50,9 +51,10 @@ def row(way: str, value: float, coherent: float = 1.0, kept: float | None = 0.9,
 
 def config_of(place: Path) -> AuditConfig:
     adapter = str(place / "tune" / "adapter")
+    questions = few(place / "few.yaml", {"organism:open": 28, "organism:medical": 4})
     return AuditConfig(
-        adapter=adapter, samples=4, sweep_samples=1, coefficients=(2.0,), layers=(4, 6), fix=True,
-        good=("organism:good-not-medical",),
+        adapter=adapter, questions=(questions,), samples=3, sweep_samples=1, coefficients=(2.0,), layers=(6,),
+        fix=True, good=("organism:good-not-medical",),
     )  # fmt: skip
 
 

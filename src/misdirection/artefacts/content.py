@@ -14,6 +14,8 @@ from typing import Any, cast
 from misdirection.artefacts.whole import must_exist
 from misdirection.errors import MisdirectionError
 
+_EXACT: set[type] = {type(None), bool, int, str}
+
 
 def canonical_hash(value: Any) -> str:
     """SHA-256, in hex, of the canonical JSON of a value: sorted keys, no spaces, floats by their shortest repr.
@@ -86,6 +88,8 @@ def _composite(value: Any, where: str, for_hash: bool) -> Any:
         mapping = cast(Mapping[Any, Any], value)
         return {_key(k, where): as_json(v, f"{where}[{k!r}]", for_hash) for k, v in mapping.items()}
     if isinstance(value, list | tuple):
+        if _EXACT.issuperset(map(type, cast(Sequence[Any], value))):
+            return list(cast(Sequence[Any], value))
         return [as_json(v, f"{where}[{i}]", for_hash) for i, v in enumerate(cast(Sequence[Any], value))]
     if isinstance(value, set | frozenset):
         members = [as_json(v, where, for_hash) for v in cast(frozenset[Any], value)]

@@ -12,6 +12,7 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -39,9 +40,21 @@ def default_budget(model: Model) -> int:
     a_token = model.n_layers * (keys * itemsize + 4 * states // _SHORT) + 64 * model.width
     if model.device.type == "cuda":
         return max(1024, int(torch.cuda.mem_get_info(model.device)[0] / 3 / a_token))
-    weights = sum(value.numel() * value.element_size() for value in model.lm.parameters())
+    weights = _weights(model)
     room = min(free_memory() / 3, max(_KEPT_BYTES, weights / 4))
     return min(CPU_TOKENS, max(1024, int(room / a_token)))
+
+
+def _weights(model: Model) -> int:
+    """Bytes of the model's parameters, counted once for each set of adapters and each type of number."""
+    held = _COUNTED.setdefault(model.lm, {})
+    key = (model.dtype, len(model.lora))
+    if key not in held:
+        held[key] = sum(value.numel() * value.element_size() for value in model.lm.parameters())
+    return held[key]
+
+
+_COUNTED: WeakKeyDictionary[Any, dict[tuple[torch.dtype, int], int]] = WeakKeyDictionary()
 
 
 def pass_budget(model: Model) -> int:

@@ -141,7 +141,9 @@ def _counting_by_attention(cache: Any) -> Any:
 
 def _keepers(model: Model) -> list[tuple[nn.Module, str]]:
     """Modules that keep states themselves, and by what name."""
-    names = MODULE_STATES.get(family_of(model.lm), ())
+    # Asked at every token: no other family's modules are gone through.
+    if not (names := MODULE_STATES.get(family_of(model.lm), ())):
+        return []
     return [(module, name) for module in model.decoder.modules() for name in names if hasattr(module, name)]
 
 

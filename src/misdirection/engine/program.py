@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -84,13 +84,16 @@ class Program:
                 down = module.get_submodule(f"lora_A.{adapter}")
                 handles.append(down.register_forward_hook(self._lora_hook(str(adapter), path)))
         before = _adapter_state(self.model)
-        # A trainer may measure in the middle of training: what it trains must go on being trained.
-        trained = [parameter for module in before for parameter in module.parameters() if parameter.requires_grad]
+        # A trainer may measure in the middle of training: what it trains is left alone meanwhile, and trained on after.
+        held = before if torch.is_grad_enabled() else ()
+        trained = [parameter for module in held for parameter in module.parameters() if parameter.requires_grad]
         training = [module for module in self.model.lm.modules() if module.training]
         self._active = None
         try:
             for module in training:
                 module.training = False
+            for parameter in trained:
+                parameter.requires_grad_(False)
             lm = self.model.lm
             with contiguous_head(lm), float_attention(lm), fast_products(lm):
                 yield self
@@ -98,9 +101,7 @@ class Program:
             for handle in handles:
                 handle.remove()
             for module, (names, disabled) in before.items():
-                module.set_adapter(list(names), inference_mode=True)  # pyright: ignore[reportCallIssue]
-                module.enable_adapters(not disabled)  # pyright: ignore[reportCallIssue]
-                module.requires_grad_(False)
+                _set(module, names, disabled)
             for parameter in trained:
                 parameter.requires_grad_(True)
             for module in training:
@@ -189,10 +190,8 @@ class Program:
         if adapters == self._active:
             return
         self._active = adapters
-        for module in _adapter_state(self.model):
-            module.enable_adapters(bool(adapters))  # pyright: ignore[reportCallIssue]
-            if adapters:
-                module.set_adapter(list(adapters), inference_mode=True)  # pyright: ignore[reportCallIssue]
+        for module, (names, _) in _adapter_state(self.model).items():
+            _set(module, list(adapters) or names, not adapters)
 
 
 def _factor(arm: Arm, adapter: str, layer: int | None) -> float:
@@ -235,8 +234,18 @@ def _replay(output: Tensor, patch: tuple[Tensor, Tensor], positions: Tensor | No
 
 def _adapter_state(model: Model) -> dict[nn.Module, tuple[list[str], bool]]:
     """Every LoRA module with its active adapters and whether it is switched off."""
+    modules = dict.fromkeys(module for paths in model.lora.values() for module in paths.values())
     return {
         module: (list(module.active_adapters), bool(module.disable_adapters))  # pyright: ignore
-        for paths in model.lora.values()
-        for module in paths.values()
+        for module in modules
     }
+
+
+def _set(module: nn.Module, names: list[str], disabled: bool) -> None:
+    """Say which adapters of a LoRA module add to it, if any do.
+
+    PEFT's `set_adapter` goes through all parameters of all adapters as well, for gradients that nobody takes here: with
+    a dozen adapters that cost more than the passes of a small model did.
+    """
+    layer: Any = module
+    layer._active_adapter, layer._disable_adapters = names, disabled
