@@ -178,10 +178,11 @@ def test_covariance_within_takes_each_group_s_own_mean_from_it():
     assert within(states, groups) == pytest.approx(plain)
 
 
-def test_the_probe_is_tested_on_the_rows_that_it_was_not_made_of():
+@pytest.mark.parametrize("seed", range(5, 9))
+def test_the_probe_is_tested_on_the_rows_that_it_was_not_made_of(seed: int):
     """By hand: components, means and the pooled covariance of the other folds, the nearest mean for each row."""
     states, concept = around(np.random.default_rng(1).standard_normal((3, 4)), 12, 0.7, 2)
-    fold, right = _folds(concept, 3, 5), np.zeros(36)
+    fold, right = _folds(concept, 3, seed), np.zeros(36)
     assert all(np.bincount(concept[fold == part]).tolist() == [4, 4, 4] for part in range(3))
     for row in range(36):
         train = fold != fold[row]
@@ -194,8 +195,8 @@ def test_the_probe_is_tested_on_the_rows_that_it_was_not_made_of():
         gaps = (states[row] - middle) @ axes - means
         far = [gap @ np.linalg.inv(pooled) @ gap for gap in gaps]
         right[row] = int(np.argmin(far)) == concept[row]
-    assert 0.4 < right.mean() < 0.95
-    assert probe_accuracy(states, concept, (2,), folds=3, shrinkage=0.1, seed=5)[2] == pytest.approx(right.mean())
+    assert 0.3 < right.mean() < 1
+    assert probe_accuracy(states, concept, (2,), folds=3, shrinkage=0.1, seed=seed)[2] == pytest.approx(right.mean())
 
 
 def test_a_fine_tune_whose_spill_does_not_vary_leaves_the_others_to_speak():
