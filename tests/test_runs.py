@@ -154,6 +154,22 @@ def test_a_workspace_outlives_the_process_and_goes_when_the_step_is_whole(tmp_pa
 # facts and log -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("told", [{"command": "audit --x"}, {}])
+def test_a_guest_leaves_on_record_what_made_the_run_and_whether_it_was_finished(
+    tmp_path: Path, finished: bool, told: dict[str, str]
+) -> None:
+    Run.open(tmp_path / "r", {**told, "seeds": [0]}).close(finished)
+    made = read_json(tmp_path / "r" / "run.json")
+    with Run.open(tmp_path / "r", {"command": "direction r", "seeds": [1]}, guest=True) as run:
+        run.step("a", {}, writes("x"))
+    now = read_json(tmp_path / "r" / "run.json")
+    assert {name: now[name] for name in ("command", "finished", "started")} == {
+        name: made[name] for name in ("command", "finished", "started")
+    }
+    assert now["facts"] == {**told, "seeds": [1]} and now["opened"] == 2 and len(run.steps()) == 1
+
+
 def test_run_json_tells_the_run(tmp_path: Path) -> None:
     with Run.open(tmp_path / "r", {"command": "audit --x", "seeds": (0, 1), "data": Path("d")}) as run:
         assert read_json(tmp_path / "r" / "run.json")["finished"] is None

@@ -59,14 +59,17 @@ class Run:
     _measured: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     _before: list[Before] | None = field(default=None, repr=False)
     _said: set[str] = field(default_factory=set[str], repr=False)
+    _guest: bool = field(default=False, repr=False)
 
     @classmethod
-    def open(cls, path: str | Path, facts: Mapping[str, Any]) -> Run:
+    def open(cls, path: str | Path, facts: Mapping[str, Any], *, guest: bool = False) -> Run:
         """Open or make a run folder, and hold it against other writers until `close` (or the end of the process).
 
         Args:
             path: The folder; it must be absent, empty or a run.
             facts: What to record of the run in run.json (command, seeds, settings); never part of a step's key.
+            guest: The run was made by another command, which stays on record as what made it, as does whether it was
+                finished.
 
         Raises:
             MisdirectionError: The folder holds other things, is of a later format, or is open in another process.
@@ -75,10 +78,10 @@ class Run:
         must_be_run(path)
         new = [folder for folder in (path, *path.parents) if not folder.exists()]
         (path / "steps").mkdir(parents=True, exist_ok=True)
-        run = cls(path, dict(plain(facts)), Lock.take(path / ".lock"), {}, new)
+        run = cls(path, dict(plain(facts)), Lock.take(path / ".lock"), {}, new, _guest=guest)
         weakref.finalize(run, run._lock.release)
         try:
-            run._record |= _record(path, run.facts)
+            run._record |= _record(path, run.facts, guest)
             _sweep(path)
             run.retract(*(name for name in run.published if not (path / name).exists()))
             run._save()
@@ -250,7 +253,8 @@ class Run:
     def close(self, finished: bool = True) -> None:
         """Record the end (`finished=False` leaves the run marked as unfinished) and let other writers in."""
         if self._lock.held:
-            self._record["finished"] = now() if finished else None
+            if not self._guest:
+                self._record["finished"] = now() if finished else None
             try:
                 self._save()
             finally:
@@ -344,16 +348,24 @@ def _sweep(path: Path) -> None:
             stream.write(b"\n")
 
 
-def _record(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of run.json at the start: of this process, with the start of the run kept when it is resumed."""
+def _record(path: Path, facts: dict[str, Any], guest: bool) -> dict[str, Any]:
+    """The content of run.json at the start: of this process, with the start of the run kept when it is resumed.
+
+    A guest's facts get the command that made the run.
+    """
     record: dict[str, Any] = {"format": FORMAT, "started": now(), "finished": None, "opened": 0, "published": {}}
     if (path / "run.json").exists():
         try:
             old = read_json(path / "run.json")
             record |= {name: old[name] for name in ("format", "started", "opened")}
             record["published"] = dict(old.get("published", {}))
+            if guest:
+                record |= {name: old[name] for name in ("finished", "command") if name in old}
+                facts.pop("command", None)
+                facts |= {name: value for name, value in dict(old.get("facts") or {}).items() if name == "command"}
         except (MisdirectionError, KeyError, TypeError):
             progress.say(f"  {path / 'run.json'} cannot be read; it is written again")
     demand_format(record, path)
     record["opened"] += 1
-    return record | {"versions": versions(), "command": facts.get("command", sys.argv), "pid": os.getpid()}
+    made = facts.get("command", record.get("command", sys.argv))
+    return record | {"versions": versions(), "command": made, "pid": os.getpid()}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from misdirection.artefacts import read_json
 from misdirection.directions import Direction, random_like
 from misdirection.engine import Ablate, Cap, Set, Steer
 from misdirection.errors import MisdirectionError
@@ -32,6 +33,7 @@ from misdirection.studies.kit.conditions import (
     steering_point,
 )
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats, resolve_model, resolve_questions
+from misdirection.studies.kit.settings_file import write_settings
 from misdirection.studies.kit.variants import Variants
 from misdirection.studies.registry import studies
 from misdirection.studies.screening.scoring import ScreenConfig
@@ -276,14 +278,33 @@ def test_no_number_of_an_option_stands_for_by_default() -> None:
             assert not re.search(r"(^|[ ;])-1[: ]| 0 takes (all|the preset)", told), (study.name, item.name)
 
 
+@pytest.mark.parametrize(
+    ("typed", "again"),
+    [
+        ("misdirection audit --samples 3 --out r", "audit "),
+        ("misdirection -q --threads 2 study traits --out r", "study traits "),
+        ("misdirection --threads=2 --quiet sae train --out r", "sae train "),
+        ("", ""),
+    ],
+)
+def test_the_file_of_settings_says_how_it_is_used(tmp_path: Path, typed: str, again: str) -> None:
+    write_settings(tmp_path, SampleConfig(), typed)
+    head = (tmp_path / "settings.yaml").read_text().splitlines()[0]
+    assert head == f"# misdirection {again}--config settings.yaml --out runs/again"
+
+
 def test_a_run_reopens_with_its_settings_and_changes(tiny: Path, tmp_path: Path) -> None:
     from tests.studies.tiny import config
 
-    with Workbench.open(tmp_path / "run", config(tiny)) as bench:
+    with Workbench.open(tmp_path / "run", config(tiny), "misdirection sample --x 1") as bench:
         before = bench.config
-    with Workbench.reopen(tmp_path / "run", judge="none", convention=None) as bench:
+    with Workbench.reopen(tmp_path / "run", "misdirection judge run", judge="none", convention=None) as bench:
         assert bench.config.judge == "none" and bench.config.convention == before.convention
         assert bench.config.layers == (1, 2) and bench.config.questions == before.questions
+    # What made it stays on record, and so does the command that makes it again.
+    assert read_json(tmp_path / "run" / "run.json")["command"] == "misdirection sample --x 1"
+    head = (tmp_path / "run" / "settings.yaml").read_text().splitlines()[0]
+    assert head == "# misdirection sample --config settings.yaml --out runs/again"
     with pytest.raises(MisdirectionError, match="holds no run"):
         Workbench.reopen(tmp_path).__enter__()
     (tmp_path / "other").mkdir()

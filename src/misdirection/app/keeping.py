@@ -55,13 +55,10 @@ def keep(run: OpenRun, name: str, spoken: Sequence[Spoken], judge: Judge | None 
     inputs = {"conditions": [asdict(condition)], "change": change.model_dump(), "answers": [asdict(a) for a in answers]}
     try:
         record = read_json(run.path / "run.json")
-        with Run.open(run.path, dict(record.get("facts") or {})) as held:
-            try:
-                _check_free(run, name, inputs)
-                verdicts = None if judge is None else judge_live(judge, answers)
-                return _write(held, name, inputs, answers, verdicts)
-            finally:
-                held.close(finished=bool(record.get("finished")))
+        with Run.open(run.path, dict(record.get("facts") or {}), guest=True) as held:
+            _check_free(run, name, inputs)
+            verdicts = None if judge is None else judge_live(judge, answers)
+            return _write(held, name, inputs, answers, verdicts)
     except OSError as error:
         raise _unwritten(run, error) from error
 

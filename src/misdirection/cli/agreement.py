@@ -12,7 +12,6 @@ from misdirection.cli.begin import begin_again, tell
 from misdirection.cli.derive import several
 from misdirection.cli.printing import Json, printed
 from misdirection.cli.show import link, note, table
-from misdirection.cli.studies import command_line
 from misdirection.errors import MisdirectionError, command
 from misdirection.judging.registry import judge_forms
 from misdirection.studies.kit.preflight import check_files, check_judge, check_target
@@ -108,7 +107,7 @@ def _compare(run: Path | None, judges: Sequence[str], rules: Any) -> PanelVerdic
     from misdirection.studies.agreement import in_run, of_tables
 
     if run is not None:
-        return in_run(run, judges, rules, command_line())
+        return in_run(run, judges, rules)
     paths = [name.removeprefix("table:") for name in judges if name.startswith("table:")]
     if len(paths) != len(judges) or len(paths) < 2:
         typed = command("agreement", "--judge", "table:A", "--judge", "table:B")

@@ -41,7 +41,7 @@ class Rated:
     places: tuple[int, ...]
 
 
-def in_run(folder: str | Path, judges: Sequence[str], rules: Thresholds, command: str = "") -> PanelVerdicts:
+def in_run(folder: str | Path, judges: Sequence[str], rules: Thresholds) -> PanelVerdicts:
     """Judges on the answers of a run; with one named, the other is the run's own.
 
     Raises:
@@ -54,7 +54,7 @@ def in_run(folder: str | Path, judges: Sequence[str], rules: Thresholds, command
     if not (folder / "run.json").exists():
         raise MisdirectionError(f"{folder} holds no run", f"make one with: {make_one(folder)}")
     facts = read_json(folder / "run.json").get("facts", {})
-    with Run.open(folder, facts | ({"command": command} if command else {})) as run:
+    with Run.open(folder, facts, guest=True) as run:
         answers = _last(run, "answers")
         found = tuple(load_verdicts(_step(run, answers, judge)) for judge in several)
         return PanelVerdicts(tuple(several), load_answers(answers), found, rules)

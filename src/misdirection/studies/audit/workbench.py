@@ -69,7 +69,7 @@ class Workbench(Bench[AuditConfig]):
         if changes.get("dictionary"):
             # One that does not fit is refused before the run remembers it.
             open_lens(config, config.dictionary)
-        with cls.open(out, config, typed) as bench:
+        with cls.open(out, config, typed, guest=True) as bench:
             yield bench
 
     @cached_property

@@ -74,8 +74,8 @@ class Bench(Generic[Config]):
 
     @classmethod
     @contextmanager
-    def open(cls, out: str | Path, config: Config, command: str = "") -> Generator[Self]:
-        """Open or resume a run with these settings.
+    def open(cls, out: str | Path, config: Config, command: str = "", *, guest: bool = False) -> Generator[Self]:
+        """Open or resume a run with these settings; as a guest where another command made it (`Run.open`).
 
         Raises:
             MisdirectionError: A setting is wrong, a question set, judge or convention unknown; said before anything is
@@ -88,7 +88,7 @@ class Bench(Generic[Config]):
         if where := getattr(config, "on", ""):
             read_where(where)
         config = settled(config, out)
-        with open_run(out, config, command, judge=judge.name) as run:
+        with open_run(out, config, command, guest=guest, judge=judge.name) as run:
             yield cls(run, config, command, len(read_log(run.path)))
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from itertools import takewhile
@@ -13,21 +14,25 @@ from misdirection.errors import MisdirectionError, command
 from misdirection.runs import Run
 from misdirection.studies.kit.recall import PATHS, facts_of
 
+_BEFORE = re.compile(r"^\S+(\s+(--threads[=\s]+\d+|-q|--quiet))*\s*")
+"""The program's name and what stands in front of a command's."""
+
 NAME = "settings.yaml"
 """Of the file in a run's folder."""
 
 
-def open_run(out: str | Path, config: Any, typed: str, **more: Any) -> Run:
+def open_run(out: str | Path, config: Any, typed: str, *, guest: bool = False, **more: Any) -> Run:
     """Open the run of these settings, and write them into it.
 
     Args:
         out: The run's folder.
         config: The settings, completed: a dataclass.
         typed: The command line.
+        guest: See `Run.open`.
         more: Further facts of the run.
     """
-    run = Run.open(out, facts_of(config, typed) | more)
-    write_settings(run.path, config, typed)
+    run = Run.open(out, facts_of(config, typed) | more, guest=guest)
+    write_settings(run.path, config, str(run.facts.get("command") or ""))
     return run
 
 
@@ -41,7 +46,7 @@ def write_settings(run: Path, config: Any, typed: str) -> Path:
     """
     import yaml
 
-    words = list(takewhile(lambda word: not word.startswith("-"), typed.split()))[1:]
+    words = takewhile(lambda word: not word.startswith("-"), _BEFORE.sub("", typed).split())
     head = (
         f"# {command(*words, '--config', NAME, '--out', 'runs/again')}\n# What is typed goes before what stands here.\n"
     )
