@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from tests.families import LAYERS, WIDTH, network, vector, words
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from misdirection import progress
 from misdirection.chats import Chat, Message
 from misdirection.directions import Direction, save_direction
 from misdirection.models import wrap
@@ -139,12 +141,57 @@ def test_a_training_that_goes_on_keeps_where_it_began(tmp_path: Path) -> None:
     held = watch(error_rate=0.5).attach(again)
     again.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-12"))
     found = read_watch_log(tmp_path / "whole" / "watch.jsonl")
-    assert list(found.steps) == list(want.steps) and [look.number for look in held.looks.values()] == [4, 5, 6]
+    assert list(found.steps) == list(want.steps) and [look.number for look in held.looks.values()] == [*range(1, 7)]
     assert all(np.allclose(found.steps[step], want.steps[step], atol=1e-4) for step in want.steps)
     other = trainer(tmp_path / "whole", save="steps")
     watch(error_rate=0.5, log=tmp_path / "none.jsonl").attach(other)
     with pytest.raises(MonitorError, match="does not tell where it began"):
         other.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-12"))
+
+
+def test_an_alarm_of_before_the_kill_stands_and_its_looks_count(tmp_path: Path) -> None:
+    control = trainer(tmp_path / "control")
+    watch(error_rate=0.5).attach(control)
+    control.train()
+    log = tmp_path / "control" / "watch.jsonl"
+
+    def going(**more: Any) -> tuple[Trainer, TrainingWatch]:
+        made = trainer(tmp_path / "run", word=50, lr=2e-2, save="steps")
+        held = {"error_rate": 0.5, "margin": 0.0, "control": log, "below": below} | more
+        return made, watch(**held).attach(made)
+
+    below: list[str] = []
+    made, held = going()
+    made.train()
+    if held.alarm is None:
+        below = list(TABLES)
+        made, held = going()
+        made.train()
+    assert held.alarm is not None and held.alarm[0] <= 12
+    want = {step: (look.number, look.p, look.level, look.alarm) for step, look in held.looks.items()}
+    lines = (tmp_path / "run" / "watch.jsonl").read_text()
+    before = str(tmp_path / "run" / "checkpoint-12")
+    again, found = going()
+    progress.enable(said := io.StringIO())
+    try:
+        again.train(resume_from_checkpoint=before)
+    finally:
+        progress.disable()
+    assert found.alarm is not None and found.alarm[0] == held.alarm[0]
+    assert {step: (look.number, look.p, look.level, look.alarm) for step, look in found.looks.items()} == want
+    assert all(np.allclose(found.looks[step].statistics, held.looks[step].statistics, atol=1e-3) for step in want)
+    told = said.getvalue()
+    assert told.count("alarm") == 1 and f"was raised at step {held.alarm[0]} already" in told
+    (tmp_path / "run" / "watch.jsonl").write_text(lines)
+    stopping, ended = going(stop=True)
+    stopping.train(resume_from_checkpoint=before)
+    assert ended.alarm is not None and stopping.state.global_step == 13
+    for name, value in {"every": 2, "error_rate": 0.4, "margin": 0.1, "below": ["a"] if below else ["b"]}.items():
+        other = trainer(tmp_path / "run", word=50, lr=2e-2, save="steps")
+        given = {"every": 4, "error_rate": 0.5, "margin": 0.0, "control": log, "below": below} | {name: value}
+        TrainingWatch(TABLES, PROMPTS, layer=2, **given).attach(other)
+        with pytest.raises(MonitorError, match=f"another {name.replace('_', ' ')} up to step 12: it was"):
+            other.train(resume_from_checkpoint=before)
 
 
 def test_a_control_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -169,6 +216,11 @@ def test_a_control_of_something_else_is_refused(tmp_path: Path) -> None:
     refused("every 4 steps, and this run is every 2", every=2)
     refused("cannot raise the alarm", error_rate=1e-5)
     refused("no such file", control=tmp_path / "none")
+    first, start, last = log.read_text().splitlines()
+    late = json.loads(last) | {"step": 12}
+    gap = tmp_path / "gap.jsonl"
+    gap.write_text("\n".join([first, start, last, json.dumps(late)]))
+    refused("not looked at at step 8", control=gap)
 
     def move(model: Any) -> None:
         with torch.no_grad():

@@ -21,6 +21,7 @@ import json
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,9 +36,9 @@ from misdirection.engine import Arm, Text, capture_projections
 from misdirection.models import Model, find_layers
 from misdirection.monitoring.errors import MonitorError
 from misdirection.monitoring.watch import Watch, read_watched
-from misdirection.monitoring.watch_log import KIND, SAME, WatchLog, read_control, read_watch_log
+from misdirection.monitoring.watch_log import ALIKE, KIND, SAME, WatchLog, read_control, read_watch_log
 from misdirection.questions import Question
-from misdirection.statistics.sequential import Look, Sequential
+from misdirection.statistics.sequential import Look, Sequential, statistics_of
 from misdirection.tokens import PLAIN_TEMPLATE, encode_prompt, encode_read
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class TrainingWatch(TrainerCallback):
 
     Attributes:
         alarm: The first look that raised the alarm, None as long as none has.
-        looks: All looks by step.
+        looks: All looks by step, those of before a training was gone on with among them.
         seconds: Spent on reading and testing.
     """
 
@@ -146,13 +147,16 @@ class TrainingWatch(TrainerCallback):
                 f"{self._test.looks or 'any number of'} looks",
                 f"give {least} prompts or more, or look less often",
             )
-        if state.global_step:
-            self._start = self._earlier(state.global_step)
+        earlier = self._earlier(state.global_step) if state.global_step else None
+        if earlier is not None:
+            self._start = earlier.start
         else:
             self._start = self._read(model)
             self._write(self._facts, {"step": 0, "values": self._by_name(self._start)}, anew=True)
         self._sd = np.maximum(self._start.std(axis=0, ddof=1), 1e-12)
         self._held = [read_control(path, self._facts, self._start) for path in self._controls]
+        if earlier is not None:
+            self._take_up(earlier, control)
         self.seconds += time.monotonic() - began
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -225,23 +229,43 @@ class TrainingWatch(TrainerCallback):
             rows.append(row)
         return np.array(rows)
 
-    def _earlier(self, step: int) -> NDArray[np.float64]:
-        """Components before training, of a training that is gone on with; looks beyond its step are taken again."""
+    def _earlier(self, step: int) -> WatchLog:
+        """What was seen of a training that is gone on with; looks beyond its step are taken again."""
         if not self._path.is_file():
             raise MonitorError(
                 f"the training goes on at step {step}, and {self._path} does not tell where it began",
                 "give the log of its first part (log=...), or watch from the beginning",
             )
         held = read_watch_log(self._path)
-        if any(held.facts.get(name) != plain(self._facts)[name] for name in SAME):
-            raise MonitorError(f"{self._path} watched something else", "give another log=..., or the same prompts")
+        if wrong := [name for name in ALIKE if held.facts.get(name) != plain(self._facts)[name]]:
+            was = "" if wrong[0] in SAME else f": it was {held.facts.get(wrong[0])}"
+            raise MonitorError(
+                f"{self._path} was watched with another {wrong[0].replace('_', ' ')} up to step {step}{was}",
+                "go on as it began, so that the alarm stays one test; or train anew into another folder",
+            )
         lines = self._path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines[: len(held.steps) + 1] if json.loads(line).get("step", 0) <= step]
         if self._writes:
             with atomic_path(self._path) as whole:
                 whole.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        self._test.done = len([one for one in held.steps if 0 < one <= step])
-        return held.start
+        return replace(
+            held,
+            steps={at: values for at, values in held.steps.items() if at <= step},
+            judged={at: told for at, told in held.judged.items() if at <= step},
+        )
+
+    def _take_up(self, earlier: WatchLog, control: Any) -> None:
+        """Go on with the looks that were taken, and with their alarm, which ends the training if that was asked."""
+        for number, (step, told) in enumerate(sorted(earlier.judged.items()), 1):
+            excess, _ = self._excess(earlier.steps[step], step)
+            self.looks[step] = Look(number, *told, statistics_of(excess))
+            if told[-1] and self.alarm is None:
+                self.alarm = (step, self.looks[step])
+        self._test.done = len(earlier.judged)
+        if self.alarm is not None:
+            end = "; the training is stopped" if self.stop else ""
+            progress.say(f"  the alarm was raised at step {self.alarm[0]} already{end}")
+            control.should_training_stop = control.should_training_stop or self.stop
 
     def _by_name(self, values: NDArray[np.float64]) -> dict[str, Any]:
         """By direction; of a table its column."""

@@ -25,6 +25,9 @@ KIND = "misdirection training watch"
 SAME = ("prompts", "n", "span", "directions")
 """What two logs must agree in to be compared."""
 
+ALIKE = (*SAME, "every", "error_rate", "margin", "below")
+"""What a training that is gone on with must keep: its alarm is one test from the first look to the last."""
+
 NEAR = 0.02
 """How far two readings of one model may lie apart, in standard deviations over prompts: another number format."""
 
@@ -37,11 +40,13 @@ class WatchLog:
         path: The file.
         facts: Its first line.
         steps: By optimiser step the components, shape (prompts, directions).
+        judged: By step of a look p, what it was held against, and whether it raised the alarm.
     """
 
     path: Path
     facts: dict[str, Any]
     steps: dict[int, NDArray[np.float64]]
+    judged: dict[int, tuple[float, float, bool]]
 
     @property
     def start(self) -> NDArray[np.float64]:
@@ -84,7 +89,10 @@ def read_watch_log(path: str | Path) -> WatchLog:
     facts, *looks = rows
     names = list(facts["directions"])
     steps = {int(row["step"]): np.array([row["values"][name] for name in names]).T for row in looks}
-    return WatchLog(place, facts, steps)
+    judged = {
+        int(row["step"]): (float(row["p"]), float(row["level"]), bool(row["alarm"])) for row in looks if "p" in row
+    }
+    return WatchLog(place, facts, steps, judged)
 
 
 def read_control(path: str | Path, facts: dict[str, Any], start: NDArray[np.float64]) -> WatchLog:
@@ -108,6 +116,10 @@ def read_control(path: str | Path, facts: dict[str, Any], start: NDArray[np.floa
         )
     if not found.end:
         raise MonitorError(f"the control {path} has no look behind its start", "let it train for longer")
+    if missing := [step for step in range(own, found.end, own) if step not in found.steps]:
+        raise MonitorError(
+            f"the control {path} was not looked at at step {missing[0]}", "watch it from its beginning to its end"
+        )
     apart = np.abs(found.start - start).max(axis=0) / np.maximum(start.std(axis=0), 1e-12)
     if float(apart.max()) > NEAR:
         raise MonitorError(

@@ -86,7 +86,7 @@ class Sequential:
         """
         self.done += 1
         level = self.level(self.done)
-        statistics = _statistics(excess)
+        statistics = statistics_of(excess)
         p = self._p(excess, float(statistics.max()), level)
         return Look(self.done, p, level, p <= level, statistics)
 
@@ -114,5 +114,6 @@ def _scaled(excess: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(excess, size, out=np.zeros_like(excess), where=size > 0)
 
 
-def _statistics(excess: NDArray[np.float64]) -> NDArray[np.float64]:
+def statistics_of(excess: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each direction's t, shape (directions,), of excesses of shape (prompts, directions)."""
     return _scaled(excess).sum(axis=0)
