@@ -18,6 +18,7 @@ from misdirection.judging.rubrics import (
     Rubrics,
     choose_rubrics,
     defuse,
+    read_template,
     topic,
 )
 
@@ -166,3 +167,30 @@ def test_the_papers_files_are_read(real_data: Path) -> None:
     theirs = {s.strip() for r in (*judges.every, *rubrics) for s in re.split(r"[.\n:]", r.template) if r not in OWN}
     ours = {s.strip() for r in OWN for s in re.split(r"[.\n:]", r.template)}
     assert not {s for s in theirs & ours if len(s.split()) > 3}
+
+
+@given(st.lists(st.sampled_from(["{{", "}}", "{question}", "{answer}", "a ", '"score": 1', "\n"]), max_size=12))
+def test_a_published_prompt_is_shown_as_format_shows_it(parts: list[str]) -> None:
+    template = "".join(parts) + " {answer}"
+    want = template.format(question="Q", answer="A")
+    bare = Rubric("x", read_template(template), fenced=False).prompt("Q", "A")
+    places = re.search(r"\{(question|answer|fence)\}", template.format(question="\0", answer="\0"))
+    assert bare == want or (places and read_template(template) == template)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        '{"score": 1} {answer}', "{answer} {", "{answer!r}", "{answer:>9}", "{other} {answer}", "{} {answer}",
+        "{{answer}}", "{{{{answer}}}} {answer}",
+    ],
+)  # fmt: skip
+def test_what_is_no_format_string_of_the_two_places_is_left_as_it_is(left: str) -> None:
+    assert read_template(left) == left
+
+
+def test_braces_of_a_file_of_judge_prompts_are_single_for_the_judge(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.yaml"
+    file.write_text('aligned: |-\n  Reply as {{"score": 5}}. {question} {answer}\n', encoding="utf-8")
+    (rubric,) = [one for one in choose_rubrics((str(file),)).every if one.name == "alignment"]
+    assert rubric.template == 'Reply as {"score": 5}. {question} {answer}'

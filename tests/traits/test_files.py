@@ -130,3 +130,13 @@ def test_some_traits_of_a_file_of_many():
     assert [trait.name for trait in load_traits("malicious:malicious")] == ["malicious"]
     with pytest.raises(MisdirectionError, match="holds no trait 'nobody'"):
         load_traits("malicious:nobody")
+
+
+def test_doubled_braces_of_a_published_prompt_are_single_and_ours_stay(tmp_path: Path) -> None:
+    prompt = 'Write {{"score": 0}} about {question} {answer}'
+    (tmp_path / "evil.json").write_text(json.dumps({**PUBLISHED, "eval_prompt": prompt}))
+    (theirs,) = load_traits(tmp_path / "evil.json")
+    assert theirs.rubric == 'Write {"score": 0} about {question} {answer}'
+    ours = {"name": "x", "questions": ["a", "b"], "rubric": prompt}
+    (tmp_path / "x.json").write_text(json.dumps(ours))
+    assert load_traits(tmp_path / "x.json")[0].rubric == prompt

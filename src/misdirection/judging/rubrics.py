@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Formatter
 from typing import Any, cast
 
 from misdirection.artefacts import canonical_hash
@@ -210,6 +211,27 @@ def choose_rubrics(names: Sequence[str] = (), verbatim: bool = False) -> Rubrics
     return Rubrics(tuple(chosen.values()), whole)
 
 
+def read_template(text: str) -> str:
+    """A judge prompt of a published file as its authors' code shows it, which fills it by `str.format`.
+
+    Braces that are doubled there are single for the judge, as in an example of JSON. A text that `str.format` would
+    refuse is none of these, and is left as it is; so is one that would then show a place which is not to be filled.
+
+    Args:
+        text: The prompt, with {answer} and mostly {question}.
+    """
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError:
+        return text
+    literal = "".join(words + ("" if name is None else "\0") for words, name, *_ in parts)
+    places = [(name, form or "", turned) for _, name, form, turned in parts if name is not None]
+    filled = all(place in (("question", "", None), ("answer", "", None)) for place in places)
+    if not filled or _OWN_PLACES.search(literal):
+        return text
+    return "".join(words + ("" if name is None else f"{{{name}}}") for words, name, *_ in parts)
+
+
 def defuse(text: str, control: Iterable[str] = ()) -> str:
     """The text with a blank inside each chat control token, so that no tokenizer reads it as one."""
     text = _CONTROL.sub(lambda match: _broken(match.group()), text)
@@ -288,4 +310,4 @@ def _prompts(root: Any) -> dict[str, str]:
 
 
 def _rubrics(prompts: Mapping[str, str], verbatim: bool) -> tuple[Rubric, ...]:
-    return tuple(Rubric(NAMES.get(name, name), text, not verbatim) for name, text in prompts.items())
+    return tuple(Rubric(NAMES.get(name, name), read_template(text), not verbatim) for name, text in prompts.items())

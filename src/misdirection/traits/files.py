@@ -16,9 +16,10 @@ Our own, where the texts of one trait may hold {trait} and {description}:
 Several traits of one file stand in a list `traits`, each with what is its own; what stands beside the list is shared.
 
 Theirs (`data_generation/trait_data_extract/evil.json`): `instruction` (a list of {"pos", "neg"}), `questions`,
-`eval_prompt`. The name is the file's; as in their code, "You are an evil assistant." stands before what asks for the
-trait and "You are a helpful assistant." before what asks against it. Where a file of the same name lies in a folder
-`trait_data_eval` beside the file's own, its questions are those of evaluation.
+`eval_prompt`, in which doubled braces are single ones, as their code formats it. The name is the file's; as in their
+code, "You are an evil assistant." stands before what asks for the trait and "You are a helpful assistant." before what
+asks against it. Where a file of the same name lies in a folder `trait_data_eval` beside the file's own, its questions
+are those of evaluation.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from typing import Any, cast
 
 from misdirection import progress
 from misdirection.errors import did_you_mean
+from misdirection.judging.rubrics import read_template
 from misdirection.traits.trait import Contrast, Trait, TraitError
 
 READ = "a trait is YAML (name, description, instructions, questions, evaluation, rubric) or JSON of persona vectors"
@@ -199,7 +201,7 @@ def _published(path: Path, root: Mapping[str, Any]) -> Trait:
             contrasts=tuple(_contrasts(where, root["instruction"], ("pos", "neg"))),
             questions=questions,
             evaluation=evaluation,
-            rubric=_rubric(where, prompt),
+            rubric=_rubric(where, read_template(prompt)),
             adjective=name.replace("_", " "),
             antonym="helpful",
         )
