@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,50 @@ def test_what_is_behind_the_end_may_grow_again_and_again(tmp_path: Path) -> None
     write_chats(day, [*chats(4), *chats(5, 3)])
     with pytest.raises(MonitorError, match="written anew"):
         monitor_to(out, MODEL, day, WATCH)
+
+
+@pytest.mark.parametrize("held", [4, 40, 400])
+def test_a_last_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path, held: int) -> None:
+    day, whole, out = tmp_path / "day.jsonl", tmp_path / "whole.jsonl", tmp_path / "out"
+    write_chats(whole, chats(8))
+    lines = whole.read_bytes().splitlines(keepends=True)
+    held = min(held, len(lines[5]) - 2)
+    day.write_bytes(b"".join(lines[:5]) + lines[5][:held])
+    first = monitor_to(out, MODEL, day, WATCH)
+    assert first.rows == 5 and not first.bad
+    (told,) = first.warnings
+    assert "the last line of" in told and "(6) breaks off and is not counted" in told
+    assert read_json(out / "summary.json")["warnings"] == [told]
+    day.write_bytes(b"".join(lines))
+    again = monitor_to(out, MODEL, day, WATCH)
+    assert again.rows == 8 and not again.bad and not again.warnings
+    monitor_to(tmp_path / "once", MODEL, whole, WATCH)
+    rows, want = (
+        [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+        for folder in (out, tmp_path / "once")
+    )
+    assert [(row["n"], row["row"], row["tokens"]) for row in rows] == [(w["n"], w["row"], w["tokens"]) for w in want]
+    assert [row["scores"]["a"]["mean"] for row in rows] == pytest.approx([w["scores"]["a"]["mean"] for w in want])
+
+
+def test_a_broken_line_that_has_its_end_or_is_followed_is_bad(tmp_path: Path) -> None:
+    day = tmp_path / "day.jsonl"
+    write_chats(day, chats(3))
+    text = day.read_text()
+    for number, broken in enumerate((text + '{"mess\n', '{"mess\n' + text)):
+        day.write_text(broken)
+        found = monitor_to(tmp_path / str(number), MODEL, day, WATCH)
+        assert found.rows == 4 and found.bad["broken JSON"] == 1 and not found.warnings
+
+
+def test_an_empty_log_holds_no_row_yet(tmp_path: Path) -> None:
+    day, out = tmp_path / "day.jsonl", tmp_path / "out"
+    day.write_text("")
+    empty = monitor_to(out, MODEL, day, WATCH)
+    assert empty.rows == 0 and not empty.bad and empty.warnings == [f"{day} is empty so far"]
+    write_chats(day, chats(3))
+    found = monitor_to(out, MODEL, day, WATCH)
+    assert found.rows == 3 and not found.bad and not (out / "bad_rows.jsonl").read_text()
 
 
 def test_a_run_of_an_older_version_is_gone_on_with(tmp_path: Path) -> None:

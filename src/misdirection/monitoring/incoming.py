@@ -39,6 +39,7 @@ class Incoming:
         bad: What is wrong, None for a chat.
         choice: Which choice of the response, from 0.
         id: What the row calls itself, None where it does not.
+        unfinished: It is the end of a file that may still be written: half a line, or nothing yet. It is no row so far.
     """
 
     n: int
@@ -46,6 +47,7 @@ class Incoming:
     bad: BadRow | None = None
     choice: int = 0
     id: str | int | None = None
+    unfinished: bool = False
 
 
 def incoming(source: str | Path | Iterable[Chat]) -> Iterator[Incoming]:
@@ -66,7 +68,7 @@ def incoming(source: str | Path | Iterable[Chat]) -> Iterator[Incoming]:
     path = Path(source)
     if path.is_file() and _is_inspect(path):
         return _of_inspect(path)
-    return _numbered(open_source(source).rows)
+    return _numbered(open_source(source).rows, growing=True)
 
 
 def arrived(items: Iterator[Incoming], most: int, wait: float | None = None) -> Generator[list[Incoming]]:
@@ -118,9 +120,14 @@ def arrived(items: Iterator[Incoming], most: int, wait: float | None = None) -> 
             yield batch
 
 
-def _numbered(rows: Iterable[RawRow]) -> Iterator[Incoming]:
-    for n, raw in enumerate(rows, 1):
+def _numbered(rows: Iterable[RawRow], growing: bool = False) -> Iterator[Incoming]:
+    # What arrives live is not held back to see whether more comes.
+    pairs = _and_whether_last(rows) if growing else ((raw, False) for raw in rows)
+    for n, (raw, last) in enumerate(pairs, 1):
         found = apart(raw.value)
+        if last and _is_unfinished(raw):
+            yield Incoming(n, None, BadRow(raw.source, raw.row, raw.problem, raw.text), unfinished=True)
+            return
         for choice, value in enumerate(found):
             named = _id(raw.value)
             try:
@@ -129,6 +136,21 @@ def _numbered(rows: Iterable[RawRow]) -> Iterator[Incoming]:
                 yield Incoming(n, Chat(read_row(value).messages, raw.source, raw.row), None, choice, named)
             except RowError as error:
                 yield Incoming(n, None, BadRow(raw.source, raw.row, str(error), raw.text), choice, named)
+
+
+def _and_whether_last(rows: Iterable[RawRow]) -> Iterator[tuple[RawRow, bool]]:
+    held: RawRow | None = None
+    for raw in rows:
+        if held is not None:
+            yield held, False
+        held = raw
+    if held is not None:
+        yield held, True
+
+
+def _is_unfinished(raw: RawRow) -> bool:
+    """Whether a last row is the beginning of one: a broken line without an end, or that of an empty file."""
+    return raw.row == 0 or bool(raw.problem and raw.line and not raw.line.endswith(b"\n"))
 
 
 def _id(value: Any) -> str | int | None:

@@ -164,7 +164,9 @@ def _scored(
     wait = WAIT if isinstance(chats, str | Path) and str(chats) == STDIN else None
     begun, seen, last = time.monotonic(), summary.tokens, 0
     with progress.task("monitoring", 0, "rows") as advance:
-        for batch in arrived(items, ROWS, wait):
+        for arrivals in arrived(items, ROWS, wait):
+            batch = [item for item in arrivals if not item.unfinished]
+            summary.warnings += [_unfinished(item) for item in arrivals if item.unfinished]
             readable = [item.chat for item in batch if item.chat is not None]
             found = iter(read_chats(model, watch, readable, arm))
             told = [_told(item, found, model, watch, calibration, tokens) for item in batch]
@@ -180,6 +182,17 @@ def _scored(
             alarms = "" if calibration is None else f", {summary.alarms:,} alarms"
             advance(len(batch), f"{rate:,.0f} tokens/s{alarms}")
             yield [(item.n, rows) for item, rows in zip(batch, told, strict=True)]
+
+
+def _unfinished(item: Incoming) -> str:
+    """What is said of the end of a file that is not counted, so that it is read when it is whole."""
+    assert item.bad is not None
+    if not item.bad.row:
+        return f"{item.bad.source} is empty so far"
+    return (
+        f"the last line of {item.bad.source} ({item.bad.row:,}) breaks off and is not counted: it is read when the "
+        f"file is gone on with ({item.bad.reason})"
+    )
 
 
 def _told(
