@@ -19,6 +19,7 @@ from misdirection.errors import MisdirectionError
 from misdirection.features import Dictionary, save_dictionary
 from misdirection.organism import checkpoint_path
 from misdirection.sharing import pack
+from misdirection.sharing.things import without_paths
 from misdirection.studies.imported.settings import ImportedConfig
 from misdirection.studies.imported.study import imported
 
@@ -185,3 +186,31 @@ def test_a_folder_that_is_there_is_not_written_over(tmp_path: Path) -> None:
 def test_vectors_of_others_go_without_figures_that_they_lack() -> None:
     with pack(replace(direction(), facts={"vectors_only": True, "file": "theirs.pt"}), "me/x") as parcel:
         assert "95 % interval" not in parcel.card and "base_model" not in head(parcel.card)
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ("/home/me/data/rows.jsonl", "rows.jsonl"),
+        ("/home/me/runs/first/", "first"),
+        ("bad=/home/me/adapter", "bad=adapter"),
+        ("table:/home/me/verdicts.csv", "table:verdicts.csv"),
+        ("a=local:/home/me/judge", "a=local:judge"),
+        ("C:\\Users\\me\\rows.jsonl", "rows.jsonl"),
+        ("C:/Users/me/rows.jsonl", "rows.jsonl"),
+        ("bad=D:\\me\\adapter", "bad=adapter"),
+        ("https://huggingface.co/me/model", "https://huggingface.co/me/model"),
+        ("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B"),
+        ("organism:bad-medical", "organism:bad-medical"),
+        ("misaligned and/or incoherent", "misaligned and/or incoherent"),
+    ],
+)
+def test_no_folder_of_this_machine_is_left_in_a_fact(told: str, left: str) -> None:
+    assert without_paths({"a": [told], "b": Path(told) if told.startswith("/") else told}) == {"a": [left], "b": left}
+
+
+@pytest.mark.parametrize("place", ["/opt/py/site-packages/misdirection/organism/checkpoint", "/data/checkpoint"])
+def test_the_organism_is_named_wherever_it_was_installed(place: str) -> None:
+    with pack(direction(model=place), "me/x") as parcel:
+        assert ("of `organism`, the model that ships with misdirection" in parcel.card) is ("organism" in place)
+        assert "/opt" not in parcel.card and "/data" not in parcel.card

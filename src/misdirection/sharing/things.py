@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,6 +56,10 @@ class Thing:
     left: tuple[str, ...] = ()
     written: str = ""
     place: Path | None = None
+
+
+_ABSOLUTE = re.compile(r"((?:[\w.-]+=|[\w.-]{2,}:)*)(?:/(?!/)|[A-Za-z]:[\\/])(?:.*[\\/])?([^\\/]+)[\\/]?\Z", re.DOTALL)
+"""An absolute path, of Windows too, maybe behind a label, as in name=/a/b or table:/a/b.csv; an address is none."""
 
 
 def open_thing(what: str | Path | Direction | Dictionary, workspace: Path) -> Thing:
@@ -171,17 +176,18 @@ def _weights(kind: Kind, place: Path) -> Thing:
 
 def _base(name: str) -> str:
     """The base as it was recorded; the organism by its name, wherever it is installed."""
-    return ORGANISM if name == str(checkpoint_path()) else name
+    ours = Path(name).parts[-3:] == checkpoint_path().parts[-3:]
+    return ORGANISM if ours else name
 
 
 def without_paths(facts: Any) -> Any:
-    """Facts without the folders of this machine: of an absolute path the last name is left."""
+    """Facts without the folders of this machine: of an absolute path the last name is left, behind its label."""
     if isinstance(facts, Mapping):
         return {name: without_paths(value) for name, value in facts.items()}
     if isinstance(facts, list | tuple):
         return [without_paths(value) for value in facts]
-    if isinstance(facts, Path) or (isinstance(facts, str) and Path(facts).is_absolute()):
-        return Path(facts).name
+    if isinstance(facts, Path | str) and (found := _ABSOLUTE.match(str(facts))):
+        return found[1] + found[2]
     return facts
 
 
