@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -24,6 +25,13 @@ def test_a_dry_run_of_an_audit_says_what_the_run_makes_and_writes_nothing(cli: C
     assert not (run / "verdicts.parquet").exists()
     whole = cli("audit", *base, *more, "--judge", "words", "--dry-run", "--price", "1,2")
     assert whole.code == 0 and "steered (where there is a direction)" in whole.out
+    told_all = json.loads(cli("audit", *base, *more, "--judge", "words", "--dry-run", "--price", "1,2", "--json").out)
+    assert [f"  {line}" for line in told_all["lines"]] == whole.out.splitlines()[:-1] and told_all["samples"] == 3
+    told_run = json.loads(cli("judge", run, "--judge", "words", "--dry-run", "--json").out)
+    assert told_run["judges"][0]["calls"] == 0 and told_run["answers"] == 0
+    (run / "answers.parquet").unlink()
+    none = cli("judge", run, "--judge", "words", "--dry-run")
+    assert none.code == 2 and "holds no answers yet" in none.err and not (run / "verdicts.parquet").exists()
     wrong = cli("audit", *base, *more, "--judge", "words", "--price", "1", "--dry-run")
     assert wrong.code == 2 and "pair of prices" in wrong.err
 

@@ -57,6 +57,12 @@ def test_thresholds_are_set_and_bad_answers_raise_the_alarm(cli: Cli, place: Pat
     assert json.loads((out / "bad_rows.jsonl").read_text())["row"] == 41
     again = cli("monitor", place / "new.jsonl", "--direction", place / "bad.npz", "--out", out, "--json")
     assert json.loads(again.out) == told
+    bare = cli("monitor", place / "new.jsonl", "--direction", place / "bad.npz", "--no-thresholds", "--out",
+               tmp_path / "bare", "--json")  # fmt: skip
+    assert json.loads(bare.out)["alarms"] is None and "no thresholds: scores alone" in bare.err
+    anew = cli("monitor", "--direction", place / "bad.npz", "--benign", place / "benign.jsonl", "--calibration",
+               tmp_path / "anew.json", "--json")  # fmt: skip
+    assert json.loads(anew.out)["answers"] == 150
 
 
 def test_a_pipe_gives_a_line_for_every_row(cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from misdirection import progress
+from misdirection.cli.printing import printed
+from misdirection.errors import MisdirectionError
 
 if TYPE_CHECKING:
     from misdirection.studies.audit.forecast import Forecast
@@ -36,24 +38,29 @@ Price = Annotated[
 ]
 
 
-def announce(found: Forecast, dry_run: bool) -> None:
+def announce(found: Forecast, dry_run: bool, json: bool = False) -> None:
     """Print what will be done.
 
     Args:
         found: The forecast.
         dry_run: Print it on the standard output, and stop.
+        json: Print it there as one JSON document.
 
     Raises:
         typer.Exit: With `dry_run`.
     """
-    for line in found.lines():
-        if dry_run:
-            typer.echo(f"  {line}")
-        else:
-            progress.say(f"  {line}")
+    lines = found.lines()
     if dry_run:
-        typer.echo("  nothing was loaded, asked or written: --dry-run")
+        told = {**asdict(found), "answers": found.answers, "cost": found.cost, "lines": lines}
+        printed(told, json, lambda: _show(lines))
         raise typer.Exit
+    for line in lines:
+        progress.say(f"  {line}")
+
+
+def _show(lines: Sequence[str]) -> None:
+    for line in (*lines, "nothing was loaded, asked or written: --dry-run"):
+        typer.echo(f"  {line}")
 
 
 @dataclass(frozen=True)
@@ -63,10 +70,12 @@ class Before:
     Attributes:
         price: See `forecast.read_price`.
         dry_run: To stop behind the block.
+        json: To print the block as JSON then.
     """
 
     price: str | None = None
     dry_run: bool = False
+    json: bool = False
 
     @property
     def silent(self) -> bool:
@@ -80,14 +89,25 @@ class Before:
         if self.silent:
             read_price(self.price)
         else:
-            announce(forecast(config, whole=whole, price=self.price), self.dry_run)
+            announce(forecast(config, whole=whole, price=self.price), self.dry_run, self.json)
 
     def judging(self, run: Path, judges: Sequence[str], checker: str = "") -> None:
-        """The block of judging the answers of a run, with the dearer judge of --check where there is one."""
-        if (run / "answers.parquet").is_file() and not self.silent:
+        """The block of judging the answers of a run, with the dearer judge of --check where there is one.
+
+        Raises:
+            MisdirectionError: The run's answers are not drawn yet, and nothing but the block is wanted.
+        """
+        there = (run / "answers.parquet").is_file()
+        if self.dry_run and not there:
+            raise MisdirectionError(
+                f"{run} holds no answers yet, so there is no telling what judging them takes",
+                "without --dry-run they are drawn first",
+            )
+        if there and not self.silent:
             from misdirection.artefacts import read_rows
 
-            announce(_judging(read_rows(run / "answers.parquet"), judges, checker, self.price), self.dry_run)
+            found = _judging(read_rows(run / "answers.parquet"), judges, checker, self.price)
+            announce(found, self.dry_run, self.json)
 
 
 def _judging(rows: Sequence[dict[str, Any]], judges: Sequence[str], checker: str, price: str | None) -> Forecast:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from misdirection.cli.begin import tell
 from misdirection.cli.derive import several, with_options
-from misdirection.cli.printing import json_text
+from misdirection.cli.printing import json_text, printed
 from misdirection.cli.recall import read_model, typed
 from misdirection.cli.show import link, note, onward, table
 from misdirection.errors import MisdirectionError, command
@@ -137,7 +138,9 @@ def monitor(
     tokens: Annotated[
         str, typer.Option(help="Whose tokens are written out with their scores: none, alarms, all.")
     ] = "alarms",
-    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON; without chats the thresholds.")
+    ] = False,
     **values: Any,
 ) -> None:
     """Watch what a model says: score chats along directions in its activations, and raise an alarm.
@@ -180,10 +183,11 @@ def monitor(
     elif benign:
         held = _calibrate(model, watch, arm, benign, rate, place)
     if chats is None:
-        _next(place)
+        printed(asdict(held) if held else None, json, lambda: _next(place))
         return
     if held is None:
-        _say(target, "no thresholds: scores alone are written, and nothing raises an alarm (--benign FILE sets them)")
+        aside = json or target == STREAM
+        _say(aside, "no thresholds: scores alone are written, and nothing raises an alarm (--benign FILE sets them)")
     summary = _run(target, model, chats, watch, held, arm, tokens, append)
     _show(summary, watch, target, json)
 
@@ -295,9 +299,9 @@ def _next(place: Path | None) -> None:
     onward("to watch", command("monitor", "CHATS", "--calibration", place))
 
 
-def _say(target: str, text: str) -> None:
-    """A line beside the results, which may be on standard output."""
-    typer.echo(f"  {text}", err=target == STREAM)
+def _say(aside: bool, text: str) -> None:
+    """A line beside the results; aside where these are on standard output."""
+    typer.echo(f"  {text}", err=aside)
 
 
 def _run(
@@ -329,7 +333,8 @@ def _show(summary: Summary, watch: Watch, target: str, json: bool) -> None:
         typer.echo(json_text(facts, indent=None), err=target == STREAM)
         return
     if target == STREAM:
-        typer.echo(f"  {_counts(facts)}", err=True)
+        for line in (_counts(facts), *(f"warning: {warning}" for warning in facts["warnings"])):
+            _say(True, line)
         return
     note(_counts(facts))
     for warning in facts["warnings"]:

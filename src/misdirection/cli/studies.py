@@ -75,7 +75,7 @@ def audit(
     own, training = split_training(AuditConfig, values)
     config = remembered(AuditConfig, own, context, out, more={"training": training} if training else None)
     begin(config.completed(), out)
-    Before(price, dry_run).run(config.completed(), whole=True)
+    Before(price, dry_run, json).run(config.completed(), whole=True)
     set_threads(config.model)
     from misdirection.studies.audit.study import audit as run_audit
 

@@ -125,7 +125,7 @@ def judge(
     if run is None:
         _bring(_remembered(given, judges, context, out), out, bool(brought), ending)
     else:
-        _judge_run(run, judges, str(values.get("check") or ""), ending, Before(price, dry_run))
+        _judge_run(run, judges, str(values.get("check") or ""), ending, Before(price, dry_run, json))
 
 
 def _remembered(
