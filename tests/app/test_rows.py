@@ -104,6 +104,7 @@ def test_figures_are_counted_by_the_rule_that_is_given_and_never_pooled() -> Non
     # What was kept from the app is a row, the steps of a study are not; each by its own run's rule.
     first, second = lines["open", "tuned"]
     assert first and second and (first.rate.misaligned, second.rate.misaligned) == (1, 2)
+    assert (first.rate.n, second.rate.n) == (3, 3)
     assert lines["open", "live"][0] is None and lines["open", "live"][1] is not None
 
 

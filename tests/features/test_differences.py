@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from tests.families import WIDTH, build, prompt, shared
 
+from misdirection.engine import Arm, Text
 from misdirection.errors import MisdirectionError
+from misdirection.features import Dictionary
 from misdirection.features.differences import (
+    Side,
+    compare_texts,
+    correlations,
     differences,
     intersections,
     label_columns,
@@ -16,7 +22,7 @@ from misdirection.features.differences import (
     pooled_p,
     rank_agreement,
 )
-from misdirection.features.stream import Contexts, LatentStatistics
+from misdirection.features.stream import Contexts, LatentStatistics, latent_statistics
 
 LATENTS, TEXTS = 30, 80
 
@@ -117,6 +123,61 @@ def test_intersections_are_exact():
 def test_rank_agreement_looks_at_living_latents_alone():
     one, other = torch.tensor([1.0, 2.0, 3.0, -9.0]), torch.tensor([10.0, 20.0, 30.0, 99.0])
     assert rank_agreement(one, other, torch.tensor([True, True, True, False])) == pytest.approx(1)
+
+
+def test_a_latent_that_fires_in_one_class_alone_is_alive_and_a_constant_one_has_no_correlation():
+    values = torch.zeros(8, 4)
+    values[:4, 0], values[4:, 1], values[:, 3] = 1.0, 2.0, 0.5
+    held = tally(values, label_columns([True] * 4 + [False] * 4, 20, seed=1))
+    found = differences(held, "correlation")
+    assert found.alive.tolist() == [True, True, False, True]
+    assert found.value.tolist() == pytest.approx([1, -1, 0, 0])
+    assert set(found.top(4)) == {0, 1, 3} and found.p[2] == found.q[2] == 1 and found.p[3] == pytest.approx(1)
+    # The silent one has no part in the null: as many values as shuffles and living latents.
+    null = correlations(held, "token")[1:, found.alive]
+    assert found.p[:2].tolist() == pytest.approx([(1 + int((null.abs() > 0.999).sum())) / (1 + 60)] * 2)
+
+
+@pytest.fixture(scope="module")
+def two_sides():
+    """A dictionary that sees each number of the stream, and texts under an adapter and under the base."""
+    eye = Dictionary(torch.eye(WIDTH), torch.eye(WIDTH), torch.zeros(WIDTH), torch.zeros(WIDTH), layer=2)
+
+    def texts(adapter: str | None, many: int) -> list[Text]:
+        arm = Arm(adapter or "base", adapter)
+        return [Text(prompt(n, 9 + n), {"answer": (4, 9 + n)}, arm, 4) for n in range(many)]
+
+    return eye, texts("all", 3), texts(None, 5)
+
+
+def test_comparing_is_one_pass_over_both_with_the_labels_of_its_seed_and_groups(two_sides):
+    eye, first, second = two_sides
+    model = shared("llama")
+    groups = ["a", "b", "c", "a", "b", "c", "a", "b"]
+    labels = [True] * 3 + [False] * 5
+    found = compare_texts(eye, Side(model, first), Side(model, second), groups=groups, shuffles=9, seed=4, pool="mean")
+    columns = torch.from_numpy(label_columns(labels, 9, groups=groups, seed=4))
+    plain = latent_statistics(model, eye, [*first, *second], columns)
+    wanted = differences(plain, "difference", "mean")
+    assert torch.allclose(found.differences.value, wanted.value) and torch.allclose(found.differences.p, wanted.p)
+    assert torch.allclose(found.statistics.sums["token"], plain.sums["token"])
+    assert found.statistics.counts["mean"][:2].tolist() == [3, 5] and found.statistics.sums["mean"].shape[0] == 20
+    for more in ({"seed": 5}, {"seed": 4, "groups": None}):
+        other = compare_texts(eye, Side(model, first), Side(model, second), shuffles=9, **({"groups": groups} | more))
+        assert not torch.allclose(other.statistics.sums["token"][2:], plain.sums["token"][2:])
+        assert torch.allclose(other.statistics.sums["token"][:2], plain.sums["token"][:2])
+
+
+def test_texts_of_a_second_model_are_numbered_behind_those_of_the_first(two_sides):
+    eye, first, second = two_sides
+    model, again = shared("llama"), build("llama")
+    one = compare_texts(eye, Side(model, first), Side(model, second), shuffles=3)
+    two = compare_texts(eye, Side(model, first), Side(again, second), shuffles=3)
+    for pool in ("token", "mean", "max"):
+        assert torch.allclose(one.statistics.sums[pool], two.statistics.sums[pool], atol=1e-4)
+    contexts = one.statistics.contexts, two.statistics.contexts
+    assert torch.allclose(contexts[0].values, contexts[1].values, atol=1e-5)
+    assert torch.equal(contexts[0].texts, contexts[1].texts) and int(contexts[1].texts.max()) == 7
 
 
 @pytest.mark.parametrize(

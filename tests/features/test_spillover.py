@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,27 @@ def test_changes_in_chunks_are_the_plain_formulas(monkeypatch: pytest.MonkeyPatc
         change_of(held, before, after[:3])
     with pytest.raises(MisdirectionError, match="moves nothing"):
         spill_of(held, 0, change_of(held, before, before))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.25, 3.0])
+def test_a_dictionary_that_scales_its_input_reads_the_update_as_much_larger(factor: float):
+    """With e_j of length 1 and all latents firing, f_j moves by s <e_j, dx>: the slope over s <e_j, d_i> stays 1."""
+    plain = tied(12, 40, 9.0)
+    held = replace(plain, input_scale=factor)
+    before = 0.1 * torch.randn(25, 12, generator=torch.Generator().manual_seed(6))
+    change = change_of(held, before, before + 0.01 * held.decoder[3])
+    found = spill_of(held, 3, change)
+    assert torch.allclose(found.encoder, factor * (held.encoder.T @ held.decoder[3])[found.others].double(), atol=1e-6)
+    assert torch.allclose(found.steady, found.encoder, atol=1e-3)
+    assert (found.own, found.fits["steady encoder"].slope) == pytest.approx((factor, 1), abs=1e-3)
+    assert found.fits["steady cosine"].slope == pytest.approx(factor, abs=1e-3)
+    assert 3 not in found.others.tolist() and len(found.others) == 39 and found.gap < 1e-4
+    # Turned round, an update against the vector is one along it.
+    back = change_of(held, before, before - 0.01 * held.decoder[3])
+    turned, plainly = (spill_of(held, 3, back, oriented=yes) for yes in (True, False))
+    assert (turned.turn, turned.along, turned.own) == pytest.approx((-1, 1, factor), abs=1e-3)
+    assert (plainly.turn, plainly.along, plainly.own) == pytest.approx((1, -1, -factor), abs=1e-3)
+    assert (turned.share, plainly.share) == pytest.approx((1, -1), abs=1e-6)
 
 
 def test_lines_are_scipys_and_intervals_cover():

@@ -90,3 +90,47 @@ def test_distances_neighbours_and_likeness():
     assert neighbours(distances, 0) == [1, 2, 3]
     assert alike(distances, distances) == pytest.approx(1)
     assert math.isnan(alike(np.zeros((3, 3)), np.zeros((3, 3))))
+
+
+def test_silhouettes_and_groups_by_hand():
+    points = np.array([0.0, 1.0, 10.0, 11.0, 30.0])
+    distances = np.abs(points[:, None] - points[None])
+    labels = np.array([0, 0, 1, 1, 2])
+    # (b - a) / max(a, b) of each: the last is alone in its group, and counts 0.
+    wanted = np.mean([(10.5 - 1) / 10.5, (9.5 - 1) / 9.5, (9.5 - 1) / 9.5, (10.5 - 1) / 10.5, 0])
+    assert silhouette(distances, labels) == pytest.approx(wanted)
+    assert silhouette(distances, np.zeros(5, dtype=int)) == 0 and silhouette(np.zeros((4, 4)), labels[:4]) == 0
+    found = clusters(distances)
+    assert found.silhouette == pytest.approx(wanted) and len(set(found.labels)) == 3
+    # Groups are numbered as the tree draws them.
+    drawn = [found.labels[place] for place in found.order]
+    assert drawn == sorted(drawn) and drawn[0] == 0
+
+
+def test_maps_and_likeness_know_nothing_of_where_and_how_large_they_are():
+    places = RANDOM.normal(size=(9, 2))
+    angle = 0.7
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    assert map_error(places, 3 * places @ turn + 5) == pytest.approx(0, abs=1e-12)
+    assert math.isnan(map_error(places[:2], places[:2]))
+    distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    other = cosine_distances(RANDOM.normal(size=(9, 4)))
+    upper = [(i, j) for i in range(9) for j in range(i + 1, 9)]
+    plain = np.corrcoef([distances[pair] for pair in upper], [other[pair] for pair in upper])[0, 1]
+    assert alike(distances, 2 * other + 1) == alike(other, distances) == pytest.approx(plain)
+    assert math.isnan(alike(np.zeros((2, 2)), np.ones((2, 2)))), "one distance alone is like any other"
+    assert stress(distances, places) == pytest.approx(0, abs=1e-12)
+    # A map k times too large: |k d - d| over |k d|.
+    assert stress(distances, 2 * places) == pytest.approx(0.5) and math.isnan(stress(distances, np.zeros((9, 2))))
+
+
+def test_cosine_distances_are_those_of_the_definition_and_never_negative():
+    vectors = RANDOM.normal(size=(6, 3)) * 1e-3
+    vectors[5] = vectors[0] * 7
+    found = cosine_distances(vectors)
+    for i in range(6):
+        for j in range(6):
+            norms = np.linalg.norm(vectors[i]) * np.linalg.norm(vectors[j])
+            assert found[i, j] == pytest.approx(1 - vectors[i] @ vectors[j] / norms, abs=1e-12)
+    assert found.min() >= 0 and found[0, 5] == pytest.approx(0, abs=1e-12) and (found == found.T).all()
+    assert cosine_distances(np.array([[0.0, 0.0], [1.0, 0.0]]))[0, 1] == 1

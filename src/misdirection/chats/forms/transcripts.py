@@ -27,7 +27,7 @@ def transcript(text: str) -> list[dict[str, Any]] | None:
         return None
     before, *parts = form.split(text)
     roles = ["user" if name.lower() in ("human", "user") else "assistant" for name in parts[::2]]
-    if not roles or len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
+    if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
         return None
     turns = [
         {"role": role, "content": said.strip().removesuffix("</s>").strip()}
