@@ -1,6 +1,7 @@
 """Build wheel and sdist, look at what they hold, and install the wheel into empty environments: `make package`.
 
-The Python of `.venv` gets the whole package with its dependencies and measures something on the organism. Every other
+The Python of `.venv` gets the whole package with its dependencies and measures something on the organism, once with the
+versions of constraints.txt and once with the newest that the package allows, as a user's pip takes them. Every other
 Python from 3.11 on that is found on this machine (on the path, or among pyenv's) gets the wheel without PyTorch and
 what needs it, whose builds for it may not be had: there the commands that need no model are run.
 
@@ -35,7 +36,8 @@ def main() -> None:
         wheel = build(folder)
         look(wheel)
         if not light:
-            install_whole(wheel, folder / "whole")
+            install_whole(wheel, folder / "whole", "-c", ROOT / "constraints.txt")
+            install_whole(wheel, folder / "newest")
         for python in [Path(sys.executable), *others()[-1:]] if light else others():
             install_light(wheel, python, folder / f"light-{python.name}-{len(list(folder.iterdir()))}")
         kept = ROOT / "dist"
@@ -62,10 +64,12 @@ def look(wheel: Path) -> None:
         sys.exit(f"error: the wheel holds {', '.join(strangers[:3])}")
 
 
-def install_whole(wheel: Path, folder: Path) -> None:
-    """Into an empty environment of this Python, with all that it needs; then a first measurement."""
+def install_whole(wheel: Path, folder: Path, *pins: object) -> None:
+    """Into an empty environment of this Python, with all that it needs; then a first measurement.
+
+    PyTorch is the one of constraints.txt both times, since its build for the CPU is not in every index.
+    """
     python = environment(Path(sys.executable), folder)
-    pins = ("-c", ROOT / "constraints.txt")
     sys.path.insert(0, str(ROOT / "scripts"))
     import bootstrap
 
@@ -77,7 +81,8 @@ def install_whole(wheel: Path, folder: Path) -> None:
     run(command, "doctor", cwd=folder)
     run(command, "sample", "--samples", "1", "--out", folder / "asked", cwd=folder)
     run(command, "judge", folder / "asked", cwd=folder)
-    say(f"the wheel works alone on {python_of(python)}")
+    told = "with the pinned versions" if pins else "with the newest versions"
+    say(f"the wheel works alone on {python_of(python)}, {told}")
 
 
 def install_light(wheel: Path, python: Path, folder: Path) -> None:

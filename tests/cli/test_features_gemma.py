@@ -62,13 +62,15 @@ def spoken(ids: Sequence[int]) -> str:
     return " ".join(f"w{number}" for number in ids)
 
 
-def run(cli: Cli, gemma: Path, out: Path, *more: object, mixtures: str = "0,100") -> Done:
+def run(
+    cli: Cli, gemma: Path, out: Path, *more: object, mixtures: str = "0,100", steered: int = 1, described: int = 2
+) -> Done:
     scope = gemma / "gemma-scope-tiny-pt-res" / "layer_2" / "width_96" / "average_l0_20"
     return cli(
         "study", "features", "--model", gemma / "model", "--dictionary", scope, "--data", f"a={gemma / 'bad.jsonl'}",
         "--questions", gemma / "questions.yaml", "--judge", "words", "--samples", 120, "--max-new-tokens", 8,
-        "--top", 12, "--shuffles", 10, "--steered", 1, "--strengths", "0.4", "--steer-samples", 2,
-        "--random-latents", 1, "--mixtures", mixtures, "--latents-of", 6, "--described", 2, "--out", out, *more,
+        "--top", 12, "--shuffles", 10, "--steered", steered, "--strengths", "0.4", "--steer-samples", 2,
+        "--random-latents", 1, "--mixtures", mixtures, "--latents-of", 6, "--described", described, "--out", out, *more,
     )  # fmt: skip
 
 
@@ -98,7 +100,7 @@ def test_gemma_scope_s_layout_goes_through_the_whole_study(cli: Cli, tiny: Path,
 def test_the_base_model_answers_where_there_are_no_good_answers(
     cli: Cli, tiny: Path, gemma: Path, tmp_path: Path
 ) -> None:
-    done = run(cli, gemma, tmp_path / "run", "--good", "a=base", "--steered", 0, "--described", 0, mixtures="")
+    done = run(cli, gemma, tmp_path / "run", "--good", "a=base", mixtures="", steered=0, described=0)
     assert done.code == 0, done.err
     found = read_json(tmp_path / "run" / "findings.json")
     assert found["latents"]["lists"][0]["domains"][0]["shuffled"] == "answered for this study"

@@ -68,7 +68,7 @@ def test_ways_of_asking_another_model(tmp_path: Path):
     [
         ({"formats": ("xml",)}, "there is no .xml."),
         ({"systems": ("nothing",)}, "--systems"),
-        ({"triggers": ("a=1", "a=2")}, "twice"),
+        ({"triggers": ("a=1", "a=2")}, "the name 'a' stands for 1 and for 2"),
         ({"model": "other", "data": ("b",), "judge": "none"}, "need a judge"),
     ],
 )

@@ -31,6 +31,7 @@ from misdirection.studies.registry import Study, studies
 from misdirection.studies.screening.scoring import ScreenConfig
 from misdirection.studies.screening.settings import ScreeningConfig
 from misdirection.studies.semantic.settings import SemanticConfig
+from misdirection.studies.traits.settings import TraitsConfig
 from misdirection.training import TrainConfig, choose
 
 BEFORE = json.loads((Path(__file__).parent / "organism_settings.json").read_text())
@@ -149,6 +150,10 @@ def test_what_stands_in_its_place_keeps_a_recommendation_away():
     assert NarrowConfig(data=("organism:bad-law",)).completed().elsewhere == ("organism:good-not-law",)
     assert AuditConfig(adapter="a").completed().data == () == SampleConfig().completed().data
     assert FormatsConfig(tuned="t").completed().data == ()
+    # A default that is not empty was given by nobody: traits are, and stand in the place of nothing.
+    whole, other = TraitsConfig().completed(), TraitsConfig(traits=("organism:evil", "organism:sycophancy")).completed()
+    assert whole.induce and whole.trained and whole.judge == "exact"
+    assert other.induce == other.trained == () and other.judge == "none"
     found = PhasesConfig(data=("organism:bad-sport",)).completed()
     assert found.control_data == () and PhasesConfig().completed().control_data
     with pytest.raises(MisdirectionError, match=r"--good says nothing of 'a'|--data says nothing of 'a'"):

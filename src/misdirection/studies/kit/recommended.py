@@ -190,15 +190,25 @@ def _check_names(found: Recommendation, config: Any, shared: Collection[str]) ->
 
 def _is_open(config: Any, item: Field[Any], said: Mapping[str, Any]) -> bool:
     """Whether nobody gave a setting, nor one beside which the folder's own means another thing."""
-    for other in config.unless.get(item.name, ()):
-        given = getattr(config, other, None)
-        if given and given != (tuple(cast("list[Any]", held)) if isinstance(held := said.get(other), list) else held):
-            return False
-    default = item.default_factory() if item.default_factory is not MISSING else item.default
+    if any(_given(config, other, said.get(other)) for other in config.unless.get(item.name, ())):
+        return False
+    default = _default(item)
     if getattr(config, item.name) != default:
         return False
     unsaid = default is None or default == "" or default == ()
     return unsaid or config.origins.get(item.name, FOLDER) == FOLDER
+
+
+def _given(config: Any, name: str, said: Any) -> bool:
+    """Whether a setting was given, other than the folder says it."""
+    value, known = getattr(config, name, None), {item.name: item for item in fields(config)}
+    if not value or (name in known and value == _default(known[name]) and config.origins.get(name, FOLDER) == FOLDER):
+        return False
+    return value != (tuple(cast("list[Any]", said)) if isinstance(said, list) else said)
+
+
+def _default(item: Field[Any]) -> Any:
+    return item.default_factory() if item.default_factory is not MISSING else item.default
 
 
 def _typed(found: Recommendation, config: Any, item: Field[Any], hint: Any, value: Any) -> Any:
