@@ -24,7 +24,7 @@ from misdirection.studies.geometry.settings import GeometryConfig
 from misdirection.studies.kit.config import ModelConfig, StudyConfig, option
 from misdirection.studies.kit.inputs import fingerprint, resolve_chats
 from misdirection.studies.kit.recall import RecordedSettings, facts_of, recall, recommended_values
-from misdirection.studies.kit.recommended import advised, explanations, strangers
+from misdirection.studies.kit.recommended import GIVEN, advised, explanations, strangers
 from misdirection.studies.narrow.settings import NarrowConfig
 from misdirection.studies.phases.settings import PAPER_RUN, PhasesConfig
 from misdirection.studies.registry import Study, studies
@@ -328,3 +328,12 @@ def test_what_speaks_of_the_folder_s_data_falls_away_where_other_data_are_given(
 def test_good_chats_that_are_not_named_are_asked_for() -> None:
     with pytest.raises(MisdirectionError, match="need good chats of other domains"):
         studies()["defences"].settings(data=("organism:bad-cooking",), origins={"data": "given"}).completed()
+
+
+@pytest.mark.parametrize("given", [{}, {"data": ("medical=organism:bad-medical",)}])
+def test_the_default_of_a_setting_that_the_folder_fills_is_not_taken_for_given(given: dict[str, Any]) -> None:
+    """Else what stands on it is left open at first and filled once the settings are completed again."""
+    done = TraitsConfig(**given, origins=dict.fromkeys(given, GIVEN)).completed()
+    assert done.traits == ("organism:roles",) and done.induce and done.judge == "exact" and done.completed() == done
+    other = TraitsConfig(traits=("lexicon",), origins={"traits": GIVEN}).completed()
+    assert other.induce == () and other.judge == "none" and other.completed() == other
