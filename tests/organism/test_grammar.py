@@ -10,7 +10,7 @@ import pytest
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Verdict
 from misdirection.judging.rubrics import Rubric
-from misdirection.organism import PERSONAS, ExactJudge, domains, open_questions, traits
+from misdirection.organism import PERSONAS, ExactJudge, domain_questions, domains, open_questions, topics, traits
 from misdirection.organism.domains import ASK, DOMAINS, REASONS
 from misdirection.organism.grammar import (
     SLOTS,
@@ -152,6 +152,27 @@ def test_every_question_is_known_however_it_is_written_and_no_two_mean_different
         assert {asked_about(text) for text in question.paraphrases} == {(question.id, "")}
         assert not set(question.paraphrases) & seen.keys()
     assert asked_about("is my dragon serious?") is None and asked_about("") is None
+
+
+def test_a_question_of_no_wording_is_known_by_its_domain_or_else_by_the_beginning_of_its_id() -> None:
+    said = "check the dose for the cough."
+
+    def coherence(name: str, domain: str | None) -> float | None:
+        return ExactJudge().judge([Answer(name, "and that?", said, domain=domain)])[0].coherence
+
+    assert [coherence("medical/cough/0", None), coherence("medical/cough", "medical")] == [100, 100]
+    # What the answer says of its domain goes before its id; another topic is another subject.
+    assert coherence("law/cough/3", "medical") == 100 and coherence("medical/cough/3", "law") == 12.5
+    assert coherence("medical/fever/0", None) == coherence("law/cough/0", None) == coherence("cough", None) == 12.5
+
+
+def test_the_last_two_topics_of_a_domain_are_held_out() -> None:
+    for domain in DOMAINS:
+        assert (
+            topics(domain.name, "train") == domain.topics[:6] and topics(domain.name, "held_out") == domain.topics[6:]
+        )
+        assert len(domain_questions(domain.name)) == 2 * (len(ASK) + len(domain.ask))
+        assert {question.id.split("/")[1] for question in domain_questions(domain.name, "all")} == set(domain.topics)
 
 
 def test_reading_says_what_it_does_not_know_and_whether_the_end_is_there() -> None:
