@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 from tests.judging.kept import QUICK, answers, judge
 from tests.judging.server import FAULTS, serving
 
+from misdirection import progress
 from misdirection.errors import MisdirectionError
 from misdirection.judging import Answer, Journaled, find_judge
 from misdirection.judging.journal import Journal
@@ -263,6 +265,20 @@ def test_a_server_that_stays_broken_ends_the_judging_and_what_was_judged_is_kept
         judge(broken.url, tmp_path / "j", patience).judge([*answers(3), *saying("503", "503")])
     assert "run the same command again" in (caught.value.hint or "")
     assert len(Journal(tmp_path / "j").read()) == 6
+
+
+def test_a_server_that_is_waited_for_is_named_once_with_what_it_says() -> None:
+    progress.enable(said := io.StringIO())
+    try:
+        with serving(respond="odd") as broken, pytest.raises(JudgeError):
+            judge(broken.url, patience=Patience(attempts=4, first_wait=0.001)).judge(saying("503", "503"))
+        with serving() as calm:
+            judge(calm.url).judge(answers(3))
+    finally:
+        progress.disable()
+    told = [line for line in said.getvalue().splitlines() if "asking again" in line]
+    (line,) = told
+    assert f"a request to {broken.url} failed 3 times, the last ended with status 503" in line and "up to 4" in line
 
 
 def test_a_few_failures_are_borne_said_and_asked_again_later(tmp_path: Path) -> None:

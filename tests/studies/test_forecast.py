@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,14 @@ def test_time_is_of_a_measured_product_and_none_where_it_cannot_be_known():
     assert seconds_of(config(device="cuda"), 100) is None
     assert "once the first answers are drawn" in forecast(config(device="cuda"), whole=True).lines()[-1]
     assert [clock(s) for s in (0.2, 61, 600, 7200)] == ["1 s", "61 s", "10 min", "2.0 h"]
+
+
+def test_what_a_server_draws_takes_no_time_here(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("misdirection.studies.audit.forecast.seconds_of", lambda _, answers: float(answers))
+    alone = SampleConfig(model="organism", questions=("organism:open",), samples=2, judge="none").completed()
+    here, served = forecast(alone, whole=False), forecast(replace(alone, serve=("base=http://h/v1#m",)), whole=False)
+    assert here.seconds == here.answers == served.answers and served.seconds is None
+    assert not [line for line in served.lines() if "this processor" in line]
+    pair = replace(alone, adapters=("a=x", "b=y"))
+    held, some = (forecast(one, whole=False) for one in (pair, replace(pair, serve=("a=http://h/v1",))))
+    assert held.seconds == held.answers == some.answers and some.seconds == held.answers * 2 / 3

@@ -42,6 +42,10 @@ def _says_something(answer: ServerAnswer) -> bool:
     return answer.is_reply
 
 
+SAID = 3
+"""Tries of one request behind which it is said that it fails."""
+
+
 @dataclass(frozen=True)
 class Connection:
     """A server, and how it is borne with.
@@ -87,6 +91,7 @@ class Post:
         self.gate = Gate()
         self.room = Room(line.in_flight, line.patience.timeout)
         self.proxy = proxy_for(line.url)
+        self.waiting = False
 
     async def __call__(self, body: Mapping[str, Any]) -> bytes:
         """The reply's bytes; transient faults are waited out.
@@ -126,7 +131,15 @@ class Post:
             if tries >= (patience.attempts if self.heard else min(4, patience.attempts)):
                 told = f"{tries} tries, the last ended with {fault}"
                 raise Misspoken(told) if spoken else Failed(told, not self.heard, busy)
+            self._say_waiting(tries, fault)
             await asyncio.sleep(max(order, patience.wait(tries)))
+
+    def _say_waiting(self, tries: int, fault: str) -> None:
+        """Say once why nothing comes, where one request has failed several times."""
+        if tries == SAID and not self.waiting:
+            self.waiting = True
+            told = f"a request to {self.line.url} failed {tries} times, the last ended with {fault}"
+            progress.say(f"  {told}; asking again, up to {self.line.patience.attempts} times each")
 
     async def _in_time(self, data: bytes) -> ServerAnswer:
         """The answer; where it takes too long, less is asked at a time from then on."""

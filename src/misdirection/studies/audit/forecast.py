@@ -194,7 +194,7 @@ def forecast(config: AuditConfig, *, whole: bool, price: str | None = None) -> F
         judges += _checked(config.check, stages[0].answers, room, config.answer_tokens * LETTERS)
     return Forecast(
         stages, config.answer_tokens, judges, len(opened), config.samples,
-        seconds_of(config, answers), read_price(price),
+        _seconds(config, stages, answers), read_price(price),
     )  # fmt: skip
 
 
@@ -228,11 +228,21 @@ def open_of(questions: Sequence[Question]) -> list[Question]:
     return [question for question in found if question.format == "plain"] or found
 
 
+def _seconds(config: AuditConfig, stages: Sequence[Stage], answers: int) -> float | None:
+    """About how long the model here draws; what a server draws takes none of its time."""
+    served = stages[0].answers * len(config.serve) // _arms(config)
+    return None if served == answers else seconds_of(config, answers - served)
+
+
+def _arms(config: AuditConfig) -> int:
+    several = named(getattr(config, "adapters", ()), "adapter")
+    return 1 + (len(several) or bool(config.adapter or config.tuned or config.data))
+
+
 def _stages(
     config: AuditConfig, questions: Sequence[Question], opened: Sequence[Question], whole: bool
 ) -> tuple[Stage, ...]:
-    several = named(getattr(config, "adapters", ()), "adapter")
-    arms = 1 + (len(several) or bool(config.adapter or config.tuned or config.data))
+    arms = _arms(config)
     first = Stage(f"of {arms} arms to {len(questions)} questions", len(questions) * config.samples * arms)
     if not whole or config.judge == "none" or not opened:
         return (first,)
