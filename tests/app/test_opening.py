@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -80,6 +81,26 @@ def test_a_half_written_run_shows_what_it_has_and_how_to_go_on(finished: Path, t
     assert "not finished" in page and f"misdirection audit --out {half}" in page
     assert "not judged" in page
     assert client(half).get("/answers?kind=unscored").status_code == 200
+
+
+def test_a_run_that_goes_on_while_it_is_looked_at_is_shown_as_it_is_now(finished: Path, tmp_path: Path) -> None:
+    whole, half = copy_of(finished, tmp_path), tmp_path / "half"
+    Run.open(half, {}).close(finished=False)
+    asking = client(half)
+    assert "no answers yet" in asking.get("/").text
+    shutil.copytree(whole / "steps", half / "steps", dirs_exist_ok=True, symlinks=True)
+    record(half, published=json.loads((whole / "run.json").read_text())["published"])
+    page = asking.get("/").text
+    assert "no answers yet" not in page and "not finished" in page and "answers?run=0" in page
+    assert asking.get("/answers").text.count("<option") > 3 and asking.get("/answers/0/answers/3").status_code == 200
+    for name in ("findings.json", "run.json"):
+        shutil.copy(whole / name, half / name)
+    page, sentence = asking.get("/").text, json.loads((whole / "findings.json").read_text())["verdict"]["sentence"]
+    assert "not finished" not in page and sentence in html.unescape(page)
+    record(half, format=999)
+    page = asking.get("/").text
+    assert "Shown as it was before" in page and sentence in html.unescape(page)
+    assert asking.get("/").text.count("Shown as it was before") == 1
 
 
 def test_a_run_in_which_nothing_was_made_yet_opens(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ MADE_FROM = (
 """Settings that a reader wants to see beside a figure, in this order."""
 
 
+Mark = tuple[tuple[int, int] | None, ...]
+
+
 @dataclass(frozen=True)
 class Given:
     """What is looked at besides what a run holds.
@@ -52,6 +55,7 @@ class OpenRun:
         sets: Its answers, step by step.
         faults: What a reader should know before believing any of it, a sentence each.
         given: What is looked at besides.
+        mark: What its files were when they were read (`_mark`).
     """
 
     path: Path
@@ -62,6 +66,7 @@ class OpenRun:
     sets: list[AnswerSet]
     faults: list[str] = field(default_factory=list[str])
     given: Given = field(default_factory=Given)
+    mark: Mark = ()
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -139,10 +144,21 @@ class OpenRun:
     def refresh(self) -> None:
         """Read what was written since: kept arms, and steps of a run that is still going on."""
         new = open_run(self.path, self.given)
-        for name in ("record", "held", "findings", "steps", "sets", "faults"):
+        for name in ("record", "held", "findings", "steps", "sets", "faults", "mark"):
             setattr(self, name, getattr(new, name))
         for name in ("headline", "thresholds"):
             self.__dict__.pop(name, None)
+
+    def look_again(self) -> None:
+        """`refresh` where its files have changed; a folder that can be read no more is shown as it was, and said."""
+        now = _mark(self.path)
+        if now == self.mark:
+            return
+        try:
+            self.refresh()
+        except MisdirectionError as error:
+            self.mark = now
+            self.faults.insert(0, f"Shown as it was before: {error.message}")
 
 
 def open_run(path: str | Path, given: Given | None = None) -> OpenRun:
@@ -167,6 +183,7 @@ def open_run(path: str | Path, given: Given | None = None) -> OpenRun:
         raise MisdirectionError(f"{path / 'run.json'} is no record of a run", "give the folder of a run")
     kept: dict[str, Any] = record
     demand_format(kept, path)
+    mark = _mark(path)
     steps = list_steps(path)
     published = kept.get("published")
     with progress.phase(f"reading {path.name}"):
@@ -180,7 +197,20 @@ def open_run(path: str | Path, given: Given | None = None) -> OpenRun:
         )
     elif not findings and not told:
         told = ["This run has no findings.json: it was sampled or judged, and no study was finished in it."]
-    return OpenRun(path, kept, held, findings, steps, sets, [*faults, *told], given or Given())
+    return OpenRun(path, kept, held, findings, steps, sets, [*faults, *told], given or Given(), mark)
+
+
+def _mark(path: Path) -> Mark:
+    """Size and time of what changes whenever something is added to a run; None for what is not there."""
+    told: list[tuple[int, int] | None] = []
+    for name in ("run.json", "findings.json", "steps"):
+        try:
+            facts = (path / name).stat()
+        except OSError:
+            told.append(None)
+        else:
+            told.append((facts.st_size, facts.st_mtime_ns))
+    return tuple(told)
 
 
 def _findings(path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -56,14 +56,20 @@ def build(runs: Sequence[OpenRun], token: str, port: int, resident: Resident | N
 def _looking(site: FastAPI, runs: list[OpenRun]) -> None:
     """Pages of what is measured: overview, answers, one answer, report."""
 
+    def look_again() -> None:
+        for run in runs:
+            run.look_again()
+
     @site.get("/", response_class=HTMLResponse)
     def overview() -> str:
+        look_again()
         lines = side_by_side(runs)
         colours = arm_colours(list(dict.fromkeys(line.arm for line in lines)))
         return _page("overview", runs, lines=lines, colours=colours, states=STATES)
 
     @site.get("/answers", response_class=HTMLResponse)
     def answers(request: Request) -> str:
+        look_again()
         asked = rows.read_asked(request.query_params, runs)
         held = [one for _, one in rows.sets_of(asked, runs)]
         return _page(
