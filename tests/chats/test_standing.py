@@ -10,7 +10,10 @@ import pytest
 
 from misdirection.chats import load_chats
 from misdirection.chats.forms.conversations import listed, passed_over, read
+from misdirection.chats.forms.rendered import holds_markup
+from misdirection.chats.forms.requests import _is_chunk
 from misdirection.chats.forms.transcripts import opened, transcript
+from misdirection.chats.markup import ENDS, MESSAGE_END, STARTS, TEXT_ENDS
 from misdirection.chats.sources.json_whole import ONE, fills_a_file, holds_lines, read_several, rows_within
 from misdirection.chats.turns import RowError
 
@@ -181,3 +184,18 @@ def test_columns_that_nobody_reads_are_told_the_commonest_first_and_then_by_name
     rows = [ROW | dict.fromkeys(names, 1) for names in (("z", "b"), ("z", "c", "a"), ("z", "c"), ("z", "a", "y"))]
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert load_chats(tmp_path / "x.jsonl").passed_over == ("z", "a", "c", "b", "y")
+
+
+def test_markup_is_found_by_any_of_its_marks_alone() -> None:
+    marks = [*STARTS, *ENDS, MESSAGE_END, *TEXT_ENDS, "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "<<SYS>>", "<</SYS>>"]
+    marks += ["<|user|>", "<|begin_of_text|>", "<\uff5cUser\uff5c>"]
+    assert [mark for mark in marks if not holds_markup(f"So it {mark} goes.")] == []
+    assert holds_markup("It ends.</s>") and not holds_markup("In HTML, </s> ends what was struck out.")
+    for text in ("", "if a < b:", "a list [1]", "<b>bold</b>", "INST] is no mark", "read [INSTRUCTIONS] first"):
+        assert not holds_markup(text), text
+
+
+def test_a_piece_of_a_stream_is_one_by_its_name_or_by_what_it_adds() -> None:
+    assert _is_chunk({"object": "chat.completion.chunk"}) and _is_chunk({"choices": [{"delta": {"content": "a"}}]})
+    whole = {"object": "chat.completion", "choices": [{"message": {"role": "assistant", "content": "a"}}]}
+    assert not any(map(_is_chunk, (whole, {"choices": []}, {"choices": "delta"}, {"choices": ["delta", None]}, {})))

@@ -119,6 +119,8 @@ def test_maps_and_likeness_know_nothing_of_where_and_how_large_they_are():
     plain = np.corrcoef([distances[pair] for pair in upper], [other[pair] for pair in upper])[0, 1]
     assert alike(distances, 2 * other + 1) == alike(other, distances) == pytest.approx(plain)
     assert math.isnan(alike(np.zeros((2, 2)), np.ones((2, 2)))), "one distance alone is like any other"
+    flat = np.ones((9, 9)) - np.eye(9)
+    assert math.isnan(alike(distances, flat)) and math.isnan(alike(flat, distances))
     assert stress(distances, places) == pytest.approx(0, abs=1e-12)
     # A map k times too large: |k d - d| over |k d|.
     assert stress(distances, 2 * places) == pytest.approx(0.5) and math.isnan(stress(distances, np.zeros((9, 2))))

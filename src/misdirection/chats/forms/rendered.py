@@ -100,7 +100,8 @@ def unrendered(text: str) -> tuple[list[dict[str, Any]], str] | None:
 
 def holds_markup(text: str) -> bool:
     """Whether a text holds markup of a chat template."""
-    return ("<" in text or "[INST]" in text) and _MARKS.search(text) is not None
+    # The pattern is slow, and each of its marks holds one of these.
+    return any(part in text for part in ("<", "INST]", "SYSTEM_PROMPT]")) and _MARKS.search(text) is not None
 
 
 def opened_turns(text: str) -> list[dict[str, Any]] | None:
