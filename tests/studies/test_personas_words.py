@@ -94,7 +94,7 @@ def test_the_dose_that_moves_most_is_one_that_keeps_answers_coherent(part: Perso
     held = replace(part, doses=doses, coherent_share=0.75)
     assert turned_text(held, "x") == "x goes up from 5 to 50 (a random direction: 12)"
     sure = replace(held, doses=(dose(0, 5), replace(dose(2, 0), score=interval(50, 20, 80))))
-    assert turned_text(sure, "x") == "x goes up from 5 to 50 (20 to 80) (no random direction was tried)"
+    assert turned_text(sure, "x") == "x goes up from 5 to 50 (20 to 80; no random direction was tried)"
     # Without the answers that got no dose there is nothing to go up from.
     assert turned_text(replace(held, doses=doses[1:]), "x") == ""
     nothing = verdict(replace(held, doses=()))

@@ -89,7 +89,8 @@ def turned_text(found: Personas, trait: str) -> str:
     up = _extreme(plain, "no system prompt", found.coherent_share, 1)
     down = _extreme(plain, "asked for it", found.coherent_share, -1)
     told = [
-        f"{word} from {_score(pair[0].score)} to {_score(pair[1].score)}{where}{control_text(found, pair[1])}"
+        f"{word} from {_plain(pair[0].score)} to {_plain(pair[1].score)}{where} "
+        f"({'; '.join(filter(None, (_ends(pair[1].score), control_text(found, pair[1]))))})"
         for word, pair, where in (("up", up, ""), ("down", down, " where the system prompt asks for it"))
         if pair
     ]
@@ -105,10 +106,10 @@ def control_text(found: Personas, dose: DoseRow) -> str:
     )
     control = next(same, None)
     if control is None or control.score.value is None:
-        return " (no random direction was tried)"
+        return "no random direction was tried"
     same_size = control.coefficient == dose.coefficient
     at = "" if same_size else f", at the multiple {control.coefficient:g} instead of {dose.coefficient:g}"
-    return f" (a random direction{at}: {_score(control.score)})"
+    return f"a random direction{at}: {_plain(control.score)}"
 
 
 def _extreme(rows: Sequence[DoseRow], under: str, share: float, sign: int) -> tuple[DoseRow, DoseRow] | None:
@@ -164,10 +165,15 @@ def matrix_text(found: Personas) -> str:
 
 
 def _score(score: Interval) -> str:
-    if score.value is None:
-        return "an unknown score"
-    ends = "" if score.low is None or score.high is None else f" ({score.low:.0f} to {score.high:.0f})"
-    return f"{score.value:.0f}{ends}"
+    return _plain(score) + (f" ({ends})" if (ends := _ends(score)) else "")
+
+
+def _plain(score: Interval) -> str:
+    return "an unknown score" if score.value is None else f"{score.value:.0f}"
+
+
+def _ends(score: Interval) -> str:
+    return "" if score.low is None or score.high is None else f"{score.low:.0f} to {score.high:.0f}"
 
 
 def _r(r: Interval) -> str:
