@@ -102,14 +102,14 @@ def numbers_in(config: Any, *names: str) -> tuple[int, ...]:
 def cache_argument(lm: PreTrainedModel) -> Argument | None:
     """How a model's forward calls its cache; None where it takes none."""
     there = _parameters(lm)
+    found: Argument | None = next((name for name in _ARGUMENTS if name in there), None)
     # XLM's `cache` is a mapping of its own.
-    own = "cache" in there and "Cache" not in str(there["cache"].annotation)
-    return next((name for name in _ARGUMENTS if name in there and not (own and name == "cache")), None)
+    return None if found == "cache" and "Cache" not in str(there[found].annotation) else found
 
 
 def takes_positions(lm: PreTrainedModel) -> bool:
     """Whether rows may stand at different positions: they are told, or nothing depends on them."""
-    return "position_ids" in _parameters(lm) or family_of(lm) in NO_POSITIONS_NEEDED or family_of(lm) in RECURRENT
+    return "position_ids" in _parameters(lm) or family_of(lm) in NO_POSITIONS_NEEDED | RECURRENT
 
 
 def makes_its_states(lm: PreTrainedModel) -> bool:

@@ -75,18 +75,14 @@ def changed_since(name: str, inputs: Mapping[str, Any], before: Sequence[Before]
         inputs: Of it.
         before: The steps that were there.
     """
-    held = [step for step in before if step.name == name]
+    # The latest first, which is taken where several are as near.
+    held = sorted((step for step in before if step.name == name), key=lambda step: step.made, reverse=True)
     if not held or (len(held) > 1 and name != ONE):
         return (), ""
     now: Any = plain(inputs)
     told = [(list(_differences((), step.inputs, now)), step) for step in held]
-    found, step = min(told, key=lambda pair: (sum(not content for _, content in pair[0]), _minus(pair[1].made)))
+    found, step = min(told, key=lambda pair: sum(not content for _, content in pair[0]))
     return tuple(dict.fromkeys(what for what, content in found if content)), step.made[:16].replace("T", " ")
-
-
-def _minus(made: str) -> tuple[int, ...]:
-    """A key by which the latest comes first."""
-    return tuple(-ord(char) for char in made)
 
 
 def _differences(place: tuple[str, ...], one: Any, other: Any) -> Iterator[tuple[str, bool]]:
